@@ -1,0 +1,1 @@
+//! A lock of its own for every Diesel model.
