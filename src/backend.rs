@@ -1,0 +1,87 @@
+//! What a server must offer. Each backend keeps all its SQL in one file below.
+#![cfg_attr(
+    not(feature = "mysql"),
+    allow(dead_code, reason = "without a backend there are names, and nobody to ask for them")
+)]
+
+use std::time::Duration;
+
+use diesel::Connection;
+use diesel::result::Error as DieselError;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+
+/// A connection whose server has session-level advisory locks.
+///
+/// Sealed: the crate implements it for Diesel's `MysqlConnection`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take advisory locks",
+    label = "not a connection to a server that this crate knows",
+    note = "`MysqlConnection` can, with the feature `mysql` of `diesel-advisory-lock`"
+)]
+pub trait LockConnection: Connection + sealed::Session {}
+
+pub(crate) mod sealed {
+    use super::{Acquired, Connection, DieselError, Refusal, Request};
+
+    /// Out of users' reach, so that it can change with the next backend.
+    pub trait Session: Connection {
+        /// Asks for a lock and waits.
+        ///
+        /// Leaves nothing behind on a refusal: if the session may hold the lock all the same, the
+        /// connection is marked as broken.
+        fn acquire(&mut self, request: Request<'_>) -> Result<Acquired, Refusal>;
+
+        /// Gives one hold of a lock back. `false`: the server says that it is not ours.
+        fn release(&mut self, server_name: &str) -> Result<bool, DieselError>;
+
+        /// Ends whatever transaction the server has open, also when Diesel's transaction manager
+        /// no longer works.
+        fn roll_back_everything(&mut self) -> Result<(), DieselError>;
+    }
+}
+
+/// What is asked of the server.
+#[derive(Debug)]
+pub struct Request<'n> {
+    pub(crate) name: Wanted<'n>,
+    pub(crate) wait: Wait,
+    /// Refuse unless this session holds the lock already.
+    pub(crate) only_again: bool,
+}
+
+/// The name to ask for.
+#[derive(Debug)]
+pub(crate) enum Wanted<'n> {
+    /// The text after the slash; the server puts the session's namespace before it.
+    InSession(&'n str),
+    Whole(String),
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    For(Duration),
+    Forever,
+}
+
+/// A lock that this session holds now.
+#[derive(Debug)]
+pub struct Acquired {
+    /// The whole name as the server computed it: what to release, whatever `USE` does meanwhile.
+    pub(crate) server_name: String,
+    /// Whether the session held it before.
+    pub(crate) nested: bool,
+}
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum Refusal {
+    Timeout,
+    /// Not held before, though that was asked for.
+    NotHeld,
+    Deadlock(DieselError),
+    Interrupted(Option<DieselError>),
+    Database(DieselError),
+}

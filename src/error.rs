@@ -1,0 +1,175 @@
+//! [`LockError`]: everything that can go wrong, each with what to do about it.
+
+use std::time::Duration;
+
+use diesel::result::Error as DieselError;
+
+use crate::name::LockName;
+
+/// Why a lock was not had, or not kept.
+///
+/// Every message names the lock. A closure's error type takes it by `From<LockError>`; Diesel's
+/// own [`Error`](diesel::result::Error) does, so a closure that returns `QueryResult` works, and
+/// [`LockError::in_diesel`] finds it again there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else held the lock for as long as we were ready to wait.
+    #[error(
+        "lock `{name}` was not free within {waited:?}: another session holds it; try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it"
+    )]
+    #[non_exhaustive]
+    Timeout {
+        /// The lock.
+        name: LockName,
+        /// How long we waited, measured here.
+        waited: Duration,
+    },
+
+    /// Waiting would never have ended: the holder waits for a lock that this session holds. The
+    /// locks and the transaction that this session has are untouched.
+    #[error(
+        "lock `{name}` would deadlock: its holder waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere"
+    )]
+    #[non_exhaustive]
+    Deadlock {
+        /// The lock.
+        name: LockName,
+        /// What the server answered.
+        source: DieselError,
+    },
+
+    /// The wait was ended from outside: `KILL QUERY`, a server-side limit on statements
+    /// (`max_statement_time`, `max_execution_time`), or a server that is stopping.
+    #[error(
+        "waiting for lock `{name}` was interrupted by the server (`KILL QUERY`, a statement time limit, or a shutdown); it was not acquired, try again if you still want it"
+    )]
+    #[non_exhaustive]
+    Interrupted {
+        /// The lock.
+        name: LockName,
+        /// What the server answered; MariaDB answers NULL rather than an error.
+        source: Option<DieselError>,
+    },
+
+    /// A transaction is open on the connection, and this session does not hold the lock yet. It
+    /// would be released before that transaction commits, and what the transaction reads may be older
+    /// than the lock.
+    #[error(
+        "lock `{name}` was refused: a transaction is open on the connection and would outlive it; take the lock first, as `.lock().transaction(conn, ..)` does"
+    )]
+    #[non_exhaustive]
+    OpenTransaction {
+        /// The lock.
+        name: LockName,
+    },
+
+    /// The closure returned, or the guard was released, with a transaction open that had not been
+    /// open before. It was rolled back.
+    #[error(
+        "a transaction begun under lock `{name}` was left open, and has been rolled back; commit it before the lock ends, or use `.lock().transaction(conn, ..)`"
+    )]
+    #[non_exhaustive]
+    TransactionLeftOpen {
+        /// The lock.
+        name: LockName,
+    },
+
+    /// The server did not confirm that the lock was still ours at the end, so somebody else may
+    /// have held it meanwhile. The connection is marked as broken, and a pool will discard it.
+    #[error(
+        "lock `{name}` was lost while it was held: the server does not confirm it on release; what was done under it outside of a transaction may not have been exclusive, check it"
+    )]
+    #[non_exhaustive]
+    Lost {
+        /// The lock.
+        name: LockName,
+        /// Why the server could not be asked, if so; otherwise it answered that the lock is not ours.
+        source: Option<DieselError>,
+    },
+
+    /// The row was deleted before we got its lock. The caller's model is as it was.
+    #[error(
+        "the row of lock `{name}` no longer exists: it was deleted before the lock was acquired"
+    )]
+    #[non_exhaustive]
+    Gone {
+        /// The lock.
+        name: LockName,
+    },
+
+    /// The servers would refuse the name, cut it, or take it for another one.
+    #[error("{name:?} cannot be used: {reason}")]
+    #[non_exhaustive]
+    InvalidName {
+        /// The name, which no server will be asked for.
+        name: LockName,
+        /// What is wrong with it and what to write.
+        reason: &'static str,
+    },
+
+    /// Any other database error while locking, re-reading, or in `BEGIN` and `COMMIT`.
+    #[error("the database failed while working with lock `{name}`; the error's source says how")]
+    #[non_exhaustive]
+    Database {
+        /// The lock.
+        name: LockName,
+        /// The error as Diesel reports it.
+        source: DieselError,
+    },
+}
+
+impl LockError {
+    /// The lock that this is about.
+    pub fn name(&self) -> &LockName {
+        match self {
+            LockError::Timeout { name, .. }
+            | LockError::Deadlock { name, .. }
+            | LockError::Interrupted { name, .. }
+            | LockError::OpenTransaction { name, .. }
+            | LockError::TransactionLeftOpen { name, .. }
+            | LockError::Lost { name, .. }
+            | LockError::Gone { name, .. }
+            | LockError::InvalidName { name, .. }
+            | LockError::Database { name, .. } => name,
+        }
+    }
+
+    /// The lock error inside a Diesel error, where `?` in a function that returns
+    /// `QueryResult` has put it.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::{LockError, LockName};
+    ///
+    /// let refused = LockName::exact("").unwrap_err();
+    /// let error = diesel::result::Error::from(refused);
+    /// assert!(matches!(LockError::in_diesel(&error), Some(LockError::InvalidName { .. })));
+    /// ```
+    pub fn in_diesel(error: &DieselError) -> Option<&LockError> {
+        match error {
+            DieselError::QueryBuilderError(boxed) => boxed.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Boxed as [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), the variant that
+/// Diesel has for errors from outside; [`LockError::in_diesel`] gets it out again.
+impl From<LockError> for DieselError {
+    fn from(error: LockError) -> Self {
+        DieselError::QueryBuilderError(Box::new(error))
+    }
+}
+
+/// The error of a closure that runs under a lock: anything with `From<LockError>`.
+///
+/// Never implemented by hand; it exists so that the compiler can say what is missing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a closure that runs under a lock",
+    label = "the lock's own errors do not fit into `{Self}`",
+    note = "implement `From<diesel_advisory_lock::LockError>` for `{Self}`; with thiserror: `#[error(transparent)] Lock(#[from] LockError)`"
+)]
+pub trait FromLockError: From<LockError> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<LockError>> FromLockError for E {}

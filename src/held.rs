@@ -1,0 +1,190 @@
+//! [`Held`]: the guard. Acquire, release, drop.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+use crate::backend::{LockConnection, Refusal, Request, Wait};
+use crate::error::LockError;
+use crate::name::LockName;
+use crate::transaction;
+
+/// A lock that is held, and the connection it is held on.
+///
+/// Derefs to the connection, which cannot be used in any other way for as long as the lock is
+/// held. [`release`](Self::release) it to learn whether it was held throughout; dropping it
+/// releases it too, but cannot tell.
+///
+/// Either way a transaction that was begun under the lock and is still open is rolled back first,
+/// and if the server does not confirm the release, the connection is marked as broken, so that a pool
+/// discards it and the server frees the lock.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct Held<'c, C: LockConnection> {
+    conn: &'c mut C,
+    name: LockName,
+    server_name: String,
+    nested: bool,
+    /// Transactions that were open before the lock, which are not ours to end.
+    depth_before: u32,
+    ended: bool,
+}
+
+impl<'c, C: LockConnection> Held<'c, C> {
+    pub(crate) fn acquire(conn: &'c mut C, name: LockName, wait: Wait) -> Result<Self, LockError> {
+        let start = Instant::now();
+        let wanted = name.wanted()?;
+        let depth = match transaction::depth(conn) {
+            Ok(depth) => depth,
+            Err(source) => return Err(LockError::Database { name, source }),
+        };
+        // Inside a transaction a lock would be released too early and taken too late, unless
+        // the session holds it around that transaction anyway.
+        let only_again = depth > 0 && !transaction::is_test(conn, depth);
+        let answer = conn.acquire(Request {
+            name: wanted,
+            wait,
+            only_again,
+        });
+        match answer {
+            Ok(acquired) => Ok(Held {
+                conn,
+                name,
+                server_name: acquired.server_name,
+                nested: acquired.nested,
+                depth_before: depth,
+                ended: false,
+            }),
+            Err(refusal) => Err(match refusal {
+                Refusal::Timeout => LockError::Timeout {
+                    name,
+                    waited: start.elapsed(),
+                },
+                Refusal::NotHeld => LockError::OpenTransaction { name },
+                Refusal::Deadlock(source) => LockError::Deadlock { name, source },
+                Refusal::Interrupted(source) => LockError::Interrupted { name, source },
+                Refusal::Database(source) => LockError::Database { name, source },
+            }),
+        }
+    }
+
+    /// The lock.
+    pub fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    /// Whether this session held the lock already when this guard was acquired. It goes on holding
+    /// it when this guard ends.
+    pub fn is_nested(&self) -> bool {
+        self.nested
+    }
+
+    /// Releases the lock, and tells whether it was still ours.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Lost`] if the server does not confirm that the lock was ours;
+    /// [`LockError::TransactionLeftOpen`] if a transaction was begun under the lock and is still open:
+    /// it has been rolled back, and the lock is released.
+    pub fn release(mut self) -> Result<(), LockError> {
+        self.end()
+    }
+
+    /// The end of a closure that ran under the lock. Its own error goes before any of the release.
+    pub(crate) fn finish<R, E: From<LockError>>(self, result: Result<R, E>) -> Result<R, E> {
+        let value = result?;
+        self.release()?;
+        Ok(value)
+    }
+
+    /// BEGIN, `body`, COMMIT, release. On any error the drop of `self` rolls back first and then
+    /// releases, so nobody else gets the lock in between.
+    pub(crate) fn transaction<R, E: From<LockError>>(
+        mut self,
+        body: impl FnOnce(&mut Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        transaction::begin(self.conn).map_err(|source| self.database_error(source))?;
+        let value = body(&mut self)?;
+        let depth = transaction::depth(self.conn).map_err(|source| self.database_error(source))?;
+        if depth > self.depth_before + 1 {
+            let name = self.name.clone();
+            return Err(LockError::TransactionLeftOpen { name }.into());
+        }
+        transaction::commit(self.conn).map_err(|source| self.database_error(source))?;
+        self.release()?;
+        Ok(value)
+    }
+
+    pub(crate) fn database_error(&self, source: diesel::result::Error) -> LockError {
+        LockError::Database {
+            name: self.name.clone(),
+            source,
+        }
+    }
+
+    fn end(&mut self) -> Result<(), LockError> {
+        self.ended = true;
+        let released = self
+            .roll_back()
+            .and_then(|left_open| Ok((left_open, self.conn.release(&self.server_name)?)));
+        let name = self.name.clone();
+        match released {
+            Ok((false, true)) => Ok(()),
+            Ok((true, true)) => Err(LockError::TransactionLeftOpen { name }),
+            Ok((_, false)) => {
+                transaction::mark_broken(self.conn);
+                Err(LockError::Lost { name, source: None })
+            }
+            Err(source) => {
+                transaction::mark_broken(self.conn);
+                Err(LockError::Lost {
+                    name,
+                    source: Some(source),
+                })
+            }
+        }
+    }
+
+    /// Ends what was begun under the lock and is still open; the release must not come first.
+    /// Tells whether there was anything.
+    fn roll_back(&mut self) -> Result<bool, diesel::result::Error> {
+        match transaction::depth(self.conn) {
+            Ok(depth) if depth <= self.depth_before => Ok(false),
+            Ok(_) => transaction::roll_back_to(self.conn, self.depth_before).map(|()| true),
+            // Diesel has given up on the connection and cannot tell what is open; nothing on it
+            // can be committed any more.
+            Err(_) => self.conn.roll_back_everything().map(|()| false),
+        }
+    }
+}
+
+impl<C: LockConnection> Drop for Held<'_, C> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // There is nobody to tell; if it fails, `end` has marked the connection as broken.
+            drop(self.end());
+        }
+    }
+}
+
+impl<C: LockConnection> Deref for Held<'_, C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        self.conn
+    }
+}
+
+impl<C: LockConnection> DerefMut for Held<'_, C> {
+    fn deref_mut(&mut self) -> &mut C {
+        self.conn
+    }
+}
+
+impl<C: LockConnection> fmt::Debug for Held<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("name", &self.name)
+            .field("nested", &self.nested)
+            .finish_non_exhaustive()
+    }
+}

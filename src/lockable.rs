@@ -1,0 +1,320 @@
+//! [`Lockable`] and its builder: locking a loaded model.
+
+use std::time::Duration;
+
+use diesel::associations::{HasTable, Identifiable};
+
+use crate::backend::LockConnection;
+use crate::error::{FromLockError, LockError};
+use crate::held::Held;
+use crate::key::LockKey;
+use crate::name::LockName;
+use crate::reload::Reload;
+use crate::request::LockRequest;
+use crate::source::LockSource;
+use crate::table::LockTable;
+
+/// A model that has a lock of its own: every `#[derive(Identifiable)]` model.
+///
+/// There is nothing to implement and nothing to register. The name of the lock comes from the
+/// model's table and primary key, so two structs over one row always take the same lock.
+///
+/// The model must be in the database: a lock is on a row, and a row has a key.
+pub trait Lockable {
+    /// The name of this row's lock; the same as [`LockName::row`] of its table and key.
+    fn lock_name(&self) -> LockName;
+
+    /// Starts a request for this row's lock: options first, then how to hold it.
+    fn lock(&mut self) -> ModelLock<'_, Self>
+    where
+        Self: Sized,
+    {
+        ModelLock {
+            request: self.lock_name().lock(),
+            model: self,
+        }
+    }
+
+    /// Locks the row, reads it again into `self`, runs `body`, and releases: [`ModelLock::run`]
+    /// with all options at their defaults.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see [`ModelLock`].
+    fn with_lock<S, R, E>(
+        &mut self,
+        conn: &mut S,
+        body: impl FnOnce(&mut Self, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        Self: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        self.lock().run(conn, body)
+    }
+
+    /// The same if the lock is free now, and `Ok(None)` if somebody else has it:
+    /// [`ModelLock::try_run`] with all options at their defaults.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see [`ModelLock`].
+    fn try_with_lock<S, R, E>(
+        &mut self,
+        conn: &mut S,
+        body: impl FnOnce(&mut Self, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        Self: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        self.lock().try_run(conn, body)
+    }
+}
+
+impl<T> Lockable for T
+where
+    T: HasTable<Table: LockTable>,
+    for<'a> &'a T: Identifiable<Id: LockKey>,
+{
+    fn lock_name(&self) -> LockName {
+        LockName::row(T::table(), self.id())
+    }
+}
+
+/// A row's lock that is about to be taken: options first, then a terminal that takes it.
+///
+/// Every terminal **reads the row again** under the lock and replaces the caller's model with it,
+/// so that nothing is decided on a stale copy. Not so when this session holds the lock already: then
+/// nobody else can have changed the row, and unsaved changes of the caller survive.
+///
+/// | terminal | waits | when it is not free in time |
+/// |---|---|---|
+/// | [`run`](Self::run), [`transaction`](Self::transaction), [`acquire`](Self::acquire) | 45 seconds, or as told | [`LockError::Timeout`] |
+/// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction), [`try_acquire`](Self::try_acquire) | not at all, or as told | `Ok(None)` |
+///
+/// The other errors are the same for all. Before `body` runs: `OpenTransaction`, `Deadlock`,
+/// `Interrupted`, `InvalidName`, `Database`, and `Gone` if the row was deleted meanwhile. After it:
+/// `Lost`, `TransactionLeftOpen`. An error of `body` goes before any of the release. On an error, as
+/// on a panic, an open transaction is rolled back and the lock released.
+#[derive(Debug)]
+#[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
+pub struct ModelLock<'m, T> {
+    model: &'m mut T,
+    request: LockRequest,
+}
+
+impl<'m, T> ModelLock<'m, T> {
+    /// Waits for at most `timeout`, to the millisecond (rounded up).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|request| request.timeout(timeout))
+    }
+
+    /// Does not wait: the lock is free now, or it is a time-out.
+    pub fn no_wait(self) -> Self {
+        self.with(LockRequest::no_wait)
+    }
+
+    /// Waits until the lock is free.
+    pub fn wait_forever(self) -> Self {
+        self.with(LockRequest::wait_forever)
+    }
+
+    /// Takes a lock of its own for one use of the row, such as one method: see
+    /// [`LockName::scope`]. Under another scope the row is read again, so save before you
+    /// lock one scope inside another.
+    pub fn scope(self, scope: impl AsRef<str>) -> Self {
+        self.with(|request| request.scope(scope))
+    }
+
+    /// Locks in another namespace: see [`LockName::namespace`].
+    pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
+        self.with(|request| request.namespace(namespace))
+    }
+
+    /// The lock that will be taken, with scope and namespace as set.
+    pub fn name(&self) -> &LockName {
+        self.request.name()
+    }
+
+    /// Lock, re-read, run, release.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
+    pub fn run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        let held = self.request.acquire(conn)?;
+        run(self.model, held, body)
+    }
+
+    /// As [`run`](Self::run), or not at all if somebody else has the lock.
+    ///
+    /// # Errors
+    ///
+    /// As for `run`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        match self.request.try_acquire(conn)? {
+            Some(held) => run(self.model, held, body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Lock, BEGIN, re-read, run, COMMIT, release: the next holder sees all that `body` wrote, or
+    /// nothing of it. The lock and the transaction end with the same connection, so what commits
+    /// was exclusive throughout.
+    ///
+    /// After a rollback the rows are as before, but the caller's model keeps what `body` put
+    /// into it: load it again before you go on with it.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, after a rollback, and [`LockError`] before and after it; see the
+    /// [type](Self). `Lost` here means that the COMMIT succeeded and the release did not.
+    pub fn transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        let held = self.request.acquire(conn)?;
+        transaction(self.model, held, body)
+    }
+
+    /// As [`transaction`](Self::transaction), or not at all if somebody else has the lock.
+    ///
+    /// # Errors
+    ///
+    /// As for `transaction`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        match self.request.try_acquire(conn)? {
+            Some(held) => transaction(self.model, held, body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Lock and re-read; gives a guard, which derefs to the connection. The model is free to use
+    /// beside it.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LockError`] of the time before `body` would run; see the [type](Self).
+    pub fn acquire<S>(self, conn: &mut S) -> Result<Held<'_, S::Connection>, LockError>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+    {
+        let mut held = self.request.acquire(conn)?;
+        refresh(self.model, &mut held)?;
+        Ok(held)
+    }
+
+    /// As [`acquire`](Self::acquire), or `None` if somebody else has the lock.
+    ///
+    /// # Errors
+    ///
+    /// As for `acquire`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_acquire<S>(self, conn: &mut S) -> Result<Option<Held<'_, S::Connection>>, LockError>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+    {
+        let Some(mut held) = self.request.try_acquire(conn)? else {
+            return Ok(None);
+        };
+        refresh(self.model, &mut held)?;
+        Ok(Some(held))
+    }
+
+    fn with(self, option: impl FnOnce(LockRequest) -> LockRequest) -> Self {
+        ModelLock {
+            request: option(self.request),
+            ..self
+        }
+    }
+}
+
+fn run<T, C, R, E>(
+    model: &mut T,
+    mut held: Held<'_, C>,
+    body: impl FnOnce(&mut T, &mut C) -> Result<R, E>,
+) -> Result<R, E>
+where
+    T: for<'a> Reload<'a, C>,
+    C: LockConnection,
+    E: FromLockError,
+{
+    refresh(model, &mut held)?;
+    let result = body(model, &mut held);
+    held.finish(result)
+}
+
+fn transaction<T, C, R, E>(
+    model: &mut T,
+    held: Held<'_, C>,
+    body: impl FnOnce(&mut T, &mut C) -> Result<R, E>,
+) -> Result<R, E>
+where
+    T: for<'a> Reload<'a, C>,
+    C: LockConnection,
+    E: FromLockError,
+{
+    held.transaction(|held| {
+        refresh(model, held)?;
+        body(model, held)
+    })
+}
+
+/// Replaces a copy that may be stale. A nested lock's copy is not: the session has held the lock
+/// since it was read, and it may have changes that are not saved yet.
+fn refresh<T, C>(model: &mut T, held: &mut Held<'_, C>) -> Result<(), LockError>
+where
+    T: for<'a> Reload<'a, C>,
+    C: LockConnection,
+{
+    if held.is_nested() {
+        return Ok(());
+    }
+    match model.reload(held) {
+        Ok(row) => {
+            *model = row;
+            Ok(())
+        }
+        Err(diesel::result::Error::NotFound) => Err(LockError::Gone {
+            name: held.name().clone(),
+        }),
+        Err(source) => Err(held.database_error(source)),
+    }
+}

@@ -1,0 +1,292 @@
+//! [`LockName`]: what is locked, as the server is told.
+
+use std::{fmt, hash};
+
+use sha2::Sha256;
+
+use crate::backend::Wanted;
+use crate::error::LockError;
+use crate::key::LockKey;
+use crate::request::LockRequest;
+use crate::table::LockTable;
+
+mod format;
+
+pub use format::KeyParts;
+use format::{Finished, Kind, NameWriter, namespace_prefix};
+
+/// The name of a lock: of a row, of a table, or of anything else.
+///
+/// Two names that are equal are one lock, in this process and in any other that speaks to the
+/// same server. The written form is stable and can be built in any language; it is stated in
+/// [`docs/lock-names.md`](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md).
+/// `Display` shows it without the namespace:
+///
+/// ```
+/// use diesel_advisory_lock::LockName;
+///
+/// diesel::table! {
+///     notifications (id) { id -> Integer, }
+/// }
+/// diesel::table! {
+///     memberships (team, user) { team -> Integer, user -> Text, }
+/// }
+///
+/// assert_eq!(LockName::row(notifications::table, 42).to_string(), "notifications:42");
+/// assert_eq!(LockName::row(memberships::table, (7, "alice")).to_string(), "memberships:7,alice");
+/// assert_eq!(LockName::table(notifications::table).to_string(), "notifications:*");
+/// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
+/// ```
+#[derive(Clone)]
+pub struct LockName {
+    namespace: Namespace,
+    text: String,
+    /// The state of a hashed name before its last byte, so that a scope can be added.
+    hash: Option<Box<Sha256>>,
+    /// What a scoped name was before, so that another scope replaces it.
+    unscoped: Option<Box<LockName>>,
+    /// Why no server may be asked for this name; told when it is.
+    refused: Option<&'static str>,
+}
+
+/// What stands before the slash.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Namespace {
+    /// The connection's schema, which the server hashes in the acquiring statement.
+    Session,
+    /// Known here: the table's own schema or the caller's choice.
+    Given([u8; 8]),
+    /// No namespace and no slash.
+    Exact,
+}
+
+impl LockName {
+    /// The row of `table` whose primary key is `key`: the same name as the loaded model's.
+    ///
+    /// A composite key is a tuple, in the order of the primary key's columns. An integer is the
+    /// same key whatever its width, so `42` names the row whose id is `42_i64`.
+    ///
+    /// **A string key is taken as it is stored.** Under a case-insensitive collation (the default
+    /// of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the loaded
+    /// model, gives that row's name.
+    pub fn row<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
+        let (namespace, mut name) = Self::in_table(&table, Kind::Row);
+        key.write_parts(&mut KeyParts::new(&mut name));
+        Self::new(namespace, name.finish())
+    }
+
+    /// The whole table. Nobody is excluded but those who lock the table too: a row's lock is
+    /// another lock.
+    pub fn table<T: LockTable>(table: T) -> Self {
+        let (namespace, mut name) = Self::in_table(&table, Kind::Table);
+        name.punctuation(":*");
+        Self::new(namespace, name.finish())
+    }
+
+    /// Any string at all: a job, a resource outside the database.
+    pub fn named(name: impl AsRef<str>) -> Self {
+        let mut writer = NameWriter::new(Kind::Named);
+        writer.punctuation("=");
+        writer.component("", name.as_ref());
+        Self::new(Namespace::Session, writer.finish())
+    }
+
+    /// A name byte for byte as given and without a namespace, to share a lock with a program that
+    /// does not use this crate. For anything else prefer [`named`](Self::named).
+    ///
+    /// MySQL folds ASCII case here, MariaDB does not: `Job` and `job` are one lock on the former and
+    /// two on the latter.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidName`] if a server would refuse the name, cut it or take it for another:
+    /// if it is empty, longer than 64 characters (MySQL's limit), or holds a NUL (both servers
+    /// end the name there), a character beyond U+FFFF (MySQL refuses it) or a capital letter
+    /// outside ASCII (MySQL reads `É` as `é`, and the Kelvin sign as `k`).
+    ///
+    /// ```
+    /// use diesel_advisory_lock::LockName;
+    ///
+    /// assert!(LockName::exact("Notification|42").is_ok());
+    /// assert!(LockName::exact("").is_err());
+    /// ```
+    pub fn exact(name: impl Into<String>) -> Result<Self, LockError> {
+        let name = LockName {
+            namespace: Namespace::Exact,
+            text: name.into(),
+            hash: None,
+            unscoped: None,
+            refused: None,
+        };
+        match refusal_of_exact(&name.text) {
+            None => Ok(name),
+            Some(reason) => Err(LockError::InvalidName {
+                name: name.refuse(reason),
+                reason,
+            }),
+        }
+    }
+
+    /// A lock of its own for one use of the same thing: `notifications:42#send` and
+    /// `notifications:42` do not exclude each other. A second call replaces the first.
+    ///
+    /// An [exact](Self::exact) name takes no scope; [acquiring](LockRequest::acquire) it
+    /// then is [`LockError::InvalidName`].
+    #[must_use]
+    pub fn scope(self, scope: impl AsRef<str>) -> Self {
+        if self.namespace == Namespace::Exact {
+            return self.refuse("an exact name takes no scope: write it into the name");
+        }
+        let namespace = self.namespace;
+        let base = match self.unscoped {
+            Some(base) => base,
+            None => Box::new(self),
+        };
+        let scoped = NameWriter::scope(&base.text, base.hash.as_deref(), scope.as_ref());
+        LockName {
+            unscoped: Some(base),
+            ..Self::new(namespace, scoped)
+        }
+    }
+
+    /// Locks in `namespace` rather than in the connection's current schema or the one that the
+    /// `table!` names. Programs that work in different schemas share a lock this way.
+    ///
+    /// Also the way out after a `USE`: the namespace otherwise stays the schema in which the
+    /// connection first took such a lock, because servers run a prepared statement in the schema
+    /// in which it was prepared.
+    ///
+    /// An [exact](Self::exact) name takes no namespace; [acquiring](LockRequest::acquire)
+    /// it then is [`LockError::InvalidName`].
+    #[must_use]
+    pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
+        if self.namespace == Namespace::Exact {
+            return self.refuse("an exact name takes no namespace: write it into the name");
+        }
+        LockName {
+            namespace: Namespace::Given(namespace_prefix(namespace.as_ref())),
+            ..self
+        }
+    }
+
+    /// Starts a request for this lock: options first, then how to hold it.
+    pub fn lock(&self) -> LockRequest {
+        LockRequest::new(self.clone())
+    }
+
+    /// The whole name as the server sees it on a connection whose current schema is `schema`
+    /// (`""` for none): what to look for in `performance_schema.metadata_locks`, or to pass to
+    /// `IS_USED_LOCK`.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::LockName;
+    ///
+    /// assert_eq!(LockName::named("nightly").written("app"), "a172cedc/=nightly");
+    /// ```
+    pub fn written(&self, schema: &str) -> String {
+        match self.namespace {
+            Namespace::Session => self.after(namespace_prefix(schema)),
+            Namespace::Given(prefix) => self.after(prefix),
+            Namespace::Exact => self.text.clone(),
+        }
+    }
+
+    pub(crate) fn wanted(&self) -> Result<Wanted<'_>, LockError> {
+        if let Some(reason) = self.refused {
+            return Err(LockError::InvalidName {
+                name: self.clone(),
+                reason,
+            });
+        }
+        Ok(match self.namespace {
+            Namespace::Session => Wanted::InSession(&self.text),
+            Namespace::Given(_) | Namespace::Exact => Wanted::Whole(self.written("")),
+        })
+    }
+
+    fn new(namespace: Namespace, written: Finished) -> Self {
+        LockName {
+            namespace,
+            text: written.text,
+            hash: written.hash,
+            unscoped: None,
+            refused: None,
+        }
+    }
+
+    fn in_table<T: LockTable>(table: &T, kind: Kind) -> (Namespace, NameWriter) {
+        let table = crate::table::identity(table);
+        let namespace = match &table.schema {
+            None => Namespace::Session,
+            Some(schema) => Namespace::Given(namespace_prefix(schema)),
+        };
+        let mut name = NameWriter::new(kind);
+        name.component("", &table.name);
+        (namespace, name)
+    }
+
+    fn refuse(mut self, reason: &'static str) -> Self {
+        self.refused = Some(reason);
+        self
+    }
+
+    fn after(&self, prefix: [u8; 8]) -> String {
+        let mut name = String::with_capacity(prefix.len() + 1 + self.text.len());
+        name.extend(prefix.map(char::from));
+        name.push('/');
+        name.push_str(&self.text);
+        name
+    }
+}
+
+/// What the servers do to names, measured: MariaDB 10.11, MySQL 9.7.
+fn refusal_of_exact(name: &str) -> Option<&'static str> {
+    let folded = |char: char| !char.is_ascii() && !char.to_lowercase().eq([char]);
+    if name.is_empty() {
+        Some("it is empty: give it at least one character")
+    } else if name.chars().count() > 64 {
+        Some("it is longer than 64 characters, MySQL's limit")
+    } else if name.contains('\0') {
+        Some("it holds a NUL, where both servers would end it")
+    } else if name.chars().any(|char| char > '\u{FFFF}') {
+        Some("it holds a character beyond U+FFFF, which MySQL refuses")
+    } else if name.chars().any(folded) {
+        Some("it holds a capital letter outside ASCII, which MySQL takes for the small one")
+    } else {
+        None
+    }
+}
+
+impl PartialEq for LockName {
+    fn eq(&self, other: &Self) -> bool {
+        (self.namespace, &self.text) == (other.namespace, &other.text)
+    }
+}
+
+impl Eq for LockName {}
+
+impl hash::Hash for LockName {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        (self.namespace, &self.text).hash(state);
+    }
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = match &self.namespace {
+            Namespace::Session => "<schema>/",
+            Namespace::Given(prefix) => {
+                let prefix = str::from_utf8(prefix).map_err(|_| fmt::Error)?;
+                return write!(f, "LockName({:?})", format_args!("{prefix}/{}", self.text));
+            }
+            Namespace::Exact => "",
+        };
+        write!(f, "LockName({:?})", format_args!("{prefix}{}", self.text))
+    }
+}

@@ -1,0 +1,260 @@
+//! Version 1 of the written form, everything after the slash. Frozen: `docs/lock-names.md` states it,
+//! and a change here lets two releases of a program run under "the same" lock at once.
+
+use std::fmt::{self, Write as _};
+
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use sha2::{Digest, Sha256};
+
+/// Longest text after the slash: 64 characters, MySQL's limit, less eight hex digits and the slash.
+const TEXT_MAX: usize = 55;
+/// Longest readable start of a hashed name: what 26 characters of hash and a `~` leave.
+const SLUG_MAX: usize = 28;
+const HASH_BYTES: usize = 16;
+const HASH_CHARS: usize = 26;
+
+/// What is locked; the first byte that is hashed.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Row = b'r' as isize,
+    Table = b't' as isize,
+    Named = b'n' as isize,
+}
+
+impl Kind {
+    /// The kind of a name that is still plain: `=` and `*` cannot stand in a component.
+    fn of_plain(text: &str) -> Kind {
+        if text.starts_with('=') {
+            Kind::Named
+        } else if text.ends_with(":*") {
+            Kind::Table
+        } else {
+            Kind::Row
+        }
+    }
+}
+
+/// Writes a name component by component: in the readable form for as long as that is plain and
+/// short enough, as slug and hash from then on. Allocates once.
+pub(crate) struct NameWriter {
+    kind: Kind,
+    text: String,
+    hash: Option<Sha256>,
+}
+
+/// A finished name. The hash state is kept, since a scope may yet be added.
+pub(crate) struct Finished {
+    pub(crate) text: String,
+    pub(crate) hash: Option<Box<Sha256>>,
+}
+
+impl NameWriter {
+    pub(crate) fn new(kind: Kind) -> Self {
+        NameWriter {
+            kind,
+            text: String::with_capacity(TEXT_MAX),
+            hash: None,
+        }
+    }
+
+    /// Goes on with a finished name that has no scope.
+    fn resume(text: &str, hash: Option<&Sha256>) -> Self {
+        let mut writer = NameWriter::new(Kind::of_plain(text));
+        writer.hash = hash.cloned();
+        let readable = if hash.is_some() {
+            &text[..text.len() - HASH_CHARS - 1]
+        } else {
+            text
+        };
+        writer.text.push_str(readable);
+        writer
+    }
+
+    /// The readable form's own characters, which are not part of any component.
+    pub(crate) fn punctuation(&mut self, text: &str) {
+        if self.hash.is_none() && self.fits(text.len()) {
+            self.text.push_str(text);
+        } else {
+            self.start_hash();
+            self.extend_slug(text);
+        }
+    }
+
+    pub(crate) fn component(&mut self, separator: &str, text: &str) {
+        self.write(separator, text, false);
+    }
+
+    pub(crate) fn scope(text: &str, hash: Option<&Sha256>, scope: &str) -> Finished {
+        let mut writer = NameWriter::resume(text, hash);
+        writer.write("#", scope, true);
+        writer.finish()
+    }
+
+    pub(crate) fn finish(mut self) -> Finished {
+        let hash = self.hash.map(|state| {
+            let digest = state.clone().finalize();
+            let mut chars = [0; HASH_CHARS];
+            BASE32_NOPAD.encode_mut(&digest[..HASH_BYTES], &mut chars);
+            self.text.push('~');
+            self.text
+                .extend(chars.iter().map(|c| char::from(c.to_ascii_lowercase())));
+            Box::new(state)
+        });
+        Finished {
+            text: self.text,
+            hash,
+        }
+    }
+
+    fn write(&mut self, separator: &str, text: &str, is_scope: bool) {
+        if self.hash.is_none() && is_plain(text) && self.fits(separator.len() + text.len()) {
+            self.text.push_str(separator);
+            self.text.push_str(text);
+            return;
+        }
+        let hash = self.start_hash();
+        if is_scope {
+            hash.update(b"#");
+        }
+        update(hash, text);
+        self.extend_slug(separator);
+        self.extend_slug(text);
+    }
+
+    fn fits(&self, more: usize) -> bool {
+        self.text.len() + more <= TEXT_MAX
+    }
+
+    /// Hashes what was written so far. All of it was plain, so it can be told apart again.
+    fn start_hash(&mut self) -> &mut Sha256 {
+        self.hash.get_or_insert_with(|| {
+            let mut hash = Sha256::new();
+            hash.update([self.kind as u8]);
+            self.text
+                .trim_start_matches('=')
+                .trim_end_matches(":*")
+                .split([':', ','])
+                .filter(|component| !component.is_empty())
+                .for_each(|component| update(&mut hash, component));
+            let readable = std::mem::take(&mut self.text);
+            self.text.reserve(TEXT_MAX);
+            extend_slug(&mut self.text, &readable);
+            hash
+        })
+    }
+
+    fn extend_slug(&mut self, text: &str) {
+        extend_slug(&mut self.text, text);
+    }
+}
+
+fn update(hash: &mut Sha256, component: &str) {
+    hash.update((component.len() as u64).to_le_bytes());
+    hash.update(component);
+}
+
+fn extend_slug(slug: &mut String, text: &str) {
+    let room = SLUG_MAX.saturating_sub(slug.len());
+    slug.extend(text.chars().take(room).map(|char| {
+        let lower = char.to_ascii_lowercase();
+        if is_plain_char(lower) { lower } else { '-' }
+    }));
+}
+
+fn is_plain(component: &str) -> bool {
+    !component.is_empty() && component.chars().all(is_plain_char)
+}
+
+fn is_plain_char(char: char) -> bool {
+    matches!(char, 'a'..='z' | '0'..='9' | '_' | '.' | '-')
+}
+
+/// The first eight hex digits of a namespace's SHA-256.
+pub(crate) fn namespace_prefix(namespace: &str) -> [u8; 8] {
+    let mut prefix = [0; 8];
+    HEXLOWER.encode_mut(&Sha256::digest(namespace)[..4], &mut prefix);
+    prefix
+}
+
+/// Takes the parts of a primary key, one call a column, in the order of the columns.
+///
+/// Handed to [`LockKey::write_parts`](crate::LockKey::write_parts).
+pub struct KeyParts<'n> {
+    name: &'n mut NameWriter,
+    separator: &'static str,
+}
+
+impl<'n> KeyParts<'n> {
+    pub(crate) fn new(name: &'n mut NameWriter) -> Self {
+        KeyParts {
+            name,
+            separator: ":",
+        }
+    }
+
+    /// A part that is text already.
+    pub fn text(&mut self, part: &str) {
+        self.name.component(self.separator, part);
+        self.separator = ",";
+    }
+
+    /// A part as `Display` writes it.
+    pub fn display(&mut self, part: impl fmt::Display) {
+        let mut buffer = Buffer::default();
+        match write!(buffer, "{part}") {
+            Ok(()) => self.text(buffer.as_str()),
+            // Longer than any number or date: a type of the user's own.
+            Err(fmt::Error) => self.text(&part.to_string()),
+        }
+    }
+
+    /// A part that is bytes: lower-case hex.
+    pub fn bytes(&mut self, part: &[u8]) {
+        let mut buffer = [0; 64];
+        match buffer.get_mut(..part.len() * 2) {
+            Some(hex) => self.text(HEXLOWER.encode_mut_str(part, hex)),
+            None => self.text(&HEXLOWER.encode(part)),
+        }
+    }
+}
+
+impl fmt::Debug for KeyParts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyParts")
+            .field("written", &self.name.text)
+            .finish()
+    }
+}
+
+/// Room on the stack for the longest number (`i128::MIN`) or date-time.
+struct Buffer {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Buffer {
+            bytes: [0; 48],
+            len: 0,
+        }
+    }
+}
+
+impl Buffer {
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).expect("only whole `str`s are written")
+    }
+}
+
+impl fmt::Write for Buffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        self.bytes
+            .get_mut(self.len..end)
+            .ok_or(fmt::Error)?
+            .copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! [`Reload`]: reading a model's row anew.
+
+use diesel::Connection;
+use diesel::associations::{HasTable, Identifiable};
+use diesel::helper_types::{AsSelect, Find, Select};
+use diesel::query_builder::QueryId;
+use diesel::query_dsl::methods::{FindDsl, LoadQuery, SelectDsl};
+use diesel::result::QueryResult;
+use diesel::{RunQueryDsl, Selectable, SelectableHelper};
+
+/// A model whose row can be read again: `Identifiable`, `Queryable` and `Selectable`.
+///
+/// Never implemented by hand. The lifetime is that of the primary key, which the query borrows from
+/// the model; asked for as `for<'a> Reload<'a, C>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read again under its lock",
+    label = "the model must derive `Queryable` and `Selectable`",
+    note = "a lock that acts on a stale copy protects nothing, so `with_lock` re-reads the row: add `#[derive(Queryable, Selectable)]`, with `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see what does not fit",
+    note = "to lock without re-reading: `model.lock_name().lock().hold(conn, |conn| ..)`"
+)]
+pub trait Reload<'a, C>: Sized {
+    /// Reads the row with this model's primary key.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if it does not exist any more; otherwise what the database answers.
+    fn reload(&'a self, conn: &mut C) -> QueryResult<Self>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<'a, T, C> Reload<'a, C> for T
+where
+    C: Connection,
+    T: HasTable + Selectable<C::Backend, SelectExpression: QueryId> + 'a,
+    &'a T: Identifiable<Table = T::Table>,
+    T::Table: FindDsl<<&'a T as Identifiable>::Id>,
+    Find<T::Table, <&'a T as Identifiable>::Id>: SelectDsl<AsSelect<T, C::Backend>>,
+    Select<Find<T::Table, <&'a T as Identifiable>::Id>, AsSelect<T, C::Backend>>:
+        LoadQuery<'a, C, T>,
+{
+    fn reload(&'a self, conn: &mut C) -> QueryResult<Self> {
+        let row = FindDsl::find(T::table(), self.id());
+        SelectDsl::select(row, T::as_select()).get_result(conn)
+    }
+}

@@ -1,0 +1,147 @@
+//! [`LockRequest`]: the options, and the terminals without a model.
+
+use std::time::Duration;
+
+use crate::backend::Wait;
+use crate::error::{FromLockError, LockError};
+use crate::held::Held;
+use crate::name::LockName;
+use crate::source::LockSource;
+
+/// How long a request waits unless it is told: 45 seconds.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// A lock that is about to be taken: options first, then a terminal that takes it.
+///
+/// | terminal | waits | when it is not free in time |
+/// |---|---|---|
+/// | [`hold`](Self::hold), [`acquire`](Self::acquire) | 45 seconds, or as told | [`LockError::Timeout`] |
+/// | [`try_hold`](Self::try_hold), [`try_acquire`](Self::try_acquire) | not at all, or as told | `Ok(None)` |
+///
+/// The other errors are the same for all: `OpenTransaction`, `Deadlock`, `Interrupted`,
+/// `InvalidName` and `Database` before the lock is held, `Lost` and `TransactionLeftOpen` after.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is locked until a terminal such as `.hold(..)` or `.acquire(..)` is called"]
+pub struct LockRequest {
+    name: LockName,
+    wait: Option<Wait>,
+}
+
+impl LockRequest {
+    pub(crate) fn new(name: LockName) -> Self {
+        LockRequest { name, wait: None }
+    }
+
+    /// Waits for at most `timeout`, to the millisecond (rounded up).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.wait(Wait::For(timeout))
+    }
+
+    /// Does not wait: the lock is free now, or it is a time-out.
+    pub fn no_wait(self) -> Self {
+        self.wait(Wait::For(Duration::ZERO))
+    }
+
+    /// Waits until the lock is free.
+    pub fn wait_forever(self) -> Self {
+        self.wait(Wait::Forever)
+    }
+
+    /// Takes a lock of its own for one use: see [`LockName::scope`].
+    pub fn scope(self, scope: impl AsRef<str>) -> Self {
+        LockRequest {
+            name: self.name.scope(scope),
+            ..self
+        }
+    }
+
+    /// Locks in another namespace: see [`LockName::namespace`].
+    pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
+        LockRequest {
+            name: self.name.namespace(namespace),
+            ..self
+        }
+    }
+
+    /// The lock that will be taken, with scope and namespace as set.
+    pub fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    /// Runs `body` under the lock.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
+    pub fn hold<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        S: LockSource,
+        E: FromLockError,
+    {
+        let mut held = self.acquire(conn)?;
+        let result = body(&mut held);
+        held.finish(result)
+    }
+
+    /// Runs `body` under the lock, or not at all if somebody else has it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`hold`](Self::hold), but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_hold<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        S: LockSource,
+        E: FromLockError,
+    {
+        let Some(mut held) = self.try_acquire(conn)? else {
+            return Ok(None);
+        };
+        let result = body(&mut held);
+        held.finish(result).map(Some)
+    }
+
+    /// Takes the lock and gives a guard, which derefs to the connection.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LockError`] of the time before the lock is held; see the [type](Self).
+    pub fn acquire<S: LockSource>(
+        self,
+        conn: &mut S,
+    ) -> Result<Held<'_, S::Connection>, LockError> {
+        let wait = self.wait.unwrap_or(Wait::For(DEFAULT_TIMEOUT));
+        Held::acquire(conn.connection(), self.name, wait)
+    }
+
+    /// Takes the lock, or gives `None` if somebody else has it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`acquire`](Self::acquire), but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_acquire<S: LockSource>(
+        self,
+        conn: &mut S,
+    ) -> Result<Option<Held<'_, S::Connection>>, LockError> {
+        let wait = self.wait.unwrap_or(Wait::For(Duration::ZERO));
+        match Held::acquire(conn.connection(), self.name, wait) {
+            Ok(held) => Ok(Some(held)),
+            Err(LockError::Timeout { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wait(self, wait: Wait) -> Self {
+        LockRequest {
+            wait: Some(wait),
+            ..self
+        }
+    }
+}
