@@ -1,7 +1,10 @@
 //! What a server must offer. Each backend keeps all its SQL in one file below.
 #![cfg_attr(
     not(feature = "mysql"),
-    allow(dead_code, reason = "without a backend there are names, and nobody to ask for them")
+    allow(
+        dead_code,
+        reason = "without a backend there are names, and nobody to ask for them"
+    )
 )]
 
 use std::time::Duration;

@@ -33,7 +33,7 @@ use crate::transaction;
 
 /// "Forever" as the servers take it, some 32 years: MariaDB refuses a negative number, and above
 /// about 1.7e10 it does not wait at all.
-const FOREVER_SECONDS: i64 = 1_000_000_000;
+const FOREVER_SECONDS: f64 = 1e9;
 
 /// Server error codes. Diesel passes on the message only, which `lc_messages` translates.
 /// <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>
@@ -55,14 +55,24 @@ impl LockConnection for MysqlConnection {}
 
 impl Session for MysqlConnection {
     fn acquire(&mut self, request: Request<'_>) -> Result<Acquired, Refusal> {
-        let Request {
-            name,
-            wait,
-            only_again,
-        } = request;
-        match &name {
-            Wanted::InSession(text) => acquire(self, InSession(text), wait, only_again),
-            Wanted::Whole(name) => acquire(self, Whole(name), wait, only_again),
+        let start = Instant::now();
+        let acquired = match &request.name {
+            Wanted::InSession(text) => try_acquire(self, InSession(text), request.only_again)?,
+            Wanted::Whole(name) => try_acquire(self, Whole(name), request.only_again)?,
+        };
+        match acquired {
+            Tried::Acquired(acquired) => Ok(acquired),
+            Tried::Taken { server_name } => {
+                let wait = match request.wait {
+                    Wait::For(wait) => wait.saturating_sub(start.elapsed()),
+                    Wait::Forever => Duration::MAX,
+                };
+                wait_for(self, &server_name, wait)?;
+                Ok(Acquired {
+                    server_name,
+                    nested: false,
+                })
+            }
         }
     }
 
@@ -76,88 +86,67 @@ impl Session for MysqlConnection {
     }
 }
 
-fn acquire<N: NameSql>(
-    conn: &mut MysqlConnection,
-    name: N,
-    wait: Wait,
-    only_again: bool,
-) -> Result<Acquired, Refusal> {
-    let start = Instant::now();
-    let (seconds, exact_wait) = match Seconds::of(wait) {
-        Seconds::Whole(seconds) => (seconds, None),
-        Seconds::Fraction(wait) => (0, Some(wait)),
-    };
-    let asked = Acquire {
-        name,
-        only_again,
-        seconds,
-    };
-    let (server_name, nested, answer) = match asked.get_result::<Answer>(conn) {
-        Ok(answer) => answer,
-        Err(error) => return Err(refusal_without_answer(conn, asked, error)),
-    };
-    match (answer, exact_wait) {
-        (Some(1), _) => {}
-        (None, _) if only_again => return Err(Refusal::NotHeld),
-        (None, _) => return Err(Refusal::Interrupted(None)),
-        (Some(_), None) => return Err(Refusal::Timeout),
-        (Some(_), Some(wait)) => {
-            wait_exactly(conn, &server_name, wait.saturating_sub(start.elapsed()))?;
-        }
-    }
-    Ok(Acquired {
-        server_name,
-        nested,
-    })
+enum Tried {
+    Acquired(Acquired),
+    /// Another session has it. The name is the server's, so waiting for it means the same schema.
+    Taken {
+        server_name: String,
+    },
 }
 
-/// The second step of a wait for a fraction of a second, when the lock was found taken. It needs a
-/// statement that is prepared anew, which an uncontended lock should not pay for, and it takes the
-/// name that the first step told, so that both mean the same schema.
-fn wait_exactly(conn: &mut MysqlConnection, name: &str, wait: Duration) -> Result<(), Refusal> {
+/// Takes a lock that is free or held already. One statement, prepared once a connection.
+///
+/// An error while a result is read leaves libmariadb unable to run the same prepared statement again: it
+/// waits for the rest of the result for ever. Nor does the error tell whether the lock was
+/// granted. So the connection ends here; waiting, which is what fails in practice, has a statement of
+/// its own.
+fn try_acquire<N: NameSql>(
+    conn: &mut MysqlConnection,
+    name: N,
+    only_again: bool,
+) -> Result<Tried, Refusal> {
+    let answer = TryAcquire { name, only_again }.get_result::<(String, bool, Option<i64>)>(conn);
+    let (server_name, nested, answer) = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let refusal = refusal(last_error_code(conn), error);
+            transaction::mark_broken(conn);
+            return Err(refusal);
+        }
+    };
+    match answer {
+        Some(1) => Ok(Tried::Acquired(Acquired {
+            server_name,
+            nested,
+        })),
+        Some(_) => Ok(Tried::Taken { server_name }),
+        None if only_again => Err(Refusal::NotHeld),
+        None => Err(Refusal::Interrupted(None)),
+    }
+}
+
+/// Waits for a lock that another session has, with a statement that is prepared anew each time.
+fn wait_for(conn: &mut MysqlConnection, name: &str, wait: Duration) -> Result<(), Refusal> {
     if wait.is_zero() {
         return Err(Refusal::Timeout);
     }
-    match (WaitExactly { name, wait }).get_result::<Option<i64>>(conn) {
+    match (WaitFor { name, wait }).get_result::<Option<i64>>(conn) {
         Ok(Some(1)) => Ok(()),
         Ok(Some(_)) => Err(Refusal::Timeout),
         Ok(None) => Err(Refusal::Interrupted(None)),
         Err(error) => {
             let refusal = match last_error_code(conn) {
-                Some(code::QUERY_TIMEOUT) => Refusal::Timeout,
+                Some(code::QUERY_TIMEOUT) if limit_in_ms(wait).is_some() => Refusal::Timeout,
                 code => refusal(code, error),
             };
-            // The limit may strike just after the lock was granted. It was not held before, so one
-            // release leaves nothing behind.
+            // The limit or the kill may strike just after the lock was granted. It was not held before,
+            // so one release leaves nothing behind.
             if conn.release(name).is_err() {
                 transaction::mark_broken(conn);
             }
             Err(refusal)
         }
     }
-}
-
-/// The acquiring statement failed, and perhaps after the lock was granted. Asking again for what
-/// is held already, with the very same statement and so in the same schema, tells.
-fn refusal_without_answer<N: NameSql>(
-    conn: &mut MysqlConnection,
-    asked: Acquire<N>,
-    error: DieselError,
-) -> Refusal {
-    let refusal = refusal(last_error_code(conn), error);
-    let was_nested_only = asked.only_again;
-    let again = Acquire {
-        only_again: true,
-        seconds: 0,
-        ..asked
-    };
-    let clean = matches!(again.get_result::<Answer>(conn), Ok((_, _, None)));
-    // Held, but how often should it be? Only the end of the session is sure not to take away an
-    // outer hold.
-    if was_nested_only || !clean {
-        transaction::mark_broken(conn);
-    }
-    refusal
 }
 
 fn refusal(code: Option<i64>, error: DieselError) -> Refusal {
@@ -179,33 +168,15 @@ fn last_error_code(conn: &mut MysqlConnection) -> Option<i64> {
         .flatten()
 }
 
-/// A wait as a number of seconds for `GET_LOCK`, which MySQL rounds to whole ones.
-#[derive(Debug, PartialEq, Eq)]
-enum Seconds {
-    Whole(i64),
-    Fraction(Duration),
+/// `MAX_EXECUTION_TIME` for a wait, rounded up, since 0 would mean no limit. `None` if it is
+/// more than the hint takes, 49 days, where a part of a second no longer matters.
+fn limit_in_ms(wait: Duration) -> Option<u32> {
+    u32::try_from(wait.as_nanos().div_ceil(1_000_000)).ok()
 }
 
-impl Seconds {
-    fn of(wait: Wait) -> Self {
-        let Wait::For(wait) = wait else {
-            return Seconds::Whole(FOREVER_SECONDS);
-        };
-        let whole = i64::try_from(wait.as_secs()).unwrap_or(FOREVER_SECONDS);
-        if wait.subsec_nanos() == 0 || whole >= FOREVER_SECONDS {
-            Seconds::Whole(whole.min(FOREVER_SECONDS))
-        } else if u32::try_from(milliseconds(wait)).is_err() {
-            // More than the hint takes (49 days): the fraction no longer matters.
-            Seconds::Whole(whole + 1)
-        } else {
-            Seconds::Fraction(wait)
-        }
-    }
-}
-
-/// Rounded up: a hint of 0 would mean no limit.
-fn milliseconds(wait: Duration) -> u128 {
-    wait.as_nanos().div_ceil(1_000_000)
+/// A wait in seconds, as either server takes it.
+fn seconds(wait: Duration) -> f64 {
+    wait.as_secs_f64().min(FOREVER_SECONDS)
 }
 
 /// The SQL of a lock's whole name.
@@ -245,18 +216,15 @@ impl QueryFragment<Mysql> for Whole<'_> {
     }
 }
 
-/// The whole name; whether this session held it before; what `GET_LOCK` said.
-type Answer = (String, bool, Option<i64>);
-
-/// Takes a lock, unless it must be one that the session holds and is not: then it answers NULL.
-#[derive(Clone, Copy, QueryId)]
-struct Acquire<N> {
+/// The whole name; whether this session held it before; what `GET_LOCK` says, or NULL if the lock should
+/// be one that the session holds and is not.
+#[derive(QueryId)]
+struct TryAcquire<N> {
     name: N,
     only_again: bool,
-    seconds: i64,
 }
 
-impl<N: NameSql> QueryFragment<Mysql> for Acquire<N> {
+impl<N: NameSql> QueryFragment<Mysql> for TryAcquire<N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT ");
         self.name.walk_ast(out.reborrow())?;
@@ -268,14 +236,12 @@ impl<N: NameSql> QueryFragment<Mysql> for Acquire<N> {
         self.push_is_held(out.reborrow())?;
         out.push_sql(", GET_LOCK(");
         self.name.walk_ast(out.reborrow())?;
-        out.push_sql(", ");
-        out.push_bind_param::<BigInt, _>(&self.seconds)?;
-        out.push_sql("), NULL)");
+        out.push_sql(", 0), NULL)");
         Ok(())
     }
 }
 
-impl<N: NameSql> Acquire<N> {
+impl<N: NameSql> TryAcquire<N> {
     /// 0 or 1, never NULL.
     fn push_is_held<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("IS_USED_LOCK(");
@@ -285,47 +251,49 @@ impl<N: NameSql> Acquire<N> {
     }
 }
 
-impl<N> Query for Acquire<N> {
+impl<N> Query for TryAcquire<N> {
     type SqlType = (Text, Bool, Nullable<BigInt>);
 }
 
-impl<N> RunQueryDsl<MysqlConnection> for Acquire<N> {}
+impl<N> RunQueryDsl<MysqlConnection> for TryAcquire<N> {}
 
-/// `GET_LOCK` for a fraction of a second. MySQL keeps to the hint, which takes a literal only and ends the
-/// statement with an error; MariaDB ignores it and takes the fraction itself.
-struct WaitExactly<'n> {
+/// `GET_LOCK` to the millisecond. MySQL rounds it to whole seconds, but keeps to the hint, which takes a
+/// literal only and ends the statement with an error; MariaDB ignores the hint and takes the
+/// fraction.
+struct WaitFor<'n> {
     name: &'n str,
     wait: Duration,
 }
 
-impl QueryFragment<Mysql> for WaitExactly<'_> {
+impl QueryFragment<Mysql> for WaitFor<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // A statement for each distinct number would fill the connection's cache.
+        // Each number is another statement, which would fill the connection's cache.
         out.unsafe_to_cache_prepared();
-        let seconds = self.wait.as_secs_f64();
-        let rounded_up = seconds.ceil();
-        out.push_sql(&format!(
-            "SELECT /*+ MAX_EXECUTION_TIME({}) */ GET_LOCK(",
-            milliseconds(self.wait)
-        ));
+        out.push_sql("SELECT ");
+        if let Some(ms) = limit_in_ms(self.wait) {
+            out.push_sql(&format!("/*+ MAX_EXECUTION_TIME({ms}) */ "));
+        }
+        out.push_sql("GET_LOCK(");
         out.push_bind_param::<Text, _>(self.name)?;
+        let exact = seconds(self.wait);
+        let whole = exact.ceil();
         out.push_sql(&format!(
-            ", IF(VERSION() LIKE '%MariaDB%', {seconds:.6}, {rounded_up:.0}))"
+            ", IF(VERSION() LIKE '%MariaDB%', {exact:.6}, {whole:.0}))"
         ));
         Ok(())
     }
 }
 
-impl QueryId for WaitExactly<'_> {
+impl QueryId for WaitFor<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for WaitExactly<'_> {
+impl Query for WaitFor<'_> {
     type SqlType = Nullable<BigInt>;
 }
 
-impl RunQueryDsl<MysqlConnection> for WaitExactly<'_> {}
+impl RunQueryDsl<MysqlConnection> for WaitFor<'_> {}
 
 struct Release<'n> {
     server_name: &'n str,
@@ -370,51 +338,46 @@ impl RunQueryDsl<MysqlConnection> for LastErrorCode {}
 mod tests {
     use std::time::Duration;
 
-    use super::{FOREVER_SECONDS, Seconds, Wait, WaitExactly};
+    use diesel::debug_query;
+    use diesel::mysql::Mysql;
 
-    fn of(wait: Duration) -> Seconds {
-        Seconds::of(Wait::For(wait))
+    use super::WaitFor;
+
+    fn sql(wait: Duration) -> String {
+        debug_query::<Mysql, _>(&WaitFor { name: "n", wait }).to_string()
     }
 
     #[test]
-    fn whole_seconds_need_no_hint() {
-        assert_eq!(of(Duration::ZERO), Seconds::Whole(0));
-        assert_eq!(of(Duration::from_secs(45)), Seconds::Whole(45));
+    fn a_wait_is_sent_to_the_millisecond() {
+        let sent = sql(Duration::from_millis(1_500));
+        assert!(sent.contains("MAX_EXECUTION_TIME(1500)"), "{sent}");
+        assert!(sent.contains("1.500000, 2)"), "{sent}");
+        let sent = sql(Duration::from_secs(45));
+        assert!(sent.contains("MAX_EXECUTION_TIME(45000)"), "{sent}");
+        assert!(sent.contains("45.000000, 45)"), "{sent}");
     }
 
+    /// A hint of 0 would mean no limit.
     #[test]
-    fn a_fraction_stays_exact() {
-        for wait in [Duration::from_nanos(1), Duration::from_millis(1_500)] {
-            assert_eq!(of(wait), Seconds::Fraction(wait));
-        }
-    }
-
-    /// MariaDB returns at once from about 1.7e10 seconds on, and refuses negative ones.
-    #[test]
-    fn forever_is_large_and_finite() {
-        assert_eq!(Seconds::of(Wait::Forever), Seconds::Whole(FOREVER_SECONDS));
-        assert_eq!(of(Duration::MAX), Seconds::Whole(FOREVER_SECONDS));
-        let in_years = FOREVER_SECONDS / (365 * 24 * 60 * 60);
-        assert_eq!(in_years, 31);
-    }
-
-    #[test]
-    fn what_the_hint_cannot_take_is_rounded_up() {
-        let longest = Duration::from_millis(u32::MAX.into());
-        assert_eq!(of(longest), Seconds::Fraction(longest));
-        assert_eq!(
-            of(longest + Duration::from_millis(1)),
-            Seconds::Whole(4_294_968)
-        );
-    }
-
-    #[test]
-    fn below_a_millisecond_the_hint_is_not_zero() {
-        let sql = |wait| {
-            diesel::debug_query::<diesel::mysql::Mysql, _>(&WaitExactly { name: "n", wait })
-                .to_string()
-        };
+    fn a_part_of_a_millisecond_is_rounded_up() {
         assert!(sql(Duration::from_nanos(1)).contains("MAX_EXECUTION_TIME(1)"));
         assert!(sql(Duration::from_micros(300_400)).contains("MAX_EXECUTION_TIME(301)"));
+    }
+
+    /// MariaDB refuses negative numbers, and returns at once from about 1.7e10 seconds on.
+    #[test]
+    fn forever_is_large_and_finite() {
+        let sent = sql(Duration::MAX);
+        assert!(!sent.contains("MAX_EXECUTION_TIME"), "{sent}");
+        assert!(sent.contains("1000000000.000000, 1000000000)"), "{sent}");
+    }
+
+    #[test]
+    fn what_the_hint_cannot_take_goes_without() {
+        let longest = Duration::from_millis(u32::MAX.into());
+        assert!(sql(longest).contains("MAX_EXECUTION_TIME(4294967295)"));
+        let longer = sql(longest + Duration::from_millis(1));
+        assert!(!longer.contains("MAX_EXECUTION_TIME"), "{longer}");
+        assert!(longer.contains(", 4294968))"), "{longer}");
     }
 }

@@ -1,0 +1,239 @@
+//! Guarantees 5 to 7: sessions that are killed, queries that are killed, deadlocks.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+use crate::support::{Db, session_id, until};
+
+cases![
+    a_holder_killed_in_the_middle_is_told,
+    a_holder_killed_in_a_transaction_has_written_nothing,
+    a_lock_released_behind_our_back_is_lost,
+    a_loss_does_not_hide_the_closures_error,
+    a_killed_waiter_is_interrupted,
+    a_statement_limit_is_an_interruption,
+    a_waiter_whose_session_is_killed_gets_a_database_error,
+    crossing_sessions_deadlock_at_once,
+    an_error_is_known_in_any_language,
+    an_interrupted_waiter_holds_nothing,
+];
+
+fn a_holder_killed_in_the_middle_is_told(db: &Db) {
+    let mut counter = db.counter(1);
+    let mut next = counter.clone();
+    let run: Result<(), LockError> = counter.with_lock(&mut db.conn(), |_, conn| {
+        db.execute(&format!("KILL CONNECTION {}", session_id(conn)));
+        Ok(())
+    });
+    let Err(LockError::Lost {
+        source: Some(_), ..
+    }) = &run
+    else {
+        panic!("{run:?}");
+    };
+    assert!(run.unwrap_err().to_string().contains("counters:1"));
+    next.with_lock(&mut db.conn(), |_, _| Ok::<_, LockError>(()))
+        .unwrap();
+}
+
+fn a_holder_killed_in_a_transaction_has_written_nothing(db: &Db) {
+    let mut counter = db.counter(1);
+    let mut next = counter.clone();
+    let conn = &mut db.conn();
+    let run: Result<(), LockError> = counter.lock().transaction(conn, |counter, conn| {
+        counter.value = 9;
+        counter.save(conn).unwrap();
+        db.execute(&format!("KILL CONNECTION {}", session_id(conn)));
+        Ok(())
+    });
+    assert!(
+        matches!(
+            run,
+            Err(LockError::Lost { .. } | LockError::Database { .. })
+        ),
+        "{run:?}"
+    );
+    let seen = next.with_lock(&mut db.conn(), |next, _| Ok::<_, LockError>(next.value));
+    assert_eq!(seen.unwrap(), 0);
+    let again = counter.with_lock(conn, |_, _| Ok::<_, LockError>(()));
+    assert!(again.is_err(), "a dead connection locks nothing");
+}
+
+fn a_lock_released_behind_our_back_is_lost(db: &Db) {
+    let name = LockName::named("job");
+    let written = name.written(&db.schema);
+    let conn = &mut db.conn();
+    let mut held = name.lock().acquire(conn).unwrap();
+    held.batch_execute(&format!("DO RELEASE_LOCK('{written}')"))
+        .unwrap();
+    let released = held.release();
+    assert!(
+        matches!(released, Err(LockError::Lost { source: None, .. })),
+        "{released:?}"
+    );
+
+    // The same with another session that took it since: 0 instead of NULL.
+    let (conn, other) = (&mut db.conn(), &mut db.conn());
+    let mut held = name.lock().acquire(conn).unwrap();
+    held.batch_execute(&format!("DO RELEASE_LOCK('{written}')"))
+        .unwrap();
+    let others = name.lock().acquire(other).unwrap();
+    let released = held.release();
+    assert!(
+        matches!(released, Err(LockError::Lost { source: None, .. })),
+        "{released:?}"
+    );
+    others.release().unwrap();
+}
+
+fn a_loss_does_not_hide_the_closures_error(db: &Db) {
+    let run = LockName::named("job").lock().hold(&mut db.conn(), |conn| {
+        db.execute(&format!("KILL CONNECTION {}", session_id(conn)));
+        Err::<(), _>(diesel::result::Error::NotFound)
+    });
+    assert_eq!(run, Err(diesel::result::Error::NotFound));
+}
+
+/// Runs `disturb` on a session that waits for a lock; gives what the waiter got.
+fn disturb_a_waiter(db: &Db, disturb: impl FnOnce(i64)) -> Result<(), LockError> {
+    let name = LockName::named("job");
+    let mut waiter = db.conn();
+    let waiter_id = session_id(&mut waiter);
+    std::thread::scope(|scope| {
+        let holder = &mut db.conn();
+        let held = name.lock().acquire(holder).unwrap();
+        let waiting = scope.spawn(|| name.lock().acquire(&mut waiter).map(drop));
+        db.until_waiting(waiter_id);
+        disturb(waiter_id);
+        let result = waiting.join().unwrap();
+        held.release().unwrap();
+        result
+    })
+}
+
+fn a_killed_waiter_is_interrupted(db: &Db) {
+    let result = disturb_a_waiter(db, |id| db.execute(&format!("KILL QUERY {id}")));
+    assert!(
+        matches!(result, Err(LockError::Interrupted { .. })),
+        "{result:?}"
+    );
+}
+
+fn a_waiter_whose_session_is_killed_gets_a_database_error(db: &Db) {
+    let result = disturb_a_waiter(db, |id| db.execute(&format!("KILL CONNECTION {id}")));
+    assert!(
+        matches!(result, Err(LockError::Database { .. })),
+        "{result:?}"
+    );
+}
+
+fn a_statement_limit_is_an_interruption(db: &Db) {
+    let name = LockName::named("job");
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let held = name.lock().acquire(holder).unwrap();
+    let limit = if db.is_mariadb() {
+        "SET max_statement_time = 0.1"
+    } else {
+        "SET max_execution_time = 100"
+    };
+    waiter.batch_execute(limit).unwrap();
+    let start = Instant::now();
+    let result = name.lock().acquire(waiter).map(drop);
+    assert!(
+        matches!(result, Err(LockError::Interrupted { .. })),
+        "{result:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(5));
+    held.release().unwrap();
+}
+
+fn crossing_sessions_deadlock_at_once(db: &Db) {
+    let (a, b) = (LockName::named("a"), LockName::named("b"));
+    let mut other = db.conn();
+    let other_id = session_id(&mut other);
+    std::thread::scope(|scope| {
+        let conn = &mut db.conn();
+        let mut held = a.lock().acquire(conn).unwrap();
+        let crossing = scope.spawn(|| {
+            let mut held = b.lock().acquire(&mut other).unwrap();
+            let result = a.lock().acquire(&mut held).map(drop);
+            held.release().unwrap();
+            result
+        });
+        db.until_waiting(other_id);
+        let start = Instant::now();
+        let refused = b.lock().acquire(&mut held).map(drop);
+        assert!(
+            matches!(refused, Err(LockError::Deadlock { .. })),
+            "{refused:?}"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        held.release().expect("the victim keeps what it held");
+        crossing.join().unwrap().unwrap();
+    });
+    db.assert_free(&a);
+    db.assert_free(&b);
+}
+
+/// Codes decide, and messages do not: this server answers in French.
+fn an_error_is_known_in_any_language(db: &Db) {
+    let (a, b) = (LockName::named("a"), LockName::named("b"));
+    let mut other = db.conn();
+    let other_id = session_id(&mut other);
+    std::thread::scope(|scope| {
+        let conn = &mut db.conn();
+        conn.batch_execute("SET lc_messages = 'fr_FR'").unwrap();
+        let mut held = a.lock().acquire(conn).unwrap();
+        let crossing = scope.spawn(|| {
+            let mut held = b.lock().acquire(&mut other).unwrap();
+            a.lock()
+                .timeout(Duration::from_millis(2_500))
+                .acquire(&mut held)
+                .map(drop)
+        });
+        db.until_waiting(other_id);
+        let refused = b
+            .lock()
+            .timeout(Duration::from_millis(2_500))
+            .acquire(&mut held)
+            .map(drop);
+        assert!(
+            matches!(refused, Err(LockError::Deadlock { .. })),
+            "{refused:?}"
+        );
+        held.release().unwrap();
+        crossing.join().unwrap().unwrap();
+    });
+}
+
+fn an_interrupted_waiter_holds_nothing(db: &Db) {
+    let name = LockName::named("job");
+    let mut waiter = db.conn();
+    let waiter_id = session_id(&mut waiter);
+    for wait in [Duration::from_secs(45), Duration::from_millis(44_900)] {
+        std::thread::scope(|scope| {
+            let holder = &mut db.conn();
+            let held = name.lock().acquire(holder).unwrap();
+            let waiting = scope.spawn(|| name.lock().timeout(wait).acquire(&mut waiter).map(drop));
+            db.until_waiting(waiter_id);
+            db.execute(&format!("KILL QUERY {waiter_id}"));
+            let result = waiting.join().unwrap();
+            assert!(
+                matches!(result, Err(LockError::Interrupted { .. })),
+                "{result:?}"
+            );
+            held.release().unwrap();
+        });
+        until("the lock is free", || db.holder(&name).is_none());
+        // Not broken: nothing was in doubt.
+        waiter.transaction(|_| QueryResult::Ok(())).unwrap();
+        name.lock().acquire(&mut waiter).unwrap().release().unwrap();
+    }
+}
