@@ -20,6 +20,11 @@ use crate::table::LockTable;
 /// model's table and primary key, so two structs over one row always take the same lock.
 ///
 /// The model must be in the database: a lock is on a row, and a row has a key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no lock of its own",
+    label = "not a model with a primary key that can stand in a lock's name",
+    note = "the model must derive `Identifiable`, and a key type of its own must implement `LockKey`"
+)]
 pub trait Lockable {
     /// The name of this row's lock; the same as [`LockName::row`] of its table and key.
     fn lock_name(&self) -> LockName;
