@@ -15,6 +15,20 @@ use crate::transaction;
 /// held. [`release`](Self::release) it to learn whether it was held throughout; dropping it
 /// releases it too, but cannot tell.
 ///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let name = LockName::named("nightly-report");
+/// let mut held = name.lock().acquire(&mut conn)?;
+/// let count: i64 = notifications::table.count().get_result(&mut *held)?;
+/// held.release()?;
+/// # assert_eq!(count, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Either way a transaction that was begun under the lock and is still open is rolled back first,
 /// and if the server does not confirm the release, the connection is marked as broken, so that a pool
 /// discards it and the server frees the lock.

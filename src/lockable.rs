@@ -43,6 +43,22 @@ pub trait Lockable {
     /// Locks the row, reads it again into `self`, runs `body`, and releases: [`ModelLock::run`]
     /// with all options at their defaults.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let load = |conn: &mut MysqlConnection| notifications::table.find(42).first(conn);
+    /// let mut first: Notification = load(&mut conn)?;
+    /// let mut second: Notification = load(&mut conn)?;
+    ///
+    /// assert!(first.with_lock(&mut conn, Notification::send)?);
+    /// // The second copy was loaded before the mail was sent, and still does not send it again.
+    /// assert!(!second.with_lock(&mut conn, Notification::send)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `body` returns, and [`LockError`] before and after it; see [`ModelLock`].
@@ -61,6 +77,20 @@ pub trait Lockable {
 
     /// The same if the lock is free now, and `Ok(None)` if somebody else has it:
     /// [`ModelLock::try_run`] with all options at their defaults.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// match notification.try_with_lock(&mut conn, |n, conn| n.send(conn))? {
+    ///     Some(sent) => println!("sent: {sent}"),
+    ///     None => println!("somebody else is at it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -190,6 +220,27 @@ impl<'m, T> ModelLock<'m, T> {
     ///
     /// After a rollback the rows are as before, but the caller's model keeps what `body` put
     /// into it: load it again before you go on with it.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// use std::time::Duration;
+    ///
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// notification
+    ///     .lock()
+    ///     .scope("rewrite")
+    ///     .timeout(Duration::from_millis(250))
+    ///     .transaction(&mut conn, |n, conn| {
+    ///         n.message.push('!');
+    ///         diesel::update(&*n).set(&*n).execute(conn)
+    ///     })?;
+    /// # assert_eq!(notification.message, "Hello world!");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -70,6 +70,18 @@ impl LockRequest {
 
     /// Runs `body` under the lock.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// LockName::row(notifications::table, 42).lock().hold(&mut conn, |conn| {
+    ///     diesel::delete(notifications::table.find(42)).execute(conn)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
