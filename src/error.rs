@@ -173,3 +173,90 @@ pub trait FromLockError: From<LockError> {}
 
 #[diagnostic::do_not_recommend]
 impl<E: From<LockError>> FromLockError for E {}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::time::Duration;
+
+    use super::{DieselError, LockError, LockName};
+
+    fn every_error() -> Vec<LockError> {
+        let name = || LockName::named("job");
+        let source = || DieselError::RollbackTransaction;
+        vec![
+            LockError::Timeout {
+                name: name(),
+                waited: Duration::from_millis(300),
+            },
+            LockError::Deadlock {
+                name: name(),
+                source: source(),
+            },
+            LockError::Interrupted {
+                name: name(),
+                source: Some(source()),
+            },
+            LockError::OpenTransaction { name: name() },
+            LockError::TransactionLeftOpen { name: name() },
+            LockError::Lost {
+                name: name(),
+                source: Some(source()),
+            },
+            LockError::Gone { name: name() },
+            LockError::InvalidName {
+                name: name(),
+                reason: "it is a test",
+            },
+            LockError::Database {
+                name: name(),
+                source: source(),
+            },
+        ]
+    }
+
+    #[test]
+    fn every_message_names_the_lock() {
+        for error in every_error() {
+            assert!(error.to_string().contains("=job"), "{error}");
+            assert_eq!(error.name(), &LockName::named("job"));
+        }
+    }
+
+    #[test]
+    fn sources_are_kept() {
+        let with_source = every_error()
+            .iter()
+            .filter(|error| {
+                let source = error.source().and_then(|source| source.downcast_ref());
+                source == Some(&DieselError::RollbackTransaction)
+            })
+            .count();
+        assert_eq!(with_source, 4);
+    }
+
+    #[test]
+    fn a_time_out_says_how_long_it_waited() {
+        assert!(every_error()[0].to_string().contains("300ms"));
+    }
+
+    #[test]
+    fn a_diesel_error_gives_it_back() {
+        let error = DieselError::from(LockError::Gone {
+            name: LockName::named("job"),
+        });
+        assert!(matches!(
+            LockError::in_diesel(&error),
+            Some(LockError::Gone { .. })
+        ));
+        assert!(LockError::in_diesel(&DieselError::NotFound).is_none());
+        assert!(error.to_string().contains("=job"), "{error}");
+    }
+
+    #[test]
+    fn errors_and_names_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<LockError>();
+        crosses::<LockName>();
+    }
+}

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+use diesel::result::Error as DieselError;
+
 use crate::backend::{LockConnection, Refusal, Request, Wait};
 use crate::error::LockError;
 use crate::name::LockName;
@@ -98,7 +100,8 @@ impl<'c, C: LockConnection> Held<'c, C> {
     ///
     /// [`LockError::Lost`] if the server does not confirm that the lock was ours;
     /// [`LockError::TransactionLeftOpen`] if a transaction was begun under the lock and is still open:
-    /// it has been rolled back, and the lock is released.
+    /// it has been rolled back, and the lock is released; [`LockError::Database`] if Diesel has given up on
+    /// the connection meanwhile, so that nobody can tell what was left.
     pub fn release(mut self) -> Result<(), LockError> {
         self.end()
     }
@@ -111,24 +114,20 @@ impl<'c, C: LockConnection> Held<'c, C> {
     }
 
     /// BEGIN, `body`, COMMIT, release. On any error the drop of `self` rolls back first and then
-    /// releases, so nobody else gets the lock in between.
+    /// releases, so nobody else gets the lock in between. If `body` leaves a savepoint open, the COMMIT
+    /// ends only that, and the release finds the rest.
     pub(crate) fn transaction<R, E: From<LockError>>(
         mut self,
         body: impl FnOnce(&mut Self) -> Result<R, E>,
     ) -> Result<R, E> {
         transaction::begin(self.conn).map_err(|source| self.database_error(source))?;
         let value = body(&mut self)?;
-        let depth = transaction::depth(self.conn).map_err(|source| self.database_error(source))?;
-        if depth > self.depth_before + 1 {
-            let name = self.name.clone();
-            return Err(LockError::TransactionLeftOpen { name }.into());
-        }
         transaction::commit(self.conn).map_err(|source| self.database_error(source))?;
         self.release()?;
         Ok(value)
     }
 
-    pub(crate) fn database_error(&self, source: diesel::result::Error) -> LockError {
+    pub(crate) fn database_error(&self, source: DieselError) -> LockError {
         LockError::Database {
             name: self.name.clone(),
             source,
@@ -137,38 +136,43 @@ impl<'c, C: LockConnection> Held<'c, C> {
 
     fn end(&mut self) -> Result<(), LockError> {
         self.ended = true;
-        let released = self
+        let ended = self
             .roll_back()
-            .and_then(|left_open| Ok((left_open, self.conn.release(&self.server_name)?)));
+            .and_then(|left| Ok((left, self.conn.release(&self.server_name)?)));
         let name = self.name.clone();
-        match released {
-            Ok((false, true)) => Ok(()),
-            Ok((true, true)) => Err(LockError::TransactionLeftOpen { name }),
-            Ok((_, false)) => {
-                transaction::mark_broken(self.conn);
-                Err(LockError::Lost { name, source: None })
-            }
-            Err(source) => {
-                transaction::mark_broken(self.conn);
-                Err(LockError::Lost {
-                    name,
-                    source: Some(source),
-                })
-            }
-        }
+        let lost = match ended {
+            Ok((Left::Nothing, true)) => return Ok(()),
+            Ok((Left::Transaction, true)) => return Err(LockError::TransactionLeftOpen { name }),
+            Ok((Left::Unknown(source), true)) => return Err(LockError::Database { name, source }),
+            Ok((_, false)) => None,
+            Err(source) => Some(source),
+        };
+        transaction::mark_broken(self.conn);
+        Err(LockError::Lost { name, source: lost })
     }
 
     /// Ends what was begun under the lock and is still open; the release must not come first.
-    /// Tells whether there was anything.
-    fn roll_back(&mut self) -> Result<bool, diesel::result::Error> {
+    fn roll_back(&mut self) -> Result<Left, DieselError> {
         match transaction::depth(self.conn) {
-            Ok(depth) if depth <= self.depth_before => Ok(false),
-            Ok(_) => transaction::roll_back_to(self.conn, self.depth_before).map(|()| true),
-            // Diesel has given up on the connection and cannot tell what is open; nothing on it
-            // can be committed any more.
-            Err(_) => self.conn.roll_back_everything().map(|()| false),
+            Ok(depth) if depth <= self.depth_before => Ok(Left::Nothing),
+            Ok(_) => {
+                transaction::roll_back_to(self.conn, self.depth_before)?;
+                Ok(Left::Transaction)
+            }
+            Err(broken) => {
+                self.conn.roll_back_everything()?;
+                Ok(Left::Unknown(broken))
+            }
         }
     }
+}
+
+/// What was still open when the lock ended.
+enum Left {
+    Nothing,
+    Transaction,
+    /// Diesel has given up on the connection and cannot tell; nothing on it commits any more.
+    Unknown(DieselError),
 }
 
 impl<C: LockConnection> Drop for Held<'_, C> {

@@ -35,7 +35,7 @@ pub trait Lockable {
         Self: Sized,
     {
         ModelLock {
-            request: self.lock_name().lock(),
+            request: LockRequest::new(self.lock_name()),
             model: self,
         }
     }

@@ -136,9 +136,15 @@ impl NameWriter {
                 .split([':', ','])
                 .filter(|component| !component.is_empty())
                 .for_each(|component| update(&mut hash, component));
-            let readable = std::mem::take(&mut self.text);
-            self.text.reserve(TEXT_MAX);
-            extend_slug(&mut self.text, &readable);
+            self.text.truncate(SLUG_MAX);
+            // In place: only punctuation is replaced, and that is ASCII.
+            let mut slug = std::mem::take(&mut self.text).into_bytes();
+            for byte in &mut slug {
+                if !is_plain_char(char::from(*byte)) {
+                    *byte = b'-';
+                }
+            }
+            self.text = String::from_utf8(slug).expect("what is plain is ASCII");
             hash
         })
     }

@@ -11,6 +11,7 @@ use crate::support::{Db, session_id, until};
 cases![
     a_holder_killed_in_the_middle_is_told,
     a_holder_killed_in_a_transaction_has_written_nothing,
+    a_holder_idle_for_too_long_is_told,
     a_lock_released_behind_our_back_is_lost,
     a_loss_does_not_hide_the_closures_error,
     a_killed_waiter_is_interrupted,
@@ -60,6 +61,28 @@ fn a_holder_killed_in_a_transaction_has_written_nothing(db: &Db) {
     assert_eq!(seen.unwrap(), 0);
     let again = counter.with_lock(conn, |_, _| Ok::<_, LockError>(()));
     assert!(again.is_err(), "a dead connection locks nothing");
+}
+
+/// The server ends a session that is silent for `wait_timeout`, and its locks with it.
+fn a_holder_idle_for_too_long_is_told(db: &Db) {
+    let name = LockName::named("job");
+    let run: Result<(), LockError> = name.lock().hold(&mut db.conn(), |conn| {
+        conn.batch_execute("SET wait_timeout = 1").unwrap();
+        until("the server has ended the session", || {
+            db.holder(&name).is_none()
+        });
+        Ok(())
+    });
+    assert!(
+        matches!(
+            run,
+            Err(LockError::Lost {
+                source: Some(_),
+                ..
+            })
+        ),
+        "{run:?}"
+    );
 }
 
 fn a_lock_released_behind_our_back_is_lost(db: &Db) {

@@ -24,6 +24,7 @@ cases![
     a_dropped_guard_rolls_back_too,
     an_error_goes_before_a_transaction_left_open,
     a_transaction_ended_by_the_closure_is_an_error,
+    a_connection_diesel_gave_up_is_rolled_back_and_told,
 ];
 
 const THREADS: usize = 8;
@@ -324,4 +325,29 @@ fn a_transaction_ended_by_the_closure_is_an_error(db: &Db) {
         "{run:?}"
     );
     db.assert_free(&counter.lock_name());
+}
+
+fn a_connection_diesel_gave_up_is_rolled_back_and_told(db: &Db) {
+    let mut counter = db.counter(1);
+    let conn = &mut db.conn();
+    let run: Result<(), LockError> = counter.with_lock(conn, |counter, conn| {
+        Manager::begin_transaction(conn).unwrap();
+        add_one(counter, conn).unwrap();
+        Manager::transaction_manager_status_mut(conn).set_in_error();
+        Ok(())
+    });
+    assert!(
+        matches!(
+            run,
+            Err(LockError::Database {
+                source: DieselError::BrokenTransactionManager,
+                ..
+            })
+        ),
+        "{run:?}"
+    );
+    db.assert_free(&counter.lock_name());
+    // No row lock is left either, though the connection lives on.
+    counter.lock().transaction(&mut db.conn(), add_one).unwrap();
+    assert_eq!(db.value(1), 1);
 }
