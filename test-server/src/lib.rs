@@ -1,1 +1,26 @@
-//! Private servers for the tests.
+//! Private servers for the tests: real ones, in a temporary directory, on a free loopback port.
+//!
+//! [`Server::start`] starts one, [`Server::shared`] gives the one that a process shares among its
+//! tests. A server ends, and its directory goes, when its [`Server`] is dropped and also when the
+//! process that started it dies, however it dies.
+//!
+//! Nothing here speaks the MySQL protocol beyond the server's greeting, so the crate builds
+//! without a client library. `cargo xtask` relies on that.
+
+mod cache;
+mod error;
+mod greeting;
+mod home;
+mod kind;
+mod port;
+mod process;
+mod server;
+mod supervisor;
+mod template;
+mod under_test;
+
+pub use cache::{cache_dir, mysql_tree};
+pub use error::{NotInstalled, StartError};
+pub use kind::{Kind, UnknownKind};
+pub use server::Server;
+pub use under_test::{kinds_under_test, url_under_test};

@@ -1,1 +1,63 @@
-fn main() {}
+//! The project's commands. `cargo xtask --help` lists them.
+
+mod cargo;
+mod ci;
+mod demo;
+mod install;
+mod step;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use test_server::Kind;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's commands")]
+enum Task {
+    /// Let many processes race to send the same notifications
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Passed on to the example; `--help` lists what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+
+    /// Run all tests, on MariaDB unless told otherwise
+    Test {
+        /// The server to test against: mariadb or mysql. May be given twice. Without it, the
+        /// server of DATABASE_URL is used if that is set
+        #[arg(long = "server", value_name = "KIND")]
+        servers: Vec<Kind>,
+
+        /// Passed on to `cargo test`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+
+    /// Install what the other commands need, and do nothing else
+    Setup {
+        /// The server to install: mariadb or mysql. May be given twice [default: mariadb]
+        #[arg(long = "server", value_name = "KIND")]
+        servers: Vec<Kind>,
+    },
+
+    /// Run every check that a change has to pass
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Task::parse() {
+        Task::Demo { arguments } => demo::run(&arguments),
+        Task::Test { servers, arguments } => test::run(&servers, &arguments),
+        Task::Setup { servers } => install::setup(&servers),
+        Task::Ci => ci::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

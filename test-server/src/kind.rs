@@ -1,0 +1,96 @@
+//! The kinds of server, and what it takes to run one.
+
+mod flags;
+mod mariadb;
+mod mysql;
+mod program;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::str::FromStr;
+
+use crate::error::NotInstalled;
+use crate::home::Home;
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Mariadb,
+    Mysql,
+}
+
+impl Kind {
+    pub const ALL: [Self; 2] = [Self::Mariadb, Self::Mysql];
+
+    /// Whether a server of this kind can be started here.
+    pub fn is_installed(self) -> bool {
+        self.availability().is_ok()
+    }
+
+    /// Like [`is_installed`](Self::is_installed); the error says in two lines what is missing and
+    /// how to get it.
+    pub fn availability(self) -> Result<(), NotInstalled> {
+        self.engine().map(drop)
+    }
+
+    pub(crate) fn engine(self) -> Result<Box<dyn Engine>, NotInstalled> {
+        Ok(match self {
+            Self::Mariadb => Box::new(mariadb::Mariadb::find()?),
+            Self::Mysql => Box::new(mysql::Mysql::find()?),
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(word: &str) -> Result<Self, UnknownKind> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.to_string() == word)
+            .ok_or_else(|| UnknownKind(word.to_owned()))
+    }
+}
+
+/// A word that names no kind of server.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("`{0}` is neither mariadb nor mysql")]
+pub struct UnknownKind(String);
+
+/// An installed server's programs.
+pub(crate) trait Engine: Send + Sync {
+    /// As the program itself tells it.
+    fn version(&self) -> &str;
+
+    /// Makes a data directory at `data`, with an account `root` without a password, both over
+    /// TCP and over the socket. `scratch` is an empty directory to write to.
+    fn initialise(&self, data: &Path, scratch: &Path) -> io::Result<Command>;
+
+    /// Serves the data directory in `home` on a loopback port and on `home`'s socket.
+    fn serve(&self, home: &Home, port: u16) -> Command;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.to_string().parse::<Kind>().ok(), Some(kind));
+        }
+        let error = "MySQL".parse::<Kind>().expect_err("an unknown word");
+        assert_eq!(error.to_string(), "`MySQL` is neither mariadb nor mysql");
+    }
+}

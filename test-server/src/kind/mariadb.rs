@@ -1,0 +1,75 @@
+//! MariaDB, as the system's packages install it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Engine, flags, program};
+use crate::error::NotInstalled;
+use crate::home::Home;
+
+const REMEDY: &str =
+    "Run `cargo xtask setup --server mariadb`, or install the package mariadb-server.";
+
+/// The smallest redo log that the server accepts.
+const REDO_LOG: &str = "--innodb-log-file-size=4M";
+
+pub(super) struct Mariadb {
+    server: PathBuf,
+    initialiser: PathBuf,
+    version: String,
+}
+
+impl Mariadb {
+    pub(super) fn find() -> Result<Self, NotInstalled> {
+        let find = |name| {
+            program::find(name).ok_or_else(|| NotInstalled {
+                missing: format!("MariaDB's program {name} was not found."),
+                remedy: REMEDY,
+            })
+        };
+        let server = find("mariadbd")?;
+        let initialiser = find("mariadb-install-db")?;
+        let version = program::installed(&server)
+            .and_then(|line| program::version(&line).map(str::to_owned))
+            .ok_or_else(|| NotInstalled {
+                missing: format!("{} does not tell its version.", server.display()),
+                remedy: REMEDY,
+            })?;
+        Ok(Self {
+            server,
+            initialiser,
+            version,
+        })
+    }
+}
+
+impl Engine for Mariadb {
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn initialise(&self, data: &Path, _scratch: &Path) -> io::Result<Command> {
+        let mut command = Command::new(&self.initialiser);
+        command
+            .args([
+                flags::NO_DEFAULTS,
+                "--auth-root-authentication-method=normal",
+            ])
+            // Force: even where the machine's own name cannot be looked up.
+            .args(["--skip-test-db", "--force", REDO_LOG])
+            .args(flags::STORAGE)
+            .args(flags::user())
+            .arg(format!("--datadir={}", data.display()));
+        Ok(command)
+    }
+
+    fn serve(&self, home: &Home, port: u16) -> Command {
+        let mut command = Command::new(&self.server);
+        command.arg(flags::NO_DEFAULTS);
+        flags::serve(&mut command, home, port);
+        // Aria's tables, too, need not reach the disk.
+        command.args([REDO_LOG, "--debug-no-sync"]);
+        command
+    }
+}

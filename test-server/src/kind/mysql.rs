@@ -1,0 +1,157 @@
+//! MySQL, out of a Debian file tree or as the system's packages install it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Engine, flags, program};
+use crate::cache::mysql_tree;
+use crate::error::NotInstalled;
+use crate::home::Home;
+
+const REMEDY: &str = "Run `cargo xtask setup --server mysql`, or install MySQL 8 or later.";
+
+/// Ubuntu's profile lets a packaged mysqld write below /var/lib/mysql only.
+const CONFINEMENT: &str = "/etc/apparmor.d/usr.sbin.mysqld";
+
+/// Wherever the data directory is made or served. The binary log is on by default.
+const STORAGE: [&str; 3] = [
+    "--skip-log-bin",
+    "--innodb-redo-log-capacity=8M",
+    "--innodb-doublewrite=OFF",
+];
+
+/// `--skip-name-resolve` takes `localhost` for the socket alone, and that is the only account that
+/// the server makes by itself.
+const ACCOUNTS: &str = "\
+CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY '';
+GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
+";
+
+pub(super) struct Mysql {
+    /// The program and its first arguments.
+    program: Vec<OsString>,
+    /// Where its files are, unless where it expects them.
+    layout: Vec<OsString>,
+    version: String,
+}
+
+impl Mysql {
+    pub(super) fn find() -> Result<Self, NotInstalled> {
+        let tree = mysql_tree();
+        Self::in_tree(&tree)
+            .or_else(Self::of_system)
+            .ok_or_else(|| NotInstalled {
+                missing: format!(
+                    "MySQL was not found, neither in {} nor as mysqld.",
+                    tree.display()
+                ),
+                remedy: REMEDY,
+            })
+    }
+
+    /// Runs the program under the tree's own dynamic loader. That works like `chroot`, but needs no
+    /// root and keeps paths what they are.
+    fn in_tree(tree: &Path) -> Option<Self> {
+        let usr = tree.join("usr");
+        let loader = loader(&usr)?;
+        let libraries = loader.parent()?;
+        let program = vec![
+            loader.clone().into(),
+            "--library-path".into(),
+            libraries.into(),
+            usr.join("sbin/mysqld").into(),
+        ];
+        let flag = |name: &str, path: PathBuf| {
+            let mut flag = OsString::from(name);
+            flag.push(path);
+            flag
+        };
+        let layout = vec![
+            flag("--basedir=", usr.clone()),
+            flag("--lc-messages-dir=", usr.join("share/mysql")),
+            flag("--character-sets-dir=", usr.join("share/mysql/charsets")),
+            flag("--plugin-dir=", usr.join("lib/mysql/plugin")),
+        ];
+        Self::checked(program, layout)
+    }
+
+    fn of_system() -> Option<Self> {
+        if Path::new(CONFINEMENT).exists() {
+            return None;
+        }
+        let server = program::find("mysqld")?;
+        Self::checked(vec![server.into()], Vec::new())
+    }
+
+    /// `None` if the program does not run, or is MariaDB under its old name, or is too old.
+    fn checked(program: Vec<OsString>, layout: Vec<OsString>) -> Option<Self> {
+        let line = program::version_line(command(&program)).ok()?;
+        let version = program::version(&line)?.to_owned();
+        let major: u32 = version.split('.').next()?.parse().ok()?;
+        (major >= 8 && !line.contains("MariaDB")).then_some(Self {
+            program,
+            layout,
+            version,
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command(&self.program);
+        command.arg(flags::NO_DEFAULTS).args(&self.layout);
+        command
+    }
+}
+
+impl Engine for Mysql {
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn initialise(&self, data: &Path, scratch: &Path) -> io::Result<Command> {
+        let accounts = scratch.join("accounts.sql");
+        fs::write(&accounts, ACCOUNTS)?;
+        let mut command = self.command();
+        command
+            .arg("--initialize-insecure")
+            .args(flags::STORAGE)
+            .args(STORAGE)
+            .args(flags::user())
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--init-file={}", accounts.display()));
+        Ok(command)
+    }
+
+    fn serve(&self, home: &Home, port: u16) -> Command {
+        let mut command = self.command();
+        flags::serve(&mut command, home, port);
+        command.args(STORAGE).args([
+            "--mysqlx=OFF",
+            "--secure-file-priv=NULL",
+            // Making keys costs a second; nothing leaves the machine.
+            "--auto-generate-certs=OFF",
+        ]);
+        command
+    }
+}
+
+fn command(program: &[OsString]) -> Command {
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]);
+    // The machine's settings may not suit the tree's OpenSSL.
+    command.env("OPENSSL_CONF", "/dev/null");
+    command
+}
+
+/// The tree's dynamic loader, by the path of its real file, which lies beside the libraries.
+fn loader(usr: &Path) -> Option<PathBuf> {
+    ["lib64", "lib"]
+        .iter()
+        .filter_map(|name| fs::read_dir(usr.join(name)).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("ld-linux"))
+        .and_then(|entry| fs::canonicalize(entry.path()).ok())
+}

@@ -1,0 +1,334 @@
+//! A running server, and what a test does to it.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::error::{LogTail, StartError};
+use crate::greeting;
+use crate::home::Home;
+use crate::kind::{Engine, Kind};
+use crate::port::Port;
+use crate::process::Process;
+use crate::template;
+
+/// For starting and for stopping.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often another port is tried.
+const PORTS: usize = 3;
+
+/// A private server. It ends, and its directory is removed, on drop and when this process dies.
+///
+/// Everything takes `&self`, so that threads can share it. The port and the data stay the same for
+/// the server's whole life, however often it is stopped or killed.
+pub struct Server {
+    kind: Kind,
+    engine: Box<dyn Engine>,
+    arguments: Vec<String>,
+    port: Port,
+    /// Ends before `home`, which removes the files.
+    process: Mutex<Option<Process>>,
+    home: Home,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// Starts a server and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// If this kind is not installed, or the server does not come up. The message contains the
+    /// end of the server's log.
+    pub fn start(kind: Kind) -> Result<Self, StartError> {
+        Self::start_with(kind, &[])
+    }
+
+    /// Like [`start`](Self::start), with further flags for the server, such as
+    /// `--lc-messages=de_DE`.
+    pub fn start_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
+        on_some_port(|port| {
+            let engine = kind.engine()?;
+            let home = Home::new().map_err(StartError::doing("make the server's directory"))?;
+            template::copy(kind, &*engine, &home.data())?;
+            let server = Self {
+                kind,
+                engine,
+                arguments: arguments.iter().map(ToString::to_string).collect(),
+                port,
+                process: Mutex::new(None),
+                socket: home.socket(),
+                home,
+            };
+            server.start_again()?;
+            Ok(server)
+        })
+    }
+
+    /// The server that all tests of one process share. Starts on first use.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start; the message contains the end of the server's log.
+    pub fn shared(kind: Kind) -> &'static Self {
+        static MARIADB: OnceLock<Server> = OnceLock::new();
+        static MYSQL: OnceLock<Server> = OnceLock::new();
+        let shared = match kind {
+            Kind::Mariadb => &MARIADB,
+            Kind::Mysql => &MYSQL,
+        };
+        shared.get_or_init(|| match Self::start(kind) {
+            Ok(server) => server,
+            Err(error) => panic!("{error}"),
+        })
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where Diesel connects to: as `root`, over TCP. `database` may be empty.
+    pub fn url(&self, database: &str) -> String {
+        format!("mysql://root@127.0.0.1:{}/{database}", self.port())
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    pub fn socket_path(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The directory with the server's files.
+    pub fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The server's process id; `None` while it is stopped or killed.
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::id)
+    }
+
+    /// All that the server has written so far.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.home.log()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Connects over TCP and returns the version that the server announces.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer within `patience`.
+    pub fn greeting(&self, patience: Duration) -> io::Result<String> {
+        let address = (Ipv4Addr::LOCALHOST, self.port()).into();
+        let stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        greeting::read(stream)
+    }
+
+    /// Shuts the server down in good order and waits until it has ended. No effect on a stopped one.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end within a minute; the message contains the end of its log.
+    pub fn stop(&self) {
+        // A paused process does not see the signal before it is resumed.
+        self.end(&[Signal::TERM, Signal::CONT]);
+    }
+
+    /// Kills the server as a crash would. No effect on a stopped one.
+    pub fn kill(&self) {
+        self.end(&[Signal::KILL]);
+    }
+
+    /// Starts a stopped or killed server on the same port and data. No effect on a running one.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not come up.
+    pub fn start_again(&self) -> Result<(), StartError> {
+        let mut process = self.process();
+        if process.is_none() {
+            *process = Some(self.launch()?);
+        }
+        Ok(())
+    }
+
+    /// Stops the server and starts it again.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not come up.
+    pub fn restart(&self) -> Result<(), StartError> {
+        self.stop();
+        self.start_again()
+    }
+
+    /// Freezes the server: connections stay open, nothing is answered. No effect on a stopped one.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Ends [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(process) = self.process().as_ref() {
+            process
+                .signal(signal)
+                .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.kind));
+        }
+    }
+
+    fn end(&self, signals: &[Signal]) {
+        let mut process = self.process();
+        let Some(running) = process.as_mut() else {
+            return;
+        };
+        let ended = signals
+            .iter()
+            .try_for_each(|&signal| running.signal(signal))
+            .and_then(|()| running.wait(PATIENCE));
+        // Kills the process if it is still there.
+        *process = None;
+        drop(process);
+        let told = self.home.supervisor().watch(None);
+        if let Err(error) = ended.and(told) {
+            panic!("cannot end {}: {error}\n{}", self.kind, self.log_tail());
+        }
+    }
+
+    fn launch(&self) -> Result<Process, StartError> {
+        let doing = || StartError::doing(format!("start {}", self.kind));
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.home.log())
+            .map_err(doing())?;
+        // A killed server leaves its socket behind.
+        match fs::remove_file(&self.socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
+            _ => {}
+        }
+        let mut command = self.engine.serve(&self.home, self.port());
+        command.args(&self.arguments);
+        let mut process = Process::start(&command, &log, self.home.supervisor()).map_err(doing())?;
+        match self.wait_until_ready(&mut process) {
+            Ok(()) => Ok(process),
+            Err(error) => {
+                drop(process);
+                self.home.supervisor().watch(None).map_err(doing())?;
+                Err(error)
+            }
+        }
+    }
+
+    fn wait_until_ready(&self, process: &mut Process) -> Result<(), StartError> {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            if let Some(status) = process.exited().map_err(StartError::doing("wait"))? {
+                let (kind, log) = (self.kind, self.log_tail());
+                return Err(if log.contains("Bind on TCP/IP port") {
+                    StartError::PortTaken { kind, log }
+                } else {
+                    StartError::Exited { kind, status, log }
+                });
+            }
+            // Over the socket, which lies in a directory of ours: whoever else sat on the port
+            // would greet as well. Both servers open the port first.
+            if self.greeting_over_socket().is_ok() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Err(StartError::TimedOut {
+            kind: self.kind,
+            seconds: PATIENCE.as_secs(),
+            log: self.log_tail(),
+        })
+    }
+
+    fn greeting_over_socket(&self) -> io::Result<String> {
+        let stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        greeting::read(stream)
+    }
+
+    fn log_tail(&self) -> LogTail {
+        LogTail::of_file(&self.home.log())
+    }
+}
+
+/// Tries another port while the port of the attempt turns out to be taken.
+fn on_some_port<T>(
+    mut attempt: impl FnMut(Port) -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let mut tried = 1;
+    loop {
+        let port = Port::reserve().map_err(StartError::doing("find a free port"))?;
+        match attempt(port) {
+            Err(StartError::PortTaken { .. }) if tried < PORTS => tried += 1,
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken<T>() -> Result<T, StartError> {
+        Err(StartError::PortTaken {
+            kind: Kind::Mariadb,
+            log: LogTail::of_text(""),
+        })
+    }
+
+    #[test]
+    fn a_taken_port_is_replaced_by_another() {
+        let mut seen = Vec::new();
+        let last = on_some_port(|port| {
+            seen.push(port.number());
+            if seen.len() < 3 {
+                taken()
+            } else {
+                Ok(port.number())
+            }
+        });
+        assert_eq!(seen.len(), 3);
+        assert_eq!(last.ok(), seen.last().copied());
+    }
+
+    #[test]
+    fn ports_are_not_tried_for_ever() {
+        let mut tried = 0;
+        let result = on_some_port(|_| {
+            tried += 1;
+            taken::<()>()
+        });
+        assert!(matches!(result, Err(StartError::PortTaken { .. })));
+        assert_eq!(tried, PORTS);
+    }
+
+    #[test]
+    fn a_server_can_be_shared_between_threads() {
+        fn shareable<T: Send + Sync + 'static>() {}
+        shareable::<Server>();
+        shareable::<StartError>();
+    }
+}

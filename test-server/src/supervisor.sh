@@ -1,0 +1,15 @@
+# $1: the directory to remove. Standard input: a line with a process group at each launch of the
+# server, an empty line when the server has ended.
+trap '' HUP INT TERM
+group=
+while read -r line; do group=$line; done
+
+# The pipe is closed: the owner is gone, or done.
+if [ -n "$group" ]; then kill -s KILL -- "-$group"; fi
+
+# A process that was just killed may still hold its last file for a moment.
+tries=0
+until rm -rf -- "$1" || [ "$tries" -ge 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done

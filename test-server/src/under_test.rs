@@ -1,0 +1,84 @@
+//! Which servers a test run covers.
+
+use std::env;
+
+use crate::Kind;
+
+const VARIABLE: &str = "TEST_SERVERS";
+
+/// The kinds that `TEST_SERVERS` names, a comma list such as `mariadb,mysql`; by default MariaDB.
+///
+/// # Panics
+///
+/// If the variable holds an unknown word.
+pub fn kinds_under_test() -> Vec<Kind> {
+    words().kinds
+}
+
+/// The server of `DATABASE_URL`, if `TEST_SERVERS` contains the word `url`.
+///
+/// # Panics
+///
+/// If `TEST_SERVERS` holds an unknown word, or `url` while `DATABASE_URL` is not set.
+pub fn url_under_test() -> Option<String> {
+    words().url.then(|| match env::var("DATABASE_URL") {
+        Ok(url) => url,
+        Err(error) => panic!("{VARIABLE} contains `url`, but DATABASE_URL is of no use: {error}"),
+    })
+}
+
+#[derive(Debug, PartialEq)]
+struct Words {
+    kinds: Vec<Kind>,
+    url: bool,
+}
+
+fn words() -> Words {
+    let text = env::var(VARIABLE).unwrap_or_else(|_| Kind::Mariadb.to_string());
+    match parse(&text) {
+        Ok(words) => words,
+        Err(word) => panic!(
+            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql, url (write a comma between them)"
+        ),
+    }
+}
+
+fn parse(text: &str) -> Result<Words, String> {
+    let mut words = Words {
+        kinds: Vec::new(),
+        url: false,
+    };
+    for word in text.split(',').map(str::trim) {
+        match word.parse() {
+            Ok(kind) if words.kinds.contains(&kind) => {}
+            Ok(kind) => words.kinds.push(kind),
+            Err(_) if word == "url" => words.url = true,
+            Err(_) => return Err(word.to_owned()),
+        }
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_in_order_and_once() {
+        let words = parse("mysql, mariadb,mysql").expect("known words");
+        assert_eq!(words.kinds, [Kind::Mysql, Kind::Mariadb]);
+        assert!(!words.url);
+    }
+
+    #[test]
+    fn a_url_is_no_kind() {
+        let words = parse("url").expect("a known word");
+        assert_eq!((words.kinds, words.url), (vec![], true));
+    }
+
+    #[test]
+    fn an_unknown_word_is_named() {
+        assert_eq!(parse("mariadb,postgres"), Err("postgres".to_owned()));
+        assert_eq!(parse(""), Err(String::new()));
+    }
+}

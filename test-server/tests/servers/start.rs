@@ -1,0 +1,77 @@
+//! Starting, once and several at a time.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::ptr;
+use std::thread;
+
+use test_server::{Kind, Server, StartError};
+
+use super::{assert_answers, start};
+
+pub(crate) fn answers(kind: Kind) {
+    let server = start(kind);
+    assert_answers(&server);
+    assert_eq!(server.kind(), kind);
+    let expected = format!("mysql://root@127.0.0.1:{}/app", server.port());
+    assert_eq!(server.url("app"), expected);
+    UnixStream::connect(server.socket_path()).expect("a Unix socket");
+    assert!(
+        server.log().contains("ready for connections"),
+        "{}",
+        server.log()
+    );
+}
+
+pub(crate) fn two_in_parallel(kind: Kind) {
+    let first = start(kind);
+    let second = start(kind);
+    assert_ne!(first.port(), second.port());
+    assert_ne!(first.directory(), second.directory());
+    first.kill();
+    assert_answers(&second);
+}
+
+pub(crate) fn many_starts_at_once(kind: Kind) {
+    let servers: Vec<Server> = thread::scope(|scope| {
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| start(kind))).collect();
+        starts
+            .into_iter()
+            .map(|start| start.join().expect("a server"))
+            .collect()
+    });
+    let ports: HashSet<_> = servers.iter().map(Server::port).collect();
+    assert_eq!(ports.len(), 4);
+    servers.iter().for_each(assert_answers);
+}
+
+pub(crate) fn shared_is_one_server(kind: Kind) {
+    let (first, second) = (Server::shared(kind), Server::shared(kind));
+    assert!(ptr::eq(first, second));
+    assert_answers(first);
+}
+
+pub(crate) fn a_failing_start_prints_the_log(kind: Kind) {
+    let error = Server::start_with(kind, &["--no-such-flag"])
+        .err()
+        .expect("a refusal");
+    assert!(matches!(error, StartError::Exited { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.contains("ended before it was ready"), "{message}");
+    // What the server itself wrote.
+    assert!(
+        message.contains("unknown option '--no-such-flag'"),
+        "{message}"
+    );
+}
+
+pub(crate) fn a_taken_port_is_recognised(kind: Kind) {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("its number").port();
+    // The last flag wins, so that no attempt gets the port that was chosen for it.
+    let error = Server::start_with(kind, &[&format!("--port={port}")])
+        .err()
+        .expect("a refusal");
+    assert!(matches!(error, StartError::PortTaken { .. }), "{error:?}");
+}

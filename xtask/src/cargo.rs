@@ -1,0 +1,26 @@
+//! Calling cargo, each time with the same features, so that nothing is built twice.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+/// All but `bundled`, which compiles a MySQL client library from source, `buildtime_bindgen`, which
+/// needs libclang, and `128-column-tables`, with which Diesel alone compiles for minutes.
+const FEATURES: &str = "uuid,chrono,time,64-column-tables";
+
+/// A cargo command in the workspace's root.
+pub(crate) fn cargo(verb: &str) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    command
+        .arg(verb)
+        .current_dir(package.parent().unwrap_or(package));
+    command
+}
+
+/// The same for the whole workspace with the features that are tested.
+pub(crate) fn cargo_workspace(verb: &str) -> Command {
+    let mut command = cargo(verb);
+    command.args(["--workspace", "--features", FEATURES]);
+    command
+}

@@ -1,0 +1,172 @@
+//! What the project needs on the machine, and how it gets there.
+//!
+//! A linker is not in the list: this very program was linked.
+
+mod apt;
+mod mysql;
+mod root;
+mod sources;
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+use test_server::Kind;
+
+use apt::Apt;
+use root::Root;
+
+/// Something that has to be there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Need {
+    ClientLibrary,
+    Server(Kind),
+}
+
+impl Need {
+    /// All that tests on these servers need.
+    pub(crate) fn all(kinds: &[Kind]) -> Vec<Self> {
+        let servers = kinds.iter().copied().map(Self::Server);
+        [Self::ClientLibrary].into_iter().chain(servers).collect()
+    }
+
+    /// Asks for the thing itself, however it was installed, not for a package.
+    fn is_met(self) -> bool {
+        match self {
+            Self::ClientLibrary => client_library_is_found(),
+            Self::Server(kind) => kind.is_installed(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ClientLibrary => "the MySQL client library with its headers",
+            Self::Server(Kind::Mariadb) => "MariaDB's server",
+            Self::Server(Kind::Mysql) => "MySQL's server",
+        }
+    }
+
+    /// What someone without apt has to install, by the names of Debian's packages.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::ClientLibrary => "libmariadb-dev and pkg-config",
+            Self::Server(Kind::Mariadb) => "mariadb-server",
+            Self::Server(Kind::Mysql) => "a mysqld of version 8 or later",
+        }
+    }
+
+    fn install(self, apt: &mut Apt, root: Root) -> Result<()> {
+        match self {
+            Self::ClientLibrary => apt.install(&["libmariadb-dev", "pkg-config"]),
+            // The programs alone: nothing that would run at the machine's next start. Older
+            // Ubuntu has no such packages without a version in their names.
+            Self::Server(Kind::Mariadb) => apt.install_first(&[
+                &["mariadb-server-core", "mariadb-client-core"],
+                &["mariadb-server"],
+            ]),
+            Self::Server(Kind::Mysql) => mysql::install(apt, root),
+        }
+    }
+}
+
+/// Installs what the tests on these servers need.
+pub(crate) fn setup(kinds: &[Kind]) -> Result<()> {
+    ensure(&Need::all(&or_default(kinds)))?;
+    eprintln!("==> everything is installed");
+    Ok(())
+}
+
+/// The kinds asked for, each once; MariaDB if there are none.
+pub(crate) fn or_default(asked: &[Kind]) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for &kind in if asked.is_empty() {
+        &[Kind::Mariadb]
+    } else {
+        asked
+    } {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// Installs what is missing. Where that is not possible, the error says in two lines what is
+/// missing and what to do.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing: Vec<_> = needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_met())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let Some(root) = Root::obtain().filter(|_| apt::is_here()) else {
+        bail!(advice(&missing));
+    };
+    let mut apt = Apt::new(root);
+    for need in missing {
+        need.install(&mut apt, root)?;
+        if !need.is_met() {
+            bail!("{} was installed, but is not found", need.name());
+        }
+    }
+    Ok(())
+}
+
+fn advice(missing: &[Need]) -> String {
+    let names: Vec<_> = missing.iter().map(|need| need.name()).collect();
+    let remedies: Vec<_> = missing.iter().map(|need| need.remedy()).collect();
+    let url = if missing.iter().any(|need| matches!(need, Need::Server(_))) {
+        "; or set DATABASE_URL to a server that is already there"
+    } else {
+        ""
+    };
+    format!(
+        "Missing: {}. Installing needs apt-get, and root or sudo without a password.\n\
+         Install {} yourself{url}.",
+        names.join(", "),
+        remedies.join(", "),
+    )
+}
+
+/// Whether the build script of mysqlclient-sys will find the library.
+fn client_library_is_found() -> bool {
+    let runs = |program: &str, arguments: &[&str]| {
+        Command::new(program)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    runs("pkg-config", &["--exists", "mysqlclient"])
+        || runs("pkg-config", &["--exists", "libmariadb"])
+        || env::var_os("MYSQLCLIENT_LIB_DIR").is_some()
+        || runs("mysql_config", &["--libs"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_has_two_lines() {
+        let needs = Need::all(&Kind::ALL);
+        assert_eq!(needs.len(), 3);
+        let advice = advice(&needs);
+        assert_eq!(advice.lines().count(), 2, "{advice}");
+        assert!(
+            advice.contains("libmariadb-dev") && advice.contains("DATABASE_URL"),
+            "{advice}"
+        );
+    }
+
+    #[test]
+    fn a_url_is_no_advice_where_only_the_library_is_missing() {
+        let advice = advice(&[Need::ClientLibrary]);
+        assert_eq!(advice.lines().count(), 2, "{advice}");
+        assert!(!advice.contains("DATABASE_URL"), "{advice}");
+    }
+}

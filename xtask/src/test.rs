@@ -1,0 +1,116 @@
+//! `cargo xtask test`: every test, on every server asked for.
+
+use std::env;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Result;
+use test_server::Kind;
+
+use crate::cargo::cargo_workspace;
+use crate::install::{self, Need};
+use crate::step;
+
+pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
+    let since = Instant::now();
+    let target = Target::choose(servers, env::var_os("DATABASE_URL").is_some());
+    install::ensure(&target.needs())?;
+
+    // Tests run this program. `cargo test` builds it too, but not if told to run some tests only.
+    let mut example = cargo_workspace("build");
+    step::run(
+        "build the example",
+        example.args(["--example", "notification"]),
+    )?;
+    let mut tests = cargo_workspace("test");
+    target.tell(&mut tests);
+    step::run(
+        &format!("cargo test on {}", target.name()),
+        tests.args(arguments),
+    )?;
+
+    let time = step::readable(since.elapsed());
+    eprintln!("==> all tests passed on {} in {time}", target.name());
+    Ok(())
+}
+
+/// What the tests run against.
+#[derive(Debug, PartialEq)]
+enum Target {
+    /// Private servers.
+    Kinds(Vec<Kind>),
+    /// The server of `DATABASE_URL`, to which nothing is installed.
+    Url,
+}
+
+impl Target {
+    fn choose(asked: &[Kind], url_is_set: bool) -> Self {
+        if asked.is_empty() && url_is_set {
+            Self::Url
+        } else {
+            Self::Kinds(install::or_default(asked))
+        }
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        match self {
+            Self::Kinds(kinds) => Need::all(kinds),
+            Self::Url => Vec::new(),
+        }
+    }
+
+    fn tell(&self, tests: &mut Command) {
+        match self {
+            // A server that was not asked for must not be touched.
+            Self::Kinds(_) => tests
+                .env_remove("DATABASE_URL")
+                .env("TEST_SERVERS", self.words()),
+            Self::Url => tests.env("TEST_SERVERS", self.words()),
+        };
+    }
+
+    /// In the words of `TEST_SERVERS`.
+    fn words(&self) -> String {
+        match self {
+            Self::Kinds(kinds) => {
+                let words: Vec<_> = kinds.iter().map(Kind::to_string).collect();
+                words.join(",")
+            }
+            Self::Url => "url".to_owned(),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Kinds(_) => self.words().replace(',', " and "),
+            Self::Url => "the server of DATABASE_URL".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mariadb_is_the_default() {
+        let target = Target::choose(&[], false);
+        assert_eq!(target, Target::Kinds(vec![Kind::Mariadb]));
+        assert_eq!(target.words(), "mariadb");
+    }
+
+    #[test]
+    fn a_url_is_used_unless_servers_are_asked_for() {
+        assert_eq!(Target::choose(&[], true), Target::Url);
+        assert!(Target::Url.needs().is_empty());
+        let target = Target::choose(&[Kind::Mysql], true);
+        assert_eq!(target, Target::Kinds(vec![Kind::Mysql]));
+    }
+
+    #[test]
+    fn a_server_asked_for_twice_is_tested_once() {
+        let target = Target::choose(&[Kind::Mariadb, Kind::Mysql, Kind::Mariadb], false);
+        assert_eq!(target.words(), "mariadb,mysql");
+        assert_eq!(target.name(), "mariadb and mysql");
+    }
+}
