@@ -6,7 +6,6 @@ use crate::protocol::{Attempt, Outcome};
 
 /// Removed from the screen on drop.
 pub(crate) struct Progress {
-    bars: MultiProgress,
     mails: ProgressBar,
     attempts: ProgressBar,
 }
@@ -21,11 +20,7 @@ impl Progress {
             bars.add(bar.with_prefix(name))
         };
         let (mails, attempts) = (bar("mails", notifications), bar("attempts", attempts));
-        Self {
-            bars,
-            mails,
-            attempts,
-        }
+        Self { mails, attempts }
     }
 
     pub(crate) fn show(&self, attempt: &Attempt) {
@@ -38,7 +33,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        // Not being able to draw is no reason to fail.
-        let _ = self.bars.clear();
+        self.mails.finish_and_clear();
+        self.attempts.finish_and_clear();
     }
 }

@@ -92,8 +92,8 @@ impl fmt::Display for Report {
             }
             // An error's text may have several lines.
             Self::Failed(why) => {
-                let words: Vec<_> = why.split_whitespace().collect();
-                write!(f, "failed {}", words.join(" "))
+                let lines: Vec<_> = why.lines().map(str::trim).collect();
+                write!(f, "failed {}", lines.join("; "))
             }
         }
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_report_is_one_line() {
         let report = Report::Failed("two\n  lines".to_owned());
-        assert_eq!(report.to_string(), "failed two lines");
+        assert_eq!(report.to_string(), "failed two; lines");
     }
 
     #[test]
