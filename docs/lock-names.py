@@ -195,6 +195,9 @@ CASES = [
     row("memberships", ("i32", "1"), ("bool", "true"), ("Uuid", UUID)),
     row("memberships", ("i32", "1"), ("i32", "2"), ("i32", "3"), ("i32", "4"), ("i32", "5")),
     row("memberships", ("i64", "7"), ("str", "alice"), scope="send"),
+    # Plain up to its last component: what came before is hashed as the parts it was.
+    row("memberships", ("i64", "7"), ("str", "alice"), scope="Send"),
+    row("memberships", ("i64", "7"), ("str", "alice"), ("str", "Bob")),
     row("memberships", ("str", X * 21), ("str", X * 21)),
     row("memberships", ("str", X * 21), ("str", X * 22)),
     # Tables.
@@ -206,12 +209,16 @@ CASES = [
     row("a.b", ("i32", "42")),
     row("t" * 54, ("i32", "1")),
     row("t" * 53, ("i32", "1")),
+    # The longest table name that the servers take.
+    row("t" * 64, ("i32", "1")),
     ("table", "notifications", [], None, None),
     ("table", "app.users", [], None, None),
     ("table", "Users", [], None, None),
     ("table", "t" * 53, [], None, None),
     ("table", "t" * 54, [], None, None),
+    ("table", "t" * 64, [], None, None),
     ("table", "notifications", [], "rebuild", None),
+    ("table", "notifications", [], "Rebuild", None),
     # Names.
     ("named", "nightly-report", [], None, None),
     ("named", "Nightly report", [], None, None),
@@ -221,6 +228,7 @@ CASES = [
     ("named", X * 54, [], None, None),
     ("named", X * 55, [], None, None),
     ("named", "nightly-report", [], "eu", None),
+    ("named", "nightly-report", [], "EU", None),
     ("named", "Nightly report", [], "eu", None),
     # Scopes.
     n(("i32", "42"), scope="send"),

@@ -45,6 +45,7 @@ tables! {
     accent: "café" = "café";
     dotted: "a.b" = "a.b";
     long: "ttttttttttttttttttttttttttttttttttttttttttttttttttttt" = "ttttttttttttttttttttttttttttttttttttttttttttttttttttt";
+    longest: "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt" = "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt";
     too_long: "tttttttttttttttttttttttttttttttttttttttttttttttttttttt" = "tttttttttttttttttttttttttttttttttttttttttttttttttttttt";
 }
 
