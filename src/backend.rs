@@ -12,6 +12,8 @@ use std::time::Duration;
 use diesel::Connection;
 use diesel::result::Error as DieselError;
 
+use crate::source::LockSource;
+
 #[cfg(feature = "mysql")]
 mod mysql;
 
@@ -23,7 +25,7 @@ mod mysql;
     label = "not a connection to a server that this crate knows",
     note = "`MysqlConnection` can, with the feature `mysql` of `diesel-advisory-lock`"
 )]
-pub trait LockConnection: Connection + sealed::Session {}
+pub trait LockConnection: sealed::Session + LockSource<Connection = Self> {}
 
 pub(crate) mod sealed {
     use super::{Acquired, Connection, DieselError, Refusal, Request};

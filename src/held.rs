@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{LockConnection, Refusal, Request, Wait};
+use crate::backend::sealed::Session;
+use crate::backend::{Refusal, Request, Wait};
 use crate::error::LockError;
 use crate::name::LockName;
+use crate::source::LockSource;
 use crate::transaction;
 
 /// A lock that is held, and the connection it is held on.
@@ -35,8 +37,8 @@ use crate::transaction;
 /// and if the server does not confirm the release, the connection is marked as broken, so that a pool
 /// discards it and the server frees the lock.
 #[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct Held<'c, C: LockConnection> {
-    conn: &'c mut C,
+pub struct Held<'c, C: LockSource> {
+    source: &'c mut C,
     name: LockName,
     server_name: String,
     nested: bool,
@@ -45,9 +47,14 @@ pub struct Held<'c, C: LockConnection> {
     ended: bool,
 }
 
-impl<'c, C: LockConnection> Held<'c, C> {
-    pub(crate) fn acquire(conn: &'c mut C, name: LockName, wait: Wait) -> Result<Self, LockError> {
+impl<'c, C: LockSource> Held<'c, C> {
+    pub(crate) fn acquire(
+        source: &'c mut C,
+        name: LockName,
+        wait: Wait,
+    ) -> Result<Self, LockError> {
         let start = Instant::now();
+        let conn = source.connection();
         let wanted = name.wanted()?;
         let depth = match transaction::depth(conn) {
             Ok(depth) => depth,
@@ -63,7 +70,7 @@ impl<'c, C: LockConnection> Held<'c, C> {
         });
         match answer {
             Ok(acquired) => Ok(Held {
-                conn,
+                source,
                 name,
                 server_name: acquired.server_name,
                 nested: acquired.nested,
@@ -113,18 +120,14 @@ impl<'c, C: LockConnection> Held<'c, C> {
         Ok(value)
     }
 
-    /// BEGIN, `body`, COMMIT, release. On any error the drop of `self` rolls back first and then
-    /// releases, so nobody else gets the lock in between. If `body` leaves a savepoint open, the COMMIT
-    /// ends only that, and the release finds the rest.
-    pub(crate) fn transaction<R, E: From<LockError>>(
-        mut self,
-        body: impl FnOnce(&mut Self) -> Result<R, E>,
-    ) -> Result<R, E> {
-        transaction::begin(self.conn).map_err(|source| self.database_error(source))?;
-        let value = body(&mut self)?;
-        transaction::commit(self.conn).map_err(|source| self.database_error(source))?;
-        self.release()?;
-        Ok(value)
+    /// A transaction that ends with the lock: [`commit`](Self::commit) it, or it is rolled back.
+    pub(crate) fn begin(&mut self) -> Result<(), LockError> {
+        transaction::begin(self.source.connection()).map_err(|source| self.database_error(source))
+    }
+
+    /// If a savepoint was left open, this ends only that, and the release finds the rest.
+    pub(crate) fn commit(&mut self) -> Result<(), LockError> {
+        transaction::commit(self.source.connection()).map_err(|source| self.database_error(source))
     }
 
     pub(crate) fn database_error(&self, source: DieselError) -> LockError {
@@ -136,9 +139,10 @@ impl<'c, C: LockConnection> Held<'c, C> {
 
     fn end(&mut self) -> Result<(), LockError> {
         self.ended = true;
-        let ended = self
-            .roll_back()
-            .and_then(|left| Ok((left, self.conn.release(&self.server_name)?)));
+        let ended = self.roll_back().and_then(|left| {
+            let released = self.source.connection().release(&self.server_name)?;
+            Ok((left, released))
+        });
         let name = self.name.clone();
         let lost = match ended {
             Ok((Left::Nothing, true)) => return Ok(()),
@@ -147,20 +151,21 @@ impl<'c, C: LockConnection> Held<'c, C> {
             Ok((_, false)) => None,
             Err(source) => Some(source),
         };
-        transaction::mark_broken(self.conn);
+        transaction::mark_broken(self.source.connection());
         Err(LockError::Lost { name, source: lost })
     }
 
     /// Ends what was begun under the lock and is still open; the release must not come first.
     fn roll_back(&mut self) -> Result<Left, DieselError> {
-        match transaction::depth(self.conn) {
+        let conn = self.source.connection();
+        match transaction::depth(conn) {
             Ok(depth) if depth <= self.depth_before => Ok(Left::Nothing),
             Ok(_) => {
-                transaction::roll_back_to(self.conn, self.depth_before)?;
+                transaction::roll_back_to(conn, self.depth_before)?;
                 Ok(Left::Transaction)
             }
             Err(broken) => {
-                self.conn.roll_back_everything()?;
+                conn.roll_back_everything()?;
                 Ok(Left::Unknown(broken))
             }
         }
@@ -175,7 +180,7 @@ enum Left {
     Unknown(DieselError),
 }
 
-impl<C: LockConnection> Drop for Held<'_, C> {
+impl<C: LockSource> Drop for Held<'_, C> {
     fn drop(&mut self) {
         if !self.ended {
             // There is nobody to tell; if it fails, `end` has marked the connection as broken.
@@ -184,21 +189,21 @@ impl<C: LockConnection> Drop for Held<'_, C> {
     }
 }
 
-impl<C: LockConnection> Deref for Held<'_, C> {
+impl<C: LockSource> Deref for Held<'_, C> {
     type Target = C;
 
     fn deref(&self) -> &C {
-        self.conn
+        self.source
     }
 }
 
-impl<C: LockConnection> DerefMut for Held<'_, C> {
+impl<C: LockSource> DerefMut for Held<'_, C> {
     fn deref_mut(&mut self) -> &mut C {
-        self.conn
+        self.source
     }
 }
 
-impl<C: LockConnection> fmt::Debug for Held<'_, C> {
+impl<C: LockSource> fmt::Debug for Held<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held")
             .field("name", &self.name)

@@ -64,7 +64,10 @@ mod error;
 mod held;
 mod key;
 mod lockable;
+#[cfg(feature = "derive")]
+mod locked;
 mod name;
+mod policy;
 mod reload;
 mod request;
 mod source;
@@ -77,13 +80,26 @@ pub use held::Held;
 pub use key::LockKey;
 pub use lockable::{Lockable, ModelLock};
 pub use name::{KeyParts, LockName};
+pub use policy::{DEFAULT_TIMEOUT, LockPolicy};
 pub use reload::Reload;
-pub use request::{DEFAULT_TIMEOUT, LockRequest};
+pub use request::LockRequest;
 pub use source::LockSource;
 pub use table::LockTable;
 
+#[cfg(feature = "derive")]
+pub use diesel_advisory_lock_derive::{LockKey, Lockable, locked};
+
+/// What the macros expand to.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::locked::{DefaultPolicy, call, enter, enter_with_copy, finish};
+}
+
 /// What a program that locks models imports.
 pub mod prelude {
+    #[cfg(feature = "derive")]
+    pub use crate::locked;
     pub use crate::{Held, LockError, LockKey, LockName, Lockable};
 }
 

@@ -9,6 +9,7 @@ use crate::error::{FromLockError, LockError};
 use crate::held::Held;
 use crate::key::LockKey;
 use crate::name::LockName;
+use crate::policy::LockPolicy;
 use crate::reload::Reload;
 use crate::request::LockRequest;
 use crate::source::LockSource;
@@ -142,6 +143,11 @@ pub struct ModelLock<'m, T> {
 }
 
 impl<'m, T> ModelLock<'m, T> {
+    /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    pub fn policy(self, policy: LockPolicy) -> Self {
+        self.with(|request| request.policy(policy))
+    }
+
     /// Waits for at most `timeout`, to the millisecond (rounded up).
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|request| request.timeout(timeout))
@@ -314,6 +320,11 @@ impl<'m, T> ModelLock<'m, T> {
         Ok(Some(held))
     }
 
+    #[cfg(feature = "derive")]
+    pub(crate) fn into_parts(self) -> (&'m mut T, LockRequest) {
+        (self.model, self.request)
+    }
+
     fn with(self, option: impl FnOnce(LockRequest) -> LockRequest) -> Self {
         ModelLock {
             request: option(self.request),
@@ -339,7 +350,7 @@ where
 
 fn transaction<T, C, R, E>(
     model: &mut T,
-    held: Held<'_, C>,
+    mut held: Held<'_, C>,
     body: impl FnOnce(&mut T, &mut C) -> Result<R, E>,
 ) -> Result<R, E>
 where
@@ -347,27 +358,39 @@ where
     C: LockConnection,
     E: FromLockError,
 {
-    held.transaction(|held| {
-        refresh(model, held)?;
-        body(model, held)
-    })
+    // On any error the guard rolls back first and then releases: nobody gets the lock in between.
+    held.begin()?;
+    refresh(model, &mut held)?;
+    let value = body(model, &mut held)?;
+    held.commit()?;
+    held.release()?;
+    Ok(value)
 }
 
 /// Replaces a copy that may be stale. A nested lock's copy is not: the session has held the lock
 /// since it was read, and it may have changes that are not saved yet.
-fn refresh<T, C>(model: &mut T, held: &mut Held<'_, C>) -> Result<(), LockError>
+pub(crate) fn refresh<T, S>(model: &mut T, held: &mut Held<'_, S>) -> Result<(), LockError>
 where
-    T: for<'a> Reload<'a, C>,
-    C: LockConnection,
+    T: for<'a> Reload<'a, S::Connection>,
+    S: LockSource,
+{
+    if let Some(row) = fresh(model, held)? {
+        *model = row;
+    }
+    Ok(())
+}
+
+/// The row as it is under the lock; `None` under a nested one.
+pub(crate) fn fresh<T, S>(model: &T, held: &mut Held<'_, S>) -> Result<Option<T>, LockError>
+where
+    T: for<'a> Reload<'a, S::Connection>,
+    S: LockSource,
 {
     if held.is_nested() {
-        return Ok(());
+        return Ok(None);
     }
-    match model.reload(held) {
-        Ok(row) => {
-            *model = row;
-            Ok(())
-        }
+    match model.reload(held.connection()) {
+        Ok(row) => Ok(Some(row)),
         Err(diesel::result::Error::NotFound) => Err(LockError::Gone {
             name: held.name().clone(),
         }),

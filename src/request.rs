@@ -6,10 +6,8 @@ use crate::backend::Wait;
 use crate::error::{FromLockError, LockError};
 use crate::held::Held;
 use crate::name::LockName;
+use crate::policy::LockPolicy;
 use crate::source::LockSource;
-
-/// How long a request waits unless it is told: 45 seconds.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// A lock that is about to be taken: options first, then a terminal that takes it.
 ///
@@ -24,12 +22,23 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 #[must_use = "nothing is locked until a terminal such as `.hold(..)` or `.acquire(..)` is called"]
 pub struct LockRequest {
     name: LockName,
+    policy: LockPolicy,
+    /// What this request was told.
     wait: Option<Wait>,
 }
 
 impl LockRequest {
     pub(crate) fn new(name: LockName) -> Self {
-        LockRequest { name, wait: None }
+        LockRequest {
+            name,
+            policy: LockPolicy::new(),
+            wait: None,
+        }
+    }
+
+    /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    pub fn policy(self, policy: LockPolicy) -> Self {
+        LockRequest { policy, ..self }
     }
 
     /// Waits for at most `timeout`, to the millisecond (rounded up).
@@ -129,8 +138,7 @@ impl LockRequest {
         self,
         conn: &mut S,
     ) -> Result<Held<'_, S::Connection>, LockError> {
-        let wait = self.wait.unwrap_or(Wait::For(DEFAULT_TIMEOUT));
-        Held::acquire(conn.connection(), self.name, wait)
+        self.acquire_on(conn.connection())
     }
 
     /// Takes the lock, or gives `None` if somebody else has it.
@@ -148,6 +156,15 @@ impl LockRequest {
             Err(LockError::Timeout { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same on whatever holds the connection, which a `#[locked]` method goes on using.
+    pub(crate) fn acquire_on<S: LockSource>(
+        self,
+        source: &mut S,
+    ) -> Result<Held<'_, S>, LockError> {
+        let wait = self.wait.unwrap_or(self.policy.wait());
+        Held::acquire(source, self.name, wait)
     }
 
     fn wait(self, wait: Wait) -> Self {

@@ -41,10 +41,10 @@ where
     }
 }
 
-impl<C: LockConnection> LockSource for Held<'_, C> {
-    type Connection = C;
+impl<S: LockSource> LockSource for Held<'_, S> {
+    type Connection = S::Connection;
 
-    fn connection(&mut self) -> &mut C {
-        self
+    fn connection(&mut self) -> &mut S::Connection {
+        (**self).connection()
     }
 }

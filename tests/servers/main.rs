@@ -20,6 +20,7 @@ macro_rules! cases {
 }
 
 mod faults;
+mod macros;
 mod names;
 mod nesting;
 mod notifications;
@@ -34,6 +35,7 @@ mod waits;
 fn main() {
     let cases: Vec<Case> = [
         faults::cases(),
+        macros::cases(),
         names::cases(),
         nesting::cases(),
         notifications::cases(),

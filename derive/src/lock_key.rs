@@ -1,0 +1,135 @@
+//! `#[derive(LockKey)]`.
+
+use std::collections::HashMap;
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, LitStr, Member, Result};
+
+use crate::options::{Krate, string};
+
+pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
+    let mut krate = Krate::default();
+    let body = options(&input.attrs, &mut krate).and_then(|()| body(input, &krate));
+    // After a mistake there is an impl all the same, so that it is the only error.
+    let (body, error, bound) = match body {
+        Ok((body, bound)) => (body, TokenStream::new(), bound),
+        Err(error) => (quote!({}), error.into_compile_error(), None),
+    };
+    let Krate(krate) = krate;
+    let name = &input.ident;
+    let mut generics = input.generics.clone();
+    if let Some(bound) = bound {
+        generics.make_where_clause().predicates.push(bound);
+    }
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    quote! {
+        #error
+        #[automatically_derived]
+        impl #impl_generics #krate::LockKey for #name #type_generics #where_clause {
+            fn write_parts(&self, parts: &mut #krate::KeyParts<'_>) {
+                #body
+            }
+        }
+    }
+}
+
+type Body = (TokenStream, Option<syn::WherePredicate>);
+
+fn body(input: &DeriveInput, krate: &Krate) -> Result<Body> {
+    match &input.data {
+        Data::Struct(data) => match data.fields.iter().collect::<Vec<_>>()[..] {
+            [field] => Ok(newtype(field, input, krate)),
+            _ => Err(Error::new(
+                input.ident.span(),
+                "`LockKey` is derived for a struct of one field, `struct AccountId(i64);`; a composite key is a tuple",
+            )),
+        },
+        Data::Enum(data) => Ok((variants(data, input)?, None)),
+        Data::Union(data) => Err(Error::new(
+            data.union_token.span,
+            "`LockKey` is derived for a struct of one field or an enum without fields",
+        )),
+    }
+}
+
+fn newtype(field: &Field, input: &DeriveInput, Krate(krate): &Krate) -> Body {
+    let member = field
+        .ident
+        .clone()
+        .map_or_else(|| Member::from(0), Member::from);
+    let type_ = &field.ty;
+    let body = quote_spanned! {type_.span()=>
+        #krate::LockKey::write_parts(&self.#member, parts)
+    };
+    let is_generic = input.generics.type_params().next().is_some();
+    let bound = is_generic.then(|| syn::parse_quote!(#type_: #krate::LockKey));
+    (body, bound)
+}
+
+fn variants(data: &DataEnum, input: &DeriveInput) -> Result<TokenStream> {
+    let mut texts: HashMap<String, &syn::Ident> = HashMap::new();
+    let mut arms = Vec::new();
+    for variant in &data.variants {
+        if !matches!(variant.fields, Fields::Unit) {
+            return Err(Error::new_spanned(
+                &variant.fields,
+                "`LockKey` is derived for an enum without fields: a key is one value",
+            ));
+        }
+        let name = &variant.ident;
+        let text =
+            rename(&variant.attrs)?.unwrap_or_else(|| LitStr::new(&name.to_string(), name.span()));
+        if let Some(other) = texts.insert(text.value(), name) {
+            return Err(Error::new(
+                text.span(),
+                format!(
+                    "`{other}` is written `{}` too, and so they would share a lock",
+                    text.value()
+                ),
+            ));
+        }
+        arms.push(quote!(Self::#name => #text,));
+    }
+    if arms.is_empty() {
+        return Err(Error::new(
+            input.ident.span(),
+            "an enum without variants has no values that could be keys",
+        ));
+    }
+    Ok(quote!(parts.text(match self { #(#arms)* })))
+}
+
+fn options(attributes: &[Attribute], krate: &mut Krate) -> Result<()> {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("lock"))
+    {
+        attribute.parse_nested_meta(|meta| match krate.take(&meta)? {
+            true => Ok(()),
+            false => Err(meta.error(
+                "a key type takes no such option; `#[lock(rename = \"..\")]` stands on a variant of an enum",
+            )),
+        })?;
+    }
+    Ok(())
+}
+
+fn rename(attributes: &[Attribute]) -> Result<Option<LitStr>> {
+    let mut text = None;
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("lock"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            let form = "write `#[lock(rename = \"text\")]`";
+            if !meta.path.is_ident("rename") {
+                return Err(meta.error(format!("unknown option: {form}")));
+            }
+            text = Some(string(&meta, form)?);
+            Ok(())
+        })?;
+    }
+    Ok(text)
+}

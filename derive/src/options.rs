@@ -1,0 +1,121 @@
+//! What may stand in `#[locked(..)]` and `#[lock(..)]`: read once, with the mistakes told at the
+//! user's own tokens.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::meta::ParseNestedMeta;
+use syn::{Error, LitStr, Path, Result, parse_quote};
+
+/// How long to wait, if it was said.
+#[derive(Default)]
+pub(crate) struct Wait(Option<(WaitKind, Span)>);
+
+enum WaitKind {
+    Timeout(Duration),
+    NoWait,
+    Forever,
+}
+
+impl Wait {
+    /// Takes the option if it is one of a wait.
+    pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
+        let kind = if meta.path.is_ident("timeout") {
+            WaitKind::Timeout(duration(meta)?)
+        } else if meta.path.is_ident("no_wait") {
+            flag(meta, "no_wait")?;
+            WaitKind::NoWait
+        } else if meta.path.is_ident("wait_forever") {
+            flag(meta, "wait_forever")?;
+            WaitKind::Forever
+        } else {
+            return Ok(false);
+        };
+        if self.0.is_some() {
+            return Err(meta.error(
+                "the wait was said before: keep one of `timeout = \"45s\"`, `no_wait`, `wait_forever`",
+            ));
+        }
+        self.0 = Some((
+            kind,
+            meta.path
+                .get_ident()
+                .map_or_else(Span::call_site, |i| i.span()),
+        ));
+        Ok(true)
+    }
+
+    /// The call on a builder or a policy, `.timeout(..)` or the like.
+    pub(crate) fn call(&self) -> TokenStream {
+        match &self.0 {
+            None => TokenStream::new(),
+            Some((WaitKind::NoWait, _)) => quote!(.no_wait()),
+            Some((WaitKind::Forever, _)) => quote!(.wait_forever()),
+            Some((WaitKind::Timeout(timeout), _)) => {
+                let (seconds, nanoseconds) = (timeout.as_secs(), timeout.subsec_nanos());
+                quote!(.timeout(::core::time::Duration::new(#seconds, #nanoseconds)))
+            }
+        }
+    }
+}
+
+fn duration(meta: &ParseNestedMeta<'_>) -> Result<Duration> {
+    let form =
+        "write a duration with its unit, such as `timeout = \"45s\"`, `\"500ms\"` or `\"2m\"`";
+    if !meta.input.peek(syn::Token![=]) {
+        return Err(meta.error(form));
+    }
+    let value: syn::Expr = meta.value()?.parse()?;
+    let syn::Expr::Lit(syn::ExprLit {
+        lit: syn::Lit::Str(text),
+        ..
+    }) = &value
+    else {
+        return Err(Error::new_spanned(value, form));
+    };
+    humantime::parse_duration(&text.value())
+        .map_err(|error| Error::new(text.span(), format!("{error}: {form}")))
+}
+
+/// An option that stands alone.
+pub(crate) fn flag(meta: &ParseNestedMeta<'_>, name: &str) -> Result<()> {
+    if meta.input.is_empty() || meta.input.peek(syn::Token![,]) {
+        Ok(())
+    } else {
+        Err(meta.error(format!(
+            "`{name}` stands alone: write `{name}` without a value"
+        )))
+    }
+}
+
+/// The library's path: `crate = path` where it was renamed.
+pub(crate) struct Krate(pub(crate) Path);
+
+impl Default for Krate {
+    fn default() -> Self {
+        Krate(parse_quote!(::diesel_advisory_lock))
+    }
+}
+
+impl Krate {
+    pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
+        if !meta.path.is_ident("crate") {
+            return Ok(false);
+        }
+        self.0 = meta.value()?.parse()?;
+        Ok(true)
+    }
+}
+
+/// A string after `=`.
+pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
+    let value: syn::Expr = meta.value()?.parse()?;
+    match value {
+        syn::Expr::Lit(syn::ExprLit {
+            lit: syn::Lit::Str(text),
+            ..
+        }) => Ok(text),
+        other => Err(Error::new_spanned(other, form)),
+    }
+}

@@ -1,0 +1,116 @@
+//! What `#[locked]` expands to: the steps of [`ModelLock::run`](crate::ModelLock::run) around a body that
+//! stays where it is, with `self` and its connection as they were declared. Not for use by hand.
+
+use crate::error::{FromLockError, LockError};
+use crate::held::Held;
+use crate::lockable::{Lockable, ModelLock, fresh, refresh};
+use crate::policy::LockPolicy;
+use crate::reload::Reload;
+use crate::request::LockRequest;
+use crate::source::LockSource;
+
+/// The policy of a type that has none of its own: an inherent constant of that name goes before it.
+pub trait DefaultPolicy {
+    /// 45 seconds.
+    const LOCK_POLICY: LockPolicy = LockPolicy::new();
+}
+
+impl<T: ?Sized> DefaultPolicy for T {}
+
+/// What a method may return that runs under a lock.
+#[diagnostic::on_unimplemented(
+    message = "a `#[locked]` method returns a `Result`, for the lock may not be had",
+    label = "not a `Result`",
+    note = "write `-> Result<{Self}, E>` with an `E: From<LockError>`, such as `QueryResult<{Self}>`"
+)]
+pub trait MethodResult {
+    #[doc(hidden)]
+    fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self
+    where
+        Self: Sized;
+}
+
+impl<R, E: FromLockError> MethodResult for Result<R, E> {
+    fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self {
+        let (mut entered, result) = entered?;
+        let value = result?;
+        if entered.in_transaction {
+            entered.held.commit()?;
+        }
+        entered.held.release()?;
+        Ok(value)
+    }
+}
+
+/// A lock that a method body runs under.
+pub struct Entered<'c, S: LockSource> {
+    held: Held<'c, S>,
+    in_transaction: bool,
+}
+
+impl<S: LockSource> Entered<'_, S> {
+    /// The connection as the method declares it.
+    pub fn source(&mut self) -> &mut S {
+        &mut self.held
+    }
+}
+
+/// For `&mut self`: lock, BEGIN if asked, and read the row again into the model.
+pub fn enter<'c, T, S>(
+    lock: ModelLock<'_, T>,
+    source: &'c mut S,
+    in_transaction: bool,
+) -> Result<Entered<'c, S>, LockError>
+where
+    T: for<'a> Reload<'a, S::Connection>,
+    S: LockSource,
+{
+    let (model, request) = lock.into_parts();
+    let mut entered = begin(request, source, in_transaction)?;
+    refresh(model, &mut entered.held)?;
+    Ok(entered)
+}
+
+/// For `&self`: the same, but the row is read into a copy. `None` if the lock is nested, and the model
+/// itself is current.
+pub fn enter_with_copy<'c, T, S>(
+    request: LockRequest,
+    model: &T,
+    source: &'c mut S,
+    in_transaction: bool,
+) -> Result<(Entered<'c, S>, Option<T>), LockError>
+where
+    T: Lockable + for<'a> Reload<'a, S::Connection>,
+    S: LockSource,
+{
+    let mut entered = begin(request, source, in_transaction)?;
+    let copy = fresh(model, &mut entered.held)?;
+    Ok((entered, copy))
+}
+
+fn begin<S: LockSource>(
+    request: LockRequest,
+    source: &mut S,
+    in_transaction: bool,
+) -> Result<Entered<'_, S>, LockError> {
+    let mut held = request.acquire_on(source)?;
+    if in_transaction {
+        held.begin()?;
+    }
+    Ok(Entered {
+        held,
+        in_transaction,
+    })
+}
+
+/// Runs a body, which may `return` and `?` in it.
+pub fn call<O>(body: impl FnOnce() -> O) -> O {
+    body()
+}
+
+/// COMMIT if a transaction was begun, and release; or hand on what went wrong.
+pub fn finish<S: LockSource, O: MethodResult>(
+    entered: Result<(Entered<'_, S>, O), LockError>,
+) -> O {
+    O::finish(entered)
+}

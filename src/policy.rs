@@ -1,0 +1,67 @@
+//! [`LockPolicy`]: how long requests wait that do not say so themselves.
+
+use std::time::Duration;
+
+use crate::backend::Wait;
+
+/// How long a request waits unless it is told: 45 seconds.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long the requests of a model wait that do not say so themselves.
+///
+/// `#[derive(Lockable)]` makes one of `#[lock(timeout = "5s")]` and the like, and starts the model's
+/// requests with it. A policy is never part of a lock's identity: two structs over one row take the same
+/// lock, whatever each is ready to wait. The `try_` forms do not wait by a policy, only
+/// if the request itself was told to.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use diesel_advisory_lock::LockPolicy;
+///
+/// const IMPATIENT: LockPolicy = LockPolicy::new().timeout(Duration::from_secs(5));
+/// # let _ = IMPATIENT;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a policy does nothing until a request is given it with `.policy(..)`"]
+pub struct LockPolicy {
+    wait: Wait,
+}
+
+impl LockPolicy {
+    /// Waits for [`DEFAULT_TIMEOUT`].
+    pub const fn new() -> Self {
+        LockPolicy {
+            wait: Wait::For(DEFAULT_TIMEOUT),
+        }
+    }
+
+    /// Waits for at most `timeout`, to the millisecond (rounded up).
+    pub const fn timeout(self, timeout: Duration) -> Self {
+        LockPolicy {
+            wait: Wait::For(timeout),
+        }
+    }
+
+    /// Does not wait.
+    pub const fn no_wait(self) -> Self {
+        self.timeout(Duration::ZERO)
+    }
+
+    /// Waits until the lock is free.
+    pub const fn wait_forever(self) -> Self {
+        LockPolicy {
+            wait: Wait::Forever,
+        }
+    }
+
+    pub(crate) fn wait(self) -> Wait {
+        self.wait
+    }
+}
+
+impl Default for LockPolicy {
+    fn default() -> Self {
+        LockPolicy::new()
+    }
+}
