@@ -63,8 +63,8 @@ pub(crate) fn ends_with_a_killed_owner(kind: Kind) {
             assert!(directory.join("data").exists());
         }
         signal(Pid::from_child(&owner)).expect("to signal the owner");
-        owner.wait().expect("the owner's end");
         assert_gone(&servers);
+        owner.wait().expect("the owner's end");
     }
 }
 
@@ -75,7 +75,10 @@ pub(crate) fn ends_with_an_owner_that_returns(kind: Kind) {
 }
 
 fn spawn(kind: Kind, role: &str) -> (Child, Vec<(u32, PathBuf)>) {
-    let mut owner = Command::new(env::current_exe().expect("this program"))
+    // Whatever runs in the background of a shell script ignores Ctrl-C, and hands that on.
+    let mut owner = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(env::current_exe().expect("this program"))
         .env(KIND, kind.to_string())
         .env(ROLE, role)
         .process_group(0)
