@@ -8,7 +8,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `model.rs` | **start here**: the model and its `send` |
-//! | `worker.rs` | one process: the threads that call `with_lock` |
+//! | `worker.rs` | one process: the threads that call `send` |
 //! | `race.rs` | the coordinator, which starts the processes |
 //! | `mail.rs`, `outbox.rs` | sending mails, and counting them afterwards |
 //! | `protocol.rs` | what coordinator and workers say to each other |

@@ -1,5 +1,7 @@
 //! The model: a notification, which is mailed once.
 
+use std::time::Instant;
+
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
@@ -15,25 +17,42 @@ pub(crate) struct Notification {
 }
 
 impl Notification {
-    /// Mails the message, and tells whether there was still a mail to send.
-    ///
-    /// Alone this is a race: two callers may both find `sent` to be false. Under the row's lock it
-    /// is none: `notification.with_lock(conn, |n, conn| n.send(conn, mailer))`.
+    /// Mails the message under the row's lock: however many try, one mail goes out.
+    #[locked]
     pub(crate) fn send(
         &mut self,
         conn: &mut MysqlConnection,
         mailer: &Mailer,
-    ) -> Result<bool, SendError> {
-        if self.sent {
-            return Ok(false);
-        }
-        mailer.mail_admins(self.id, &self.message)?;
-        // If the process dies here, the mail is out and the row does not say so: the next one sends
-        // it again. No lock can help that.
-        self.sent = true;
-        diesel::update(&*self).set(&*self).execute(conn)?;
-        Ok(true)
+    ) -> Result<Delivery, SendError> {
+        self.send_without_lock(conn, mailer)
     }
+
+    /// The same and nothing else, but without the lock it is a race: two callers may both find
+    /// `sent` to be false.
+    pub(crate) fn send_without_lock(
+        &mut self,
+        conn: &mut MysqlConnection,
+        mailer: &Mailer,
+    ) -> Result<Delivery, SendError> {
+        let begun = Instant::now();
+        let mailed = !self.sent;
+        if mailed {
+            mailer.mail_admins(self.id, &self.message)?;
+            // If the process dies here, the mail is out and the row does not say so: the next one
+            // sends it again. No lock can help that.
+            self.sent = true;
+            diesel::update(&*self).set(&*self).execute(conn)?;
+        }
+        Ok(Delivery { mailed, begun })
+    }
+}
+
+/// What came of a call of `send`.
+pub(crate) struct Delivery {
+    /// Whether there was still a mail to send.
+    pub(crate) mailed: bool,
+    /// When the body began: under the lock, when the wait was over.
+    pub(crate) begun: Instant,
 }
 
 /// `From<LockError>` is all that a closure's error needs to run under a lock.

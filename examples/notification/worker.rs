@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::{self, ExitCode};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool, PoolError, PooledConnection};
@@ -14,7 +14,7 @@ use crate::cli::WorkerOptions;
 use crate::database::DATABASE_URL;
 use crate::error::Causes;
 use crate::mail::{MailError, Mailer};
-use crate::model::{Notification, SendError};
+use crate::model::{Delivery, Notification, SendError};
 use crate::protocol::{Attempt, Order, Outcome, Report, UnknownLine};
 use crate::schema::notifications;
 
@@ -94,25 +94,22 @@ impl<'a> Racer<'a> {
     }
 
     fn attempt(&mut self, notification: &mut Notification) -> Result<Attempt, SendError> {
-        let mut waited = Duration::ZERO;
-        let sent = if self.without_lock {
+        let asked = Instant::now();
+        let delivery = if self.without_lock {
             self.send_without_lock(notification)
         } else {
-            let asked = Instant::now();
-            notification.with_lock(&mut self.conn, |notification, conn| {
-                waited = asked.elapsed();
-                notification.send(conn, self.mailer)
-            })
+            notification.send(&mut self.conn, self.mailer)
         };
-        let outcome = match sent {
-            Ok(true) => Outcome::Sent,
-            Ok(false) => Outcome::Refused,
-            Err(SendError::Lock(LockError::Timeout {
-                waited: in_vain, ..
-            })) => {
-                waited = in_vain;
-                Outcome::TimedOut
-            }
+        let (outcome, waited) = match delivery {
+            Ok(Delivery {
+                mailed: true,
+                begun,
+            }) => (Outcome::Sent, begun - asked),
+            Ok(Delivery {
+                mailed: false,
+                begun,
+            }) => (Outcome::Refused, begun - asked),
+            Err(SendError::Lock(LockError::Timeout { waited, .. })) => (Outcome::TimedOut, waited),
             Err(error) => return Err(error),
         };
         Ok(Attempt {
@@ -122,14 +119,17 @@ impl<'a> Racer<'a> {
         })
     }
 
-    /// All that `with_lock` does but for the lock: the row is read again too, so that mails are
+    /// All that `send` does but for the lock: the row is read again too, so that mails are
     /// doubled by the race alone.
-    fn send_without_lock(&mut self, notification: &mut Notification) -> Result<bool, SendError> {
+    fn send_without_lock(
+        &mut self,
+        notification: &mut Notification,
+    ) -> Result<Delivery, SendError> {
         *notification = notifications::table
             .find(notification.id)
             .select(Notification::as_select())
             .first(&mut self.conn)?;
-        notification.send(&mut self.conn, self.mailer)
+        notification.send_without_lock(&mut self.conn, self.mailer)
     }
 }
 
