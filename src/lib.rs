@@ -31,8 +31,10 @@
 //! | wait less or more, scope the lock, write in a transaction | [`Lockable::lock`], which gives a [`ModelLock`] |
 //! | lock a row that is not loaded, a table, or anything with a name | [`LockName`], and its [`lock`](LockName::lock), which gives a [`LockRequest`] |
 //! | hold a lock beyond one closure | [`Held`], from [`ModelLock::acquire`] or [`LockRequest::acquire`] |
+//! | lock a method with one line above it | [`#[locked]`](macro@locked) |
+//! | let a model wait longer or shorter | [`#[derive(Lockable)]`](derive@Lockable), which sets its [`LockPolicy`] |
 //! | see what can go wrong | [`LockError`] |
-//! | use an id type of your own | [`LockKey`] |
+//! | use an id type of your own | [`LockKey`], and [its derive](derive@LockKey) |
 //! | build the same name in another language | [`LockName::written`], `docs/lock-names.md` |
 //!
 //! # What to choose
@@ -54,7 +56,7 @@
 //!
 //! # Features
 //!
-//! `mysql` and `r2d2` are on by default. `uuid`, `chrono` and `time` let those types be keys;
+//! `derive` (the macros), `mysql` and `r2d2` are on by default. `uuid`, `chrono` and `time` let those types be keys;
 //! `32-column-tables`, `64-column-tables` and `128-column-tables` allow composite keys as wide as Diesel's.
 //! `bundled` and `buildtime_bindgen` are passed on to `mysqlclient-sys`.
 #![deny(missing_docs)]
@@ -86,8 +88,136 @@ pub use request::LockRequest;
 pub use source::LockSource;
 pub use table::LockTable;
 
+/// Lets a type of your own stand in a lock's name: a newtype as what it wraps, an enum without fields by the
+/// variant's name.
+///
+/// ```
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(LockKey)]
+/// struct AccountId(i64);
+///
+/// #[derive(LockKey)]
+/// enum Region {
+///     #[lock(rename = "eu")]
+///     Europe,
+///     Asia,
+/// }
+/// ```
+///
+/// The text is part of the lock's name: rename a variant as you would rename a column, and keep its text
+/// with `#[lock(rename = "..")]`. `#[lock(crate = path)]` names the library where it was renamed.
 #[cfg(feature = "derive")]
-pub use diesel_advisory_lock_derive::{LockKey, Lockable, locked};
+pub use diesel_advisory_lock_derive::LockKey;
+
+/// Gives a model a lock policy: how long its requests wait that do not say so themselves.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(Queryable, Selectable, Identifiable, Lockable)]
+/// #[diesel(table_name = notifications)]
+/// #[lock(timeout = "5s")]
+/// struct Impatient {
+///     id: i32,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// Impatient { id: 42 }.with_lock(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// | option | |
+/// |---|---|
+/// | `timeout = "5s"` | wait that long; any sum of units as in `"1m 30s"` or `"500ms"` |
+/// | `no_wait` | do not wait |
+/// | `wait_forever` | wait until the lock is free |
+/// | `table = accounts, key(from_id)` | for a struct that is not `Identifiable`: whose row it locks |
+/// | `crate = path` | the library, where it was renamed |
+///
+/// The policy is the constant `LOCK_POLICY` of the type, and the type's own `lock`, `with_lock` and
+/// `try_with_lock` start from it, as `#[locked]` methods do. It never changes **which** lock is
+/// taken: two structs over one row exclude each other whatever their policies. The `try_` forms do
+/// not wait by a policy.
+///
+/// A struct that is no row itself, such as a command, may stand for one. There is nothing to read
+/// again then, so its `lock` gives a [`LockRequest`]:
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(Lockable)]
+/// #[lock(table = notifications, key(notification_id))]
+/// struct Retract {
+///     notification_id: i32,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let retract = Retract { notification_id: 42 };
+/// retract.lock().hold(&mut conn, |conn| {
+///     diesel::delete(notifications::table.find(retract.notification_id)).execute(conn)
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "derive")]
+pub use diesel_advisory_lock_derive::Lockable;
+
+/// Runs a method under the lock of its row: one line above it, and callers call it as ever.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// use diesel_advisory_lock::prelude::*;
+///
+/// impl Notification {
+///     #[locked]
+///     fn deliver(&mut self, conn: &mut MysqlConnection) -> QueryResult<bool> {
+///         self.send(conn)
+///     }
+///
+///     #[locked(scope = "rewrite", timeout = "500ms", transaction)]
+///     fn append(&mut self, conn: &mut MysqlConnection, text: &str) -> QueryResult<usize> {
+///         self.message.push_str(text);
+///         diesel::update(&*self).set(&*self).execute(conn)
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// notification.deliver(&mut conn)?;
+/// notification.append(&mut conn, "!")?;
+/// # assert_eq!(notification.message, "Hello world!");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// - On **`&mut self`** the row is read again into `self` before the body runs.
+/// - On **`&self`** the body's `self` is a copy that was read under the lock; the caller's is untouched. The
+///   body becomes a private method beside it, so this does not work in an `impl` of a trait, and
+///   what is returned cannot borrow from `self`.
+/// - One locked method may call another of the same object on the same connection: the
+///   lock nests, nothing is read again, and changes that are not saved yet are kept.
+/// - The method returns a `Result` whose error has `From<LockError>`.
+///
+/// | option | |
+/// |---|---|
+/// | `scope` | a lock for this method alone, named as the method is |
+/// | `scope = "archive"` | the same by another name, which several methods may share |
+/// | `timeout = "500ms"`, `no_wait`, `wait_forever` | how long to wait, rather than by the model's [`LockPolicy`] |
+/// | `transaction` | lock, BEGIN, re-read, body, COMMIT, release |
+/// | `conn = name` | the argument that is the connection, where its type does not tell |
+/// | `crate = path` | the library, where it was renamed |
+///
+/// The connection is the argument whose type is a `&mut` to something named `..Connection`, [`Held`] or
+/// `impl LockSource`. The body sees it with the type that it was declared with.
+#[cfg(feature = "derive")]
+pub use diesel_advisory_lock_derive::locked;
 
 /// What the macros expand to.
 #[cfg(feature = "derive")]
