@@ -56,9 +56,10 @@
 //!
 //! # Features
 //!
-//! `derive` (the macros), `mysql` and `r2d2` are on by default. `uuid`, `chrono` and `time` let those types be keys;
-//! `32-column-tables`, `64-column-tables` and `128-column-tables` allow composite keys as wide as Diesel's.
-//! `bundled` and `buildtime_bindgen` are passed on to `mysqlclient-sys`.
+//! On by default: `derive` (the macros), `mysql`, `r2d2`, and `32-column-tables`, which like
+//! `64-column-tables` and `128-column-tables` allows composite keys as wide as Diesel's tuples under those
+//! names. `uuid`, `chrono` and `time` let those types be keys. `bundled` and `buildtime_bindgen` are passed on to
+//! `mysqlclient-sys`.
 #![deny(missing_docs)]
 
 mod backend;
