@@ -1,4 +1,4 @@
-// Hidden at the head of the documentation's examples: a model, and a database of its own on a private server.
+// Hidden at the head of the documentation's examples: a model, and a table of its own on a private server.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -32,22 +32,25 @@ impl Notification {
     }
 }
 
-/// A connection to a database that holds the notification 42, which has not been sent.
+/// A connection that sees the notification 42, which has not been sent. The table is temporary, so nothing
+/// is left behind on a server that is not ours.
 fn establish_connection() -> MysqlConnection {
-    let url = test_server::url_under_test().unwrap_or_else(|| {
-        test_server::Server::shared(test_server::kinds_under_test()[0]).url("")
-    });
-    let mut conn = MysqlConnection::establish(&url).expect("a server under test");
-    let schema = format!("dal_doctest_{}", std::process::id());
-    conn.batch_execute(&format!(
-        "DROP DATABASE IF EXISTS {schema};
-         CREATE DATABASE {schema};
-         USE {schema};
-         CREATE TABLE notifications (
+    let mut conn = match test_server::url_under_test() {
+        Some(url) => MysqlConnection::establish(&url).expect("the server of DATABASE_URL"),
+        None => {
+            let server = test_server::Server::shared(test_server::kinds_under_test()[0]);
+            let mut conn = MysqlConnection::establish(&server.url("")).expect("a private server");
+            conn.batch_execute("CREATE DATABASE IF NOT EXISTS doctest; USE doctest")
+                .expect("a schema");
+            conn
+        }
+    };
+    conn.batch_execute(
+        "CREATE TEMPORARY TABLE notifications (
              id INTEGER PRIMARY KEY, message TEXT NOT NULL, sent BOOLEAN NOT NULL DEFAULT FALSE
          );
-         INSERT INTO notifications (id, message) VALUES (42, 'Hello world');"
-    ))
-    .expect("a schema for this example");
+         INSERT INTO notifications (id, message) VALUES (42, 'Hello world');",
+    )
+    .expect("a table for this example");
     conn
 }
