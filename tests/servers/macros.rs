@@ -10,7 +10,7 @@ use diesel_advisory_lock::{LockPolicy, LockSource};
 
 use crate::support::{Db, counters, documents};
 
-cases![
+cases![alone:
     sixteen_threads_send_one_mail,
     a_mutable_self_is_read_again,
     a_shared_self_becomes_a_fresh_copy,

@@ -3,19 +3,28 @@
 //! A case is a function that takes a fresh database. It stands in its module's `cases()`, or the
 //! compiler calls it dead code.
 
+use std::sync::{PoisonError, RwLock};
+
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::{Case, Db, Target};
 
-/// The cases of a module, each under its own name.
+/// The cases of a module, each under its own name. Those that look at the clock run alone.
 macro_rules! cases {
-    ($($case:ident),+ $(,)?) => {
+    (alone: $($case:ident),+ $(,)?) => {
+        cases! { true, $($case),+ }
+    };
+    ($alone:literal, $($case:ident),+) => {
         pub(crate) fn cases() -> Vec<$crate::support::Case> {
             vec![$($crate::support::Case {
                 name: concat!(module_path!(), "::", stringify!($case)),
                 run: $case,
+                alone: $alone,
             }),+]
         }
+    };
+    ($($case:ident),+ $(,)?) => {
+        cases! { false, $($case),+ }
     };
 }
 
@@ -57,6 +66,12 @@ fn main() {
 fn trial(target: Target, case: Case) -> Trial {
     let name = case.name.trim_start_matches("servers::");
     Trial::test(format!("{target}::{name}"), move || {
+        // Held for writing by a case that looks at the clock, for reading by the others.
+        static CLOCK: RwLock<()> = RwLock::new(());
+        let _alone = case
+            .alone
+            .then(|| CLOCK.write().unwrap_or_else(PoisonError::into_inner));
+        let _beside = (!case.alone).then(|| CLOCK.read().unwrap_or_else(PoisonError::into_inner));
         let db = Db::create(target).map_err(Failed::from)?;
         (case.run)(&db);
         Ok(())

@@ -52,6 +52,8 @@ impl Counter {
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) run: fn(&Db),
+    /// It looks at the clock.
+    pub(crate) alone: bool,
 }
 
 /// A server to test on.

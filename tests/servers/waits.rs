@@ -6,7 +6,7 @@ use diesel_advisory_lock::prelude::*;
 
 use crate::support::{Db, session_id};
 
-cases![
+cases![alone:
     a_time_out_comes_on_time_and_says_so,
     a_time_out_of_a_model_does_too,
     a_try_form_does_not_wait_unless_told,
