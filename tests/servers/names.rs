@@ -13,6 +13,7 @@ cases![
     two_schemas_do_not_share_a_lock,
     a_named_schema_is_that_schemas_lock,
     a_namespace_joins_schemas,
+    a_schema_may_have_any_name,
     without_a_schema_there_is_still_a_lock,
     use_inside_the_closure_does_not_make_the_release_miss,
     after_use_the_namespace_stays,
@@ -95,6 +96,20 @@ fn a_namespace_joins_schemas(db: &Db) {
         (&mut db.conn(), &name),
         (&mut other.conn(), &in_app)
     ));
+}
+
+/// The server hashes the bytes that we hash.
+fn a_schema_may_have_any_name(db: &Db) {
+    let schema = format!("École d'été {}", db.schema);
+    let conn = &mut db.conn();
+    conn.batch_execute(&format!("CREATE DATABASE `{schema}`; USE `{schema}`"))
+        .unwrap();
+    let name = LockName::named("job");
+    let held = name.lock().acquire(conn).unwrap();
+    assert!(db.holder_of_written(&name.written(&schema)).is_some());
+    held.release().unwrap();
+    conn.batch_execute(&format!("DROP DATABASE `{schema}`"))
+        .unwrap();
 }
 
 fn without_a_schema_there_is_still_a_lock(db: &Db) {
