@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, LitStr, Member, Result};
+use syn::{
+    Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, Index, LitStr, Member, Result,
+};
 
-use crate::options::{Krate, string};
+use crate::options::{Krate, once, string};
 
 pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
     let mut krate = Krate::default();
@@ -40,7 +42,15 @@ type Body = (TokenStream, Option<syn::WherePredicate>);
 fn body(input: &DeriveInput, krate: &Krate) -> Result<Body> {
     match &input.data {
         Data::Struct(data) => match data.fields.iter().collect::<Vec<_>>()[..] {
-            [field] => Ok(newtype(field, input, krate)),
+            [field] => {
+                if let Some(attribute) = field.attrs.iter().find(|a| a.path().is_ident("lock")) {
+                    return Err(Error::new_spanned(
+                        attribute,
+                        "a field takes no options: `#[lock(rename = \"..\")]` stands on a variant of an enum",
+                    ));
+                }
+                Ok(newtype(field, input, krate))
+            }
             _ => Err(Error::new(
                 input.ident.span(),
                 "`LockKey` is derived for a struct of one field, `struct AccountId(i64);`; a composite key is a tuple",
@@ -55,14 +65,18 @@ fn body(input: &DeriveInput, krate: &Krate) -> Result<Body> {
 }
 
 fn newtype(field: &Field, input: &DeriveInput, Krate(krate): &Krate) -> Body {
-    let member = field
-        .ident
-        .clone()
-        .map_or_else(|| Member::from(0), Member::from);
     let type_ = &field.ty;
-    let body = quote_spanned! {type_.span()=>
-        #krate::LockKey::write_parts(&self.#member, parts)
+    // A field that cannot be a key is shown at its type.
+    let span = type_.span().resolved_at(Span::call_site());
+    let member = match field.ident.clone() {
+        Some(mut name) => {
+            name.set_span(span);
+            Member::Named(name)
+        }
+        None => Member::Unnamed(Index { index: 0, span }),
     };
+    let field = quote_spanned!(span=> &self.#member);
+    let body = quote!(#krate::LockKey::write_parts(#field, parts));
     let is_generic = input.generics.type_params().next().is_some();
     let bound = is_generic.then(|| syn::parse_quote!(#type_: #krate::LockKey));
     (body, bound)
@@ -127,8 +141,7 @@ fn rename(attributes: &[Attribute]) -> Result<Option<LitStr>> {
             if !meta.path.is_ident("rename") {
                 return Err(meta.error(format!("unknown option: {form}")));
             }
-            text = Some(string(&meta, form)?);
-            Ok(())
+            once(&mut text, &meta, string(&meta, form)?)
         })?;
     }
     Ok(text)

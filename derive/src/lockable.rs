@@ -1,11 +1,12 @@
 //! `#[derive(Lockable)]`.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use quote::{quote, quote_spanned};
 use syn::punctuated::Punctuated;
-use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token};
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
-use crate::options::{Krate, Wait};
+use crate::options::{Krate, Wait, once, value};
 
 #[derive(Default)]
 struct Options {
@@ -13,6 +14,8 @@ struct Options {
     wait: Wait,
     table: Option<Path>,
     key: Option<Vec<Ident>>,
+    /// `table` or `key` was said, whether rightly or not.
+    is_row: bool,
 }
 
 /// Whose row a struct locks that is not `Identifiable`.
@@ -22,21 +25,25 @@ struct Identity {
 }
 
 pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
-    match parse(input) {
-        Ok((options, None)) => of_model(input, &options),
-        Ok((options, Some(identity))) => of_row(input, &options, &identity),
-        Err(error) => error.into_compile_error(),
+    let mut options = Options::default();
+    match parse(input, &mut options) {
+        Ok(None) => of_model(input, &options),
+        Ok(Some(identity)) => of_row(input, &options, &identity),
+        Err(error) => {
+            let error = error.into_compile_error();
+            let stub = stub(input, &options);
+            quote!(#error #stub)
+        }
     }
 }
 
-fn parse(input: &DeriveInput) -> Result<(Options, Option<Identity>)> {
+fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new(
             input.ident.span(),
             "`Lockable` is derived for a struct: a model, or with `#[lock(table = accounts, key(id))]` what stands for one",
         ));
     };
-    let mut options = Options::default();
     for attribute in input
         .attrs
         .iter()
@@ -44,23 +51,18 @@ fn parse(input: &DeriveInput) -> Result<(Options, Option<Identity>)> {
     {
         attribute.parse_nested_meta(|meta| options.take(&meta, &data.fields))?;
     }
-    let identity = match (options.table.take(), options.key.take()) {
-        (None, None) => None,
-        (Some(table), Some(key)) => Some(Identity { table, key }),
-        (Some(table), None) => {
-            return Err(Error::new_spanned(
-                table,
-                "which row of it? add `key(..)` with the fields of its primary key: `#[lock(table = accounts, key(from_id))]`",
-            ));
-        }
-        (None, Some(key)) => {
-            return Err(Error::new_spanned(
-                &key[0],
-                "of which table? add `table = ..`: `#[lock(table = accounts, key(from_id))]`",
-            ));
-        }
-    };
-    Ok((options, identity))
+    match (options.table.take(), options.key.take()) {
+        (None, None) => Ok(None),
+        (Some(table), Some(key)) => Ok(Some(Identity { table, key })),
+        (Some(table), None) => Err(Error::new_spanned(
+            table,
+            "which row of it? add `key(..)` with the fields of its primary key: `#[lock(table = accounts, key(from_id))]`",
+        )),
+        (None, Some(key)) => Err(Error::new_spanned(
+            &key[0],
+            "of which table? add `table = ..`: `#[lock(table = accounts, key(from_id))]`; an `Identifiable` model needs neither",
+        )),
+    }
 }
 
 impl Options {
@@ -68,20 +70,29 @@ impl Options {
         if self.krate.take(meta)? || self.wait.take(meta)? {
             Ok(())
         } else if meta.path.is_ident("table") {
-            self.table = Some(meta.value()?.parse()?);
-            Ok(())
+            self.is_row = true;
+            let table = value(
+                meta,
+                "name the module that `table!` makes, as in `table = accounts`",
+            )?;
+            once(&mut self.table, meta, table)
         } else if meta.path.is_ident("key") {
+            self.is_row = true;
+            let form = "name the fields of the primary key, as in `key(from_id)`";
+            if !meta.input.peek(token::Paren) {
+                return Err(meta.error(form));
+            }
             let content;
             syn::parenthesized!(content in meta.input);
-            let key = Punctuated::<Ident, Token![,]>::parse_terminated(&content)?;
+            let key = Punctuated::<Ident, Token![,]>::parse_terminated(&content)
+                .map_err(|error| Error::new(error.span(), form))?;
             if key.is_empty() {
-                return Err(meta.error("a key has at least one field: `key(from_id)`"));
+                return Err(meta.error(form));
             }
             for part in &key {
                 known(part, fields)?;
             }
-            self.key = Some(key.into_iter().collect());
-            Ok(())
+            once(&mut self.key, meta, key.into_iter().collect())
         } else {
             Err(meta.error(
                 "unknown option: a policy is one of `timeout = \"5s\"`, `no_wait`, `wait_forever`; \
@@ -112,12 +123,20 @@ fn known(part: &Ident, fields: &Fields) -> Result<()> {
 /// An `Identifiable` model: its name is the blanket impl's, only the policy is its own.
 fn of_model(input: &DeriveInput, options: &Options) -> TokenStream {
     let Krate(krate) = &options.krate;
+    let lock = quote!(#krate::Lockable::lock(self).policy(Self::LOCK_POLICY));
+    inherent(input, &model_methods(input, options, &lock))
+}
+
+fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
+    let Krate(krate) = &options.krate;
     let vis = &input.vis;
     let policy = policy(input, options);
-    let methods = quote! {
+    quote! {
+        #policy
+
         /// Starts a request for this row's lock, with the model's lock policy.
         #vis fn lock(&mut self) -> #krate::ModelLock<'_, Self> {
-            #krate::Lockable::lock(self).policy(Self::LOCK_POLICY)
+            #lock
         }
 
         /// Locks the row by the model's lock policy, reads it again into `self`, runs `body`, and
@@ -156,38 +175,77 @@ fn of_model(input: &DeriveInput, options: &Options) -> TokenStream {
         {
             self.lock().try_run(conn, body)
         }
-    };
-    inherent(input, &quote!(#policy #methods))
+    }
 }
 
 /// A struct that stands for another table's row: it has that row's lock, and no row to read again.
 fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenStream {
     let Krate(krate) = &options.krate;
     let Identity { table, key } = identity;
-    let vis = &input.vis;
-    let policy = policy(input, options);
-    let methods = inherent(
-        input,
-        &quote! {
-            #policy
-
-            /// Starts a request for the row's lock, with this type's lock policy.
-            #vis fn lock(&self) -> #krate::LockRequest {
-                #krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY)
+    let lock = quote!(#krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY));
+    let methods = inherent(input, &row_methods(input, options, &lock));
+    // A field that cannot be a key is shown where `key` names it, and at `table` that the struct is
+    // `Identifiable`, and so has this impl already.
+    let at = |span: Span| span.resolved_at(Span::call_site());
+    let parts = key.iter().map(|part| {
+        let mut member = part.clone();
+        member.set_span(at(part.span()));
+        quote_spanned!(at(part.span())=> &self.#member)
+    });
+    let mut body = Group::new(
+        Delimiter::Brace,
+        quote! {
+            fn lock_name(&self) -> #krate::LockName {
+                #krate::LockName::row(#table::table, (#(#parts,)*))
             }
         },
     );
-    let name = &input.ident;
+    body.set_span(at(table.span()));
+    let implement = Ident::new("impl", at(table.span()));
+    let mut name = input.ident.clone();
+    name.set_span(at(table.span()));
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     quote! {
         #[automatically_derived]
-        impl #impl_generics #krate::Lockable for #name #type_generics #where_clause {
-            fn lock_name(&self) -> #krate::LockName {
-                #krate::LockName::row(#table::table, (#(&self.#key,)*))
-            }
-        }
+        #implement #impl_generics #krate::Lockable for #name #type_generics #where_clause #body
         #methods
     }
+}
+
+fn row_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
+    let Krate(krate) = &options.krate;
+    let vis = &input.vis;
+    let policy = policy(input, options);
+    quote! {
+        #policy
+
+        /// Starts a request for the row's lock, with this type's lock policy.
+        #vis fn lock(&self) -> #krate::LockRequest {
+            #lock
+        }
+    }
+}
+
+/// What callers call, so that after a mistake it is the only error.
+fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
+    let Krate(krate) = &options.krate;
+    let vis = &input.vis;
+    let unreachable = quote!(::core::unreachable!());
+    let methods = if options.is_row {
+        row_methods(input, options, &unreachable)
+    } else {
+        model_methods(input, options, &unreachable)
+    };
+    inherent(
+        input,
+        &quote! {
+            #methods
+
+            #vis fn lock_name(&self) -> #krate::LockName {
+                #unreachable
+            }
+        },
+    )
 }
 
 fn policy(input: &DeriveInput, options: &Options) -> TokenStream {

@@ -1,19 +1,21 @@
 //! `#[locked]`.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote};
 use syn::parse::Parser;
-use syn::spanned::Spanned;
-use syn::{Error, FnArg, ImplItemFn, LitStr, Pat, PatIdent, Receiver, Result, ReturnType, Type};
+use syn::{
+    Error, FnArg, ImplItemFn, LitStr, Pat, PatIdent, Receiver, Result, ReturnType, TraitItemFn,
+    Type,
+};
 
-use crate::options::{Krate, Wait, flag, string};
+use crate::options::{Krate, Wait, flag, once, string, value};
 
 #[derive(Default)]
 struct Options {
     krate: Krate,
     wait: Wait,
     scope: Option<Scope>,
-    transaction: bool,
+    transaction: Option<()>,
     conn: Option<Ident>,
 }
 
@@ -30,8 +32,9 @@ pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream
         quote!(#error #method)
     };
     let parsed = syn::parse2::<ImplItemFn>(method.clone()).map_err(|error| {
+        let declared = syn::parse2::<TraitItemFn>(method.clone());
         Error::new(
-            error.span(),
+            declared.map_or(error.span(), |method| method.sig.ident.span()),
             "`#[locked]` stands on a method with a body, in an `impl` of a model",
         )
     });
@@ -46,7 +49,7 @@ fn lock(options: &Options, method: ImplItemFn) -> Result<TokenStream> {
     refuse_qualifiers(&method)?;
     returned(&method)?;
     let conn = connection(options, &method)?;
-    if receiver.mutability.is_some() {
+    if is_mut_reference(&receiver.ty) {
         Ok(in_place(options, method, &conn))
     } else {
         Ok(on_a_copy(options, method, &conn))
@@ -61,10 +64,7 @@ impl Options {
                 return Ok(());
             }
             if meta.path.is_ident("scope") {
-                if options.scope.is_some() {
-                    return Err(meta.error("the scope was said before: keep one"));
-                }
-                options.scope = Some(if meta.input.peek(syn::Token![=]) {
+                let scope = if meta.input.peek(syn::Token![=]) {
                     Scope::Text(string(
                         &meta,
                         "write `scope = \"archive\"`, or `scope` alone for the method's own name",
@@ -72,15 +72,15 @@ impl Options {
                 } else {
                     flag(&meta, "scope")?;
                     Scope::Method
-                });
-                Ok(())
+                };
+                once(&mut options.scope, &meta, scope)
             } else if meta.path.is_ident("transaction") {
                 flag(&meta, "transaction")?;
-                options.transaction = true;
-                Ok(())
+                once(&mut options.transaction, &meta, ())
             } else if meta.path.is_ident("conn") {
-                options.conn = Some(meta.value()?.parse()?);
-                Ok(())
+                let form = "name the argument that is the connection, as in `conn = name`";
+                let name = value(&meta, form)?;
+                once(&mut options.conn, &meta, name)
             } else {
                 Err(meta.error(
                     "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, `no_wait`, \
@@ -115,8 +115,7 @@ fn receiver(method: &ImplItemFn) -> Result<&Receiver> {
             format!("`#[locked]` stands on a method, whose `self` is the row: {form}"),
         ));
     };
-    let by_reference = receiver.reference.is_some() || matches!(&*receiver.ty, Type::Reference(_));
-    if by_reference {
+    if matches!(&*receiver.ty, Type::Reference(_)) {
         Ok(receiver)
     } else {
         Err(Error::new_spanned(
@@ -244,8 +243,10 @@ fn in_place(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStre
         sig,
         block,
     } = method;
+    // With the user's braces, the method counts as the user's where rustc looks for unused ones.
+    let braces = block.brace_token.span.join();
     let calls = options.calls(&sig.ident);
-    let in_transaction = options.transaction;
+    let in_transaction = options.transaction.is_some();
     let ReturnType::Type(arrow, returned) = &sig.output else {
         unreachable!("checked by `returned`");
     };
@@ -256,41 +257,50 @@ fn in_place(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStre
         quote!(#arrow #returned)
     };
     let (mutability, name) = (&conn.mutability, &conn.ident);
-    let [entered, error, result] =
-        ["entered", "error", "result"].map(|name| Ident::new(name, Span::mixed_site()));
-    let finish = quote_spanned!(returned.span().resolved_at(Span::mixed_site())=> finish);
+    let [source, entered, error, result] =
+        ["source", "entered", "error", "result"].map(|name| Ident::new(name, Span::mixed_site()));
+    let outcome = match_at(
+        returned,
+        &quote!({
+            use #krate::__private::DefaultPolicy as _;
+            #[allow(clippy::used_underscore_binding)]
+            let #source = &mut *#name;
+            #krate::__private::enter(
+                #krate::Lockable::lock(&mut *self).policy(Self::LOCK_POLICY) #calls,
+                #source,
+                #in_transaction,
+            )
+        }),
+        quote! {
+            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
+            ::core::result::Result::Ok(mut #entered) => {
+                let #result = {
+                    #[allow(unused_variables, unused_mut)]
+                    let #mutability #name = #entered.source();
+                    #krate::__private::call(move || #annotation #block)
+                };
+                ::core::result::Result::Ok((#entered, #result))
+            }
+        },
+    );
+    let mut whole = Group::new(
+        Delimiter::Brace,
+        quote!(#krate::__private::finish(#outcome)),
+    );
+    whole.set_span(braces);
     quote! {
         #(#attrs)*
-        #vis #defaultness #sig {
-            #krate::__private::#finish(
-                match {
-                    use #krate::__private::DefaultPolicy as _;
-                    #krate::__private::enter(
-                        #krate::Lockable::lock(&mut *self).policy(Self::LOCK_POLICY) #calls,
-                        &mut *#name,
-                        #in_transaction,
-                    )
-                } {
-                    ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
-                    ::core::result::Result::Ok(mut #entered) => {
-                        let #result = {
-                            #[allow(unused_variables, unused_mut)]
-                            let #mutability #name = #entered.source();
-                            #krate::__private::call(move || #annotation #block)
-                        };
-                        ::core::result::Result::Ok((#entered, #result))
-                    }
-                },
-            )
-        }
+        #vis #defaultness #sig #whole
     }
 }
 
 /// `&self`: the body becomes a method of its own, whose `self` is the copy.
 fn on_a_copy(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStream {
     let Krate(krate) = &options.krate;
+    // With the user's braces, the method counts as the user's where rustc looks for unused ones.
+    let braces = method.block.brace_token.span.join();
     let calls = options.calls(&method.sig.ident);
-    let in_transaction = options.transaction;
+    let in_transaction = options.transaction.is_some();
 
     let mut body = method.clone();
     body.sig.ident = format_ident!("__locked_{}", syn::ext::IdentExt::unraw(&method.sig.ident));
@@ -345,35 +355,56 @@ fn on_a_copy(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStr
     let ReturnType::Type(_, returned) = &sig.output else {
         unreachable!("checked by `returned`");
     };
-    let finish = quote_spanned!(returned.span().resolved_at(Span::mixed_site())=> finish);
+    let outcome = match_at(
+        returned,
+        &quote!({
+            use #krate::__private::DefaultPolicy as _;
+            #krate::__private::enter_with_copy(
+                #krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY) #calls,
+                self,
+                &mut *#name,
+                #in_transaction,
+            )
+        }),
+        quote! {
+            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
+            ::core::result::Result::Ok((mut #entered, #copy)) => {
+                let #result = Self::#inner #turbofish(
+                    #copy.as_ref().unwrap_or(self),
+                    #(#arguments),*
+                );
+                ::core::result::Result::Ok((#entered, #result))
+            }
+        },
+    );
+    let mut whole = Group::new(
+        Delimiter::Brace,
+        quote!(#krate::__private::finish(#outcome)),
+    );
+    whole.set_span(braces);
     quote! {
         #(#attrs)*
-        #vis #defaultness #sig {
-            #krate::__private::#finish(
-                match {
-                    use #krate::__private::DefaultPolicy as _;
-                    #krate::__private::enter_with_copy(
-                        #krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY) #calls,
-                        self,
-                        &mut *#name,
-                        #in_transaction,
-                    )
-                } {
-                    ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
-                    ::core::result::Result::Ok((mut #entered, #copy)) => {
-                        let #result = Self::#inner #turbofish(
-                            #copy.as_ref().unwrap_or(self),
-                            #(#arguments),*
-                        );
-                        ::core::result::Result::Ok((#entered, #result))
-                    }
-                },
-            )
-        }
+        #[allow(clippy::used_underscore_binding)]
+        #vis #defaultness #sig #whole
 
+        // Its signature is not the user's choice.
         #[doc(hidden)]
+        #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
         #body
     }
+}
+
+/// A `match` that an error about its type is shown at the method's return type for.
+fn match_at(returned: &Type, on: &TokenStream, arms: TokenStream) -> TokenStream {
+    let tokens = returned.to_token_stream().into_iter();
+    let (first, last) = tokens.fold((None, None), |(first, _), token| {
+        let span = token.span().resolved_at(Span::mixed_site());
+        (first.or(Some(span)), Some(span))
+    });
+    let keyword = Ident::new("match", first.unwrap_or_else(Span::mixed_site));
+    let mut arms = Group::new(Delimiter::Brace, arms);
+    arms.set_span(last.unwrap_or_else(Span::mixed_site));
+    quote!(#keyword #on #arms)
 }
 
 fn mentions_impl(type_: &Type) -> bool {

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
-use syn::{Error, LitStr, Path, Result, parse_quote};
+use syn::parse::Parse;
+use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, parse_quote};
 
 /// How long to wait, if it was said.
 #[derive(Default)]
@@ -63,17 +64,7 @@ impl Wait {
 fn duration(meta: &ParseNestedMeta<'_>) -> Result<Duration> {
     let form =
         "write a duration with its unit, such as `timeout = \"45s\"`, `\"500ms\"` or `\"2m\"`";
-    if !meta.input.peek(syn::Token![=]) {
-        return Err(meta.error(form));
-    }
-    let value: syn::Expr = meta.value()?.parse()?;
-    let syn::Expr::Lit(syn::ExprLit {
-        lit: syn::Lit::Str(text),
-        ..
-    }) = &value
-    else {
-        return Err(Error::new_spanned(value, form));
-    };
+    let text = string(meta, form)?;
     humantime::parse_duration(&text.value())
         .map_err(|error| Error::new(text.span(), format!("{error}: {form}")))
 }
@@ -103,19 +94,46 @@ impl Krate {
         if !meta.path.is_ident("crate") {
             return Ok(false);
         }
-        self.0 = meta.value()?.parse()?;
+        self.0 = value(meta, "write the library's path, as in `crate = locks`")?;
         Ok(true)
     }
 }
 
 /// A string after `=`.
 pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
-    let value: syn::Expr = meta.value()?.parse()?;
-    match value {
-        syn::Expr::Lit(syn::ExprLit {
-            lit: syn::Lit::Str(text),
+    match value(meta, form)? {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
             ..
         }) => Ok(text),
         other => Err(Error::new_spanned(other, form)),
+    }
+}
+
+/// What stands after `=`; `form` says what to write there.
+pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, form: &str) -> Result<T> {
+    if !meta.input.peek(Token![=]) {
+        return Err(meta.error(form));
+    }
+    let value = meta.value()?;
+    if value.is_empty() {
+        return Err(meta.error(form));
+    }
+    value
+        .parse()
+        .map_err(|error| Error::new(error.span(), form))
+}
+
+/// Keeps an option, which may be said once.
+pub(crate) fn once<T>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>, value: T) -> Result<()> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::new_spanned(
+            &meta.path,
+            format!(
+                "`{}` was said before: keep one",
+                meta.path.to_token_stream()
+            ),
+        )),
     }
 }

@@ -1,0 +1,14 @@
+#![allow(unused)]
+
+use diesel_advisory_lock::prelude::*;
+
+#[derive(LockKey)]
+struct Key(#[lock(rename = "id")] i32);
+
+fn assert_key<K: LockKey>() {}
+
+fn caller() {
+    assert_key::<Key>();
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+#![allow(unused)]
+
+use diesel_advisory_lock::prelude::*;
+
+#[derive(LockKey)]
+enum Key {
+    #[lock(rename = "asia")]
+    Europe,
+    #[lock(rename = "asia")]
+    Asia,
+}
+
+fn assert_key<K: LockKey>() {}
+
+fn caller() {
+    assert_key::<Key>();
+}
+
+fn main() {}

@@ -1,0 +1,26 @@
+#![allow(unused)]
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+diesel::table! {
+    notifications (id) {
+        id -> Integer,
+        message -> Text,
+    }
+}
+
+#[derive(Identifiable, Queryable, Selectable)]
+struct Notification {
+    id: i32,
+    message: String,
+}
+
+impl Notification {
+    #[locked]
+    fn send(conn: &mut MysqlConnection) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+fn main() {}

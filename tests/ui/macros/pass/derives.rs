@@ -1,0 +1,106 @@
+//! Every form of the derives, in a crate that allows no warning.
+#![deny(warnings, missing_docs)]
+#![forbid(unsafe_code)]
+#![warn(clippy::pedantic)]
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+#[allow(missing_docs)]
+mod schema {
+    diesel::table! {
+        notifications (id) {
+            id -> Integer,
+            message -> Text,
+            sent -> Bool,
+        }
+    }
+
+    diesel::table! {
+        memberships (team, region) {
+            team -> BigInt,
+            region -> Text,
+        }
+    }
+}
+
+use schema::{memberships, notifications};
+
+#[derive(Identifiable, Queryable, Selectable, Lockable)]
+#[diesel(table_name = notifications)]
+#[lock(timeout = "1m 30s")]
+pub(crate) struct Timed {
+    id: i32,
+}
+
+#[derive(Identifiable, Queryable, Selectable, Lockable)]
+#[diesel(table_name = notifications)]
+#[lock(no_wait)]
+struct Impatient {
+    id: i32,
+}
+
+#[derive(Identifiable, Queryable, Selectable, Lockable)]
+#[diesel(table_name = notifications)]
+#[lock(wait_forever)]
+struct Patient {
+    id: i32,
+}
+
+/// Has the default policy.
+#[derive(Identifiable, Queryable, Selectable, Lockable)]
+#[diesel(table_name = notifications)]
+pub struct Plain {
+    id: i32,
+}
+
+/// Stands for a membership.
+#[derive(Lockable)]
+#[lock(table = memberships, key(team, region), timeout = "2s")]
+#[lock(crate = diesel_advisory_lock)]
+pub struct Join<'a, T: LockKey> {
+    team: TeamId<T>,
+    region: &'a Region,
+    /// Not part of the key.
+    pub note: String,
+}
+
+/// A generic id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, LockKey)]
+pub struct TeamId<T>(T);
+
+/// An id with a named field.
+#[derive(LockKey)]
+pub struct UserId {
+    number: i64,
+}
+
+/// A key with few values.
+#[derive(LockKey)]
+pub enum Region {
+    /// Renamed.
+    #[lock(rename = "eu")]
+    Europe,
+    /// As it is.
+    Asia,
+}
+
+fn callers(conn: &mut MysqlConnection) -> QueryResult<()> {
+    Timed { id: 1 }.with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
+    Impatient { id: 1 }.try_with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
+    Patient { id: 1 }.with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
+    let _ = Plain { id: 1 }.lock().policy(Plain::LOCK_POLICY);
+    let join = Join {
+        team: TeamId(7_i64),
+        region: &Region::Asia,
+        note: String::new(),
+    };
+    join.lock().hold(conn, |_| Ok::<_, LockError>(()))?;
+    drop((Region::Europe, join.lock_name()));
+    drop(LockName::row(notifications::table, UserId { number: 1 }));
+    Ok(())
+}
+
+fn main() {
+    let _ = callers;
+}

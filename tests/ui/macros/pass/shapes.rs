@@ -1,0 +1,216 @@
+//! Every shape of method under `#[locked]`, in a crate that allows no warning.
+#![deny(warnings, missing_docs)]
+#![forbid(unsafe_code)]
+#![warn(clippy::pedantic)]
+
+use std::fmt::Display;
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+#[allow(missing_docs)]
+mod schema {
+    diesel::table! {
+        notifications (id) {
+            id -> Integer,
+            message -> Text,
+            sent -> Bool,
+        }
+    }
+}
+
+use schema::notifications;
+
+/// A model with a policy.
+#[derive(Debug, Identifiable, Queryable, Selectable, AsChangeset, Lockable)]
+#[lock(timeout = "1m 30s")]
+pub struct Notification {
+    id: i32,
+    message: String,
+    sent: bool,
+}
+
+/// What can be sent.
+pub trait Send {
+    /// Sends it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lock and of the database.
+    fn send(&mut self, conn: &mut MysqlConnection) -> QueryResult<()>;
+}
+
+impl Send for Notification {
+    #[locked]
+    fn send(&mut self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        self.sent = self.current(conn)?;
+        Ok(())
+    }
+}
+
+impl Notification {
+    #[locked]
+    fn current(&self, conn: &mut MysqlConnection) -> QueryResult<bool> {
+        notifications::table
+            .find(self.id)
+            .select(notifications::sent)
+            .first(conn)
+    }
+
+    #[locked]
+    fn generic<T, const N: usize>(
+        &mut self,
+        conn: &mut MysqlConnection,
+        words: [T; N],
+        moved: String,
+    ) -> QueryResult<String>
+    where
+        T: Display,
+    {
+        for word in words {
+            self.message.push_str(&word.to_string());
+        }
+        diesel::update(&*self).set(&*self).execute(conn)?;
+        Ok(moved)
+    }
+
+    #[locked]
+    fn generic_copy<'a, T, const N: usize>(
+        &self,
+        conn: &mut MysqlConnection,
+        words: &'a [T; N],
+        moved: String,
+    ) -> QueryResult<(&'a T, String)>
+    where
+        T: Display,
+    {
+        diesel::update(self).set(self).execute(conn)?;
+        Ok((&words[0], moved))
+    }
+
+    #[locked]
+    fn change(
+        &mut self,
+        conn: &mut MysqlConnection,
+        change: impl FnOnce(&mut String),
+    ) -> QueryResult<usize> {
+        change(&mut self.message);
+        diesel::update(&*self).set(&*self).execute(conn)
+    }
+
+    #[locked]
+    fn measure(
+        &self,
+        _conn: &mut MysqlConnection,
+        length: impl Fn(&str) -> usize,
+    ) -> QueryResult<usize> {
+        Ok(length(&self.message))
+    }
+
+    #[locked]
+    fn borrowed<'a>(&'a mut self, _conn: &mut MysqlConnection) -> QueryResult<&'a str> {
+        Ok(&self.message)
+    }
+
+    #[locked]
+    fn bytes(&mut self, _conn: &mut MysqlConnection) -> QueryResult<impl Iterator<Item = u8>> {
+        Ok(self.message.clone().into_bytes().into_iter())
+    }
+
+    #[locked]
+    fn bytes_of_a_copy(
+        &self,
+        _conn: &mut MysqlConnection,
+    ) -> QueryResult<impl Iterator<Item = u8> + use<>> {
+        Ok(self.message.clone().into_bytes().into_iter())
+    }
+
+    #[locked]
+    fn patterns(
+        &mut self,
+        conn: &mut MysqlConnection,
+        (first, mut second): (usize, usize),
+        [third, ..]: [usize; 4],
+    ) -> QueryResult<usize> {
+        second += 1;
+        diesel::update(&*self).set(&*self).execute(conn)?;
+        Ok(first + second + third)
+    }
+
+    #[locked]
+    fn patterns_on_a_copy(
+        &self,
+        conn: &mut MysqlConnection,
+        (first, mut second): (usize, usize),
+        mut third: usize,
+        _: bool,
+    ) -> QueryResult<usize> {
+        second += 1;
+        third += self.current(conn).map(usize::from)?;
+        Ok(first + second + third)
+    }
+
+    /// With attributes.
+    #[allow(clippy::needless_pass_by_value)]
+    #[cfg(not(windows))]
+    #[inline]
+    #[locked]
+    #[must_use = "it may have failed"]
+    fn with_attributes(&self, _conn: &mut MysqlConnection, _by: String) -> Result<(), LockError> {
+        Ok(())
+    }
+
+    #[locked]
+    fn r#move(&mut self, r#type: &str, conn: &mut MysqlConnection) -> QueryResult<()> {
+        self.message.push_str(r#type);
+        self.send(conn)
+    }
+
+    #[allow(clippy::needless_arbitrary_self_type)]
+    #[locked]
+    fn typed_self(self: &mut Self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        self.send(conn)
+    }
+
+    #[locked]
+    fn sum(
+        &mut self,
+        conn: &mut MysqlConnection,
+        numbers: &[i32],
+    ) -> Result<i32, Box<dyn std::error::Error>> {
+        let mut sum = 0;
+        'numbers: for &number in numbers {
+            if number == 0 {
+                continue 'numbers;
+            }
+            if number < 0 {
+                return Err("negative".into());
+            }
+            sum += number;
+        }
+        self.send(conn)?;
+        Ok(sum)
+    }
+}
+
+fn callers(notification: &mut Notification, conn: &mut MysqlConnection) -> QueryResult<()> {
+    notification.send(conn)?;
+    notification.generic(conn, [1, 2], String::new())?;
+    notification.generic_copy(conn, &[1, 2], String::new())?;
+    notification.change(conn, String::clear)?;
+    notification.measure(conn, str::len)?;
+    notification.borrowed(conn)?;
+    notification.bytes(conn)?.for_each(drop);
+    notification.bytes_of_a_copy(conn)?.for_each(drop);
+    notification.patterns(conn, (1, 2), [3; 4])?;
+    notification.patterns_on_a_copy(conn, (1, 2), 3, true)?;
+    notification.with_attributes(conn, String::new())?;
+    notification.r#move("text", conn)?;
+    notification.typed_self(conn)?;
+    drop(notification.sum(conn, &[1]));
+    Ok(())
+}
+
+fn main() {
+    let _ = callers;
+}
