@@ -145,7 +145,8 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// not wait by a policy.
 ///
 /// A struct that is no row itself, such as a command, may stand for one. There is nothing to read
-/// again then, so its `lock` gives a [`LockRequest`]:
+/// again then, so its `lock` gives a [`LockRequest`]. (On an `Identifiable` struct, whose row is known, `table`
+/// is refused as a conflicting implementation.)
 ///
 /// ```
 /// # include!("doctest_setup.rs");
