@@ -24,7 +24,8 @@ use crate::table::LockTable;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no lock of its own",
     label = "not a model with a primary key that can stand in a lock's name",
-    note = "the model must derive `Identifiable`, and a key type of its own must implement `LockKey`"
+    note = "a model must derive `Identifiable`, and a key type of its own must implement `LockKey`; \
+            a struct that only stands for a row takes `#[lock(table = accounts, key(from_id))]`"
 )]
 pub trait Lockable {
     /// The name of this row's lock; the same as [`LockName::row`] of its table and key.
@@ -110,6 +111,7 @@ pub trait Lockable {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T> Lockable for T
 where
     T: HasTable<Table: LockTable>,
