@@ -6,7 +6,8 @@ use crate::held::Held;
 /// What may be passed as the connection: Diesel's own, a pooled one, or a [`Held`] guard's.
 ///
 /// A closure always gets the plain connection, so that a method which takes
-/// `&mut MysqlConnection` can be passed whatever the caller has.
+/// `&mut MysqlConnection` can be passed whatever the caller has. A type of your own that wraps a connection
+/// may implement this; it must lend the same connection each time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection that can take a lock",
     label = "pass a `MysqlConnection`, a pooled one, or a `Held` guard",
