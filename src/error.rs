@@ -28,6 +28,10 @@ pub enum LockError {
 
     /// Waiting would never have ended: the holder waits for a lock that this session holds. The
     /// locks and the transaction that this session has are untouched.
+    ///
+    /// The servers look no further than 32 sessions along a chain, each of which waits for the next, and
+    /// call a longer one a deadlock too. A circle that goes through a row lock they do not see: that
+    /// ends with the time-out.
     #[error(
         "lock `{name}` would deadlock: its holder waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere"
     )]
