@@ -14,6 +14,7 @@ use crate::reload::Reload;
 use crate::request::LockRequest;
 use crate::source::LockSource;
 use crate::table::LockTable;
+use crate::transaction;
 
 /// A model that has a lock of its own: every `#[derive(Identifiable)]` model.
 ///
@@ -136,7 +137,8 @@ where
 /// The other errors are the same for all. Before `body` runs: `OpenTransaction`, `Deadlock`,
 /// `Interrupted`, `InvalidName`, `Database`, and `Gone` if the row was deleted meanwhile. After it:
 /// `Lost`, `TransactionLeftOpen`. An error of `body` goes before any of the release. On an error, as
-/// on a panic, an open transaction is rolled back and the lock released.
+/// on a panic, an open transaction is rolled back and the lock released. If the re-read fails on the server
+/// (`Database`), the connection is marked as broken, and a pool will discard it.
 #[derive(Debug)]
 #[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
 pub struct ModelLock<'m, T> {
@@ -265,7 +267,7 @@ impl<'m, T> ModelLock<'m, T> {
         E: FromLockError,
     {
         let held = self.request.acquire(conn)?;
-        transaction(self.model, held, body)
+        run_in_transaction(self.model, held, body)
     }
 
     /// As [`transaction`](Self::transaction), or not at all if somebody else has the lock.
@@ -284,7 +286,7 @@ impl<'m, T> ModelLock<'m, T> {
         E: FromLockError,
     {
         match self.request.try_acquire(conn)? {
-            Some(held) => transaction(self.model, held, body).map(Some),
+            Some(held) => run_in_transaction(self.model, held, body).map(Some),
             None => Ok(None),
         }
     }
@@ -350,7 +352,7 @@ where
     held.finish(result)
 }
 
-fn transaction<T, C, R, E>(
+fn run_in_transaction<T, C, R, E>(
     model: &mut T,
     mut held: Held<'_, C>,
     body: impl FnOnce(&mut T, &mut C) -> Result<R, E>,
@@ -396,6 +398,12 @@ where
         Err(diesel::result::Error::NotFound) => Err(LockError::Gone {
             name: held.name().clone(),
         }),
-        Err(source) => Err(held.database_error(source)),
+        Err(source) => {
+            // Diesel keeps the statement, and libmariadb would hang on running it again.
+            if matches!(source, diesel::result::Error::DatabaseError(..)) {
+                transaction::mark_broken(held.connection());
+            }
+            Err(held.database_error(source))
+        }
     }
 }

@@ -318,11 +318,17 @@ impl Query for Release<'_> {
 
 impl RunQueryDsl<MysqlConnection> for Release<'_> {}
 
-#[derive(QueryId)]
 struct LastErrorCode;
+
+impl QueryId for LastErrorCode {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
 
 impl QueryFragment<Mysql> for LastErrorCode {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        // It may be killed too, and then must not run again; see `try_acquire`.
+        out.unsafe_to_cache_prepared();
         out.push_sql("SELECT CAST(@diesel_advisory_lock_errno AS SIGNED)");
         Ok(())
     }
