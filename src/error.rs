@@ -44,7 +44,9 @@ pub enum LockError {
     },
 
     /// The wait was ended from outside: `KILL QUERY`, a server-side limit on statements
-    /// (`max_statement_time`, `max_execution_time`), or a server that is stopping.
+    /// (`max_statement_time`, `max_execution_time`), or a server that is stopping. The lock is not held.
+    /// If it was not the waiting statement that was killed but the one before it, the connection is
+    /// marked as broken.
     #[error(
         "waiting for lock `{name}` was interrupted by the server (`KILL QUERY`, a statement time limit, or a shutdown); it was not acquired, try again if you still want it"
     )]
@@ -113,6 +115,9 @@ pub enum LockError {
     },
 
     /// Any other database error while locking, re-reading, or in `BEGIN` and `COMMIT`.
+    ///
+    /// With `BrokenTransactionManager` as its source the connection was marked as broken before, by
+    /// Diesel or by an earlier lock: take another connection.
     #[error("the database failed while working with lock `{name}`; the error's source says how")]
     #[non_exhaustive]
     Database {
