@@ -41,6 +41,16 @@ pub(crate) mod sealed {
         /// Gives one hold of a lock back. `false`: the server says that it is not ours.
         fn release(&mut self, server_name: &str) -> Result<bool, DieselError>;
 
+        /// Whether this session still holds a lock.
+        fn holds(&mut self, server_name: &str) -> Result<bool, DieselError>;
+
+        /// Releases a lock and takes it again if no other session waits for it, in one step. Tells whether it
+        /// was ours, and whether it is again.
+        fn give_way(&mut self, server_name: &str) -> Result<(bool, bool), DieselError>;
+
+        /// What stands before the slash in names of the session's namespace.
+        fn namespace(&mut self) -> Result<String, DieselError>;
+
         /// Ends whatever transaction the server has open, also when Diesel's transaction manager
         /// no longer works.
         fn roll_back_everything(&mut self) -> Result<(), DieselError>;

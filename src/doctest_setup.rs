@@ -2,12 +2,20 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 
 diesel::table! {
     notifications (id) {
         id -> Integer,
         message -> Text,
         sent -> Bool,
+    }
+}
+
+diesel::table! {
+    accounts (id) {
+        id -> Integer,
+        balance -> BigInt,
     }
 }
 
@@ -32,25 +40,55 @@ impl Notification {
     }
 }
 
-/// A connection that sees the notification 42, which has not been sent. The table is temporary, so nothing
-/// is left behind on a server that is not ours.
+/// A connection that sees the notification 42, which has not been sent, and two accounts with 100 each.
 fn establish_connection() -> MysqlConnection {
-    let mut conn = match test_server::url_under_test() {
-        Some(url) => MysqlConnection::establish(&url).expect("the server of DATABASE_URL"),
-        None => {
-            let server = test_server::Server::shared(test_server::kinds_under_test()[0]);
-            let mut conn = MysqlConnection::establish(&server.url("")).expect("a private server");
-            conn.batch_execute("CREATE DATABASE IF NOT EXISTS doctest; USE doctest")
-                .expect("a schema");
-            conn
-        }
-    };
-    conn.batch_execute(
-        "CREATE TEMPORARY TABLE notifications (
-             id INTEGER PRIMARY KEY, message TEXT NOT NULL, sent BOOLEAN NOT NULL DEFAULT FALSE
-         );
-         INSERT INTO notifications (id, message) VALUES (42, 'Hello world');",
-    )
-    .expect("a table for this example");
+    let mut conn = MysqlConnection::establish(&database_url()).expect("a server");
+    Tables.create(&mut conn).expect("tables for this example");
     conn
+}
+
+/// A pool of one such connection.
+#[allow(dead_code)]
+fn pool() -> Result<Pool<ConnectionManager<MysqlConnection>>, diesel::r2d2::PoolError> {
+    Pool::builder()
+        .max_size(1)
+        .connection_customizer(Box::new(Tables))
+        .build(ConnectionManager::new(database_url()))
+}
+
+/// The server of `DATABASE_URL`, or a private one.
+fn database_url() -> String {
+    test_server::url_under_test().unwrap_or_else(|| {
+        let server = test_server::Server::shared(test_server::kinds_under_test()[0]);
+        MysqlConnection::establish(&server.url(""))
+            .and_then(|mut conn| {
+                conn.batch_execute("CREATE DATABASE IF NOT EXISTS doctest")
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)
+            })
+            .expect("a schema");
+        server.url("doctest")
+    })
+}
+
+/// The tables are temporary, so that nothing is left behind on a server that is not ours.
+#[derive(Debug)]
+struct Tables;
+
+impl Tables {
+    fn create(&self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        conn.batch_execute(
+            "CREATE TEMPORARY TABLE notifications (
+                 id INTEGER PRIMARY KEY, message TEXT NOT NULL, sent BOOLEAN NOT NULL DEFAULT FALSE
+             );
+             INSERT INTO notifications (id, message) VALUES (42, 'Hello world');
+             CREATE TEMPORARY TABLE accounts (id INTEGER PRIMARY KEY, balance BIGINT NOT NULL);
+             INSERT INTO accounts VALUES (1, 100), (2, 100);",
+        )
+    }
+}
+
+impl CustomizeConnection<MysqlConnection, diesel::r2d2::Error> for Tables {
+    fn on_acquire(&self, conn: &mut MysqlConnection) -> Result<(), diesel::r2d2::Error> {
+        self.create(conn).map_err(diesel::r2d2::Error::QueryError)
+    }
 }

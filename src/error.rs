@@ -114,6 +114,20 @@ pub enum LockError {
         reason: &'static str,
     },
 
+    /// The pool gave no connection in time, so that nobody could be asked for the lock: all are in use, or
+    /// the server cannot be reached.
+    #[cfg(feature = "r2d2")]
+    #[error(
+        "the pool had no connection to ask for lock `{name}`; its error says why; if all were in use, make it larger, or queue for locks without a connection by a `LockPool`"
+    )]
+    #[non_exhaustive]
+    Pool {
+        /// The lock.
+        name: LockName,
+        /// What the pool says.
+        source: diesel::r2d2::PoolError,
+    },
+
     /// Any other database error while locking, re-reading, or in `BEGIN` and `COMMIT`.
     ///
     /// With `BrokenTransactionManager` as its source the connection was marked as broken before, by
@@ -141,6 +155,8 @@ impl LockError {
             | LockError::Gone { name, .. }
             | LockError::InvalidName { name, .. }
             | LockError::Database { name, .. } => name,
+            #[cfg(feature = "r2d2")]
+            LockError::Pool { name, .. } => name,
         }
     }
 

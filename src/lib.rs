@@ -61,22 +61,38 @@
 //! names. `uuid`, `chrono` and `time` let those types be keys. `bundled` and `buildtime_bindgen` are passed on to
 //! `mysqlclient-sys`.
 #![deny(missing_docs)]
+#![cfg_attr(
+    not(feature = "r2d2"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "what only pools use stands beside the rest"
+    )
+)]
 
+mod all;
 mod backend;
+mod deadline;
 mod error;
+mod guard;
 mod held;
+mod hold;
 mod key;
 mod lockable;
 #[cfg(feature = "derive")]
 mod locked;
 mod name;
 mod policy;
+#[cfg(feature = "r2d2")]
+mod pool;
 mod reload;
 mod request;
 mod source;
 mod table;
 mod transaction;
 
+pub use all::{LockAll, LockSet, Rows, lock_all};
 pub use backend::LockConnection;
 pub use error::{FromLockError, LockError};
 pub use held::Held;
@@ -84,6 +100,10 @@ pub use key::LockKey;
 pub use lockable::{Lockable, ModelLock};
 pub use name::{KeyParts, LockName};
 pub use policy::{DEFAULT_TIMEOUT, LockPolicy};
+#[cfg(feature = "r2d2")]
+pub use pool::{
+    LockPool, LockPoolBuilder, LockPoolState, PoolConnection, PoolSource, PooledHeld, lock_all_from,
+};
 pub use reload::Reload;
 pub use request::LockRequest;
 pub use source::LockSource;
@@ -232,7 +252,9 @@ pub mod __private {
 pub mod prelude {
     #[cfg(feature = "derive")]
     pub use crate::locked;
-    pub use crate::{Held, LockError, LockKey, LockName, Lockable};
+    pub use crate::{Held, LockAll, LockError, LockKey, LockName, Lockable, lock_all};
+    #[cfg(feature = "r2d2")]
+    pub use crate::{LockPool, PooledHeld};
 }
 
 /// The README's example compiles.

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use diesel::associations::{HasTable, Identifiable};
 
-use crate::backend::LockConnection;
 use crate::error::{FromLockError, LockError};
+use crate::guard::{self, Guard};
 use crate::held::Held;
 use crate::key::LockKey;
 use crate::name::LockName;
 use crate::policy::LockPolicy;
+#[cfg(feature = "r2d2")]
+use crate::pool::PoolSource;
 use crate::reload::Reload;
 use crate::request::LockRequest;
 use crate::source::LockSource;
 use crate::table::LockTable;
-use crate::transaction;
 
 /// A model that has a lock of its own: every `#[derive(Identifiable)]` model.
 ///
@@ -110,6 +111,58 @@ pub trait Lockable {
     {
         self.lock().try_run(conn, body)
     }
+
+    /// [`with_lock`](Self::with_lock) on a connection from `pool`.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let pool = pool()?;
+    /// let locks = LockPool::new(pool);
+    /// notification.with_lock_from(&locks, Notification::send)?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `with_lock`, and [`LockError::Pool`].
+    #[cfg(feature = "r2d2")]
+    fn with_lock_from<P, R, E>(
+        &mut self,
+        pool: &P,
+        body: impl FnOnce(&mut Self, &mut P::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        Self: for<'a> Reload<'a, P::Connection>,
+        P: PoolSource,
+        E: FromLockError,
+    {
+        self.lock().run_from(pool, body)
+    }
+
+    /// [`try_with_lock`](Self::try_with_lock) on a connection from `pool`.
+    ///
+    /// # Errors
+    ///
+    /// As for `try_with_lock`, and [`LockError::Pool`].
+    #[cfg(feature = "r2d2")]
+    fn try_with_lock_from<P, R, E>(
+        &mut self,
+        pool: &P,
+        body: impl FnOnce(&mut Self, &mut P::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        Self: for<'a> Reload<'a, P::Connection>,
+        P: PoolSource,
+        E: FromLockError,
+    {
+        self.lock().try_run_from(pool, body)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -200,7 +253,7 @@ impl<'m, T> ModelLock<'m, T> {
         E: FromLockError,
     {
         let held = self.request.acquire(conn)?;
-        run(self.model, held, body)
+        guard::run(held, |held| refreshed(self.model, held), body)
     }
 
     /// As [`run`](Self::run), or not at all if somebody else has the lock.
@@ -219,7 +272,7 @@ impl<'m, T> ModelLock<'m, T> {
         E: FromLockError,
     {
         match self.request.try_acquire(conn)? {
-            Some(held) => run(self.model, held, body).map(Some),
+            Some(held) => guard::run(held, |held| refreshed(self.model, held), body).map(Some),
             None => Ok(None),
         }
     }
@@ -267,7 +320,7 @@ impl<'m, T> ModelLock<'m, T> {
         E: FromLockError,
     {
         let held = self.request.acquire(conn)?;
-        run_in_transaction(self.model, held, body)
+        guard::run_in_transaction(held, |held| refreshed(self.model, held), body)
     }
 
     /// As [`transaction`](Self::transaction), or not at all if somebody else has the lock.
@@ -286,7 +339,9 @@ impl<'m, T> ModelLock<'m, T> {
         E: FromLockError,
     {
         match self.request.try_acquire(conn)? {
-            Some(held) => run_in_transaction(self.model, held, body).map(Some),
+            Some(held) => {
+                guard::run_in_transaction(held, |held| refreshed(self.model, held), body).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -324,7 +379,6 @@ impl<'m, T> ModelLock<'m, T> {
         Ok(Some(held))
     }
 
-    #[cfg(feature = "derive")]
     pub(crate) fn into_parts(self) -> (&'m mut T, LockRequest) {
         (self.model, self.request)
     }
@@ -337,38 +391,13 @@ impl<'m, T> ModelLock<'m, T> {
     }
 }
 
-fn run<T, C, R, E>(
-    model: &mut T,
-    mut held: Held<'_, C>,
-    body: impl FnOnce(&mut T, &mut C) -> Result<R, E>,
-) -> Result<R, E>
+fn refreshed<'m, T, S>(model: &'m mut T, held: &mut Held<'_, S>) -> Result<&'m mut T, LockError>
 where
-    T: for<'a> Reload<'a, C>,
-    C: LockConnection,
-    E: FromLockError,
+    T: for<'a> Reload<'a, S::Connection>,
+    S: LockSource,
 {
-    refresh(model, &mut held)?;
-    let result = body(model, &mut held);
-    held.finish(result)
-}
-
-fn run_in_transaction<T, C, R, E>(
-    model: &mut T,
-    mut held: Held<'_, C>,
-    body: impl FnOnce(&mut T, &mut C) -> Result<R, E>,
-) -> Result<R, E>
-where
-    T: for<'a> Reload<'a, C>,
-    C: LockConnection,
-    E: FromLockError,
-{
-    // On any error the guard rolls back first and then releases: nobody gets the lock in between.
-    held.begin()?;
-    refresh(model, &mut held)?;
-    let value = body(model, &mut held)?;
-    held.commit()?;
-    held.release()?;
-    Ok(value)
+    refresh(model, held)?;
+    Ok(model)
 }
 
 /// Replaces a copy that may be stale. A nested lock's copy is not: the session has held the lock
@@ -393,17 +422,5 @@ where
     if held.is_nested() {
         return Ok(None);
     }
-    match model.reload(held.connection()) {
-        Ok(row) => Ok(Some(row)),
-        Err(diesel::result::Error::NotFound) => Err(LockError::Gone {
-            name: held.name().clone(),
-        }),
-        Err(source) => {
-            // Diesel keeps the statement, and libmariadb would hang on running it again.
-            if matches!(source, diesel::result::Error::DatabaseError(..)) {
-                transaction::mark_broken(held.connection());
-            }
-            Err(held.database_error(source))
-        }
-    }
+    guard::reload(model, held.parts()).map(Some)
 }

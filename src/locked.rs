@@ -2,6 +2,7 @@
 //! stays where it is, with `self` and its connection as they were declared. Not for use by hand.
 
 use crate::error::{FromLockError, LockError};
+use crate::guard::Guard;
 use crate::held::Held;
 use crate::lockable::{Lockable, ModelLock, fresh, refresh};
 use crate::policy::LockPolicy;
@@ -37,7 +38,7 @@ impl<R, E: FromLockError> MethodResult for Result<R, E> {
         if entered.in_transaction {
             entered.held.commit()?;
         }
-        entered.held.release()?;
+        entered.held.end(entered.in_transaction)?;
         Ok(value)
     }
 }

@@ -50,7 +50,7 @@ pub struct LockName {
 }
 
 /// What stands before the slash.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Namespace {
     /// The connection's schema, which the server hashes in the acquiring statement.
     Session,
@@ -202,6 +202,23 @@ impl LockName {
             Namespace::Session => Wanted::InSession(&self.text),
             Namespace::Given(_) | Namespace::Exact => Wanted::Whole(self.written("")),
         })
+    }
+
+    pub(crate) fn is_in_session(&self) -> bool {
+        self.namespace == Namespace::Session
+    }
+
+    /// The whole name where the session's namespace is written so.
+    pub(crate) fn written_in(&self, namespace: &str) -> String {
+        match self.namespace {
+            Namespace::Session => format!("{namespace}/{}", self.text),
+            Namespace::Given(_) | Namespace::Exact => self.written(""),
+        }
+    }
+
+    /// Any order of names that is the same throughout a process.
+    pub(crate) fn cmp_in_process(&self, other: &Self) -> std::cmp::Ordering {
+        (self.namespace, &self.text).cmp(&(other.namespace, &other.text))
     }
 
     fn new(namespace: Namespace, written: Finished) -> Self {

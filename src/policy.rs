@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::backend::Wait;
+use crate::deadline::Deadline;
 
 /// How long a request waits unless it is told: 45 seconds.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
@@ -54,14 +55,36 @@ impl LockPolicy {
             wait: Wait::Forever,
         }
     }
-
-    pub(crate) fn wait(self) -> Wait {
-        self.wait
-    }
 }
 
 impl Default for LockPolicy {
     fn default() -> Self {
         LockPolicy::new()
+    }
+}
+
+/// A request's own wait, or else its policy's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    policy: LockPolicy,
+    told: Option<Wait>,
+}
+
+impl Patience {
+    pub(crate) fn policy(&mut self, policy: LockPolicy) {
+        self.policy = policy;
+    }
+
+    pub(crate) fn told(&mut self, wait: Wait) {
+        self.told = Some(wait);
+    }
+
+    pub(crate) fn deadline(self) -> Deadline {
+        Deadline::new(self.told.unwrap_or(self.policy.wait))
+    }
+
+    /// Of a `try_` form, which does not wait unless the request itself was told to.
+    pub(crate) fn try_deadline(self) -> Deadline {
+        Deadline::new(self.told.unwrap_or(Wait::For(Duration::ZERO)))
     }
 }

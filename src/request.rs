@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::backend::Wait;
+use crate::deadline::Deadline;
 use crate::error::{FromLockError, LockError};
+use crate::guard;
 use crate::held::Held;
 use crate::name::LockName;
-use crate::policy::LockPolicy;
+use crate::policy::{LockPolicy, Patience};
 use crate::source::LockSource;
 
 /// A lock that is about to be taken: options first, then a terminal that takes it.
@@ -22,23 +24,21 @@ use crate::source::LockSource;
 #[must_use = "nothing is locked until a terminal such as `.hold(..)` or `.acquire(..)` is called"]
 pub struct LockRequest {
     name: LockName,
-    policy: LockPolicy,
-    /// What this request was told.
-    wait: Option<Wait>,
+    patience: Patience,
 }
 
 impl LockRequest {
     pub(crate) fn new(name: LockName) -> Self {
         LockRequest {
             name,
-            policy: LockPolicy::new(),
-            wait: None,
+            patience: Patience::default(),
         }
     }
 
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
-    pub fn policy(self, policy: LockPolicy) -> Self {
-        LockRequest { policy, ..self }
+    pub fn policy(mut self, policy: LockPolicy) -> Self {
+        self.patience.policy(policy);
+        self
     }
 
     /// Waits for at most `timeout`, to the millisecond (rounded up).
@@ -103,9 +103,8 @@ impl LockRequest {
         S: LockSource,
         E: FromLockError,
     {
-        let mut held = self.acquire(conn)?;
-        let result = body(&mut held);
-        held.finish(result)
+        let held = self.acquire(conn)?;
+        guard::run(held, |_| Ok(()), |(), conn| body(conn))
     }
 
     /// Runs `body` under the lock, or not at all if somebody else has it.
@@ -122,11 +121,10 @@ impl LockRequest {
         S: LockSource,
         E: FromLockError,
     {
-        let Some(mut held) = self.try_acquire(conn)? else {
-            return Ok(None);
-        };
-        let result = body(&mut held);
-        held.finish(result).map(Some)
+        match self.try_acquire(conn)? {
+            Some(held) => guard::run(held, |_| Ok(()), |(), conn| body(conn)).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Takes the lock and gives a guard, which derefs to the connection.
@@ -150,12 +148,20 @@ impl LockRequest {
         self,
         conn: &mut S,
     ) -> Result<Option<Held<'_, S::Connection>>, LockError> {
-        let wait = self.wait.unwrap_or(Wait::For(Duration::ZERO));
-        match Held::acquire(conn.connection(), self.name, wait) {
-            Ok(held) => Ok(Some(held)),
-            Err(LockError::Timeout { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let deadline = self.patience.try_deadline();
+        or_none(Held::acquire(conn.connection(), self.name, &deadline))
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.patience.deadline()
+    }
+
+    pub(crate) fn try_deadline(&self) -> Deadline {
+        self.patience.try_deadline()
+    }
+
+    pub(crate) fn into_name(self) -> LockName {
+        self.name
     }
 
     /// The same on whatever holds the connection, which a `#[locked]` method goes on using.
@@ -163,14 +169,21 @@ impl LockRequest {
         self,
         source: &mut S,
     ) -> Result<Held<'_, S>, LockError> {
-        let wait = self.wait.unwrap_or(self.policy.wait());
-        Held::acquire(source, self.name, wait)
+        let deadline = self.patience.deadline();
+        Held::acquire(source, self.name, &deadline)
     }
 
-    fn wait(self, wait: Wait) -> Self {
-        LockRequest {
-            wait: Some(wait),
-            ..self
-        }
+    fn wait(mut self, wait: Wait) -> Self {
+        self.patience.told(wait);
+        self
+    }
+}
+
+/// What a `try_` form makes of a time-out.
+pub(crate) fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
+    match acquired {
+        Ok(held) => Ok(Some(held)),
+        Err(LockError::Timeout { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }

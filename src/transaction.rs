@@ -15,6 +15,11 @@ pub(crate) fn depth<C: Connection>(conn: &mut C) -> QueryResult<u32> {
     Ok(depth.map_or(0, std::num::NonZero::get))
 }
 
+/// Whether Diesel has not given up on the connection.
+pub(crate) fn works<C: Connection>(conn: &mut C) -> bool {
+    depth(conn).is_ok()
+}
+
 /// Whether nothing is open but `begin_test_transaction`'s own, which never ends in a COMMIT. It is
 /// the only open transaction that Diesel does not call broken.
 pub(crate) fn is_test<C: Connection>(conn: &mut C, depth: u32) -> bool {

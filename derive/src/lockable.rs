@@ -1,7 +1,7 @@
 //! `#[derive(Lockable)]`.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
@@ -131,6 +131,9 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
     let Krate(krate) = &options.krate;
     let vis = &input.vis;
     let policy = policy(input, options);
+    let on_connection = with_lock(input, options, "", &quote!(conn: &mut LockS), "LockSource");
+    let from_pool = cfg!(feature = "r2d2")
+        .then(|| with_lock(input, options, "_from", &quote!(conn: &LockS), "PoolSource"));
     quote! {
         #policy
 
@@ -139,23 +142,42 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
             #lock
         }
 
+        #on_connection
+        #from_pool
+    }
+}
+
+/// `with_lock` and `try_with_lock` of a connection, or their forms that take one from a pool.
+fn with_lock(
+    input: &DeriveInput,
+    options: &Options,
+    suffix: &str,
+    conn: &TokenStream,
+    source: &str,
+) -> TokenStream {
+    let Krate(krate) = &options.krate;
+    let vis = &input.vis;
+    let source = format_ident!("{source}");
+    let [with_lock, try_with_lock, run, try_run] = ["with_lock", "try_with_lock", "run", "try_run"]
+        .map(|name| format_ident!("{name}{suffix}"));
+    quote! {
         /// Locks the row by the model's lock policy, reads it again into `self`, runs `body`, and
         /// releases.
         ///
         /// # Errors
         ///
         /// What `body` returns, and the lock's own errors before and after it.
-        #vis fn with_lock<LockS, LockR, LockE>(
+        #vis fn #with_lock<LockS, LockR, LockE>(
             &mut self,
-            conn: &mut LockS,
+            #conn,
             body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
         ) -> ::core::result::Result<LockR, LockE>
         where
             Self: for<'lock> #krate::Reload<'lock, LockS::Connection>,
-            LockS: #krate::LockSource,
+            LockS: #krate::#source,
             LockE: #krate::FromLockError,
         {
-            self.lock().run(conn, body)
+            self.lock().#run(conn, body)
         }
 
         /// The same if the lock is free now, and `Ok(None)` if somebody else has it.
@@ -163,17 +185,17 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
         /// # Errors
         ///
         /// What `body` returns, and the lock's own errors before and after it.
-        #vis fn try_with_lock<LockS, LockR, LockE>(
+        #vis fn #try_with_lock<LockS, LockR, LockE>(
             &mut self,
-            conn: &mut LockS,
+            #conn,
             body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
         ) -> ::core::result::Result<::core::option::Option<LockR>, LockE>
         where
             Self: for<'lock> #krate::Reload<'lock, LockS::Connection>,
-            LockS: #krate::LockSource,
+            LockS: #krate::#source,
             LockE: #krate::FromLockError,
         {
-            self.lock().try_run(conn, body)
+            self.lock().#try_run(conn, body)
         }
     }
 }

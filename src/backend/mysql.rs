@@ -18,6 +18,7 @@
 //! [maria]: https://mariadb.com/kb/en/get_lock/
 //! [release]: https://mariadb.com/kb/en/release_lock/
 
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use diesel::RunQueryDsl;
@@ -77,8 +78,22 @@ impl Session for MysqlConnection {
     }
 
     fn release(&mut self, server_name: &str) -> QueryResult<bool> {
-        let answer = Release { server_name }.get_result::<Option<i64>>(self)?;
+        let answer = About::<Release>::new(server_name).get_result::<Option<i64>>(self)?;
         Ok(answer == Some(1))
+    }
+
+    fn holds(&mut self, server_name: &str) -> QueryResult<bool> {
+        About::<Holds>::new(server_name).get_result(self)
+    }
+
+    fn give_way(&mut self, server_name: &str) -> QueryResult<(bool, bool)> {
+        let (released, again) =
+            About::<GiveWay>::new(server_name).get_result::<(Option<i64>, Option<i64>)>(self)?;
+        Ok((released == Some(1), again == Some(1)))
+    }
+
+    fn namespace(&mut self) -> QueryResult<String> {
+        SelectNamespace.get_result(self)
     }
 
     fn roll_back_everything(&mut self) -> QueryResult<()> {
@@ -179,6 +194,17 @@ fn seconds(wait: Duration) -> f64 {
     wait.as_secs_f64().min(FOREVER_SECONDS)
 }
 
+/// What stands before the slash: the schema in which the statement is prepared.
+#[derive(QueryId)]
+struct Namespace;
+
+impl QueryFragment<Mysql> for Namespace {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)");
+        Ok(())
+    }
+}
+
 /// The SQL of a lock's whole name.
 trait NameSql: QueryFragment<Mysql> + QueryId + Copy {}
 
@@ -203,7 +229,9 @@ impl QueryId for Whole<'_> {
 
 impl QueryFragment<Mysql> for InSession<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("CONCAT(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), '/', ");
+        out.push_sql("CONCAT(");
+        Namespace.walk_ast(out.reborrow())?;
+        out.push_sql(", '/', ");
         out.push_bind_param::<Text, _>(self.0)?;
         out.push_sql(")");
         Ok(())
@@ -295,28 +323,87 @@ impl Query for WaitFor<'_> {
 
 impl RunQueryDsl<MysqlConnection> for WaitFor<'_> {}
 
-struct Release<'n> {
+/// What is done with a lock whose whole name is known. Each is one statement, prepared once a connection.
+struct About<'n, S> {
     server_name: &'n str,
+    statement: PhantomData<S>,
 }
 
-impl QueryFragment<Mysql> for Release<'_> {
+trait Statement: 'static {
+    /// With the lock's name in each gap.
+    const SQL: &'static [&'static str];
+    type Answer;
+}
+
+struct Release;
+
+impl Statement for Release {
+    const SQL: &'static [&'static str] = &["SELECT RELEASE_LOCK(", ")"];
+    type Answer = Nullable<BigInt>;
+}
+
+struct Holds;
+
+impl Statement for Holds {
+    const SQL: &'static [&'static str] = &["SELECT IS_USED_LOCK(", ") <=> CONNECTION_ID()"];
+    type Answer = Bool;
+}
+
+/// `RELEASE_LOCK` grants the lock to the session that has waited longest, if there is one, and then
+/// `GET_LOCK` gets 0.
+struct GiveWay;
+
+impl Statement for GiveWay {
+    const SQL: &'static [&'static str] = &["SELECT RELEASE_LOCK(", "), GET_LOCK(", ", 0)"];
+    type Answer = (Nullable<BigInt>, Nullable<BigInt>);
+}
+
+impl<'n, S> About<'n, S> {
+    fn new(server_name: &'n str) -> Self {
+        About {
+            server_name,
+            statement: PhantomData,
+        }
+    }
+}
+
+impl<S: Statement> QueryFragment<Mysql> for About<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT RELEASE_LOCK(");
-        out.push_bind_param::<Text, _>(self.server_name)?;
-        out.push_sql(")");
+        for (gap, sql) in S::SQL.iter().enumerate() {
+            if gap > 0 {
+                out.push_bind_param::<Text, _>(self.server_name)?;
+            }
+            out.push_sql(sql);
+        }
         Ok(())
     }
 }
 
-impl QueryId for Release<'_> {
-    type QueryId = Release<'static>;
+impl<S: Statement> QueryId for About<'_, S> {
+    type QueryId = About<'static, S>;
 }
 
-impl Query for Release<'_> {
-    type SqlType = Nullable<BigInt>;
+impl<S: Statement> Query for About<'_, S> {
+    type SqlType = S::Answer;
 }
 
-impl RunQueryDsl<MysqlConnection> for Release<'_> {}
+impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
+
+#[derive(QueryId)]
+struct SelectNamespace;
+
+impl QueryFragment<Mysql> for SelectNamespace {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT ");
+        Namespace.walk_ast(out)
+    }
+}
+
+impl Query for SelectNamespace {
+    type SqlType = Text;
+}
+
+impl RunQueryDsl<MysqlConnection> for SelectNamespace {}
 
 struct LastErrorCode;
 

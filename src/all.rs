@@ -1,0 +1,286 @@
+//! [`lock_all`] and its builder: several locks at once.
+
+use std::time::Duration;
+
+use crate::backend::Wait;
+use crate::deadline::Deadline;
+use crate::error::{FromLockError, LockError};
+use crate::guard;
+use crate::name::LockName;
+use crate::policy::{LockPolicy, Patience};
+use crate::request::or_none;
+use crate::source::LockSource;
+
+mod held;
+mod set;
+
+pub use set::{LockSet, Rows};
+
+pub(crate) use held::{HeldAll, label};
+
+/// Locks all of a set, reads its models again, runs `body`, and releases: [`LockAll::run`] with all options at their
+/// defaults.
+///
+/// Two callers who take the same locks in different orders wait for each other for ever. Here they are
+/// taken in the order of their written names, whatever order they are given in, so no two calls can deadlock.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
+/// #[diesel(table_name = accounts)]
+/// struct Account {
+///     id: i32,
+///     balance: i64,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let mut from: Account = accounts::table.find(1).first(&mut conn)?;
+/// let mut to: Account = accounts::table.find(2).first(&mut conn)?;
+///
+/// let moved = LockAll::of((&mut from, &mut to)).transaction(&mut conn, |(from, to), conn| {
+///     if from.balance < 30 {
+///         return Ok(false);
+///     }
+///     from.balance -= 30;
+///     to.balance += 30;
+///     diesel::update(&*from).set(&*from).execute(conn)?;
+///     diesel::update(&*to).set(&*to).execute(conn)?;
+///     QueryResult::Ok(true)
+/// })?;
+/// # assert!(moved);
+/// # assert_eq!((from.balance, to.balance), (70, 130));
+///
+/// // Without a transaction, models and names mixed:
+/// let report = LockName::named("report");
+/// lock_all((&mut from, &report), &mut conn, |(from, _), _| {
+///     println!("{}", from.balance);
+///     Ok::<_, LockError>(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// What `body` returns, and [`LockError`] before and after it; see [`LockAll`].
+pub fn lock_all<L, S, R, E>(
+    set: L,
+    conn: &mut S,
+    body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+) -> Result<R, E>
+where
+    L: LockSet<S::Connection>,
+    S: LockSource,
+    E: FromLockError,
+{
+    LockAll::of(set).run(conn, body)
+}
+
+/// Several locks that are about to be taken: options first, then a terminal that takes them.
+///
+/// A set is a tuple of models (`&mut account`), slices of models (`&mut accounts[..]`), names, and further sets;
+/// see [`LockSet`]. The closure gets it back as it was given.
+///
+/// - The locks are taken in the order of their written names, and released in reverse. One that is named twice is
+///   taken once; two models of one row are then two copies of it, both current.
+/// - One time-out covers all. If one of them cannot be had, those that were taken are released, and the error names
+///   that one.
+/// - Each model is read again once **all** are held, but for one whose lock the session held already.
+///
+/// | terminal | waits | when they are not free in time |
+/// |---|---|---|
+/// | [`run`](Self::run), [`transaction`](Self::transaction) | 45 seconds, or as told | [`LockError::Timeout`] |
+/// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction) | not at all, or as told | `Ok(None)` |
+///
+/// The other errors are those of [`ModelLock`](crate::ModelLock), each about the first lock that it is true of. A
+/// model's own [`LockPolicy`] is not looked at: say it here. An empty set runs `body` without any lock.
+///
+/// It costs two round trips for each lock, one for each model, and one more for a set in which some names have a namespace
+/// of their own and others do not.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
+pub struct LockAll<L> {
+    set: L,
+    patience: Patience,
+    scope: Option<String>,
+    namespace: Option<String>,
+}
+
+impl<L> LockAll<L> {
+    /// Starts a request for all locks of a set.
+    pub fn of(set: L) -> Self {
+        LockAll {
+            set,
+            patience: Patience::default(),
+            scope: None,
+            namespace: None,
+        }
+    }
+
+    /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    pub fn policy(mut self, policy: LockPolicy) -> Self {
+        self.patience.policy(policy);
+        self
+    }
+
+    /// Waits for at most `timeout` for all together, to the millisecond (rounded up).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.wait(Wait::For(timeout))
+    }
+
+    /// Does not wait: all are free now, or it is a time-out.
+    pub fn no_wait(self) -> Self {
+        self.timeout(Duration::ZERO)
+    }
+
+    /// Waits until all are free.
+    pub fn wait_forever(self) -> Self {
+        self.wait(Wait::Forever)
+    }
+
+    /// Takes locks of their own for one use: [`LockName::scope`] of each.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// Locks in another namespace: [`LockName::namespace`] of each.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Lock all, re-read all, run, release all.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
+    pub fn run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        L: LockSet<S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        let held = self.acquire(conn, &self.deadline())?;
+        guard::run(held, |held| held.refreshed(self.set), body)
+    }
+
+    /// As [`run`](Self::run), or not at all if somebody else has one of the locks.
+    ///
+    /// # Errors
+    ///
+    /// As for `run`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        L: LockSet<S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        match or_none(self.acquire(conn, &self.try_deadline()))? {
+            Some(held) => guard::run(held, |held| held.refreshed(self.set), body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Lock all, BEGIN, re-read all, run, COMMIT, release all: see
+    /// [`ModelLock::transaction`](crate::ModelLock::transaction).
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, after a rollback, and [`LockError`] before and after it; see the
+    /// [type](Self). `Lost` here means that the COMMIT succeeded and a release did not.
+    pub fn transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        L: LockSet<S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        let held = self.acquire(conn, &self.deadline())?;
+        guard::run_in_transaction(held, |held| held.refreshed(self.set), body)
+    }
+
+    /// As [`transaction`](Self::transaction), or not at all if somebody else has one of the locks.
+    ///
+    /// # Errors
+    ///
+    /// As for `transaction`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        L: LockSet<S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        match or_none(self.acquire(conn, &self.try_deadline()))? {
+            Some(held) => {
+                guard::run_in_transaction(held, |held| held.refreshed(self.set), body).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn acquire<'c, S>(
+        &self,
+        conn: &'c mut S,
+        deadline: &Deadline,
+    ) -> Result<HeldAll<'c, S::Connection>, LockError>
+    where
+        L: LockSet<S::Connection>,
+        S: LockSource,
+    {
+        HeldAll::acquire(conn.connection(), self.names(), deadline)
+    }
+
+    /// Of each item of the set, in its order.
+    pub(crate) fn names<C>(&self) -> Vec<LockName>
+    where
+        L: LockSet<C>,
+    {
+        let mut names = Vec::new();
+        self.set.names(&mut names);
+        for name in &mut names {
+            if let Some(scope) = &self.scope {
+                *name = name.clone().scope(scope);
+            }
+            if let Some(namespace) = &self.namespace {
+                *name = name.clone().namespace(namespace);
+            }
+        }
+        names
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.patience.deadline()
+    }
+
+    pub(crate) fn try_deadline(&self) -> Deadline {
+        self.patience.try_deadline()
+    }
+
+    pub(crate) fn into_set(self) -> L {
+        self.set
+    }
+
+    fn wait(mut self, wait: Wait) -> Self {
+        self.patience.told(wait);
+        self
+    }
+}

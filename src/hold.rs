@@ -1,0 +1,158 @@
+//! [`Hold`]: a lock that a session holds, and the steps of its life. Which connection that is, a guard
+//! knows.
+
+use diesel::result::Error as DieselError;
+
+use crate::backend::{LockConnection, Refusal, Request};
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::name::LockName;
+use crate::transaction;
+
+pub(crate) struct Hold {
+    pub(crate) name: LockName,
+    server_name: String,
+    /// Whether the session held it before.
+    pub(crate) nested: bool,
+    /// Transactions that were open before the lock, which are not ours to end.
+    pub(crate) depth_before: u32,
+}
+
+impl Hold {
+    pub(crate) fn acquire<C: LockConnection>(
+        conn: &mut C,
+        name: LockName,
+        deadline: &Deadline,
+    ) -> Result<Self, LockError> {
+        let wanted = name.wanted()?;
+        let depth = match transaction::depth(conn) {
+            Ok(depth) => depth,
+            Err(source) => return Err(LockError::Database { name, source }),
+        };
+        // Inside a transaction a lock would be released too early and taken too late, unless
+        // the session holds it around that transaction anyway.
+        let only_again = depth > 0 && !transaction::is_test(conn, depth);
+        let answer = conn.acquire(Request {
+            name: wanted,
+            wait: deadline.remaining(),
+            only_again,
+        });
+        match answer {
+            Ok(acquired) => Ok(Hold {
+                name,
+                server_name: acquired.server_name,
+                nested: acquired.nested,
+                depth_before: depth,
+            }),
+            Err(refusal) => Err(match refusal {
+                Refusal::Timeout => deadline.timeout(name),
+                Refusal::NotHeld => LockError::OpenTransaction { name },
+                Refusal::Deadlock(source) => LockError::Deadlock { name, source },
+                Refusal::Interrupted(source) => LockError::Interrupted { name, source },
+                Refusal::Database(source) => LockError::Database { name, source },
+            }),
+        }
+    }
+
+    /// Gives it back, and tells whether it was still ours.
+    pub(crate) fn release<C: LockConnection>(&self, conn: &mut C) -> Result<(), LockError> {
+        let answer = conn.release(&self.server_name);
+        self.confirmed(conn, answer)
+    }
+
+    /// Keeps it, and tells whether it is still ours.
+    pub(crate) fn confirm<C: LockConnection>(&self, conn: &mut C) -> Result<(), LockError> {
+        let answer = conn.holds(&self.server_name);
+        self.confirmed(conn, answer)
+    }
+
+    /// Lets those go first who wait on the server. Tells whether it was still ours, and whether
+    /// nobody waited, so that it is ours again.
+    pub(crate) fn give_way<C: LockConnection>(&self, conn: &mut C) -> Result<bool, LockError> {
+        match conn.give_way(&self.server_name) {
+            Ok((released, again)) => self.confirmed(conn, Ok(released)).map(|()| again),
+            Err(error) => self.confirmed(conn, Err(error)).map(|()| false),
+        }
+    }
+
+    /// Whether two holds are of one lock, as the server names it.
+    pub(crate) fn is_same_lock(&self, other: &Hold) -> bool {
+        self.server_name == other.server_name
+    }
+
+    /// What is not confirmed is lost, and the server must free whatever is left of it.
+    fn confirmed<C: LockConnection>(
+        &self,
+        conn: &mut C,
+        answer: Result<bool, DieselError>,
+    ) -> Result<(), LockError> {
+        let source = match answer {
+            Ok(true) => return Ok(()),
+            Ok(false) => None,
+            Err(error) => Some(error),
+        };
+        Err(lost(conn, &self.name, source))
+    }
+}
+
+/// Ends what was begun under a lock and is still open, and only then lets `give_back` end the lock.
+pub(crate) fn end<C: LockConnection>(
+    conn: &mut C,
+    name: &LockName,
+    depth_before: u32,
+    give_back: impl FnOnce(&mut C) -> Result<(), LockError>,
+) -> Result<(), LockError> {
+    match roll_back(conn, depth_before) {
+        Ok(Left::Nothing) => give_back(conn),
+        Ok(Left::Transaction) => {
+            give_back(conn)?;
+            Err(LockError::TransactionLeftOpen { name: name.clone() })
+        }
+        Ok(Left::Unknown(source)) => {
+            give_back(conn)?;
+            Err(database_error(name, source))
+        }
+        Err(source) => Err(lost(conn, name, Some(source))),
+    }
+}
+
+pub(crate) fn database_error(name: &LockName, source: DieselError) -> LockError {
+    LockError::Database {
+        name: name.clone(),
+        source,
+    }
+}
+
+fn lost<C: LockConnection>(
+    conn: &mut C,
+    name: &LockName,
+    source: Option<DieselError>,
+) -> LockError {
+    transaction::mark_broken(conn);
+    LockError::Lost {
+        name: name.clone(),
+        source,
+    }
+}
+
+/// What was still open when the lock ended.
+enum Left {
+    Nothing,
+    Transaction,
+    /// Diesel has given up on the connection and cannot tell; nothing on it commits any more.
+    Unknown(DieselError),
+}
+
+fn roll_back<C: LockConnection>(conn: &mut C, depth_before: u32) -> Result<Left, DieselError> {
+    match transaction::depth(conn) {
+        Ok(depth) if depth <= depth_before => Ok(Left::Nothing),
+        Ok(_) => {
+            transaction::roll_back_to(conn, depth_before)?;
+            Ok(Left::Transaction)
+        }
+        Err(broken) => {
+            conn.roll_back_everything()?;
+            Ok(Left::Unknown(broken))
+        }
+    }
+}

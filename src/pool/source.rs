@@ -1,0 +1,100 @@
+//! [`PoolSource`]: whatever lends connections. Here, a plain pool; a [`LockPool`](super::LockPool) rests on
+//! it.
+
+use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
+
+use super::held::{Handed, PooledHeld};
+use super::queue::Turn;
+use crate::all;
+use crate::backend::LockConnection;
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::hold::Hold;
+use crate::name::LockName;
+use sealed::Lend;
+
+/// A connection that can take a lock and be pooled. Never implemented by hand.
+pub trait PoolConnection: LockConnection + R2D2Connection + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<C: LockConnection + R2D2Connection + Send + 'static> PoolConnection for C {}
+
+/// What the `_from` forms take: a [`LockPool`](super::LockPool), where requests for one lock queue up without a
+/// connection, or r2d2's plain [`Pool`], where each waits on one.
+///
+/// Sealed: a pool of your own is a `Pool` with a manager of Diesel's.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a pool that locks can be taken from",
+    label = "pass a `LockPool`, or a `diesel::r2d2::Pool` of `ConnectionManager<MysqlConnection>`",
+    note = "with a connection in hand, use the form without `_from`"
+)]
+pub trait PoolSource: Lend<<Self as PoolSource>::Connection> {
+    /// The plain connection, which closures get.
+    type Connection: PoolConnection;
+}
+
+pub(crate) mod sealed {
+    use super::{Deadline, Lent, LockError, LockName, PoolConnection, PooledHeld};
+
+    /// Out of users' reach, so that it can change with the next pool.
+    pub trait Lend<C: PoolConnection> {
+        fn acquire(&self, name: LockName, deadline: &Deadline) -> Result<PooledHeld<C>, LockError>;
+
+        /// A connection for several locks, which are taken by the caller.
+        fn lend(&self, names: &[LockName], deadline: &Deadline) -> Result<Lent<C>, LockError>;
+    }
+}
+
+/// A connection for several locks, and the turns of them. Turns end after the connection is back.
+pub struct Lent<C: PoolConnection> {
+    conn: PooledConnection<ConnectionManager<C>>,
+    _turns: Vec<Turn<LockName, Handed<C>>>,
+}
+
+impl<C: PoolConnection> Lent<C> {
+    pub(super) fn with_turns(self, turns: Vec<Turn<LockName, Handed<C>>>) -> Self {
+        Lent {
+            _turns: turns,
+            ..self
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut C {
+        &mut self.conn
+    }
+}
+
+impl<C: PoolConnection> PoolSource for Pool<ConnectionManager<C>> {
+    type Connection = C;
+}
+
+impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
+    fn acquire(&self, name: LockName, deadline: &Deadline) -> Result<PooledHeld<C>, LockError> {
+        name.wanted()?;
+        let mut conn = check_out(self, &name, deadline)?;
+        let hold = Hold::acquire::<C>(&mut conn, name, deadline)?;
+        Ok(PooledHeld::new(conn, hold))
+    }
+
+    fn lend(&self, names: &[LockName], deadline: &Deadline) -> Result<Lent<C>, LockError> {
+        for name in names {
+            name.wanted()?;
+        }
+        Ok(Lent {
+            conn: check_out(self, &all::label(names), deadline)?,
+            _turns: Vec::new(),
+        })
+    }
+}
+
+fn check_out<C: PoolConnection>(
+    pool: &Pool<ConnectionManager<C>>,
+    name: &LockName,
+    deadline: &Deadline,
+) -> Result<PooledConnection<ConnectionManager<C>>, LockError> {
+    let wait = deadline.for_connection(pool.connection_timeout());
+    pool.get_timeout(wait).map_err(|source| LockError::Pool {
+        name: name.clone(),
+        source,
+    })
+}
