@@ -91,7 +91,7 @@ impl<C: PoolConnection> LockPool<C> {
     }
 
     /// To set the limits first.
-    pub fn builder() -> LockPoolBuilder {
+    pub fn builder() -> LockPoolBuilder<C> {
         LockPoolBuilder::default()
     }
 

@@ -1,5 +1,7 @@
 //! [`LockPoolBuilder`]: until when a lock is handed on in the process.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::{ConnectionManager, Pool};
@@ -11,21 +13,25 @@ use super::{LockPool, PoolConnection};
 /// ```
 /// use std::time::Duration;
 ///
-/// use diesel_advisory_lock::LockPool;
-/// # use diesel::mysql::MysqlConnection;
-///
-/// let limits = LockPool::<MysqlConnection>::builder()
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let pool = pool()?;
+/// let locks = LockPool::builder()
 ///     .max_hand_overs(4)
-///     .max_tenure(Duration::from_millis(20));
-/// # let _ = limits;
+///     .max_tenure(Duration::from_millis(20))
+///     .build(pool);
+/// # LockName::named("job").lock().acquire_from(&locks)?.release()?;
+/// # Ok(())
+/// # }
 /// ```
-#[derive(Clone, Copy, Debug)]
 #[must_use = "nothing is made until `.build(pool)`"]
-pub struct LockPoolBuilder {
+pub struct LockPoolBuilder<C> {
     limits: Limits,
+    of: PhantomData<fn(C)>,
 }
 
-impl LockPoolBuilder {
+impl<C: PoolConnection> LockPoolBuilder<C> {
     /// How often a lock is handed on before the server's other waiters have their turn: 16 unless told. So a
     /// lone request in another process waits for at most 17 closures of this one. With 0, the server
     /// is asked for each.
@@ -42,19 +48,26 @@ impl LockPoolBuilder {
     }
 
     /// Makes the pool of locks over a pool of connections.
-    pub fn build<C: PoolConnection>(self, pool: Pool<ConnectionManager<C>>) -> LockPool<C> {
+    pub fn build(self, pool: Pool<ConnectionManager<C>>) -> LockPool<C> {
         LockPool::with_limits(pool, self.limits)
     }
 }
 
-impl Default for LockPoolBuilder {
+impl<C> Default for LockPoolBuilder<C> {
     fn default() -> Self {
         LockPoolBuilder {
             limits: Limits {
                 max_hand_overs: 16,
                 max_tenure: Duration::from_millis(100),
             },
+            of: PhantomData,
         }
+    }
+}
+
+impl<C> fmt::Debug for LockPoolBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limits.fmt(f)
     }
 }
 

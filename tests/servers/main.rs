@@ -29,12 +29,16 @@ macro_rules! cases {
 }
 
 mod faults;
+mod lock_pool;
+mod lock_pool_faults;
 mod macros;
 mod names;
 mod nesting;
 mod notifications;
 mod pooled;
+mod processes;
 mod released;
+mod several;
 mod stale;
 mod statements;
 mod support;
@@ -42,14 +46,20 @@ mod transactions;
 mod waits;
 
 fn main() {
+    if processes::run_as_one() {
+        return;
+    }
     let cases: Vec<Case> = [
         faults::cases(),
+        lock_pool::cases(),
+        lock_pool_faults::cases(),
         macros::cases(),
         names::cases(),
         nesting::cases(),
         notifications::cases(),
         pooled::cases(),
         released::cases(),
+        several::cases(),
         stale::cases(),
         statements::cases(),
         transactions::cases(),

@@ -48,6 +48,8 @@ impl Counter {
     }
 }
 
+pub(crate) type Locks = LockPool<MysqlConnection>;
+
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -155,6 +157,36 @@ impl Db {
             .build(ConnectionManager::new(self.url()))
             .unwrap();
         (pool, events)
+    }
+
+    /// Locks over a pool of that many connections.
+    pub(crate) fn locks(&self, size: u32) -> Locks {
+        LockPool::new(self.pool(size).0)
+    }
+
+    /// Nobody is in the queue, all connections are back, and the server holds no lock of theirs.
+    pub(crate) fn assert_idle(&self, locks: &Locks) {
+        let state = locks.state();
+        assert_eq!((state.names, state.waiting), (0, 0));
+        until("all connections are back", || {
+            let pool = locks.pool().state();
+            pool.idle_connections == pool.connections
+        });
+        self.assert_free(&Counter { id: 1, value: 0 }.lock_name());
+        self.assert_free(&LockName::named("job"));
+    }
+
+    /// How many sessions of this database wait for a user lock.
+    pub(crate) fn waiting(&self) -> i64 {
+        diesel::select(
+            diesel::dsl::sql::<BigInt>(
+                "(SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock' AND db = ",
+            )
+            .bind::<Text, _>(&self.schema)
+            .sql(")"),
+        )
+        .get_result(&mut self.conn())
+        .unwrap()
     }
 
     pub(crate) fn execute(&self, sql: &str) {
