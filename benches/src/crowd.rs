@@ -1,0 +1,202 @@
+//! What a hot lock does to others who use the same pool: four connections, four threads that read a row each time,
+//! and 64 that want one lock.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table};
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, Pool};
+use diesel_advisory_lock::prelude::*;
+
+use crate::database::{Account, Connections, Database, Way, accounts};
+use crate::rounds::{Plan, in_turn, median};
+
+const CROWD: usize = 64;
+const OTHERS: usize = 4;
+
+/// Less than r2d2's 30 seconds, so that a round need not be longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// One of the others reads a row that often.
+const PACE: Duration = Duration::from_millis(2);
+
+#[derive(Clone, Copy)]
+enum Crowd {
+    None,
+    /// Each waits on a connection.
+    Plain(Duration),
+    /// Each waits in line.
+    Queued(Duration),
+}
+
+/// What the others saw in a round.
+#[derive(Default)]
+struct Seen {
+    micros: Vec<f64>,
+    timeouts: usize,
+    /// Closures that ran under the lock.
+    closures: usize,
+}
+
+pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
+    let pool = Pool::builder()
+        .max_size(4)
+        .connection_timeout(PATIENCE)
+        .build(ConnectionManager::new(database.url(Way::Loopback)))?;
+    let locks = LockPool::new(pool.clone());
+    let work = Duration::from_millis(20);
+    let crowds = [
+        ("nobody", Crowd::None),
+        (
+            "64 through LockPool, nothing to do",
+            Crowd::Queued(Duration::ZERO),
+        ),
+        ("64 through LockPool, 20 ms each", Crowd::Queued(work)),
+        (
+            "64 on pooled connections, nothing to do",
+            Crowd::Plain(Duration::ZERO),
+        ),
+        ("64 on pooled connections, 20 ms each", Crowd::Plain(work)),
+    ];
+    let mut rounds: Vec<Vec<Seen>> = crowds.iter().map(|_| Vec::new()).collect();
+    in_turn(
+        "others beside a hot lock",
+        plan.rounds,
+        crowds.len(),
+        |contender| {
+            let seen = round(plan.time, &pool, &locks, crowds[contender].1)?;
+            rounds[contender].push(seen);
+            Ok(())
+        },
+    )?;
+
+    let mut table = Table::new();
+    table.set_header([
+        "on the lock",
+        "others: p50",
+        "p99",
+        "x",
+        "queries/s",
+        "no connection in 0.5 s",
+        "closures/s",
+    ]);
+    let mut quiet = f64::NAN;
+    for ((name, _), rounds) in crowds.iter().zip(&mut rounds) {
+        let of = |per_round: &mut dyn FnMut(&mut Seen) -> f64, rounds: &mut Vec<Seen>| {
+            median(&mut rounds.iter_mut().map(per_round).collect::<Vec<_>>())
+        };
+        let seconds = plan.time.as_secs_f64();
+        let p50 = of(&mut |seen| percentile(&mut seen.micros, 0.5), rounds);
+        let p99 = of(&mut |seen| percentile(&mut seen.micros, 0.99), rounds);
+        if quiet.is_nan() {
+            quiet = p99;
+        }
+        table.add_row([
+            (*name).to_owned(),
+            format!("{p50:.0} us"),
+            format!("{p99:.0} us"),
+            format!("{:.2}", p99 / quiet),
+            format!(
+                "{:.0}",
+                of(&mut |seen| seen.micros.len() as f64 / seconds, rounds)
+            ),
+            rounds
+                .iter()
+                .map(|seen| seen.timeouts)
+                .sum::<usize>()
+                .to_string(),
+            format!(
+                "{:.0}",
+                of(&mut |seen| seen.closures as f64 / seconds, rounds)
+            ),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("Four threads that read a row through a pool of four:\n{table}\n");
+    Ok(())
+}
+
+fn round(
+    time: Duration,
+    pool: &Connections,
+    locks: &LockPool<MysqlConnection>,
+    crowd: Crowd,
+) -> Result<Seen> {
+    let stop = &AtomicBool::new(false);
+    let closures = &AtomicUsize::new(0);
+    let mut all = Seen::default();
+    let name = &LockName::named("hot");
+    thread::scope(|scope| {
+        let body = move |work: Duration| {
+            closures.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(work);
+            Ok::<_, LockError>(())
+        };
+        for _ in 0..CROWD {
+            match crowd {
+                Crowd::None => {}
+                // Those on plain connections may find none either; that is theirs to count elsewhere.
+                Crowd::Plain(work) => {
+                    _ = scope.spawn(move || {
+                        while !stop.load(Ordering::Relaxed) {
+                            _ = name.lock().hold_from(pool, |_| body(work));
+                        }
+                    })
+                }
+                Crowd::Queued(work) => {
+                    _ = scope.spawn(move || {
+                        while !stop.load(Ordering::Relaxed) {
+                            _ = name.lock().hold_from(locks, |_| body(work));
+                        }
+                    })
+                }
+            }
+        }
+        let others: Vec<_> = (0..OTHERS)
+            .map(|_| scope.spawn(|| read(pool, stop)))
+            .collect();
+        thread::sleep(time);
+        stop.store(true, Ordering::Relaxed);
+        for other in others {
+            let seen = other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            all.micros.extend(seen.micros);
+            all.timeouts += seen.timeouts;
+        }
+        all.closures = closures.load(Ordering::Relaxed);
+        anyhow::Ok(())
+    })?;
+    Ok(all)
+}
+
+/// One of the others: check out, read a row, give back.
+fn read(pool: &Connections, stop: &AtomicBool) -> Result<Seen> {
+    let mut seen = Seen::default();
+    while !stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        let Ok(mut conn) = pool.get() else {
+            seen.timeouts += 1;
+            continue;
+        };
+        accounts::table
+            .find(2)
+            .select(Account::as_select())
+            .first(&mut conn)?;
+        drop(conn);
+        seen.micros.push(start.elapsed().as_secs_f64() * 1e6);
+        thread::sleep(PACE.saturating_sub(start.elapsed()));
+    }
+    Ok(seen)
+}
+
+fn percentile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let index = ((values.len() as f64 * part) as usize).min(values.len().saturating_sub(1));
+    values.get(index).copied().unwrap_or(f64::NAN)
+}
