@@ -126,8 +126,6 @@ impl<C: PoolConnection> PoolSource for LockPool<C> {
 
 impl<C: PoolConnection> Lend<C> for LockPool<C> {
     fn acquire(&self, name: LockName, deadline: &Deadline) -> Result<PooledHeld<C>, LockError> {
-        // A name that no server may be asked for does not queue up for it.
-        name.wanted()?;
         let (turn, handed) = match self.queue.join(&name, Wants::All) {
             Joined::First(turn) => (turn, None),
             Joined::Behind(ticket) => match ticket.wait(deadline.instant()) {
@@ -150,7 +148,6 @@ impl<C: PoolConnection> Lend<C> for LockPool<C> {
         ordered.dedup();
         let mut turns = Vec::with_capacity(ordered.len());
         for name in ordered {
-            name.wanted()?;
             turns.push(match self.queue.join(name, Wants::Turn) {
                 Joined::First(turn) => turn,
                 Joined::Behind(ticket) => match ticket.wait(deadline.instant()) {

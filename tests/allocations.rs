@@ -1,6 +1,8 @@
-//! What a name costs: one allocation, the text itself. Counted, so a slow machine changes nothing.
+//! What names and waiting cost, counted in allocations, so that a slow machine changes nothing.
 
 use allocation_counter::measure;
+#[cfg(feature = "r2d2")]
+use diesel_advisory_lock::lock_all_from;
 use diesel_advisory_lock::prelude::*;
 
 diesel::table! {
@@ -47,4 +49,58 @@ fn a_hashed_name_is_two_however_long_the_key() {
         2
     );
     assert_eq!(allocations(|| LockName::named("Nightly report")), 2);
+}
+
+/// What waiting in line takes beside the thread itself: the name, a place, and something to wake it by. The first in line
+/// takes a block of eleven places.
+#[cfg(all(feature = "mysql", feature = "r2d2"))]
+#[test]
+fn a_waiter_in_a_lock_pool_takes_a_few_hundred_bytes() {
+    let locks = locks();
+    let name = LockName::named("nightly-report");
+    let held = name.lock().acquire_from(&locks).unwrap();
+    let cost = measure(|| {
+        let request = name.lock().no_wait();
+        assert!(request.try_acquire_from(&locks).unwrap().is_none());
+    });
+    held.release().unwrap();
+    assert!(cost.bytes_max <= 512, "{cost:?}");
+}
+
+#[cfg(all(feature = "mysql", feature = "r2d2"))]
+#[test]
+fn a_name_that_nobody_is_here_for_takes_nothing() {
+    let locks = locks();
+    let hold_and_release = |numbers: std::ops::Range<i64>| {
+        for number in numbers {
+            let name = LockName::row(memberships::table, (number, "alice"));
+            let request = name.lock();
+            request
+                .hold_from(&locks, |_| Ok::<_, LockError>(()))
+                .unwrap();
+        }
+    };
+    hold_and_release(1_000..1_010);
+    let kept = measure(|| hold_and_release(1_010..3_000)).bytes_current;
+    assert_eq!(kept, 0);
+
+    // Nor is the room kept that many at once once needed.
+    let all_at_once = || {
+        let held: Vec<_> = (0..1_000)
+            .map(|number| LockName::row(memberships::table, (number, "bob")))
+            .collect();
+        lock_all_from(held, &locks, |_, _| Ok::<_, LockError>(())).unwrap();
+    };
+    let kept = measure(all_at_once).bytes_current;
+    assert!(kept <= 16 * 1024, "{kept} bytes");
+}
+
+#[cfg(all(feature = "mysql", feature = "r2d2"))]
+fn locks() -> LockPool<diesel::MysqlConnection> {
+    use diesel::r2d2::{ConnectionManager, Pool};
+
+    let url = test_server::url_under_test()
+        .unwrap_or_else(|| test_server::Server::shared(test_server::kinds_under_test()[0]).url(""));
+    let manager = ConnectionManager::new(url);
+    LockPool::new(Pool::builder().max_size(1).build(manager).unwrap())
 }

@@ -4,6 +4,8 @@
 //! tests. A server ends, and its directory goes, when its [`Server`] is dropped and also when the
 //! process that started it dies, however it dies.
 //!
+//! A [`Proxy`] in front of it delays the network, stalls it and cuts connections.
+//!
 //! Nothing here speaks the MySQL protocol beyond the server's greeting, so the crate builds
 //! without a client library. `cargo xtask` relies on that.
 
@@ -14,6 +16,7 @@ mod home;
 mod kind;
 mod port;
 mod process;
+mod proxy;
 mod server;
 mod supervisor;
 mod template;
@@ -22,5 +25,6 @@ mod under_test;
 pub use cache::{cache_dir, mysql_tree};
 pub use error::{NotInstalled, StartError};
 pub use kind::{Kind, UnknownKind};
+pub use proxy::Proxy;
 pub use server::Server;
 pub use under_test::{kinds_under_test, url_under_test};

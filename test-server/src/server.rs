@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +17,7 @@ use crate::home::Home;
 use crate::kind::{Engine, Kind};
 use crate::port::Port;
 use crate::process::Process;
+use crate::proxy::Proxy;
 use crate::template;
 
 /// For starting and for stopping.
@@ -96,7 +97,22 @@ impl Server {
 
     /// Where Diesel connects to: as `root`, over TCP. `database` may be empty.
     pub fn url(&self, database: &str) -> String {
-        format!("mysql://root@127.0.0.1:{}/{database}", self.port())
+        url(self.port(), database)
+    }
+
+    /// Like [`url`](Self::url), by way of a proxy.
+    ///
+    /// # Panics
+    ///
+    /// If the proxy leads elsewhere.
+    pub fn url_through(&self, proxy: &Proxy, database: &str) -> String {
+        assert_eq!(proxy.upstream(), self.address(), "the proxy's upstream");
+        url(proxy.port(), database)
+    }
+
+    /// Where the server listens: what a [`Proxy`] is started for.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
     pub fn port(&self) -> u16 {
@@ -129,8 +145,7 @@ impl Server {
     ///
     /// If the server does not answer within `patience`.
     pub fn greeting(&self, patience: Duration) -> io::Result<String> {
-        let address = (Ipv4Addr::LOCALHOST, self.port()).into();
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+        let stream = TcpStream::connect_timeout(&self.address(), patience)?;
         stream.set_read_timeout(Some(patience))?;
         greeting::read(stream)
     }
@@ -272,6 +287,10 @@ impl Server {
     fn log_tail(&self) -> LogTail {
         LogTail::of_file(&self.home.log())
     }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("mysql://root@127.0.0.1:{port}/{database}")
 }
 
 /// Tries another port while the port of the attempt turns out to be taken.

@@ -1,11 +1,11 @@
 //! `LockPool` when things break: nobody hangs, nobody gets a lock that is not held, nothing goes back locked.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
@@ -16,13 +16,16 @@ cases![
     a_holder_panics_with_thirty_in_line,
     a_holder_that_lost_its_lock_is_told_and_hands_on_nothing,
     a_connection_that_dies_on_the_way_is_told,
+    a_connection_that_is_marked_as_broken_is_not_handed_on,
+    a_lock_whose_taker_is_gone_is_released,
+    a_pool_of_one_is_not_kept_from_others,
     sessions_killed_at_any_moment_hang_nobody,
     waiters_that_give_up_disturb_nobody,
     a_row_deleted_meanwhile_is_told_to_each,
     a_pool_that_cannot_connect_is_told_in_time,
     a_pool_in_use_is_told_in_time,
     a_connection_put_back_locked_is_thrown_away,
-    a_refused_name_does_not_queue,
+    a_refused_name_is_told,
 ];
 
 fn add_one(locks: &Locks) -> QueryResult<()> {
@@ -38,25 +41,59 @@ fn until_waiting(locks: &Locks, waiting: usize) {
     until("they wait in line", || locks.state().waiting == waiting);
 }
 
-fn a_holder_panics_with_thirty_in_line(db: &Db) {
-    let mut counter = db.counter(1);
-    let locks = &db.locks(2);
+/// `first` asks for the lock of counter 1, then `count` others line up behind it, and then the server grants it: so it may
+/// be handed on to them.
+fn in_front_of<R: Send>(
+    db: &Db,
+    locks: &Locks,
+    count: usize,
+    others: impl Fn() + Sync,
+    first: impl FnOnce() -> R + Send,
+) -> R {
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    let keeper = &mut db.conn();
+    let held = name.lock().acquire(keeper).unwrap();
     thread::scope(|scope| {
+        let first = scope.spawn(first);
+        until("the first asks the server", || db.waiting() == 1);
+        (0..count).for_each(|_| _ = scope.spawn(&others));
+        until_waiting(locks, count);
+        held.release().unwrap();
+        first.join().unwrap()
+    })
+}
+
+/// The connection of somebody who panicked is in an unknown state: nobody gets it.
+fn a_holder_panics_with_thirty_in_line(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(2);
+    let session = &AtomicI64::new(0);
+    let others = || {
+        let mut counter = Counter { id: 1, value: 0 };
+        counter
+            .lock()
+            .transaction_from(locks, |counter, conn| {
+                assert_ne!(session_id(conn), session.load(Ordering::SeqCst));
+                counter.value += 1;
+                counter.save(conn)
+            })
+            .unwrap();
+    };
+    let panicked = in_front_of(db, locks, 30, others, || {
+        let mut counter = Counter { id: 1, value: 0 };
         let panics = || {
             counter
                 .lock()
                 .transaction_from(locks, |counter, conn| -> QueryResult<()> {
+                    session.store(session_id(conn), Ordering::SeqCst);
                     counter.value = 1_000;
                     counter.save(conn)?;
-                    for _ in 0..30 {
-                        scope.spawn(|| add_one(locks).unwrap());
-                    }
-                    until_waiting(locks, 30);
                     resume_unwind(Box::new("on purpose"))
                 })
         };
-        catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+        catch_unwind(AssertUnwindSafe(panics)).is_err()
     });
+    assert!(panicked);
     assert_eq!(db.value(1), 30);
     db.assert_idle(locks);
 }
@@ -65,56 +102,125 @@ fn a_holder_panics_with_thirty_in_line(db: &Db) {
 fn a_holder_that_lost_its_lock_is_told_and_hands_on_nothing(db: &Db) {
     db.counter(1);
     let written = Counter { id: 1, value: 0 }.lock_name().written(&db.schema);
-    let locks = &db.locks(2);
-    for kill in [true, false] {
-        thread::scope(|scope| {
-            let run = Counter { id: 1, value: 0 }.with_lock_from(locks, |_, conn| {
-                for _ in 0..5 {
-                    scope.spawn(|| add_one(locks).unwrap());
-                }
-                until_waiting(locks, 5);
-                if kill {
-                    db.execute(&format!("KILL CONNECTION {}", session_id(conn)));
-                } else {
-                    conn.batch_execute(&format!("DO RELEASE_LOCK('{written}')"))
-                        .unwrap();
-                }
-                Ok::<_, LockError>(())
-            });
-            assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
-        });
+    let mut sum = 0;
+    // By one that may hand on, and by one that is to let others on the server go first.
+    for (max_hand_overs, kill) in [(16, true), (16, false), (0, true), (0, false)] {
+        let locks = &LockPool::builder()
+            .max_hand_overs(max_hand_overs)
+            .build(db.pool(2).0);
+        let run = in_front_of(
+            db,
+            locks,
+            5,
+            || add_one(locks).unwrap(),
+            || {
+                Counter { id: 1, value: 0 }.with_lock_from(locks, |_, conn| {
+                    if kill {
+                        db.execute(&format!("KILL CONNECTION {}", session_id(conn)));
+                    } else {
+                        conn.batch_execute(&format!("DO RELEASE_LOCK('{written}')"))
+                            .unwrap();
+                    }
+                    Ok::<_, LockError>(())
+                })
+            },
+        );
+        assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+        sum += 5;
+        assert_eq!(db.value(1), sum);
+        db.assert_idle(locks);
     }
-    assert_eq!(db.value(1), 10);
-    db.assert_idle(locks);
 }
 
-/// Confirmed by a COMMIT, and dead before the next has read its row.
+/// Confirmed to be ours, and dead before the next has read its row.
 fn a_connection_that_dies_on_the_way_is_told(db: &Db) {
     db.counter(1);
     let locks = &db.locks(1);
-    let failed = AtomicUsize::new(0);
-    thread::scope(|scope| {
+    let failed = &AtomicUsize::new(0);
+    let others = || _ = failed.fetch_add(usize::from(add_one(locks).is_err()), Ordering::SeqCst);
+    let (row, killer) = (&mut db.conn(), &mut db.conn());
+    in_front_of(db, locks, 5, others, || {
         let mut held = Counter { id: 1, value: 0 }
             .lock()
             .acquire_from(locks)
             .unwrap();
         let session = session_id(&mut held);
-        // Stops the one that is handed the lock before its first statement.
-        let row = &mut db.conn();
+        // Stops the next in its first statement.
         row.batch_execute("LOCK TABLES counters WRITE").unwrap();
-        for _ in 0..5 {
-            scope.spawn(|| {
-                failed.fetch_add(usize::from(add_one(locks).is_err()), Ordering::SeqCst);
-            });
-        }
-        until_waiting(locks, 5);
         held.release().unwrap();
         until_waiting(locks, 4);
-        db.execute(&format!("KILL CONNECTION {session}"));
+        killer
+            .batch_execute(&format!("KILL CONNECTION {session}"))
+            .unwrap();
         row.batch_execute("UNLOCK TABLES").unwrap();
     });
     assert_eq!(failed.load(Ordering::SeqCst), 1);
     assert_eq!(db.value(1), 4);
+    db.assert_idle(locks);
+}
+
+/// Diesel has given up on it; the lock is fine.
+fn a_connection_that_is_marked_as_broken_is_not_handed_on(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(1);
+    in_front_of(
+        db,
+        locks,
+        5,
+        || add_one(locks).unwrap(),
+        || {
+            let run = Counter { id: 1, value: 0 }.with_lock_from(locks, |_, conn| {
+            <MysqlConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
+                .set_in_error();
+            Ok::<_, LockError>(())
+        });
+            assert!(matches!(run, Err(LockError::Database { .. })), "{run:?}");
+        },
+    );
+    assert_eq!(db.value(1), 5);
+    db.assert_idle(locks);
+}
+
+/// The next in line gives up while the server is asked whether the lock is still ours.
+fn a_lock_whose_taker_is_gone_is_released(db: &Db) {
+    db.counter(1);
+    let (locks, proxy) = &db.locks_through_proxy(1);
+    let name = &Counter { id: 1, value: 0 }.lock_name();
+    let others = || {
+        let request = name.lock().timeout(Duration::from_millis(400));
+        let error = request.acquire_from(locks).unwrap_err();
+        assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
+    };
+    in_front_of(db, locks, 1, others, || {
+        let held = name.lock().acquire_from(locks).unwrap();
+        proxy.set_delay(Duration::from_millis(400));
+        held.release().unwrap();
+        assert_eq!(locks.state().waiting, 0);
+        proxy.set_delay(Duration::ZERO);
+    });
+    db.assert_idle(locks);
+}
+
+/// A lock that is wanted all the time does not keep the last connection for itself.
+fn a_pool_of_one_is_not_kept_from_others(db: &Db) {
+    let locks = &db.locks(1);
+    let (name, stop) = (&LockName::named("job"), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    name.lock()
+                        .hold_from(locks, |_| Ok::<_, LockError>(()))
+                        .unwrap();
+                }
+            });
+        }
+        until("the line is long", || locks.state().waiting > 1);
+        for _ in 0..5 {
+            drop(locks.pool().get_timeout(Duration::from_secs(10)).unwrap());
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
     db.assert_idle(locks);
 }
 
@@ -293,17 +399,26 @@ fn a_connection_put_back_locked_is_thrown_away(db: &Db) {
     let written = name.written(&db.schema);
     let (pool, events) = db.pool(1);
     let locks = LockPool::new(pool);
-    let lock = format!("DO GET_LOCK('{written}', 0)");
     db.execute("UPDATE counters SET value = 7");
+    let put_back_locked = || {
+        let lock = format!("DO GET_LOCK('{written}', 0)");
+        let mut conn = locks.pool().get().unwrap();
+        conn.batch_execute(&lock).unwrap();
+        session_id(&mut conn)
+    };
+    let read = |counter: &Counter| {
+        assert_eq!(counter.value, 7, "a stale copy");
+        Ok::<_, LockError>(())
+    };
     for discarded in 1..=3 {
-        locks.pool().get().unwrap().batch_execute(&lock).unwrap();
+        put_back_locked();
         counter.value = 0;
-        let read = match discarded {
-            1 => counter.with_lock_from(&locks, |counter, _| Ok::<_, LockError>(counter.value)),
-            2 => counter.with_lock_from(locks.pool(), |counter, _| Ok(counter.value)),
-            _ => LockAll::of(&mut counter).run_from(&locks, |counter, _| Ok(counter.value)),
+        let run = match discarded {
+            1 => counter.with_lock_from(&locks, |counter, _| read(counter)),
+            2 => counter.with_lock_from(locks.pool(), |counter, _| read(counter)),
+            _ => LockAll::of(&mut counter).run_from(&locks, |counter, _| read(counter)),
         };
-        assert_eq!(read.unwrap(), 7, "a stale copy");
+        run.unwrap();
         until("the connection is discarded", || {
             events.counts().2 == discarded
         });
@@ -311,20 +426,34 @@ fn a_connection_put_back_locked_is_thrown_away(db: &Db) {
             db.holder(&name).is_none()
         });
     }
+
+    // Nor is it handed on.
+    let session = put_back_locked();
+    thread::scope(|scope| {
+        let held = name.lock().acquire_from(&locks).unwrap();
+        let next = scope.spawn(|| {
+            let request = name.lock();
+            let next = request.hold_from(&locks, |conn| Ok::<_, LockError>(session_id(conn)));
+            assert_ne!(next.unwrap(), session);
+        });
+        until_waiting(&locks, 1);
+        held.release().unwrap();
+        next.join().unwrap();
+    });
     db.assert_idle(&locks);
 }
 
-fn a_refused_name_does_not_queue(db: &Db) {
+fn a_refused_name_is_told(db: &Db) {
     let locks = db.locks(1);
-    let refused = LockName::exact("job").unwrap().scope("x");
-    let error = refused.lock().acquire_from(&locks).unwrap_err();
-    assert!(matches!(error, LockError::InvalidName { .. }), "{error:?}");
-    let error = lock_all([&refused], &mut db.conn(), |_, _| Ok::<_, LockError>(())).unwrap_err();
-    assert!(matches!(error, LockError::InvalidName { .. }), "{error:?}");
-    let all = LockAll::of([&refused, &refused]);
-    let error = all
-        .run_from(&locks, |_, _| Ok::<_, LockError>(()))
-        .unwrap_err();
-    assert!(matches!(error, LockError::InvalidName { .. }), "{error:?}");
+    let refused = &LockName::exact("job").unwrap().scope("x");
+    let nothing = |_: &mut MysqlConnection| Ok::<_, LockError>(());
+    for run in [
+        refused.lock().hold_from(&locks, nothing),
+        refused.lock().hold_from(locks.pool(), nothing),
+        lock_all(refused, &mut db.conn(), |_, _| Ok(())),
+        LockAll::of([refused, refused]).run_from(&locks, |_, _| Ok(())),
+    ] {
+        assert!(matches!(run, Err(LockError::InvalidName { .. })), "{run:?}");
+    }
     db.assert_idle(&locks);
 }

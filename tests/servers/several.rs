@@ -1,5 +1,9 @@
 //! Several locks at once: one order, one deadline, all or none.
 
+use std::cmp::Ordering;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +18,8 @@ cases![
     money_is_neither_made_nor_lost,
     money_through_a_pool_of_two,
     the_order_of_the_set_does_not_matter,
+    they_are_released_in_reverse,
+    waiting_for_turns_takes_no_connection,
     all_are_held_and_current,
     what_is_named_twice_is_taken_once,
     one_lock_by_two_names_is_held_once,
@@ -111,22 +117,26 @@ fn money_through_a_pool_of_two(db: &Db) {
 
 /// Each pair in both orders, many times at once: a single misplaced lock is a deadlock.
 fn the_order_of_the_set_does_not_matter(db: &Db) {
-    let plain = &LockName::named("job");
-    // Before and after the session's own namespace, and without any.
-    let elsewhere = &plain.clone().namespace("a").scope("x");
-    let further = &plain.clone().namespace("zzz");
+    let session = &LockName::named("job");
+    // The same lock, and others written before and after it, and one without a namespace.
+    let spelled_out = &session.clone().namespace(&db.schema);
+    let elsewhere = |order| {
+        let written = |name: &LockName| name.written(&db.schema);
+        (0..)
+            .map(|number| LockName::named("job").namespace(format!("elsewhere {number}")))
+            .find(|name| written(name).cmp(&written(session)) == order)
+            .unwrap()
+    };
+    let (before, after) = (&elsewhere(Ordering::Less), &elsewhere(Ordering::Greater));
     let exact = &LockName::exact("job").unwrap();
-    let names = [plain, elsewhere, further, exact];
+    let names = [session, before, spelled_out, after, exact];
     thread::scope(|scope| {
-        for thread in 0..8 {
+        for thread in 0..10 {
             scope.spawn(move || {
                 let conn = &mut db.conn();
                 for turn in 0..40 {
-                    let (one, other) = (
-                        names[(thread + turn) % 4],
-                        names[(thread + 2 * turn + 1) % 4],
-                    );
-                    let set = if thread % 2 == 0 {
+                    let (one, other) = (names[thread % 5], names[(thread + turn) % 5]);
+                    let set = if turn % 2 == 0 {
                         [one, other]
                     } else {
                         [other, one]
@@ -136,6 +146,54 @@ fn the_order_of_the_set_does_not_matter(db: &Db) {
             });
         }
     });
+}
+
+/// Who waits for the one that was taken last gets it first.
+fn they_are_released_in_reverse(db: &Db) {
+    let names = &["a", "b", "c"].map(LockName::named);
+    let (locks, proxy) = &db.locks_through_proxy(1);
+    let order = &Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        let waiting = LockAll::of(names.each_ref()).run_from(locks, |_, _| {
+            for name in names {
+                scope.spawn(move || {
+                    let noted = |_: &mut _| Ok::<_, LockError>(order.lock().unwrap().push(name));
+                    name.lock().hold(&mut db.conn(), noted).unwrap();
+                });
+            }
+            until("all three are waited for", || db.waiting() == 3);
+            // From one release to the next there is time to be seen.
+            proxy.set_delay(Duration::from_millis(50));
+            Ok::<_, LockError>(())
+        });
+        waiting.unwrap();
+    });
+    assert_eq!(*order.lock().unwrap(), [&names[2], &names[1], &names[0]]);
+}
+
+/// Many that want the same set wait for their turns, not for connections.
+fn waiting_for_turns_takes_no_connection(db: &Db) {
+    let names = &["a", "b"].map(LockName::named);
+    let locks = &db.locks(3);
+    let ran = &AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let elsewhere = &mut db.conn();
+        let held = names[1].lock().acquire(elsewhere).unwrap();
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let all = LockAll::of(names.each_ref());
+                all.run_from(locks, |_, _| Ok::<_, LockError>(ran.fetch_add(1, SeqCst)))
+                    .unwrap();
+            });
+        }
+        until("all but the first wait for their turn", || {
+            locks.state().waiting == 19
+        });
+        assert_eq!(locks.pool().state().idle_connections, 2);
+        held.release().unwrap();
+    });
+    assert_eq!(ran.load(SeqCst), 20);
+    db.assert_idle(locks);
 }
 
 fn all_are_held_and_current(db: &Db) {
@@ -186,6 +244,18 @@ fn what_is_named_twice_is_taken_once(db: &Db) {
     )
     .unwrap();
     db.assert_free(&name);
+
+    let locks = db.locks(1);
+    lock_all_from(
+        (&mut first, &name, &mut second),
+        &locks,
+        |(first, _, second), _| {
+            assert_eq!((first.value, second.value), (7, 7));
+            Ok::<_, LockError>(())
+        },
+    )
+    .unwrap();
+    db.assert_idle(&locks);
 }
 
 /// The schema's name spelled out or not: the server says that it is one lock.

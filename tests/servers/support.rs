@@ -1,6 +1,7 @@
 //! A database of its own for each case, and questions to ask of the server.
 
 use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, HandleEvent, Pool, event};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_advisory_lock::prelude::*;
-use test_server::{Kind, Server};
+use test_server::{Kind, Proxy, Server};
 
 diesel::table! {
     counters (id) {
@@ -157,6 +158,25 @@ impl Db {
             .build(ConnectionManager::new(self.url()))
             .unwrap();
         (pool, events)
+    }
+
+    /// Locks over a pool of that many connections by way of a network that is in the test's hands.
+    pub(crate) fn locks_through_proxy(&self, size: u32) -> (Locks, Proxy) {
+        let url = self.url();
+        let (account, rest) = url.rsplit_once('@').unwrap();
+        let (address, database) = rest.split_once('/').unwrap();
+        let mut addresses = match address.contains(':') {
+            true => address.to_socket_addrs(),
+            false => (address, 3306).to_socket_addrs(),
+        }
+        .unwrap();
+        let proxy = Proxy::start(addresses.find(SocketAddr::is_ipv4).unwrap()).unwrap();
+        let url = format!("{account}@127.0.0.1:{}/{database}", proxy.port());
+        let pool = Pool::builder()
+            .max_size(size)
+            .test_on_check_out(false)
+            .build(ConnectionManager::new(url));
+        (LockPool::new(pool.unwrap()), proxy)
     }
 
     /// Locks over a pool of that many connections.

@@ -1,0 +1,124 @@
+//! One connection through the proxy: a socket on each side.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+
+use super::flow::{Delivery, Flow};
+
+pub(crate) struct Connection {
+    client: TcpStream,
+    upstream: TcpStream,
+    address: SocketAddr,
+    connected: bool,
+    /// From the client to the upstream.
+    requests: Flow,
+    /// And back.
+    answers: Flow,
+}
+
+impl Connection {
+    /// Does not connect yet: [`pass`](Self::pass) does.
+    pub(crate) fn new(client: TcpStream, address: SocketAddr) -> io::Result<Self> {
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        // Not `TcpStream::connect`: with a server that is paused it may wait, and the other
+        // connections with it.
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let upstream: TcpStream = socket_with(family, SocketType::STREAM, flags, None)?.into();
+        client.set_nonblocking(true)?;
+        client.set_nodelay(true)?;
+        upstream.set_nodelay(true)?;
+        Ok(Self {
+            client,
+            upstream,
+            address,
+            connected: false,
+            requests: Flow::default(),
+            answers: Flow::default(),
+        })
+    }
+
+    /// Adds what is to wake the proxy. A socket from which nothing is wanted must not be among it:
+    /// it would do so all the time once its peer is gone.
+    pub(crate) fn watch<'a>(&'a self, watched: &mut Vec<PollFd<'a>>) {
+        if !self.connected {
+            watched.push(PollFd::new(&self.upstream, PollFlags::OUT));
+            return;
+        }
+        for (socket, from, to) in [
+            (&self.client, &self.requests, &self.answers),
+            (&self.upstream, &self.answers, &self.requests),
+        ] {
+            let mut events = PollFlags::empty();
+            events.set(PollFlags::IN, from.takes_more());
+            events.set(PollFlags::OUT, to.is_blocked());
+            if !events.is_empty() {
+                watched.push(PollFd::new(socket, events));
+            }
+        }
+    }
+
+    /// When there is something to deliver next.
+    pub(crate) fn due(&self, delay: Duration) -> Option<Instant> {
+        let dues = [&self.requests, &self.answers].map(|flow| flow.due(delay));
+        dues.into_iter().flatten().min()
+    }
+
+    /// Takes up what has come and delivers what is due; `false`: the connection has ended.
+    pub(crate) fn pass(&mut self, ready: &[RawFd], delay: Duration, buffer: &mut [u8]) -> bool {
+        if !self.connected {
+            match connect(&self.upstream, &self.address) {
+                Ok(()) | Err(Errno::ISCONN) => self.connected = true,
+                Err(Errno::INPROGRESS | Errno::ALREADY) => return true,
+                Err(_) => {
+                    self.reset_on_close();
+                    return false;
+                }
+            }
+        }
+        if ready.contains(&self.client.as_raw_fd()) {
+            self.requests.take(&self.client, buffer);
+        }
+        if ready.contains(&self.upstream.as_raw_fd()) {
+            self.answers.take(&self.upstream, buffer);
+        }
+        let there = self.requests.deliver(&self.upstream, delay);
+        if there == Delivery::Refused {
+            self.answers.reset();
+        }
+        let back = self.answers.deliver(&self.client, delay);
+        if back == Delivery::Refused {
+            self.requests.reset();
+        }
+        match (there, back) {
+            (Delivery::Reset, _) | (_, Delivery::Reset) => {
+                self.reset_on_close();
+                false
+            }
+            (Delivery::Ended, Delivery::Ended) => false,
+            _ => true,
+        }
+    }
+
+    /// Closes both sockets abruptly.
+    pub(crate) fn reset(self) {
+        self.reset_on_close();
+    }
+
+    fn reset_on_close(&self) {
+        for socket in [&self.client, &self.upstream] {
+            // What is still in the socket is dropped, and the peer gets a reset.
+            let _ = set_socket_linger(socket, Some(Duration::ZERO));
+        }
+    }
+}

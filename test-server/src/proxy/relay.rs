@@ -1,0 +1,169 @@
+//! The proxy's one thread: waits for sockets, for bytes to fall due and for requests.
+//!
+//! A single thread, because each further one that a byte goes through costs a wake-up, and that is
+//! what the latency benchmarks would measure.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::thread::set_current_timer_slack;
+
+use super::connection::Connection;
+
+pub(crate) type Request = Box<dyn FnOnce(&mut Relay) + Send>;
+
+/// The most that is read from a socket at a time.
+const BUFFER: usize = 64 * 1024;
+
+pub(crate) struct Relay {
+    listener: TcpListener,
+    upstream: SocketAddr,
+    wakes: UnixStream,
+    requests: Receiver<Request>,
+    connections: Vec<Connection>,
+    delay: Duration,
+    stalled: bool,
+    buffer: Vec<u8>,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        listener: TcpListener,
+        upstream: SocketAddr,
+        wakes: UnixStream,
+        requests: Receiver<Request>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        wakes.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            upstream,
+            wakes,
+            requests,
+            connections: Vec::new(),
+            delay: Duration::ZERO,
+            stalled: false,
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Returns when the other end of `wakes` is closed.
+    pub(crate) fn run(mut self) {
+        // Linux lets a thread oversleep by 50 µs otherwise.
+        set_current_timer_slack(Some(NonZeroU64::MIN)).expect("to set the timer slack");
+        loop {
+            let ready = self.wait();
+            if ready.contains(&self.listener.as_raw_fd()) {
+                self.accept();
+            }
+            if ready.contains(&self.wakes.as_raw_fd()) && !self.serve() {
+                self.cut();
+                return;
+            }
+            if !self.stalled {
+                self.pass(&ready);
+            }
+        }
+    }
+
+    pub(crate) fn set_delay(&mut self, delay: Duration) {
+        self.delay = delay;
+    }
+
+    pub(crate) fn set_stalled(&mut self, stalled: bool) {
+        self.stalled = stalled;
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub(crate) fn cut(&mut self) -> usize {
+        let count = self.connections.len();
+        self.connections.drain(..).for_each(Connection::reset);
+        count
+    }
+
+    pub(crate) fn cut_one(&mut self, nth: usize) -> bool {
+        let Some(index) = nth.checked_rem(self.connections.len()) else {
+            return false;
+        };
+        self.connections.remove(index).reset();
+        true
+    }
+
+    /// Waits until there is something to do. Returns what has become ready.
+    fn wait(&self) -> Vec<RawFd> {
+        let mut watched = vec![
+            PollFd::new(&self.wakes, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+        ];
+        let mut due = None;
+        if !self.stalled {
+            for connection in &self.connections {
+                connection.watch(&mut watched);
+            }
+            let dues = self
+                .connections
+                .iter()
+                .filter_map(|open| open.due(self.delay));
+            due = dues.min();
+        }
+        let timeout = due
+            .map(|due| due.saturating_duration_since(Instant::now()))
+            .and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut watched, timeout.as_ref()) {
+            Ok(_) => watched
+                .iter()
+                .filter(|watched| !watched.revents().is_empty())
+                .map(|watched| watched.as_fd().as_raw_fd())
+                .collect(),
+            Err(Errno::INTR) => Vec::new(),
+            Err(error) => panic!("the proxy cannot wait: {error}"),
+        }
+    }
+
+    fn accept(&mut self) {
+        loop {
+            let opened = match self.listener.accept() {
+                Ok((client, _)) => Connection::new(client, self.upstream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The client has gone already.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(connection) => self.connections.push(connection),
+                Err(error) => panic!("the proxy cannot take a connection: {error}"),
+            }
+        }
+    }
+
+    /// Does what was asked for; `false`: to end.
+    fn serve(&mut self) -> bool {
+        let ended = loop {
+            match self.wakes.read(&mut self.buffer) {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(error) => break error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        while let Ok(request) = self.requests.try_recv() {
+            request(self);
+        }
+        !ended
+    }
+
+    fn pass(&mut self, ready: &[RawFd]) {
+        let (delay, buffer) = (self.delay, &mut self.buffer);
+        self.connections
+            .retain_mut(|connection| connection.pass(ready, delay, buffer));
+    }
+}
