@@ -236,7 +236,7 @@ pub use diesel_advisory_lock_derive::Lockable;
 /// | `conn = name` | the argument that is the connection, where its type does not tell |
 /// | `crate = path` | the library, where it was renamed |
 ///
-/// The connection is the argument whose type is a `&mut` to something named `..Connection`, [`Held`] or
+/// The connection is the argument whose type is a `&mut` to something named `..Connection`, [`Held`], [`PooledHeld`] or
 /// `impl LockSource`. The body sees it with the type that it was declared with.
 #[cfg(feature = "derive")]
 pub use diesel_advisory_lock_derive::locked;

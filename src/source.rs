@@ -2,6 +2,8 @@
 
 use crate::backend::LockConnection;
 use crate::held::Held;
+#[cfg(feature = "r2d2")]
+use crate::pool::{PoolConnection, PooledHeld};
 
 /// What may be passed as the connection: Diesel's own, a pooled one, or a [`Held`] guard's.
 ///
@@ -31,10 +33,18 @@ impl LockSource for diesel::mysql::MysqlConnection {
 }
 
 #[cfg(feature = "r2d2")]
-impl<C> LockSource for diesel::r2d2::PooledConnection<diesel::r2d2::ConnectionManager<C>>
-where
-    C: LockConnection + diesel::r2d2::R2D2Connection + Send + 'static,
+impl<C: PoolConnection> LockSource
+    for diesel::r2d2::PooledConnection<diesel::r2d2::ConnectionManager<C>>
 {
+    type Connection = C;
+
+    fn connection(&mut self) -> &mut C {
+        self
+    }
+}
+
+#[cfg(feature = "r2d2")]
+impl<C: PoolConnection> LockSource for PooledHeld<C> {
     type Connection = C;
 
     fn connection(&mut self) -> &mut C {

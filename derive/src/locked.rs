@@ -207,7 +207,8 @@ fn is_mut_reference(type_: &Type) -> bool {
     matches!(type_, Type::Reference(reference) if reference.mutability.is_some())
 }
 
-/// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut Held<..>`, `&mut impl LockSource`.
+/// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut Held<..>`, `&mut PooledHeld<..>`,
+/// `&mut impl LockSource`.
 fn looks_like_connection(type_: &Type) -> bool {
     let Type::Reference(reference) = type_ else {
         return false;
@@ -229,7 +230,10 @@ fn looks_like_connection(type_: &Type) -> bool {
     };
     reference.mutability.is_some()
         && name.is_some_and(|name| {
-            name.ends_with("Connection") || name == "Held" || name == "LockSource"
+            name.ends_with("Connection")
+                || name == "Held"
+                || name == "PooledHeld"
+                || name == "LockSource"
         })
 }
 

@@ -23,7 +23,7 @@ use crate::reload::Reload;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of locks",
     label = "not something to lock at once",
-    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` of these, as in `(&mut from, &mut to)`",
+    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` of these, as in `(&mut from, &mut to)`; of `models: &mut Vec<_>` pass `models.as_mut_slice()`",
     note = "models must be `Identifiable`, `Queryable` and `Selectable`, since they are read again; `model.lock_name()` locks without that"
 )]
 pub trait LockSet<C> {
@@ -76,6 +76,7 @@ impl<C> Rows<'_, C> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'m, T, C> LockSet<C> for &'m mut T
 where
     T: Lockable + for<'a> Reload<'a, C>,
@@ -96,6 +97,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'m, T, C> LockSet<C> for &'m mut [T]
 where
     T: Lockable + for<'a> Reload<'a, C>,

@@ -426,6 +426,13 @@ fn a_policy_is_the_models(db: &Db) {
         hasty.lock().transaction(conn, |_, _| Ok(()))
     });
     times_out(db, &name, by_policy, || hasty.by_policy(conn));
+    let locks = db.locks(1);
+    times_out(db, &name, by_policy, || {
+        hasty.with_lock_from(&locks, |_, _| Ok(()))
+    });
+    times_out(db, &name, by_policy, || {
+        hasty.lock().transaction_from(locks.pool(), |_, _| Ok(()))
+    });
     times_out(db, &name, Duration::from_millis(300), || {
         hasty.by_itself(conn)
     });
@@ -451,6 +458,9 @@ fn a_policy_is_not_for_try_forms(db: &Db) {
         "{:?}",
         start.elapsed()
     );
+    let locks = db.locks(1);
+    let none = hasty.try_with_lock_from(&locks, |_, _| Ok::<_, LockError>(()));
+    assert_eq!(none.unwrap(), None);
     held.release().unwrap();
     assert_eq!(
         hasty

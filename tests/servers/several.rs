@@ -157,7 +157,10 @@ fn they_are_released_in_reverse(db: &Db) {
         let waiting = LockAll::of(names.each_ref()).run_from(locks, |_, _| {
             for name in names {
                 scope.spawn(move || {
-                    let noted = |_: &mut _| Ok::<_, LockError>(order.lock().unwrap().push(name));
+                    let noted = |_: &mut _| {
+                        order.lock().unwrap().push(name);
+                        Ok::<_, LockError>(())
+                    };
                     name.lock().hold(&mut db.conn(), noted).unwrap();
                 });
             }

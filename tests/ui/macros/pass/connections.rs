@@ -57,6 +57,11 @@ impl Notification {
     }
 
     #[locked]
+    fn of_a_guard(&mut self, held: &mut PooledHeld<MysqlConnection>) -> QueryResult<usize> {
+        self.plain(held)
+    }
+
+    #[locked]
     fn any(
         &mut self,
         conn: &mut impl LockSource<Connection = MysqlConnection>,
@@ -108,6 +113,19 @@ fn callers(notification: &mut Notification, pooled: &mut Pooled) -> QueryResult<
     Ok(())
 }
 
+fn callers_from(
+    notification: &mut Notification,
+    locks: &LockPool<MysqlConnection>,
+) -> QueryResult<()> {
+    notification.with_lock_from(locks, Notification::plain)?;
+    notification.try_with_lock_from(locks.pool(), Notification::plain)?;
+    let mut held = notification.lock().acquire_from(locks)?;
+    notification.plain(&mut held)?;
+    notification.of_a_guard(&mut held)?;
+    held.release()?;
+    Ok(())
+}
+
 fn main() {
-    let _ = callers;
+    let _ = (callers, callers_from);
 }
