@@ -31,6 +31,9 @@
 //! | wait less or more, scope the lock, write in a transaction | [`Lockable::lock`], which gives a [`ModelLock`] |
 //! | lock a row that is not loaded, a table, or anything with a name | [`LockName`], and its [`lock`](LockName::lock), which gives a [`LockRequest`] |
 //! | hold a lock beyond one closure | [`Held`], from [`ModelLock::acquire`] or [`LockRequest::acquire`] |
+//! | lock several rows or names at once | [`lock_all`], and its builder [`LockAll`] |
+//! | lock on a connection from a pool | the `_from` form of each of these, such as [`Lockable::with_lock_from`] |
+//! | keep a lock that everybody wants from emptying the pool | [`LockPool`] |
 //! | lock a method with one line above it | [`#[locked]`](macro@locked) |
 //! | let a model wait longer or shorter | [`#[derive(Lockable)]`](derive@Lockable), which sets its [`LockPolicy`] |
 //! | see what can go wrong | [`LockError`] |
@@ -43,6 +46,9 @@
 //! - [`Lockable::with_lock`] when something happens outside, such as a mail that is sent. What
 //!   the closure saves is saved at once; if it fails between the mail and the save, the mail is out.
 //! - [`LockRequest::hold`] when there is no row to read.
+//! - [`LockAll::transaction`] when two rows must change together: locks taken one inside the other are an
+//!   invitation to deadlock.
+//! - The `_from` forms with a [`LockPool`] wherever many requests of one process may want the same row.
 //!
 //! # What it does not promise
 //!

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table};
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 
 use crate::database::{Account, Connections, Database, Way, accounts};
+use crate::report;
 use crate::rounds::{Plan, in_turn, median};
 
 const CROWD: usize = 64;
@@ -73,8 +73,7 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
         },
     )?;
 
-    let mut table = Table::new();
-    table.set_header([
+    let mut table = report::table([
         "on the lock",
         "others: p50",
         "p99",
@@ -85,6 +84,7 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
     ]);
     let mut quiet = f64::NAN;
     for ((name, _), rounds) in crowds.iter().zip(&mut rounds) {
+        rounds.remove(0);
         let of = |per_round: &mut dyn FnMut(&mut Seen) -> f64, rounds: &mut Vec<Seen>| {
             median(&mut rounds.iter_mut().map(per_round).collect::<Vec<_>>())
         };
@@ -114,10 +114,8 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
             ),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("Four threads that read a row through a pool of four:\n{table}\n");
+    let title = "Four threads that read a row every 2 ms through a pool of four:";
+    report::print(title, &table);
     Ok(())
 }
 

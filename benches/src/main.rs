@@ -4,6 +4,7 @@
 mod crowd;
 mod database;
 mod hot;
+mod report;
 mod rounds;
 
 use std::time::Duration;

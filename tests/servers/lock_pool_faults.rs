@@ -400,7 +400,7 @@ fn a_connection_put_back_locked_is_thrown_away(db: &Db) {
     let (pool, events) = db.pool(1);
     let locks = LockPool::new(pool);
     db.execute("UPDATE counters SET value = 7");
-    let put_back_locked = || {
+    let put_back_locked = |locks: &Locks| {
         let lock = format!("DO GET_LOCK('{written}', 0)");
         let mut conn = locks.pool().get().unwrap();
         conn.batch_execute(&lock).unwrap();
@@ -411,7 +411,7 @@ fn a_connection_put_back_locked_is_thrown_away(db: &Db) {
         Ok::<_, LockError>(())
     };
     for discarded in 1..=3 {
-        put_back_locked();
+        put_back_locked(&locks);
         counter.value = 0;
         let run = match discarded {
             1 => counter.with_lock_from(&locks, |counter, _| read(counter)),
@@ -427,8 +427,9 @@ fn a_connection_put_back_locked_is_thrown_away(db: &Db) {
         });
     }
 
-    // Nor is it handed on.
-    let session = put_back_locked();
+    // Nor is it handed on, not even where there is no need to give it back.
+    let locks = db.locks(2);
+    let session = put_back_locked(&locks);
     thread::scope(|scope| {
         let held = name.lock().acquire_from(&locks).unwrap();
         let next = scope.spawn(|| {

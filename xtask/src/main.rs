@@ -2,8 +2,8 @@
 
 mod cargo;
 mod ci;
-mod demo;
 mod install;
+mod program;
 mod step;
 mod test;
 
@@ -19,6 +19,14 @@ enum Task {
     #[command(disable_help_flag = true)]
     Demo {
         /// Passed on to the example; `--help` lists what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+
+    /// Measure the library on this machine
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on to the benchmarks; `--help` lists what they take
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -48,7 +56,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
-        Task::Demo { arguments } => demo::run(&arguments),
+        Task::Demo { arguments } => program::run(&program::DEMO, &arguments),
+        Task::Bench { arguments } => program::run(&program::BENCH, &arguments),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),
         Task::Ci => ci::run(),

@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::set_socket_linger;
 
 use super::Proxy;
 
@@ -98,6 +99,11 @@ fn assert_closed(mut stream: &TcpStream) {
 fn assert_reset(mut stream: &TcpStream) {
     let error = stream.read(&mut [0]).expect_err("a reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+}
+
+/// Closes one end abruptly, as a cut does.
+fn reset(stream: TcpStream) {
+    set_socket_linger(&stream, Some(Duration::ZERO)).expect("to prepare a reset");
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 
 mod lifetime;
 mod owner;
+mod proxied;
 mod start;
 
 use std::time::Duration;
@@ -42,6 +43,15 @@ const TESTS: &[Test] = &[
     ("kill_and_start_again", lifetime::kill_and_start_again),
     ("pause_and_resume", lifetime::pause_and_resume),
     ("drop_leaves_nothing", lifetime::drop_leaves_nothing),
+    ("greets_through_a_proxy", proxied::greets_through_a_proxy),
+    (
+        "a_proxy_outlives_the_server",
+        proxied::a_proxy_outlives_the_server,
+    ),
+    (
+        "the_url_leads_through_the_proxy",
+        proxied::the_url_leads_through_the_proxy,
+    ),
     ("ends_with_a_killed_owner", owner::ends_with_a_killed_owner),
     (
         "ends_with_an_owner_that_returns",

@@ -2,8 +2,6 @@
 
 use std::net::Shutdown;
 
-use rustix::net::sockopt::set_socket_linger;
-
 use super::*;
 
 #[test]
@@ -31,6 +29,16 @@ fn a_server_that_closes_closes_the_client() {
     assert_receives(&client, b"goodbye");
     assert_closed(&client);
     assert_becomes(|| (&client).write(b"hello?").is_err());
+    assert_becomes(|| proxy.connections() == 0);
+}
+
+#[test]
+fn a_client_that_closes_closes_the_server() {
+    let (proxy, listener) = network();
+    let (client, server) = open(&proxy, &listener);
+    drop(client);
+    assert_closed(&server);
+    assert_becomes(|| (&server).write(b"hello?").is_err());
     assert_becomes(|| proxy.connections() == 0);
 }
 
@@ -68,8 +76,4 @@ fn a_client_of_a_server_that_is_gone_is_reset() {
     drop(listener);
     assert_reset(&dial(&proxy));
     assert_becomes(|| proxy.connections() == 0);
-}
-
-fn reset(stream: TcpStream) {
-    set_socket_linger(&stream, Some(Duration::ZERO)).expect("to prepare a reset");
 }

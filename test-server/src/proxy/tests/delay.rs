@@ -113,6 +113,27 @@ fn what_is_under_way_keeps_its_spacing() {
 }
 
 #[test]
+fn what_is_sent_later_holds_up_nothing() {
+    let pause = Duration::from_millis(300);
+    let (proxy, listener) = network();
+    let (client, server) = open(&proxy, &listener);
+    let (other, _other_server) = open(&proxy, &listener);
+    proxy.set_delay(3 * pause);
+    let start = Instant::now();
+    send(&client, b"request");
+    sleep(pause);
+    send(&server, b"answer");
+    sleep(pause);
+    send(&other, b"request");
+    assert_receives(&server, b"request");
+    // Before the answer is due.
+    assert!(start.elapsed() < 4 * pause, "{:?}", start.elapsed());
+    assert_receives(&client, b"answer");
+    // Before the other connection's request is due.
+    assert!(start.elapsed() < 5 * pause, "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_delay_does_not_limit_the_rate() {
     let (proxy, listener) = network();
     let (client, server) = open(&proxy, &listener);

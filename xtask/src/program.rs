@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the example, with what it needs.
+//! The project's programs, which start a server themselves: install what they need, build, run.
 
 use std::env;
 
@@ -9,28 +9,50 @@ use crate::cargo::cargo;
 use crate::install::{self, Need};
 use crate::step;
 
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
+pub(crate) struct Program {
+    name: &'static str,
+    /// What cargo builds.
+    target: &'static [&'static str],
+    /// It takes the server of DATABASE_URL if that is set.
+    takes_url: bool,
+}
+
+pub(crate) const DEMO: Program = Program {
+    name: "the example",
+    target: &["--example", "notification"],
+    takes_url: true,
+};
+
+pub(crate) const BENCH: Program = Program {
+    name: "the benchmarks",
+    target: &["--release", "--package", "benches"],
+    takes_url: false,
+};
+
+pub(crate) fn run(program: &Program, arguments: &[String]) -> Result<()> {
     let mut needs = vec![Need::ClientLibrary];
-    // The example starts the server itself.
-    if env::var_os("DATABASE_URL").is_none() {
+    if !program.takes_url || env::var_os("DATABASE_URL").is_none() {
         needs.push(Need::Server(server(arguments)?));
     }
     install::ensure(&needs)?;
+    let mut build = cargo("build");
     step::run(
-        "build the example",
-        cargo("build").args(["--example", "notification"]),
+        &format!("build {}", program.name),
+        build.args(program.target),
     )?;
     let status = cargo("run")
-        .args(["--quiet", "--example", "notification", "--"])
+        .arg("--quiet")
+        .args(program.target)
+        .arg("--")
         .args(arguments)
         .status()?;
     if !status.success() {
-        bail!("the example failed ({status})");
+        bail!("{} failed ({status})", program.name);
     }
     Ok(())
 }
 
-/// Which server the example is going to start, by its own option.
+/// Which server the program is going to start, by its own option.
 fn server(arguments: &[String]) -> Result<Kind> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -55,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_own_option_tells_the_server() {
+    fn the_programs_own_option_tells_the_server() {
         assert_eq!(server_of("").ok(), Some(Kind::Mariadb));
         assert_eq!(server_of("--without-lock").ok(), Some(Kind::Mariadb));
         assert_eq!(

@@ -1,0 +1,76 @@
+//! A server behind a proxy.
+
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use test_server::{Kind, Proxy, Server};
+
+use super::{assert_answers, start};
+
+pub(crate) fn greets_through_a_proxy(kind: Kind) {
+    let server = start(kind);
+    let proxy = proxy(&server);
+    let delay = Duration::from_millis(100);
+    proxy.set_delay(delay);
+    let since = Instant::now();
+    let (mut client, greeting) = connect(&proxy);
+    assert!(since.elapsed() >= delay);
+    let version = server.greeting(Duration::from_secs(10)).expect("a version");
+    assert!(greeting.contains(&version), "{greeting} has no {version}");
+
+    assert_eq!(proxy.cut(), 1);
+    let error = read(&mut client).expect_err("a reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    assert_answers(&server);
+}
+
+pub(crate) fn a_proxy_outlives_the_server(kind: Kind) {
+    let server = start(kind);
+    let proxy = proxy(&server);
+    let (mut client, _) = connect(&proxy);
+    server.kill();
+    // The kernel ends the connection in good order unless bytes were left unread.
+    match read(&mut client) {
+        Ok(bytes) => assert_eq!(bytes, []),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
+    }
+
+    server
+        .start_again()
+        .unwrap_or_else(|error| panic!("{error}"));
+    connect(&proxy);
+}
+
+pub(crate) fn the_url_leads_through_the_proxy(kind: Kind) {
+    let server = start(kind);
+    let proxy = proxy(&server);
+    let expected = format!("mysql://root@127.0.0.1:{}/app", proxy.port());
+    assert_eq!(server.url_through(&proxy, "app"), expected);
+
+    let elsewhere = Proxy::start((Ipv4Addr::LOCALHOST, proxy.port()).into()).expect("a proxy");
+    let refused = catch_unwind(AssertUnwindSafe(|| server.url_through(&elsewhere, "app")));
+    assert!(refused.is_err());
+}
+
+fn proxy(server: &Server) -> Proxy {
+    Proxy::start(server.address()).expect("a proxy")
+}
+
+/// A connection, and what the server sends first.
+fn connect(proxy: &Proxy) -> (TcpStream, String) {
+    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).expect("to connect");
+    client
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a timeout");
+    let greeting = read(&mut client).expect("a greeting");
+    (client, String::from_utf8_lossy(&greeting).into_owned())
+}
+
+fn read(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 1024];
+    let length = client.read(&mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
