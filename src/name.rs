@@ -300,10 +300,30 @@ impl fmt::Debug for LockName {
             Namespace::Session => "<schema>/",
             Namespace::Given(prefix) => {
                 let prefix = str::from_utf8(prefix).map_err(|_| fmt::Error)?;
-                return write!(f, "LockName({:?})", format_args!("{prefix}/{}", self.text));
+                return quoted(f, &format!("{prefix}/{}", self.text));
             }
             Namespace::Exact => "",
         };
-        write!(f, "LockName({:?})", format_args!("{prefix}{}", self.text))
+        quoted(f, &format!("{prefix}{}", self.text))
+    }
+}
+
+/// As a string literal: `format_args!` would leave an exact name's line breaks and quotes as they are.
+fn quoted(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    write!(f, "LockName({name:?})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LockName;
+
+    #[test]
+    fn debug_quotes_the_name() {
+        let exact = LockName::exact("a\n\"b\"").expect("a name that servers take");
+        assert_eq!(format!("{exact:?}"), r#"LockName("a\n\"b\"")"#);
+        let named = LockName::named("nightly");
+        assert_eq!(format!("{named:?}"), r#"LockName("<schema>/=nightly")"#);
+        let named = named.namespace("app");
+        assert_eq!(format!("{named:?}"), r#"LockName("a172cedc/=nightly")"#);
     }
 }

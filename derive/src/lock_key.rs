@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
     Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, Index, LitStr, Member, Result,
@@ -19,7 +20,6 @@ pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
         Ok((body, bound)) => (body, TokenStream::new(), bound),
         Err(error) => (quote!({}), error.into_compile_error(), None),
     };
-    let Krate(krate) = krate;
     let name = &input.ident;
     let mut generics = input.generics.clone();
     if let Some(bound) = bound {
@@ -64,7 +64,7 @@ fn body(input: &DeriveInput, krate: &Krate) -> Result<Body> {
     }
 }
 
-fn newtype(field: &Field, input: &DeriveInput, Krate(krate): &Krate) -> Body {
+fn newtype(field: &Field, input: &DeriveInput, krate: &Krate) -> Body {
     let type_ = &field.ty;
     // A field that cannot be a key is shown at its type.
     let span = type_.span().resolved_at(Span::call_site());
@@ -93,8 +93,8 @@ fn variants(data: &DataEnum, input: &DeriveInput) -> Result<TokenStream> {
             ));
         }
         let name = &variant.ident;
-        let text =
-            rename(&variant.attrs)?.unwrap_or_else(|| LitStr::new(&name.to_string(), name.span()));
+        let text = rename(&variant.attrs)?
+            .unwrap_or_else(|| LitStr::new(&name.unraw().to_string(), name.span()));
         if let Some(other) = texts.insert(text.value(), name) {
             return Err(Error::new(
                 text.span(),

@@ -122,13 +122,13 @@ fn known(part: &Ident, fields: &Fields) -> Result<()> {
 
 /// An `Identifiable` model: its name is the blanket impl's, only the policy is its own.
 fn of_model(input: &DeriveInput, options: &Options) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let lock = quote!(#krate::Lockable::lock(self).policy(Self::LOCK_POLICY));
     inherent(input, &model_methods(input, options, &lock))
 }
 
 fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let vis = &input.vis;
     let policy = policy(input, options);
     let on_connection = with_lock(input, options, "", &quote!(conn: &mut LockS), "LockSource");
@@ -155,7 +155,7 @@ fn with_lock(
     conn: &TokenStream,
     source: &str,
 ) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let vis = &input.vis;
     let source = format_ident!("{source}");
     let [with_lock, try_with_lock, run, try_run] = ["with_lock", "try_with_lock", "run", "try_run"]
@@ -202,7 +202,7 @@ fn with_lock(
 
 /// A struct that stands for another table's row: it has that row's lock, and no row to read again.
 fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let Identity { table, key } = identity;
     let lock = quote!(#krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY));
     let methods = inherent(input, &row_methods(input, options, &lock));
@@ -235,7 +235,7 @@ fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenS
 }
 
 fn row_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let vis = &input.vis;
     let policy = policy(input, options);
     quote! {
@@ -250,7 +250,7 @@ fn row_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> To
 
 /// What callers call, so that after a mistake it is the only error.
 fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let vis = &input.vis;
     let unreachable = quote!(::core::unreachable!());
     let methods = if options.is_row {
@@ -271,7 +271,7 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
 }
 
 fn policy(input: &DeriveInput, options: &Options) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let (vis, wait) = (&input.vis, options.wait.call());
     quote! {
         /// How long a request for this type's lock waits, unless it says so itself.

@@ -4,11 +4,11 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::parse::Parser;
 use syn::{
-    Error, FnArg, ImplItemFn, LitStr, Pat, PatIdent, Receiver, Result, ReturnType, TraitItemFn,
-    Type,
+    AttrStyle, Error, FnArg, ImplItemFn, LitStr, Pat, PatIdent, Receiver, Result, ReturnType,
+    TraitItemFn, Type,
 };
 
-use crate::options::{Krate, Wait, flag, once, string, value};
+use crate::options::{Krate, Wait, flag, once, string, ungrouped, value};
 
 #[derive(Default)]
 struct Options {
@@ -44,7 +44,11 @@ pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream
     }
 }
 
-fn lock(options: &Options, method: ImplItemFn) -> Result<TokenStream> {
+fn lock(options: &Options, mut method: ImplItemFn) -> Result<TokenStream> {
+    // Those at the start of the body say the same on the method, and its body is no longer the first.
+    for attribute in &mut method.attrs {
+        attribute.style = AttrStyle::Outer;
+    }
     let receiver = receiver(&method)?;
     refuse_qualifiers(&method)?;
     returned(&method)?;
@@ -115,7 +119,7 @@ fn receiver(method: &ImplItemFn) -> Result<&Receiver> {
             format!("`#[locked]` stands on a method, whose `self` is the row: {form}"),
         ));
     };
-    if matches!(&*receiver.ty, Type::Reference(_)) {
+    if matches!(ungrouped(&receiver.ty), Type::Reference(_)) {
         Ok(receiver)
     } else {
         Err(Error::new_spanned(
@@ -145,7 +149,7 @@ fn returned(method: &ImplItemFn) -> Result<&Type> {
     let form = "the lock may not be had, so a locked method returns a `Result`: write `-> QueryResult<()>`, or `-> Result<.., E>` with an `E: From<LockError>`";
     match &method.sig.output {
         ReturnType::Default => Err(Error::new(method.sig.ident.span(), form)),
-        ReturnType::Type(_, type_) => match &**type_ {
+        ReturnType::Type(_, type_) => match ungrouped(type_) {
             Type::ImplTrait(_) | Type::Never(_) | Type::Tuple(_) | Type::Reference(_) => {
                 Err(Error::new_spanned(type_, form))
             }
@@ -204,13 +208,13 @@ fn connection(options: &Options, method: &ImplItemFn) -> Result<PatIdent> {
 }
 
 fn is_mut_reference(type_: &Type) -> bool {
-    matches!(type_, Type::Reference(reference) if reference.mutability.is_some())
+    matches!(ungrouped(type_), Type::Reference(reference) if reference.mutability.is_some())
 }
 
 /// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut Held<..>`, `&mut PooledHeld<..>`,
 /// `&mut impl LockSource`.
 fn looks_like_connection(type_: &Type) -> bool {
-    let Type::Reference(reference) = type_ else {
+    let Type::Reference(reference) = ungrouped(type_) else {
         return false;
     };
     let name = |path: &syn::Path| {
@@ -218,7 +222,7 @@ fn looks_like_connection(type_: &Type) -> bool {
             .last()
             .map(|segment| segment.ident.to_string())
     };
-    let name = match &*reference.elem {
+    let name = match ungrouped(&reference.elem) {
         Type::Path(path) => name(&path.path),
         Type::ImplTrait(bounds) => bounds.bounds.iter().find_map(|bound| match bound {
             syn::TypeParamBound::Trait(bound) => {
@@ -239,7 +243,7 @@ fn looks_like_connection(type_: &Type) -> bool {
 
 /// `&mut self`: the body stays in the method, and so may return what it borrows from `self`.
 fn in_place(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     let ImplItemFn {
         attrs,
         vis,
@@ -300,7 +304,7 @@ fn in_place(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStre
 
 /// `&self`: the body becomes a method of its own, whose `self` is the copy.
 fn on_a_copy(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStream {
-    let Krate(krate) = &options.krate;
+    let krate = &options.krate;
     // With the user's braces, the method counts as the user's where rustc looks for unused ones.
     let braces = method.block.brace_token.span.join();
     let calls = options.calls(&method.sig.ident);

@@ -7,7 +7,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parse;
-use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, parse_quote};
+use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type};
 
 /// How long to wait, if it was said.
 #[derive(Default)]
@@ -81,33 +81,51 @@ pub(crate) fn flag(meta: &ParseNestedMeta<'_>, name: &str) -> Result<()> {
 }
 
 /// The library's path: `crate = path` where it was renamed.
-pub(crate) struct Krate(pub(crate) Path);
-
-impl Default for Krate {
-    fn default() -> Self {
-        Krate(parse_quote!(::diesel_advisory_lock))
-    }
-}
+#[derive(Default)]
+pub(crate) struct Krate(Option<Path>);
 
 impl Krate {
     pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
         if !meta.path.is_ident("crate") {
             return Ok(false);
         }
-        self.0 = value(meta, "write the library's path, as in `crate = locks`")?;
+        let path = value(meta, "write the library's path, as in `crate = locks`")?;
+        once(&mut self.0, meta, path)?;
         Ok(true)
+    }
+}
+
+impl ToTokens for Krate {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match &self.0 {
+            Some(path) => path.to_tokens(tokens),
+            None => quote!(::diesel_advisory_lock).to_tokens(tokens),
+        }
     }
 }
 
 /// A string after `=`.
 pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
-    match value(meta, form)? {
+    let mut given = value(meta, form)?;
+    // As a `macro_rules!` passes on a `$text:literal`.
+    while let Expr::Group(group) = given {
+        given = *group.expr;
+    }
+    match given {
         Expr::Lit(ExprLit {
             lit: Lit::Str(text),
             ..
-        }) => Ok(text),
+        }) if text.suffix().is_empty() => Ok(text),
         other => Err(Error::new_spanned(other, form)),
     }
+}
+
+/// The type itself, where a `macro_rules!` has passed it on as `$type:ty`.
+pub(crate) fn ungrouped(mut type_: &Type) -> &Type {
+    while let Type::Group(group) = type_ {
+        type_ = &group.elem;
+    }
+    type_
 }
 
 /// What stands after `=`; `form` says what to write there.

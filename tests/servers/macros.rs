@@ -572,6 +572,8 @@ enum Region {
     #[lock(rename = "eu")]
     Europe,
     Asia,
+    #[allow(non_camel_case_types)]
+    r#virtual,
 }
 
 fn keys_of_the_users_own_types(db: &Db) {
@@ -580,6 +582,7 @@ fn keys_of_the_users_own_types(db: &Db) {
     assert_eq!(row(&Wrapped { inner: "alice" }), row(&"alice"));
     assert_eq!(row(&(Region::Europe, AccountId(1))), row(&("eu", 1)));
     assert_eq!(row(&Region::Asia), row(&"Asia"));
+    assert_eq!(row(&Region::r#virtual), row(&"virtual"));
     let conn = &mut db.conn();
     row(&AccountId(42))
         .lock()

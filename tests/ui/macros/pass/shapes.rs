@@ -30,6 +30,28 @@ pub struct Notification {
     sent: bool,
 }
 
+/// A `macro_rules!` passes types and literals on in groups that nobody sees.
+macro_rules! locked_by_macro {
+    ($name:ident, $receiver:ty, $conn:ty, $result:ty, $timeout:literal) => {
+        impl Notification {
+            #[locked(timeout = $timeout)]
+            fn $name(self: $receiver, conn: $conn) -> $result {
+                #![allow(unused_variables)]
+                self.sent = true;
+                Ok(())
+            }
+        }
+    };
+}
+
+locked_by_macro!(
+    by_macro,
+    &mut Self,
+    &mut MysqlConnection,
+    QueryResult<()>,
+    "2s"
+);
+
 /// What can be sent.
 pub trait Send {
     /// Sends it.
@@ -49,6 +71,12 @@ impl Send for Notification {
 }
 
 impl Notification {
+    #[locked]
+    fn attribute_in_the_body(&mut self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        #![allow(unused_variables)]
+        Ok(())
+    }
+
     #[locked]
     fn current(&self, conn: &mut MysqlConnection) -> QueryResult<bool> {
         notifications::table
@@ -207,6 +235,8 @@ fn callers(notification: &mut Notification, conn: &mut MysqlConnection) -> Query
     notification.with_attributes(conn, String::new())?;
     notification.r#move("text", conn)?;
     notification.typed_self(conn)?;
+    notification.by_macro(conn)?;
+    notification.attribute_in_the_body(conn)?;
     drop(notification.sum(conn, &[1]));
     Ok(())
 }
