@@ -96,9 +96,9 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
         }
         table.add_row([
             (*name).to_owned(),
-            format!("{p50:.0} us"),
-            format!("{p99:.0} us"),
-            format!("{:.2}", p99 / quiet),
+            micros(p50),
+            micros(p99),
+            ratio(p99 / quiet),
             format!(
                 "{:.0}",
                 of(&mut |seen| seen.micros.len() as f64 / seconds, rounds)
@@ -197,4 +197,19 @@ fn percentile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let index = ((values.len() as f64 * part) as usize).min(values.len().saturating_sub(1));
     values.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// Nobody got through where there is no number.
+fn micros(value: f64) -> String {
+    if value.is_nan() {
+        return "none".to_owned();
+    }
+    format!("{value:.0} us")
+}
+
+fn ratio(value: f64) -> String {
+    if value.is_nan() {
+        return "none".to_owned();
+    }
+    format!("{value:.2}")
 }
