@@ -1,0 +1,99 @@
+//! What is locked: rows of a table of counters, and a few names.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+/// The schema that all of it lives in.
+pub(crate) const SCHEMA: &str = "torture";
+
+/// Few, so that threads meet.
+pub(crate) const ROWS: i64 = 8;
+
+pub(crate) const JOBS: i64 = 4;
+
+/// The one that rows are scoped by.
+pub(crate) const SCOPE: &str = "send";
+
+diesel::table! {
+    counters (id) {
+        id -> BigInt,
+        value -> BigInt,
+    }
+}
+
+#[derive(Clone, Debug, Queryable, Selectable, Identifiable, AsChangeset)]
+#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+pub(crate) struct Counter {
+    pub(crate) id: i64,
+    pub(crate) value: i64,
+}
+
+impl Counter {
+    /// One more than was read, and not `value + 1` in SQL: an update on a stale copy must be lost.
+    pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<i64> {
+        self.value += 1;
+        self.save(conn)
+    }
+
+    pub(crate) fn save(&self, conn: &mut MysqlConnection) -> QueryResult<i64> {
+        diesel::update(self).set(self).execute(conn)?;
+        Ok(self.value)
+    }
+}
+
+/// The same rows by another struct, which is less patient.
+#[derive(Debug, Queryable, Selectable, Identifiable, Lockable)]
+#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+#[lock(timeout = "250ms")]
+pub(crate) struct Impatient {
+    pub(crate) id: i64,
+}
+
+/// What [`Impatient`] is ready to wait, for the history.
+pub(crate) const IMPATIENT_MS: u64 = 250;
+
+/// Which lock an operation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    Row(i64),
+    Scoped(i64),
+    Job(i64),
+}
+
+impl Target {
+    pub(crate) fn name(self) -> LockName {
+        match self {
+            Self::Row(id) => LockName::row(counters::table, id),
+            Self::Scoped(id) => LockName::row(counters::table, id).scope(SCOPE),
+            Self::Job(number) => LockName::named(format!("job-{number}")),
+        }
+    }
+
+    pub(crate) fn row(self) -> i64 {
+        let (Self::Row(id) | Self::Scoped(id) | Self::Job(id)) = self;
+        id
+    }
+
+    /// Every lock that anybody takes.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let rows = (1..=ROWS).flat_map(|id| [Self::Row(id), Self::Scoped(id)]);
+        rows.chain((1..=JOBS).map(Self::Job))
+    }
+}
+
+/// The name of a counter's row, which its commits go by in the history.
+pub(crate) fn counter_name(id: i64) -> String {
+    Target::Row(id).name().to_string()
+}
+
+/// A new schema with all counters at 0.
+pub(crate) fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
+    let rows: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0)")).collect();
+    conn.batch_execute(&format!(
+        "CREATE DATABASE {SCHEMA};
+         CREATE TABLE {SCHEMA}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL) ENGINE = InnoDB;
+         INSERT INTO {SCHEMA}.counters VALUES {};",
+        rows.join(", ")
+    ))
+}

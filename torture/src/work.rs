@@ -1,0 +1,114 @@
+//! The ways of locking, a file each.
+//!
+//! A new one is a type that implements [`Way`] (or several, where they differ in a word), and a line
+//! in [`WAYS`].
+
+mod crossing;
+mod guard;
+mod in_transaction;
+mod left_open;
+mod method;
+mod named;
+mod nested;
+mod policy;
+mod scoped;
+mod transaction;
+mod with_lock;
+
+use diesel::mysql::MysqlConnection;
+use diesel_advisory_lock::LockSource;
+
+use crate::model::Target;
+use crate::worker::{Done, Op, Pooled};
+
+/// A way of locking.
+trait Way {
+    /// In the history.
+    const NAME: &'static str;
+    const LOCKS: Locks;
+    const WAIT: WaitFor;
+    /// Whether a body may give its lock back by itself. Not where a commit is counted: what was done
+    /// after that is not exclusive.
+    const CAN_STEAL: bool = false;
+    /// Whether it runs into deadlocks.
+    const CROSSES: bool = false;
+    /// How often it comes up.
+    const WEIGHT: usize = 4;
+
+    /// One call. Its body is [`Op::body`] or [`Op::plain_body`].
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done;
+}
+
+/// What a way locks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Locks {
+    Row,
+    Scoped,
+    Job,
+}
+
+/// How long it waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WaitFor {
+    /// As the library does that was not told.
+    Default,
+    Nothing,
+    /// As `Impatient` does.
+    Impatient,
+    /// As the dice say, and [`Op::wait`] then.
+    Chosen,
+}
+
+/// A call that is going to be made.
+pub(crate) struct Call {
+    pub(crate) way: &'static str,
+    pub(crate) target: Target,
+    pub(crate) wait: WaitFor,
+    pub(crate) can_steal: bool,
+}
+
+/// A way, for tables.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) locks: Locks,
+    pub(crate) wait: WaitFor,
+    pub(crate) can_steal: bool,
+    pub(crate) crosses: bool,
+    pub(crate) weight: usize,
+    pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,
+    pub(crate) pooled: fn(&Op<'_>, &mut Pooled) -> Done,
+}
+
+pub(crate) static WAYS: &[Entry] = &[
+    entry::<with_lock::WithLock>(),
+    entry::<with_lock::TryWithLock>(),
+    entry::<transaction::Transaction>(),
+    entry::<transaction::TryTransaction>(),
+    entry::<method::Locked>(),
+    entry::<method::LockedScope>(),
+    entry::<method::LockedTransaction>(),
+    entry::<scoped::Scoped>(),
+    entry::<named::Hold>(),
+    entry::<named::TryHold>(),
+    entry::<guard::Acquire>(),
+    entry::<guard::TryAcquire>(),
+    entry::<guard::Forgotten>(),
+    entry::<policy::Policy>(),
+    entry::<nested::Nested>(),
+    entry::<crossing::Crossing>(),
+    entry::<in_transaction::InTransaction>(),
+    entry::<left_open::LeftOpen>(),
+];
+
+const fn entry<W: Way>() -> Entry {
+    Entry {
+        name: W::NAME,
+        locks: W::LOCKS,
+        wait: W::WAIT,
+        can_steal: W::CAN_STEAL,
+        crosses: W::CROSSES,
+        weight: W::WEIGHT,
+        plain: W::run::<MysqlConnection>,
+        pooled: W::run::<Pooled>,
+    }
+}

@@ -1,0 +1,44 @@
+//! Two locks, the second inside of the first, in either order: sessions deadlock, and one must be told.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use diesel::mysql::MysqlConnection;
+use diesel_advisory_lock::LockSource;
+use torture_check::history::Outcome;
+
+use super::{Locks, WaitFor, Way};
+use crate::model::{JOBS, Target};
+use crate::worker::{Done, Op, Reached, WorkError};
+
+pub(super) struct Crossing;
+
+impl Way for Crossing {
+    const NAME: &'static str = "crossing";
+    const LOCKS: Locks = Locks::Job;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CROSSES: bool = true;
+    const WEIGHT: usize = 2;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        let steps = 1 + i64::from(op.die(u32::try_from(JOBS - 1).unwrap_or(1)));
+        let other = Target::Job((op.target.row() - 1 + steps) % JOBS + 1);
+        let outer = op.lock_name().lock().timeout(op.wait);
+        outer.hold(conn, |conn| {
+            op.body(conn, |conn| {
+                sleep(Duration::from_micros(500));
+                let inner = op.nested("crossing/inner", other, WaitFor::Chosen, |inner| {
+                    let lock = inner.lock_name().lock().timeout(inner.wait);
+                    lock.hold(conn, |conn| inner.plain_body(conn))?;
+                    Ok::<_, WorkError>(Reached::End)
+                });
+                match inner {
+                    // The outer lock is untouched, and its body goes on without the inner one.
+                    Err(WorkError::Inner(Outcome::Deadlock | Outcome::Timeout)) => Ok(None),
+                    other => other.map(|_| None),
+                }
+            })
+        })?;
+        Ok(Reached::End)
+    }
+}

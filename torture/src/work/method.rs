@@ -1,0 +1,80 @@
+//! `#[locked]` methods.
+
+use diesel::mysql::MysqlConnection;
+use diesel_advisory_lock::{LockSource, locked};
+
+use super::{Locks, WaitFor, Way};
+use crate::model::Counter;
+use crate::worker::{Done, Op, Reached, WorkError};
+
+impl Counter {
+    #[locked]
+    fn work(
+        &mut self,
+        conn: &mut impl LockSource<Connection = MysqlConnection>,
+        op: &Op<'_>,
+    ) -> Result<(), WorkError> {
+        op.plain_body(conn.connection())
+    }
+
+    /// On `&self`, so that the body works on a copy; the scope is that of [`SCOPE`](crate::model::SCOPE).
+    #[locked(scope)]
+    fn send(
+        &self,
+        conn: &mut impl LockSource<Connection = MysqlConnection>,
+        op: &Op<'_>,
+    ) -> Result<(), WorkError> {
+        op.plain_body(conn.connection())
+    }
+
+    #[locked(transaction)]
+    fn count(
+        &mut self,
+        conn: &mut impl LockSource<Connection = MysqlConnection>,
+        op: &Op<'_>,
+    ) -> Result<(), WorkError> {
+        op.body(conn.connection(), |conn| Ok(Some(self.increment(conn)?)))
+    }
+}
+
+pub(super) struct Locked;
+
+impl Way for Locked {
+    const NAME: &'static str = "locked";
+    const LOCKS: Locks = Locks::Row;
+    const WAIT: WaitFor = WaitFor::Default;
+    const CAN_STEAL: bool = true;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        op.counter().work(conn, op)?;
+        Ok(Reached::End)
+    }
+}
+
+pub(super) struct LockedScope;
+
+impl Way for LockedScope {
+    const NAME: &'static str = "locked(scope)";
+    const LOCKS: Locks = Locks::Scoped;
+    const WAIT: WaitFor = WaitFor::Default;
+    const CAN_STEAL: bool = true;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        op.counter().send(conn, op)?;
+        Ok(Reached::End)
+    }
+}
+
+pub(super) struct LockedTransaction;
+
+impl Way for LockedTransaction {
+    const NAME: &'static str = "locked(transaction)";
+    const LOCKS: Locks = Locks::Row;
+    const WAIT: WaitFor = WaitFor::Default;
+    const WEIGHT: usize = 6;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        op.counter().count(conn, op)?;
+        Ok(Reached::End)
+    }
+}

@@ -1,0 +1,37 @@
+//! `hold` and `try_hold` of a name without a row.
+
+use diesel::mysql::MysqlConnection;
+use diesel_advisory_lock::LockSource;
+
+use super::{Locks, WaitFor, Way};
+use crate::worker::{Done, Op, Reached};
+
+pub(super) struct Hold;
+
+impl Way for Hold {
+    const NAME: &'static str = "hold";
+    const LOCKS: Locks = Locks::Job;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CAN_STEAL: bool = true;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        let lock = op.lock_name().lock().timeout(op.wait);
+        lock.hold(conn, |conn| op.plain_body(conn))?;
+        Ok(Reached::End)
+    }
+}
+
+pub(super) struct TryHold;
+
+impl Way for TryHold {
+    const NAME: &'static str = "try_hold";
+    const LOCKS: Locks = Locks::Job;
+    const WAIT: WaitFor = WaitFor::Nothing;
+    const CAN_STEAL: bool = true;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        let lock = op.lock_name().lock();
+        let ran = lock.try_hold(conn, |conn| op.plain_body(conn))?;
+        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+    }
+}

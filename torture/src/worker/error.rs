@@ -1,0 +1,72 @@
+//! What comes of a piece of work, and its word in the history.
+
+use diesel::result::Error as DieselError;
+use diesel_advisory_lock::LockError;
+use torture_check::history::Outcome;
+
+/// The result of one call that takes locks.
+pub(crate) type Done = Result<Reached, WorkError>;
+
+/// How far a call came that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// The body ran, and the lock was held until its end.
+    End,
+    /// Somebody else has the lock.
+    Busy,
+    /// A guard was dropped, which tells nobody.
+    Dropped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+
+    /// From a statement of the body.
+    #[error(transparent)]
+    Body(#[from] DieselError),
+
+    #[error("failed on purpose")]
+    Deliberate,
+
+    /// A lock that was to be taken inside of this one was not had.
+    #[error("the inner lock ended with {0}")]
+    Inner(Outcome),
+}
+
+/// The word for what a caller was told.
+pub(crate) fn outcome(done: &Done) -> Outcome {
+    match done {
+        Ok(Reached::End) => Outcome::Ok,
+        Ok(Reached::Busy) => Outcome::Busy,
+        Ok(Reached::Dropped) => Outcome::Dropped,
+        Err(WorkError::Lock(error)) => of_lock(error),
+        Err(WorkError::Body(error)) => match LockError::in_diesel(error) {
+            Some(error) => of_lock(error),
+            None => Outcome::BodyDatabase,
+        },
+        Err(WorkError::Deliberate) => Outcome::Failed,
+        Err(WorkError::Inner(inner)) => match inner {
+            Outcome::Lost | Outcome::Database | Outcome::BodyDatabase => Outcome::BodyDatabase,
+            _ => Outcome::Failed,
+        },
+    }
+}
+
+fn of_lock(error: &LockError) -> Outcome {
+    match error {
+        LockError::Timeout { .. } => Outcome::Timeout,
+        LockError::Deadlock { .. } => Outcome::Deadlock,
+        LockError::Interrupted { .. } => Outcome::Interrupted,
+        LockError::OpenTransaction { .. } => Outcome::OpenTransaction,
+        LockError::TransactionLeftOpen { .. } => Outcome::LeftOpen,
+        LockError::Lost {
+            source: Some(_), ..
+        } => Outcome::Lost,
+        LockError::Lost { source: None, .. } => Outcome::Disowned,
+        LockError::Gone { .. } => Outcome::Gone,
+        LockError::Database { .. } => Outcome::Database,
+        _ => Outcome::Other,
+    }
+}
