@@ -56,7 +56,7 @@ pub(crate) struct RunOptions {
     pub(crate) processes: u32,
 
     /// How many threads each
-    #[arg(long, value_name = "T", default_value_t = 3)]
+    #[arg(long, value_name = "T", default_value_t = 6)]
     pub(crate) threads: u16,
 
     /// Where the history goes; what is there is removed

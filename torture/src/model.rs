@@ -22,7 +22,7 @@ diesel::table! {
     }
 }
 
-#[derive(Clone, Debug, Queryable, Selectable, Identifiable, AsChangeset)]
+#[derive(Clone, Debug, Queryable, QueryableByName, Selectable, Identifiable, AsChangeset)]
 #[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
 pub(crate) struct Counter {
     pub(crate) id: i64,
@@ -31,15 +31,23 @@ pub(crate) struct Counter {
 
 impl Counter {
     /// One more than was read, and not `value + 1` in SQL: an update on a stale copy must be lost.
-    pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<i64> {
+    pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<Written> {
         self.value += 1;
         self.save(conn)
     }
 
-    pub(crate) fn save(&self, conn: &mut MysqlConnection) -> QueryResult<i64> {
+    pub(crate) fn save(&self, conn: &mut MysqlConnection) -> QueryResult<Written> {
         diesel::update(self).set(self).execute(conn)?;
-        Ok(self.value)
+        let &Self { id, value } = self;
+        Ok(Written { id, value })
     }
+}
+
+/// A number that a body has written to a counter, and that is about to be committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) id: i64,
+    pub(crate) value: i64,
 }
 
 /// The same rows by another struct, which is less patient.
@@ -53,26 +61,42 @@ pub(crate) struct Impatient {
 /// What [`Impatient`] is ready to wait, for the history.
 pub(crate) const IMPATIENT_MS: u64 = 250;
 
-/// Which lock an operation takes.
+/// Which lock an operation takes, or which several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     Row(i64),
     Scoped(i64),
     Job(i64),
+    /// Two rows and a job, at once.
+    Several {
+        rows: (i64, i64),
+        job: i64,
+    },
 }
 
 impl Target {
+    /// The only one, or the first.
     pub(crate) fn name(self) -> LockName {
         match self {
-            Self::Row(id) => LockName::row(counters::table, id),
-            Self::Scoped(id) => LockName::row(counters::table, id).scope(SCOPE),
-            Self::Job(number) => LockName::named(format!("job-{number}")),
+            Self::Row(id) | Self::Several { rows: (id, _), .. } => row_name(id),
+            Self::Scoped(id) => row_name(id).scope(SCOPE),
+            Self::Job(number) => job_name(number),
         }
     }
 
-    pub(crate) fn row(self) -> i64 {
-        let (Self::Row(id) | Self::Scoped(id) | Self::Job(id)) = self;
-        id
+    pub(crate) fn names(self) -> Vec<LockName> {
+        match self {
+            Self::Several { rows, job } => vec![row_name(rows.0), row_name(rows.1), job_name(job)],
+            one => vec![one.name()],
+        }
+    }
+
+    /// The number of the row or the job, of several the first one's.
+    pub(crate) fn id(self) -> i64 {
+        match self {
+            Self::Row(id) | Self::Scoped(id) | Self::Job(id) => id,
+            Self::Several { rows, .. } => rows.0,
+        }
     }
 
     /// Every lock that anybody takes.
@@ -82,9 +106,17 @@ impl Target {
     }
 }
 
+fn row_name(id: i64) -> LockName {
+    LockName::row(counters::table, id)
+}
+
+fn job_name(number: i64) -> LockName {
+    LockName::named(format!("job-{number}"))
+}
+
 /// The name of a counter's row, which its commits go by in the history.
 pub(crate) fn counter_name(id: i64) -> String {
-    Target::Row(id).name().to_string()
+    row_name(id).to_string()
 }
 
 /// A new schema with all counters at 0.

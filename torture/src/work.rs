@@ -12,14 +12,15 @@ mod named;
 mod nested;
 mod policy;
 mod scoped;
+mod several;
 mod transaction;
 mod with_lock;
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::LockSource;
+use diesel_advisory_lock::{LockPool, LockSource, PoolSource};
 
 use crate::model::Target;
-use crate::worker::{Done, Op, Pooled};
+use crate::worker::{Done, Op, Pool, Pooled};
 
 /// A way of locking.
 trait Way {
@@ -39,12 +40,18 @@ trait Way {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done;
 }
 
+/// A way that can also take its connection from a pool itself.
+trait FromPool: Way {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done;
+}
+
 /// What a way locks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Locks {
     Row,
     Scoped,
     Job,
+    Several,
 }
 
 /// How long it waits.
@@ -77,29 +84,41 @@ pub(crate) struct Entry {
     pub(crate) weight: usize,
     pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,
     pub(crate) pooled: fn(&Op<'_>, &mut Pooled) -> Done,
+    pub(crate) from_pool: Option<FromPools>,
+}
+
+/// The forms of one way that take a pool.
+#[derive(Clone, Copy)]
+pub(crate) struct FromPools {
+    pub(crate) pool: fn(&Op<'_>, &Pool) -> Done,
+    pub(crate) lock_pool: fn(&Op<'_>, &LockPool<MysqlConnection>) -> Done,
 }
 
 pub(crate) static WAYS: &[Entry] = &[
-    entry::<with_lock::WithLock>(),
-    entry::<with_lock::TryWithLock>(),
-    entry::<transaction::Transaction>(),
-    entry::<transaction::TryTransaction>(),
+    both::<with_lock::WithLock>(),
+    both::<with_lock::TryWithLock>(),
+    both::<transaction::Transaction>(),
+    both::<transaction::TryTransaction>(),
     entry::<method::Locked>(),
     entry::<method::LockedScope>(),
     entry::<method::LockedTransaction>(),
-    entry::<scoped::Scoped>(),
-    entry::<named::Hold>(),
-    entry::<named::TryHold>(),
-    entry::<guard::Acquire>(),
-    entry::<guard::TryAcquire>(),
-    entry::<guard::Forgotten>(),
-    entry::<policy::Policy>(),
-    entry::<nested::Nested>(),
-    entry::<crossing::Crossing>(),
+    both::<scoped::Scoped>(),
+    both::<named::Hold>(),
+    both::<named::TryHold>(),
+    both::<guard::Acquire>(),
+    both::<guard::TryAcquire>(),
+    both::<guard::Forgotten>(),
+    both::<policy::Policy>(),
+    both::<several::Several>(),
+    both::<several::TrySeveral>(),
+    both::<several::SeveralInTransaction>(),
+    both::<nested::Nested>(),
+    both::<crossing::Crossing>(),
     entry::<in_transaction::InTransaction>(),
-    entry::<left_open::LeftOpen>(),
+    both::<left_open::LeftOpen>(),
 ];
 
+/// Of a way that needs a connection.
 const fn entry<W: Way>() -> Entry {
     Entry {
         name: W::NAME,
@@ -110,5 +129,17 @@ const fn entry<W: Way>() -> Entry {
         weight: W::WEIGHT,
         plain: W::run::<MysqlConnection>,
         pooled: W::run::<Pooled>,
+        from_pool: None,
+    }
+}
+
+/// Of a way that can do with a pool, too.
+const fn both<W: FromPool>() -> Entry {
+    Entry {
+        from_pool: Some(FromPools {
+            pool: W::run_from::<Pool>,
+            lock_pool: W::run_from::<LockPool<MysqlConnection>>,
+        }),
+        ..entry::<W>()
     }
 }

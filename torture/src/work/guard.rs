@@ -1,9 +1,9 @@
 //! Guards: released, tried, and forgotten.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
 
-use super::{Locks, WaitFor, Way};
+use super::{FromPool, Locks, WaitFor, Way};
 use crate::worker::{Done, Op, Reached};
 
 pub(super) struct Acquire;
@@ -17,6 +17,16 @@ impl Way for Acquire {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let mut held = counter.lock().timeout(op.wait).acquire(conn)?;
+        op.plain_body(&mut held)?;
+        held.release()?;
+        Ok(Reached::End)
+    }
+}
+
+impl FromPool for Acquire {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut counter = op.counter();
+        let mut held = counter.lock().timeout(op.wait).acquire_from(pool)?;
         op.plain_body(&mut held)?;
         held.release()?;
         Ok(Reached::End)
@@ -41,6 +51,17 @@ impl Way for TryAcquire {
     }
 }
 
+impl FromPool for TryAcquire {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let Some(mut held) = op.lock_name().lock().try_acquire_from(pool)? else {
+            return Ok(Reached::Busy);
+        };
+        op.plain_body(&mut held)?;
+        held.release()?;
+        Ok(Reached::End)
+    }
+}
+
 /// Dropped rather than released: nobody is told, but the lock must be free.
 pub(super) struct Forgotten;
 
@@ -52,6 +73,15 @@ impl Way for Forgotten {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut held = op.lock_name().lock().timeout(op.wait).acquire(conn)?;
+        op.plain_body(&mut held)?;
+        drop(held);
+        Ok(Reached::Dropped)
+    }
+}
+
+impl FromPool for Forgotten {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut held = op.lock_name().lock().timeout(op.wait).acquire_from(pool)?;
         op.plain_body(&mut held)?;
         drop(held);
         Ok(Reached::Dropped)

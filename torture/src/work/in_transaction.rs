@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_advisory_lock::{LockSource, Lockable};
 
 use super::{Locks, WaitFor, Way};
-use crate::model::{Counter, counters};
+use crate::model::Counter;
 use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct InTransaction;
@@ -22,12 +23,13 @@ impl Way for InTransaction {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         conn.connection().transaction(|conn| {
-            let row = counters::table.find(op.target.row());
-            let mut counter: Counter = row.select(Counter::as_select()).first(conn)?;
+            // Not by a statement that is kept: one that fails while it is read must not run again.
+            let row = diesel::sql_query("SELECT id, value FROM counters WHERE id = ?");
+            let mut counter: Counter = row.bind::<BigInt, _>(op.target.id()).get_result(conn)?;
             sleep(Duration::from_micros(300));
             let lock = counter.lock().timeout(op.wait);
             lock.run(conn, |counter, conn| {
-                op.body(conn, |conn| Ok(Some(counter.increment(conn)?)))
+                op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
             })?;
             Ok::<_, WorkError>(Reached::End)
         })

@@ -33,7 +33,7 @@ impl Counter {
         conn: &mut impl LockSource<Connection = MysqlConnection>,
         op: &Op<'_>,
     ) -> Result<(), WorkError> {
-        op.body(conn.connection(), |conn| Ok(Some(self.increment(conn)?)))
+        op.body(conn.connection(), |conn| Ok(vec![self.increment(conn)?]))
     }
 }
 

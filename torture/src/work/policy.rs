@@ -1,9 +1,9 @@
 //! Another struct over the same rows, with a policy of its own: the same locks, less patience.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::LockSource;
+use diesel_advisory_lock::{LockSource, PoolSource};
 
-use super::{Locks, WaitFor, Way};
+use super::{FromPool, Locks, WaitFor, Way};
 use crate::model::Impatient;
 use crate::worker::{Done, Op, Reached};
 
@@ -16,10 +16,16 @@ impl Way for Policy {
     const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut row = Impatient {
-            id: op.target.row(),
-        };
+        let mut row = Impatient { id: op.target.id() };
         row.with_lock(conn, |_, conn| op.plain_body(conn))?;
+        Ok(Reached::End)
+    }
+}
+
+impl FromPool for Policy {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut row = Impatient { id: op.target.id() };
+        row.with_lock_from(pool, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }
 }

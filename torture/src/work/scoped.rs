@@ -1,9 +1,9 @@
 //! `.scope(..)` on a model's lock.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
 
-use super::{Locks, WaitFor, Way};
+use super::{FromPool, Locks, WaitFor, Way};
 use crate::model::SCOPE;
 use crate::worker::{Done, Op, Reached};
 
@@ -19,6 +19,15 @@ impl Way for Scoped {
         let mut counter = op.counter();
         let lock = counter.lock().scope(SCOPE).timeout(op.wait);
         lock.run(conn, |_, conn| op.plain_body(conn))?;
+        Ok(Reached::End)
+    }
+}
+
+impl FromPool for Scoped {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut counter = op.counter();
+        let lock = counter.lock().scope(SCOPE).timeout(op.wait);
+        lock.run_from(pool, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }
 }

@@ -1,10 +1,11 @@
 //! `.transaction` and `.try_transaction`: each commit that is reported counts one.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
 
-use super::{Locks, WaitFor, Way};
-use crate::worker::{Done, Op, Reached};
+use super::{FromPool, Locks, WaitFor, Way};
+use crate::model::Counter;
+use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct Transaction;
 
@@ -17,9 +18,17 @@ impl Way for Transaction {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock().timeout(op.wait);
-        lock.transaction(conn, |counter, conn| {
-            op.body(conn, |conn| Ok(Some(counter.increment(conn)?)))
-        })?;
+        lock.transaction(conn, |counter, conn| increment(op, counter, conn))?;
+        op.keep(counter);
+        Ok(Reached::End)
+    }
+}
+
+impl FromPool for Transaction {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut counter = op.counter();
+        let lock = counter.lock().timeout(op.wait);
+        lock.transaction_from(pool, |counter, conn| increment(op, counter, conn))?;
         op.keep(counter);
         Ok(Reached::End)
     }
@@ -34,9 +43,26 @@ impl Way for TryTransaction {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
-        let ran = counter.lock().try_transaction(conn, |counter, conn| {
-            op.body(conn, |conn| Ok(Some(counter.increment(conn)?)))
-        })?;
+        let ran = counter
+            .lock()
+            .try_transaction(conn, |counter, conn| increment(op, counter, conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
+}
+
+impl FromPool for TryTransaction {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut counter = op.counter();
+        let lock = counter.lock();
+        let ran = lock.try_transaction_from(pool, |counter, conn| increment(op, counter, conn))?;
+        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+    }
+}
+
+fn increment(
+    op: &Op<'_>,
+    counter: &mut Counter,
+    conn: &mut MysqlConnection,
+) -> Result<(), WorkError> {
+    op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
 }

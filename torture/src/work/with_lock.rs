@@ -1,9 +1,9 @@
 //! `with_lock` and `try_with_lock`.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
 
-use super::{Locks, WaitFor, Way};
+use super::{FromPool, Locks, WaitFor, Way};
 use crate::worker::{Done, Op, Reached};
 
 pub(super) struct WithLock;
@@ -22,6 +22,15 @@ impl Way for WithLock {
     }
 }
 
+impl FromPool for WithLock {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut counter = op.counter();
+        counter.with_lock_from(pool, |_, conn| op.plain_body(conn))?;
+        op.keep(counter);
+        Ok(Reached::End)
+    }
+}
+
 pub(super) struct TryWithLock;
 
 impl Way for TryWithLock {
@@ -33,6 +42,14 @@ impl Way for TryWithLock {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let ran = counter.try_with_lock(conn, |_, conn| op.plain_body(conn))?;
+        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+    }
+}
+
+impl FromPool for TryWithLock {
+    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+        let mut counter = op.counter();
+        let ran = counter.try_with_lock_from(pool, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
 }

@@ -4,26 +4,32 @@ use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
+use diesel::r2d2::{ConnectionManager, PooledConnection};
 use diesel::sql_types::{Text, Unsigned};
+use diesel_advisory_lock::LockPool;
 use torture_check::history::{Event, Writer};
 
 use crate::cli::{OwnFault, WorkerOptions};
 use crate::model::{SCHEMA, Target};
 
+pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<MysqlConnection>>;
 pub(crate) type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 
 /// A pool, by the name that the history gives it.
-pub(super) struct NamedPool {
+pub(super) struct Named<P> {
     pub(super) name: &'static str,
-    pub(super) pool: Pool<ConnectionManager<MysqlConnection>>,
+    pub(super) pool: P,
 }
 
 pub(super) struct Pools {
-    /// As many connections as threads, through the proxy.
-    pub(super) roomy: NamedPool,
+    /// As many connections as threads, through the proxy; the library is given a connection of it.
+    pub(super) roomy: Named<Pool>,
     /// One connection for all threads, or a roomy one without that fault.
-    pub(super) squeezed: NamedPool,
+    pub(super) squeezed: Named<Pool>,
+    /// The library takes its connections from these by itself.
+    pub(super) from: Named<Pool>,
+    pub(super) lock_pool: Named<LockPool<MysqlConnection>>,
+    pub(super) squeezed_lock_pool: Named<LockPool<MysqlConnection>>,
 }
 
 impl Pools {
@@ -34,26 +40,28 @@ impl Pools {
         } else {
             threads
         };
+        let roomy = |name| Named::new(name, &options.proxied, threads);
+        let squeezed = |name| Named::new(name, &options.direct, squeezed);
         Self {
-            roomy: NamedPool::new("pooled", &options.proxied, threads),
-            squeezed: NamedPool::new("squeezed-direct", &options.direct, squeezed),
+            roomy: roomy("pooled"),
+            squeezed: squeezed("squeezed-direct"),
+            from: roomy("pool-from"),
+            lock_pool: roomy("lock-pool").queued(),
+            squeezed_lock_pool: squeezed("squeezed-lock-pool-direct").queued(),
         }
     }
 
     /// Asks every connection for the locks that it still holds.
     pub(super) fn drain(&self, history: &Writer) {
-        for NamedPool { name, pool } in [&self.roomy, &self.squeezed] {
-            let all: Vec<_> = (0..pool.max_size())
-                .filter_map(|_| pool.get().ok())
-                .collect();
-            for mut conn in all {
-                tell_held(name, &mut conn, history);
-            }
-        }
+        self.roomy.drain(history);
+        self.squeezed.drain(history);
+        self.from.drain(history);
+        self.lock_pool.below().drain(history);
+        self.squeezed_lock_pool.below().drain(history);
     }
 }
 
-impl NamedPool {
+impl Named<Pool> {
     fn new(name: &'static str, url: &str, size: u32) -> Self {
         let pool = Pool::builder()
             .max_size(size)
@@ -61,6 +69,30 @@ impl NamedPool {
             .connection_timeout(Duration::from_millis(500))
             .build_unchecked(ConnectionManager::new(url));
         Self { name, pool }
+    }
+
+    fn queued(self) -> Named<LockPool<MysqlConnection>> {
+        Named {
+            name: self.name,
+            pool: LockPool::new(self.pool),
+        }
+    }
+
+    fn drain(&self, history: &Writer) {
+        let size = self.pool.max_size();
+        let all: Vec<_> = (0..size).filter_map(|_| self.pool.get().ok()).collect();
+        for mut conn in all {
+            tell_held(self.name, &mut conn, history);
+        }
+    }
+}
+
+impl Named<LockPool<MysqlConnection>> {
+    fn below(&self) -> Named<Pool> {
+        Named {
+            name: self.name,
+            pool: self.pool.pool().clone(),
+        }
     }
 }
 
@@ -104,8 +136,4 @@ fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
 /// Whether nobody should work on a connection any more.
 pub(super) fn is_broken(conn: &mut MysqlConnection) -> bool {
     AnsiTransactionManager::is_broken_transaction_manager(conn)
-}
-
-pub(super) fn mark_broken(conn: &mut MysqlConnection) {
-    AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
 }

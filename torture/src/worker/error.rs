@@ -66,6 +66,7 @@ fn of_lock(error: &LockError) -> Outcome {
         } => Outcome::Lost,
         LockError::Lost { source: None, .. } => Outcome::Disowned,
         LockError::Gone { .. } => Outcome::Gone,
+        LockError::Pool { .. } => Outcome::Pool,
         LockError::Database { .. } => Outcome::Database,
         _ => Outcome::Other,
     }

@@ -1,19 +1,19 @@
 //! One call that takes a lock, from the inside: what its body does, and what is written down.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::panic::panic_any;
 use std::thread::sleep;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Nullable, Unsigned};
 use diesel_advisory_lock::LockName;
 use torture_check::history::{Event, WaitMs};
 
 use super::error::outcome;
 use super::thread::Thread;
 use super::{Deliberate, Done, WorkError};
-use crate::model::{Counter, SCHEMA, Target, counter_name};
+use crate::model::{Counter, SCHEMA, Target, Written, counter_name};
 use crate::work::{Call, WaitFor};
 
 /// How a body ends.
@@ -40,7 +40,11 @@ pub(crate) struct Op<'t> {
 impl Op<'_> {
     /// The row as this thread has seen it last, which is stale more often than not.
     pub(crate) fn counter(&self) -> Counter {
-        self.thread.copy(self.target.row())
+        self.copy(self.target.id())
+    }
+
+    pub(crate) fn copy(&self, id: i64) -> Counter {
+        self.thread.copy(id)
     }
 
     pub(crate) fn keep(&self, counter: Counter) {
@@ -57,11 +61,11 @@ impl Op<'_> {
     }
 
     /// The body of a lock: asks the server whose lock it is, leaves a trace in the lock's file, does
-    /// `act`, which may give the value that it wrote to the counter, and ends as its mood says.
+    /// `act`, which gives what it wrote to counters, and ends as its mood says.
     pub(crate) fn body(
         &self,
         conn: &mut MysqlConnection,
-        act: impl FnOnce(&mut MysqlConnection) -> Result<Option<i64>, WorkError>,
+        act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
     ) -> Result<(), WorkError> {
         let history = &self.thread.worker.history;
         let seen = self.witness(conn);
@@ -77,7 +81,7 @@ impl Op<'_> {
         self.thread.count_cycle();
         let end = End {
             op: self,
-            wrote: Cell::new(None),
+            wrote: RefCell::default(),
         };
         seen?;
         self.thread.leave_trace("begin", self);
@@ -97,13 +101,13 @@ impl Op<'_> {
             }
         }
         self.thread.leave_trace("end", self);
-        end.wrote.set(wrote);
+        end.wrote.replace(wrote);
         Ok(())
     }
 
     /// The body of a lock that changes nothing in the database.
     pub(crate) fn plain_body(&self, conn: &mut MysqlConnection) -> Result<(), WorkError> {
-        self.body(conn, |_| Ok(None))
+        self.body(conn, |_| Ok(Vec::new()))
     }
 
     /// Another call, made inside of this one's body. Its failure is this body's, by another name.
@@ -124,10 +128,17 @@ impl Op<'_> {
         done.map_err(|error| WorkError::Inner(outcome(&Err(error))))
     }
 
+    /// Not by a statement that is kept: one that fails while it is read must not run again.
     fn witness(&self, conn: &mut MysqlConnection) -> QueryResult<Witness> {
-        diesel::select((
-            connection_id(),
-            is_used_lock(self.lock_name().written(SCHEMA)),
+        let questions = self.target.names().into_iter().map(|name| {
+            let written = name.written(SCHEMA);
+            format!("IS_USED_LOCK('{written}') <=> CONNECTION_ID()")
+        });
+        let ours = questions.collect::<Vec<_>>().join(" AND ");
+        let first = self.lock_name().written(SCHEMA);
+        diesel::sql_query(format!(
+            "SELECT CAST(CONNECTION_ID() AS UNSIGNED) AS session, \
+             CAST(IF({ours}, CONNECTION_ID(), NULLIF(IS_USED_LOCK('{first}'), CONNECTION_ID())) AS UNSIGNED) AS holder"
         ))
         .get_result(conn)
     }
@@ -142,34 +153,32 @@ impl Op<'_> {
     }
 }
 
-#[derive(Queryable)]
+#[derive(QueryableByName)]
 struct Witness {
+    #[diesel(sql_type = Unsigned<BigInt>)]
     session: u64,
+    /// This session if all locks are its own.
+    #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
     holder: Option<u64>,
-}
-
-#[diesel::declare_sql_function]
-extern "SQL" {
-    #[sql_name = "CONNECTION_ID"]
-    fn connection_id() -> Unsigned<BigInt>;
-    #[sql_name = "IS_USED_LOCK"]
-    fn is_used_lock(name: Text) -> Nullable<Unsigned<BigInt>>;
 }
 
 /// Writes down the body's end, however it ends.
 struct End<'o> {
     op: &'o Op<'o>,
-    wrote: Cell<Option<i64>>,
+    wrote: RefCell<Vec<Written>>,
 }
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        let wrote = self.wrote.get().map_or("-".to_owned(), |value| {
-            format!("{}={value}", counter_name(self.op.target.row()))
-        });
+        let wrote = self.wrote.take();
+        let wrote: Vec<_> = wrote
+            .iter()
+            .map(|&Written { id, value }| format!("{}={value}", counter_name(id)))
+            .collect();
+        let wrote = wrote.join("+");
         self.op.thread.worker.history.write(&Event::End {
             op: self.op.id,
-            wrote: &wrote,
+            wrote: if wrote.is_empty() { "-" } else { &wrote },
         });
     }
 }

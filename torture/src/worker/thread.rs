@@ -1,6 +1,6 @@
 //! A thread of a worker: one call after another, each thrown by the dice.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -10,16 +10,17 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel_advisory_lock::LockName;
 use fastrand::Rng;
 use torture_check::history::{self, Event, FaultKind, Outcome};
 
-use super::connections::{NamedPool, is_broken, mark_broken, tell_held};
+use super::connections::{Named, Pool, is_broken, tell_held};
 use super::error::outcome;
 use super::op::{Mood, Op};
 use super::{Deliberate, Done, Worker};
 use crate::cli::OwnFault;
 use crate::model::{Counter, IMPATIENT_MS, JOBS, ROWS, Target};
-use crate::work::{Call, Entry, Locks, WAYS, WaitFor};
+use crate::work::{Call, Entry, FromPools, Locks, WAYS, WaitFor};
 
 pub(super) struct Thread<'w> {
     pub(super) worker: &'w Worker,
@@ -27,10 +28,10 @@ pub(super) struct Thread<'w> {
     rng: RefCell<Rng>,
     /// The rows as they were when this thread saw them last.
     copies: RefCell<HashMap<i64, Counter>>,
-    /// A statement of a body has failed on the connection in use.
-    stained: Cell<bool>,
-    traces: RefCell<HashMap<Target, File>>,
+    traces: RefCell<HashMap<String, File>>,
+    /// Each as often as it weighs.
     ways: Vec<&'static Entry>,
+    ways_from_pool: Vec<(&'static Entry, FromPools)>,
 }
 
 impl<'w> Thread<'w> {
@@ -38,31 +39,30 @@ impl<'w> Thread<'w> {
         let options = &worker.options;
         let deadlocks = options.faults.has(OwnFault::Deadlock);
         let ways = WAYS.iter().filter(|way| deadlocks || !way.crosses);
+        let ways: Vec<_> = ways.flat_map(|way| vec![way; way.weight]).collect();
+        let ways_from_pool = ways.iter().filter_map(|&way| Some((way, way.from_pool?)));
         Self {
             worker,
             number,
             rng: RefCell::new(Rng::with_seed(options.seed ^ (u64::from(number) << 48))),
             copies: RefCell::default(),
-            stained: Cell::new(false),
             traces: RefCell::default(),
-            ways: ways.flat_map(|way| vec![way; way.weight]).collect(),
+            ways_from_pool: ways_from_pool.collect(),
+            ways,
         }
     }
 
     pub(super) fn run(&self) {
         let mut own = None;
+        let pools = &self.worker.pools;
         while !self.worker.is_stopping() {
-            let way = self.ways[self.below(self.ways.len())];
-            let call = Call {
-                way: way.name,
-                target: self.target(way.locks),
-                wait: way.wait,
-                can_steal: way.can_steal,
-            };
-            match self.die(10) {
-                0..=5 => self.on_own(&mut own, way, &call),
-                6..=7 => self.on_pooled(&self.worker.pools.roomy, way, &call),
-                _ => self.on_pooled(&self.worker.pools.squeezed, way, &call),
+            match self.die(20) {
+                0..=5 => self.on_own(&mut own),
+                6..=7 => self.on_pooled(&pools.roomy),
+                8..=9 => self.on_pooled(&pools.squeezed),
+                10..=11 => self.from(&pools.from, |forms| forms.pool),
+                12..=16 => self.from(&pools.lock_pool, |forms| forms.lock_pool),
+                _ => self.from(&pools.squeezed_lock_pool, |forms| forms.lock_pool),
             }
         }
         if let Some(mut conn) = own {
@@ -70,35 +70,50 @@ impl<'w> Thread<'w> {
         }
     }
 
-    /// On the thread's own connection, which it keeps for as long as the library does not say that it
-    /// is broken.
-    fn on_own(&self, own: &mut Option<MysqlConnection>, way: &Entry, call: &Call) {
+    /// On the thread's own connection, which it keeps until something is wrong with it.
+    fn on_own(&self, own: &mut Option<MysqlConnection>) {
         let Some(conn) = own else {
             *own = self.connect();
             return;
         };
-        self.top_level(call, self.own_source(), |op| (way.plain)(op, conn));
-        if self.stained.get() || is_broken(conn) {
+        let way = self.pick(&self.ways);
+        let outcome = self.top_level(way, self.own_source(), |op| (way.plain)(op, conn));
+        if outcome == Outcome::BodyDatabase || is_broken(conn) {
             *own = None;
         }
     }
 
-    fn on_pooled(&self, pool: &NamedPool, way: &Entry, call: &Call) {
+    /// On a connection that this thread takes from a pool.
+    fn on_pooled(&self, pool: &Named<Pool>) {
         let Ok(mut conn) = pool.pool.get() else {
             self.unconnected(pool.name);
             return;
         };
-        self.top_level(call, pool.name, |op| (way.pooled)(op, &mut conn));
-        if self.stained.get() {
-            mark_broken(&mut conn);
-        }
+        let way = self.pick(&self.ways);
+        self.top_level(way, pool.name, |op| (way.pooled)(op, &mut conn));
     }
 
-    fn top_level(&self, call: &Call, source: &'static str, run: impl FnOnce(&Op<'_>) -> Done) {
-        self.stained.set(false);
-        let done = catch_unwind(AssertUnwindSafe(|| self.perform(call, source, run)));
-        // Whatever came of it is in the history.
-        drop(done);
+    /// On a connection that the library takes from a pool.
+    fn from<P>(&self, pool: &Named<P>, form: impl Fn(FromPools) -> fn(&Op<'_>, &P) -> Done) {
+        let (way, forms) = self.pick(&self.ways_from_pool);
+        let run = form(forms);
+        self.top_level(way, pool.name, |op| run(op, &pool.pool));
+    }
+
+    fn top_level(
+        &self,
+        way: &Entry,
+        source: &'static str,
+        run: impl FnOnce(&Op<'_>) -> Done,
+    ) -> Outcome {
+        let call = Call {
+            way: way.name,
+            target: self.target(way.locks),
+            wait: way.wait,
+            can_steal: way.can_steal,
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| self.perform(&call, source, run)));
+        word(&done)
     }
 
     /// Makes a call and writes down what came of it.
@@ -117,29 +132,26 @@ impl<'w> Thread<'w> {
             dwell: self.dwell(call.target),
             source,
         };
+        let names: Vec<_> = call
+            .target
+            .names()
+            .iter()
+            .map(LockName::to_string)
+            .collect();
         let history = &self.worker.history;
         history.write(&Event::Invoke {
             op: op.id,
             thread: self.number,
             way: call.way,
-            names: &call.target.name().to_string(),
+            names: &names.join("+"),
             wait: op.wait_ms(),
             source,
         });
         let done = catch_unwind(AssertUnwindSafe(|| run(&op)));
-        let word = match &done {
-            Ok(done) => outcome(done),
-            Err(panic) if panic.is::<Deliberate>() => Outcome::Panicked,
-            Err(_) => Outcome::Other,
-        };
+        let word = word(&done);
         history.write(&Event::Outcome { op: op.id, word });
         if let (Outcome::Other, Ok(Err(error))) = (word, &done) {
             eprintln!("operation {}: {error}", op.id);
-        }
-        // A statement that failed is one that Diesel may have kept, and to run it again would hang:
-        // nobody is to work on this connection any more.
-        if word == Outcome::BodyDatabase {
-            self.stained.set(true);
         }
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -182,18 +194,20 @@ impl<'w> Thread<'w> {
         self.worker.cycles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A line in the lock's file: work outside of the database, which no transaction protects.
+    /// A line in the file of each lock: work outside of the database, which no transaction protects.
     pub(super) fn leave_trace(&self, word: &str, op: &Op<'_>) {
-        let mut traces = self.traces.borrow_mut();
-        let file = traces.entry(op.target).or_insert_with(|| {
-            let name = op.lock_name().to_string();
-            let path = history::effects_file(&self.worker.effects, &name);
-            let file = OpenOptions::new().append(true).create(true).open(&path);
-            file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        });
         let line = format!("{word} {} {}\n", self.worker.options.number, op.id);
-        if let Err(error) = file.write_all(line.as_bytes()) {
-            panic!("a trace cannot be written: {error}");
+        let mut traces = self.traces.borrow_mut();
+        for name in op.target.names() {
+            let name = name.to_string();
+            let path = history::effects_file(&self.worker.effects, &name);
+            let file = traces.entry(name).or_insert_with(|| {
+                let file = OpenOptions::new().append(true).create(true).open(&path);
+                file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            });
+            if let Err(error) = file.write_all(line.as_bytes()) {
+                panic!("{}: {error}", path.display());
+            }
         }
     }
 
@@ -211,8 +225,8 @@ impl<'w> Thread<'w> {
         self.rng.borrow_mut().u32(0..sides)
     }
 
-    fn below(&self, length: usize) -> usize {
-        self.rng.borrow_mut().usize(0..length)
+    fn pick<T: Copy>(&self, among: &[T]) -> T {
+        among[self.rng.borrow_mut().usize(0..among.len())]
     }
 
     fn target(&self, locks: Locks) -> Target {
@@ -227,6 +241,11 @@ impl<'w> Thread<'w> {
             Locks::Row => Target::Row(row),
             Locks::Scoped => Target::Scoped(row),
             Locks::Job => Target::Job(rng.i64(1..=JOBS)),
+            Locks::Several => Target::Several {
+                // In any order, and never the same one.
+                rows: (row, (row - 1 + rng.i64(1..ROWS)) % ROWS + 1),
+                job: rng.i64(1..=JOBS),
+            },
         }
     }
 
@@ -271,5 +290,14 @@ impl<'w> Thread<'w> {
             _ => 0,
         };
         Duration::from_micros(us)
+    }
+}
+
+/// The word for what came of a call, a panic included.
+fn word(done: &std::thread::Result<Done>) -> Outcome {
+    match done {
+        Ok(done) => outcome(done),
+        Err(panic) if panic.is::<Deliberate>() => Outcome::Panicked,
+        Err(_) => Outcome::Other,
     }
 }
