@@ -8,13 +8,16 @@ use std::process::Command;
 /// needs libclang, and `128-column-tables`, with which Diesel alone compiles for minutes.
 const FEATURES: &str = "uuid,chrono,time,64-column-tables";
 
+/// The workspace's root.
+pub(crate) fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
 /// A cargo command in the workspace's root.
 pub(crate) fn cargo(verb: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    command
-        .arg(verb)
-        .current_dir(package.parent().unwrap_or(package));
+    command.arg(verb).current_dir(workspace());
     command
 }
 

@@ -4,6 +4,7 @@ mod cargo;
 mod ci;
 mod install;
 mod program;
+mod sabotage;
 mod step;
 mod test;
 
@@ -29,6 +30,25 @@ enum Task {
         /// Passed on to the benchmarks; `--help` lists what they take
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+
+    /// Lock from many processes, cause every fault that can be caused, and judge what came of it
+    #[command(disable_help_flag = true)]
+    Torture {
+        /// Passed on to the torture; `--help` lists what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+
+    /// Take each protection out of a copy of the library, and see that the torture notices
+    Sabotage {
+        /// The server: mariadb or mysql
+        #[arg(long, value_name = "KIND", default_value = "mariadb")]
+        server: Kind,
+
+        /// Only this one. May be given more than once
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
     },
 
     /// Run all tests, on MariaDB unless told otherwise
@@ -58,6 +78,8 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo { arguments } => program::run(&program::DEMO, &arguments),
         Task::Bench { arguments } => program::run(&program::BENCH, &arguments),
+        Task::Torture { arguments } => program::run(&program::TORTURE, &arguments),
+        Task::Sabotage { server, only } => sabotage::run(server, &only),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),
         Task::Ci => ci::run(),

@@ -29,6 +29,12 @@ pub(crate) const BENCH: Program = Program {
     takes_url: false,
 };
 
+pub(crate) const TORTURE: Program = Program {
+    name: "the torture",
+    target: &["--release", "--package", "torture"],
+    takes_url: false,
+};
+
 pub(crate) fn run(program: &Program, arguments: &[String]) -> Result<()> {
     let mut needs = vec![Need::ClientLibrary];
     if !program.takes_url || env::var_os("DATABASE_URL").is_none() {

@@ -254,7 +254,12 @@ impl<'a, 's> Injector<'a, 's> {
             return Ok(());
         }
         let target = format!("worker={number}");
-        self.begin_lasting(FaultKind::WorkerStop, &target, Some(number), 50..2_500);
+        // Now and then so long that others must give up on the locks that it holds.
+        let millis = match self.rng.u8(0..8) {
+            0 => 7_000..9_000,
+            _ => 50..2_500,
+        };
+        self.begin_lasting(FaultKind::WorkerStop, &target, Some(number), millis);
         self.fleet.signal(number, Signal::STOP)
     }
 

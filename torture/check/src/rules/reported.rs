@@ -124,6 +124,7 @@ fn nothing_without_a_cause(run: &Run, violations: &mut Vec<Violation>) {
             Outcome::Deadlock if op.parent.is_none() && op.names.len() == 1 => {
                 say(place, format!("{outcome}`, and held no other lock"));
             }
+            Outcome::Pool if op.source.contains("squeezed") => {}
             Outcome::Lost
             | Outcome::Database
             | Outcome::BodyDatabase
