@@ -38,7 +38,7 @@ pub(super) const ALL: &[Sabotage] = &[
             file: "src/guard.rs",
             find: "    held.commit()?;\n    held.end(true)?;",
             replace: "    let (name, conn) = held.parts();\n    \
-                      drop(conn.release(&name.written(\"torture\")));\n    \
+                      drop(crate::backend::sealed::Session::release(conn, &name.written(\"torture\")));\n    \
                       held.commit()?;\n    held.end(true)?;",
         }],
         options: &["--seconds=8", "--faults=none"],

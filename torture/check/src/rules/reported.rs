@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Rule, Violation};
-use crate::history::{FaultKind, Outcome};
+use crate::history::{FaultKind, Outcome, WaitMs};
 use crate::run::{Fault, Op, Run};
 
 /// What a fault has done may be noticed a while after it is over: the machine is busy.
@@ -15,6 +15,9 @@ const SILENCE: u64 = 900_000_000;
 /// Ways that are there to be refused: a lock inside of an open transaction, and a body that does not
 /// commit.
 const REFUSED: [&str; 2] = ["in_transaction", "left_open"];
+
+/// A pool opens a connection within this time, or gives up.
+const OPENS_IN: WaitMs = WaitMs(500);
 
 /// Longer than any operation takes.
 const LONGEST: u64 = 120_000_000_000;
@@ -124,7 +127,7 @@ fn nothing_without_a_cause(run: &Run, violations: &mut Vec<Violation>) {
             Outcome::Deadlock if op.parent.is_none() && op.names.len() == 1 => {
                 say(place, format!("{outcome}`, and held no other lock"));
             }
-            Outcome::Pool if op.source.contains("squeezed") => {}
+            Outcome::Pool if may_lack_connection(op) => {}
             Outcome::Lost
             | Outcome::Database
             | Outcome::BodyDatabase
@@ -143,6 +146,12 @@ fn nothing_without_a_cause(run: &Run, violations: &mut Vec<Violation>) {
             _ => {}
         }
     }
+}
+
+/// Whether no connection is what a request has to expect: others have them all, or it takes longer to open one than
+/// the request is ready to wait.
+fn may_lack_connection(op: &Op) -> bool {
+    op.source.contains("squeezed") || (1..OPENS_IN.0).contains(&op.wait.0)
 }
 
 /// The faults, for many questions about them.
