@@ -32,6 +32,17 @@ pub(super) const ALL: &[Sabotage] = &[
         rules: "exclusive",
     },
     Sabotage {
+        name: "private-names",
+        removed: "each session has names of its own for the same locks",
+        edits: &[Edit {
+            file: "src/backend/mysql.rs",
+            find: "\"LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)\"",
+            replace: "\"LEFT(SHA2(CONNECTION_ID(), 256), 8)\"",
+        }],
+        options: &["--seconds=6", "--faults=none"],
+        rules: "exclusive",
+    },
+    Sabotage {
         name: "release-before-commit",
         removed: "the lock ends before COMMIT",
         edits: &[Edit {
@@ -107,7 +118,7 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "Err(error) => Some(error),\n        };\n        Err(lost",
             replace: "Err(_) => return Ok(()),\n        };\n        Err(lost",
         }],
-        options: &["--seconds=10", "--faults=kill-holder,cut-all"],
+        options: &["--seconds=15", "--faults=kill-holder,cut-all"],
         rules: "reported",
     },
     Sabotage {
@@ -181,7 +192,7 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "if !committed {",
             replace: "if !committed && committed {",
         }],
-        options: &["--seconds=10", "--faults=theft"],
+        options: &["--seconds=15", "--faults=theft"],
         rules: "reported",
     },
     Sabotage {
