@@ -25,7 +25,7 @@ pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
     let chosen = choose(only)?;
     install::ensure(&Need::all(&[kind]))?;
     let target = cache_dir().with_file_name("sabotage");
-    let bench = Bench {
+    let workshop = Workshop {
         kind,
         tree: Tree::copy(workspace(), target.join("tree"))?,
         build: target.join("build"),
@@ -33,13 +33,13 @@ pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
         log: target.join("build.log"),
     };
     step::run("build the judge", cargo("build").args(HONEST))?;
-    fs::create_dir_all(&bench.runs).with_context(|| bench.runs.display().to_string())?;
+    fs::create_dir_all(&workshop.runs).with_context(|| workshop.runs.display().to_string())?;
 
     // What fails here fails for another reason than a sabotage.
-    bench.control()?;
+    workshop.control()?;
     let missed: Vec<_> = chosen
         .into_iter()
-        .filter_map(|sabotage| match bench.try_out(sabotage) {
+        .filter_map(|sabotage| match workshop.try_out(sabotage) {
             Ok(true) => None,
             Ok(false) => Some(Ok(sabotage.name)),
             Err(error) => Some(Err(error.context(sabotage.name))),
@@ -64,7 +64,7 @@ fn choose(only: &[String]) -> Result<Vec<&'static Sabotage>> {
     Ok(chosen.collect())
 }
 
-struct Bench {
+struct Workshop {
     kind: Kind,
     tree: Tree,
     build: PathBuf,
@@ -72,7 +72,7 @@ struct Bench {
     log: PathBuf,
 }
 
-impl Bench {
+impl Workshop {
     /// The copy without any sabotage must pass.
     fn control(&self) -> Result<()> {
         let worker = self.worker()?;
