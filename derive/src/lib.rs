@@ -7,6 +7,8 @@ mod lock_key;
 mod lockable;
 mod locked;
 mod options;
+#[cfg(test)]
+mod tests;
 
 #[proc_macro_attribute]
 pub fn locked(attribute: TokenStream, method: TokenStream) -> TokenStream {

@@ -6,7 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
-use crate::options::{Krate, Wait, once, value};
+use crate::options::{Krate, Module, Wait, once, value};
 
 #[derive(Default)]
 struct Options {
@@ -71,11 +71,11 @@ impl Options {
             Ok(())
         } else if meta.path.is_ident("table") {
             self.is_row = true;
-            let table = value(
+            let table: Module = value(
                 meta,
                 "name the module that `table!` makes, as in `table = accounts`",
             )?;
-            once(&mut self.table, meta, table)
+            once(&mut self.table, meta, table.0)
         } else if meta.path.is_ident("key") {
             self.is_row = true;
             let form = "name the fields of the primary key, as in `key(from_id)`";

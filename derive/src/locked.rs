@@ -53,6 +53,12 @@ fn lock(options: &Options, mut method: ImplItemFn) -> Result<TokenStream> {
     refuse_qualifiers(&method)?;
     returned(&method)?;
     let conn = connection(options, &method)?;
+    if conn.by_ref.is_some() || conn.subpat.is_some() {
+        return Err(Error::new_spanned(
+            conn,
+            "the connection is an argument with a plain name, such as `conn: &mut MysqlConnection`",
+        ));
+    }
     if is_mut_reference(&receiver.ty) {
         Ok(in_place(options, method, &conn))
     } else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parse;
+use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type};
 
 /// How long to wait, if it was said.
@@ -89,8 +89,8 @@ impl Krate {
         if !meta.path.is_ident("crate") {
             return Ok(false);
         }
-        let path = value(meta, "write the library's path, as in `crate = locks`")?;
-        once(&mut self.0, meta, path)?;
+        let path: Module = value(meta, "write the library's path, as in `crate = locks`")?;
+        once(&mut self.0, meta, path.0)?;
         Ok(true)
     }
 }
@@ -120,6 +120,15 @@ pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
     }
 }
 
+/// A path without generic arguments, which would be no Rust once something is written after it.
+pub(crate) struct Module(pub(crate) Path);
+
+impl Parse for Module {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        Path::parse_mod_style(input).map(Self)
+    }
+}
+
 /// The type itself, where a `macro_rules!` has passed it on as `$type:ty`.
 pub(crate) fn ungrouped(mut type_: &Type) -> &Type {
     while let Type::Group(group) = type_ {
@@ -137,9 +146,14 @@ pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, form: &str) -> Result<
     if value.is_empty() {
         return Err(meta.error(form));
     }
-    value
-        .parse()
-        .map_err(|error| Error::new(error.span(), form))
+    value.parse().map_err(|error| {
+        if value.is_empty() {
+            // Cut off: what is missing has no place of its own.
+            meta.error(form)
+        } else {
+            Error::new(error.span(), form)
+        }
+    })
 }
 
 /// Keeps an option, which may be said once.
