@@ -150,3 +150,18 @@ fn a_path_has_no_generic_arguments() {
         }
     }
 }
+
+#[test]
+fn a_flag_takes_no_value() {
+    let send = quote!(
+        fn send(&self, conn: &mut MysqlConnection) -> QueryResult<()> {}
+    );
+    for (options, accepted) in [
+        ("no_wait", true),
+        ("no_wait = 3", false),
+        ("transaction(3)", false),
+    ] {
+        let options = options.parse().expect("tokens");
+        assert_eq!(is_accepted(&method(options, send.clone())), accepted);
+    }
+}
