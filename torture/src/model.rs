@@ -67,10 +67,10 @@ pub(crate) enum Target {
     Row(i64),
     Scoped(i64),
     Job(i64),
-    /// Two rows and a job, at once.
+    /// Two rows, and a row's scope, at once. No job: those are taken one inside of the other.
     Several {
         rows: (i64, i64),
-        job: i64,
+        scoped: i64,
     },
 }
 
@@ -80,13 +80,16 @@ impl Target {
         match self {
             Self::Row(id) | Self::Several { rows: (id, _), .. } => row_name(id),
             Self::Scoped(id) => row_name(id).scope(SCOPE),
-            Self::Job(number) => job_name(number),
+            Self::Job(number) => LockName::named(format!("job-{number}")),
         }
     }
 
     pub(crate) fn names(self) -> Vec<LockName> {
         match self {
-            Self::Several { rows, job } => vec![row_name(rows.0), row_name(rows.1), job_name(job)],
+            Self::Several { rows, scoped } => {
+                let scoped = Self::Scoped(scoped).name();
+                vec![row_name(rows.0), row_name(rows.1), scoped]
+            }
             one => vec![one.name()],
         }
     }
@@ -108,10 +111,6 @@ impl Target {
 
 fn row_name(id: i64) -> LockName {
     LockName::row(counters::table, id)
-}
-
-fn job_name(number: i64) -> LockName {
-    LockName::named(format!("job-{number}"))
 }
 
 /// The name of a counter's row, which its commits go by in the history.

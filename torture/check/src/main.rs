@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use torture_check::picture::Picture;
+use torture_check::rules::Rule;
 use torture_check::{Run, Verdict};
 
 #[derive(Parser)]
@@ -14,6 +15,10 @@ use torture_check::{Run, Verdict};
 struct Options {
     /// Where the run has left its history
     directory: PathBuf,
+
+    /// The run was made to break one of these rules: succeed if it did, and fail otherwise
+    #[arg(long, value_name = "RULE,..", value_delimiter = ',')]
+    expect: Vec<Rule>,
 
     /// Draw a stretch of it
     #[arg(long, value_name = "FILE.svg")]
@@ -48,5 +53,17 @@ fn run(options: &Options) -> Result<bool> {
             .with_context(|| format!("cannot write {}", file.display()))?;
         println!("The picture is {}.", file.display());
     }
-    Ok(verdict.is_clean())
+    Ok(as_expected(&verdict, &options.expect))
+}
+
+fn as_expected(verdict: &Verdict, expected: &[Rule]) -> bool {
+    if expected.is_empty() {
+        return verdict.is_clean();
+    }
+    let found = expected.iter().any(|&rule| verdict.broke(rule));
+    if !found {
+        let words: Vec<_> = expected.iter().map(|rule| rule.word()).collect();
+        eprintln!("Expected to be broken, but was not: {}.", words.join(", "));
+    }
+    found
 }

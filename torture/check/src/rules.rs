@@ -1,14 +1,23 @@
 //! What must hold in every run, whatever was done to it.
 
 mod accounted;
+mod causes;
+mod deadlock;
 mod exclusive;
+mod idle;
 mod nothing_left;
 mod prompt;
 mod reported;
+mod spans;
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::run::Run;
+
+/// What a call may take beyond its wait and all outages: the machine has more threads than processors, and
+/// a server rolls back before it lets go.
+const GRACE: u64 = 5_000_000_000;
 
 /// The rules, by the letters that the documentation gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +28,7 @@ pub enum Rule {
     Accounted,
     /// (c) What was lost was reported, and what was reported had a cause.
     Reported,
-    /// (d) Nobody waits longer than he was ready to, or for less; no thread hangs.
+    /// (d) Nobody waits longer than he was ready to, or for less, or for nobody; no thread hangs.
     Prompt,
     /// (e) At the end nothing is left: no lock, no locked connection, no process, no directory.
     NothingLeft,
@@ -33,6 +42,26 @@ impl Rule {
         Self::Prompt,
         Self::NothingLeft,
     ];
+
+    /// For the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Accounted => "accounted",
+            Self::Reported => "reported",
+            Self::Prompt => "prompt",
+            Self::NothingLeft => "nothing-left",
+        }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let rule = Self::ALL.into_iter().find(|rule| rule.word() == word);
+        rule.ok_or_else(|| format!("the rules are {}", Self::ALL.map(Self::word).join(", ")))
+    }
 }
 
 impl fmt::Display for Rule {
@@ -85,7 +114,17 @@ pub fn check(run: &Run) -> Vec<Violation> {
     exclusive::check(run, &mut violations);
     accounted::check(run, &mut violations);
     reported::check(run, &mut violations);
+    deadlock::check(run, &mut violations);
     prompt::check(run, &mut violations);
+    idle::check(run, &mut violations);
     nothing_left::check(run, &mut violations);
     violations
+}
+
+fn seconds(nanos: u64) -> String {
+    format!(
+        "{}.{:03} s",
+        nanos / 1_000_000_000,
+        nanos / 1_000_000 % 1_000
+    )
 }

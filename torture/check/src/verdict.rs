@@ -1,19 +1,19 @@
 //! The verdict on a run, as people read it: tables, and the shortest window that shows what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::history::Outcome;
 use crate::rules::{self, Rule, Violation};
-use crate::run::Run;
+use crate::run::{Op, Run};
+use window::Window;
+
+mod window;
 
 /// More violations than these are counted, not told.
 const TOLD: usize = 12;
-
-/// More lines of a window than these show nothing more.
-const LINES: usize = 60;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -47,6 +47,12 @@ impl Verdict {
             *counts.entry(violation.rule).or_default() += 1;
         }
         counts
+    }
+
+    pub fn broke(&self, rule: Rule) -> bool {
+        self.violations
+            .iter()
+            .any(|violation| violation.rule == rule)
     }
 
     /// Calls whose body ran.
@@ -138,90 +144,37 @@ impl Verdict {
         table
     }
 
-    /// All that happened in the shortest stretch of time that shows a violation.
-    fn window(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self
-            .violations
-            .iter()
-            .filter(|violation| !violation.ops.is_empty())
-            .min_by_key(|violation| violation.to - violation.from);
-        let Some(violation) = shown else {
-            return Ok(());
-        };
-        writeln!(
-            f,
-            "\nThe shortest window that shows one, {:.6} s after the start: {}",
-            self.since(violation.from),
-            violation.what
-        )?;
-        let mut lines = Vec::new();
-        // Whoever had to do with these names then, and what was done to them.
-        let names: Vec<_> = violation
+    /// How often a lock went from one thread to the next of its process without being released: bodies
+    /// that follow each other on a session, the later of which had been asked for, by another thread then,
+    /// before the earlier was over.
+    pub fn hand_overs(&self) -> usize {
+        let mut bodies: Vec<(u64, &Op)> = self
+            .run
             .ops
             .iter()
-            .flat_map(|&op| self.run.ops[op].names.iter())
+            .filter(|op| op.parent.is_none() && op.is_handed_on())
+            .filter_map(|op| Some((op.granted?, op)))
             .collect();
-        for op in &self.run.ops {
-            let meant = op.names.iter().any(|name| names.contains(&name));
-            if !meant || op.invoked > violation.to || op.last() < violation.from {
-                continue;
-            }
-            let who = format!(
-                "worker {:<3} thread {:<2} {:>7}",
-                op.worker, op.thread, op.id
-            );
-            let mut say = |time: u64, what: String| lines.push((time, format!("{who} {what}")));
-            let names = op.names.join("+");
-            say(
-                op.invoked,
-                format!(
-                    "invoke {} {names} ({} ms, {})",
-                    op.way, op.wait.0, op.source
-                ),
-            );
-            if let Some(granted) = op.granted {
-                let session = |id: Option<u64>| id.map_or("-".to_owned(), |id| id.to_string());
-                say(
-                    granted,
-                    format!(
-                        "granted, session {}, held by {}",
-                        session(op.session),
-                        session(op.holder)
-                    ),
-                );
-            }
-            if let Some(ended) = op.ended {
-                let wrote = op.wrote.iter();
-                let wrote: String = wrote
-                    .map(|(name, value)| format!(", {name}={value}"))
-                    .collect();
-                say(ended, format!("end{wrote}"));
-            }
-            if let Some((time, word)) = op.outcome {
-                say(time, format!("outcome {word}"));
+        bodies.sort_by_key(|&(granted, _)| granted);
+        let mut last: HashMap<(u32, u64), &Op> = HashMap::new();
+        let mut count = 0;
+        for (_, op) in bodies {
+            let Some(session) = op.session else { continue };
+            if let Some(before) = last.insert((op.worker, session), op)
+                && op.names.len() == 1
+                && before.names == op.names
+                && before.told().is_some_and(|told| op.invoked < told)
+            {
+                count += 1;
             }
         }
-        for fault in &self.run.faults {
-            if fault.begun <= violation.to && fault.end() >= violation.from {
-                let what = format!("fault {} {}", fault.kind, fault.target);
-                lines.push((fault.begun, format!("{what} begins")));
-                if let Some(over) = fault.over {
-                    lines.push((over, format!("{what} is over")));
-                }
-            }
-        }
-        lines.sort();
-        for (time, line) in lines.iter().take(LINES) {
-            writeln!(f, "  {:>12.6}  {line}", self.since(*time))?;
-        }
-        if lines.len() > LINES {
-            writeln!(f, "  .. and {} lines more", lines.len() - LINES)?;
-        }
-        Ok(())
+        count
     }
 
-    fn since(&self, time: u64) -> f64 {
-        (time as f64 - self.run.from as f64) / 1e9
+    /// The violation that shows in the shortest stretch of time.
+    fn shortest(&self) -> Option<&Violation> {
+        let shown = self.violations.iter().filter(|of| !of.ops.is_empty());
+        shown.min_by_key(|violation| violation.to - violation.from)
     }
 }
 
@@ -244,8 +197,9 @@ impl fmt::Display for Verdict {
         writeln!(f, "{}", self.rules_table())?;
         writeln!(
             f,
-            "{} cycles and {} faults in {:.0} s, by {} processes; {} times no connection, {} lines torn by a kill.",
+            "{} cycles, {} hand-overs and {} faults in {:.0} s, by {} processes; {} times no connection, {} lines torn by a kill.",
             self.cycles(),
+            self.hand_overs(),
             self.faults(),
             self.seconds(),
             run.workers.len(),
@@ -262,7 +216,9 @@ impl fmt::Display for Verdict {
         if self.violations.len() > TOLD {
             writeln!(f, "  .. and {} more", self.violations.len() - TOLD)?;
         }
-        self.window(f)?;
+        if let Some(violation) = self.shortest() {
+            write!(f, "\n{}", Window::of(run, violation))?;
+        }
         if let Some(seed) = run.facts.get("seed") {
             write!(f, "\nThe seed was {seed}.")?;
         }

@@ -1,4 +1,4 @@
-//! `lock_all`: two rows and a job at once, in whatever order they come. Taken in one order by everybody, they
+//! `lock_all`: two rows and a name at once, in whatever order they come. Taken in one order by everybody, they
 //! never deadlock; each commit counts one in both rows.
 
 use diesel::mysql::MysqlConnection;
@@ -8,25 +8,25 @@ use super::{FromPool, Locks, WaitFor, Way};
 use crate::model::{Counter, Target};
 use crate::worker::{Done, Op, Reached, WorkError};
 
-/// What is locked: a job, and two rows as they were seen last.
+/// What is locked: a row's scope, and two rows as they were seen last.
 struct Set {
-    job: LockName,
+    name: LockName,
     rows: [Counter; 2],
 }
 
 impl Set {
     fn of(op: &Op<'_>) -> Self {
-        let Target::Several { rows, job } = op.target else {
+        let Target::Several { rows, scoped } = op.target else {
             unreachable!("`Locks::Several` targets several");
         };
         Self {
-            job: Target::Job(job).name(),
+            name: Target::Scoped(scoped).name(),
             rows: [rows.0, rows.1].map(|id| op.copy(id)),
         }
     }
 
     fn all(&mut self) -> LockAll<(&LockName, &mut [Counter])> {
-        LockAll::of((&self.job, &mut self.rows))
+        LockAll::of((&self.name, &mut self.rows))
     }
 }
 
@@ -51,7 +51,7 @@ impl Way for Several {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut set = Set::of(op);
-        let all = (&set.job, set.rows.as_mut_slice());
+        let all = (&set.name, set.rows.as_mut_slice());
         lock_all(all, conn, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }
@@ -60,7 +60,7 @@ impl Way for Several {
 impl FromPool for Several {
     fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
         let mut set = Set::of(op);
-        let all = (&set.job, set.rows.as_mut_slice());
+        let all = (&set.name, set.rows.as_mut_slice());
         lock_all_from(all, pool, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }

@@ -244,7 +244,7 @@ impl<'w> Thread<'w> {
             Locks::Several => Target::Several {
                 // In any order, and never the same one.
                 rows: (row, (row - 1 + rng.i64(1..ROWS)) % ROWS + 1),
-                job: rng.i64(1..=JOBS),
+                scoped: rng.i64(1..=ROWS),
             },
         }
     }

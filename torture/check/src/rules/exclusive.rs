@@ -4,11 +4,12 @@
 //! answered when the body asked whose the lock was. A body's time is shorter than the lock's: it
 //! begins after the grant and ends before the release, so that an overlap of bodies is one of locks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::causes::Causes;
 use super::{Rule, Violation};
-use crate::history::{FaultKind, Outcome};
+use crate::history::Outcome;
 use crate::run::{Op, Run};
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
@@ -17,76 +18,86 @@ pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     by_witness(run, violations);
 }
 
-/// A body that held its lock throughout, or must have: until it ended, or until its process died.
+/// A body that held its lock throughout, or should have.
+#[derive(Clone, Copy)]
 struct Hold {
     op: usize,
     from: u64,
     to: u64,
+    /// Its caller was told that it held it. Otherwise it may have lost it, if there was a cause.
     reported: bool,
 }
 
 fn by_clock(run: &Run, violations: &mut Vec<Violation>) {
-    let mut holds: HashMap<&Rc<str>, Vec<Hold>> = HashMap::new();
+    let causes = Causes::new(run);
+    let mut by_name: BTreeMap<&Rc<str>, Vec<Hold>> = BTreeMap::new();
     for (place, op) in run.ops.iter().enumerate() {
-        let Some(granted) = op.granted else { continue };
-        let hold = |to, reported| Hold {
-            op: place,
-            from: granted,
-            to,
-            reported,
-        };
-        let hold = match (op.body(), op.outcome, run.death(op.worker)) {
-            (Some((_, end)), Some((_, Outcome::Ok)), _) => hold(end, true),
-            // The process died under the lock, and with it, and not before, its session.
-            (body, None, Some(death)) if run.was_killed(op.worker) => {
-                hold(body.map_or(death, |(_, end)| end.min(death)), false)
+        if let Some(hold) = hold(run, place) {
+            for name in op.names.iter() {
+                by_name.entry(name).or_default().push(hold);
             }
-            _ => continue,
-        };
-        for name in op.names.iter() {
-            holds.entry(name).or_default().push(Hold { ..hold });
         }
     }
-    for (name, mut holds) in holds {
+    for (name, mut holds) in by_name {
         holds.sort_by_key(|hold| hold.from);
-        let mut longest: Option<&Hold> = None;
-        for hold in &holds {
-            if let Some(before) = longest {
-                let (first, second) = (&run.ops[before.op], &run.ops[hold.op]);
-                if hold.from < before.to
-                    && !first.is_of_thread(second)
-                    && (before.reported && hold.reported || !may_be_lost(run, before, hold))
-                {
-                    let what = format!(
-                        "{} ran under `{name}` for {} while {} did",
-                        told(second),
-                        millis(before.to.min(hold.to) - hold.from),
-                        told(first),
-                    );
-                    let mut found =
-                        Violation::of_ops(run, Rule::Exclusive, &[before.op, hold.op], what);
-                    (found.from, found.to) = (before.from.min(hold.from), before.to.min(hold.to));
-                    violations.push(found);
+        let mut open: Vec<Hold> = Vec::new();
+        for second in holds {
+            open.retain(|first| first.to > second.from);
+            for first in &open {
+                if collide(run, &causes, first, &second) {
+                    violations.push(overlap(run, name, first, &second));
                 }
             }
-            if longest.is_none_or(|longest| hold.to > longest.to) {
-                longest = Some(hold);
-            }
+            open.push(second);
         }
     }
 }
 
-/// Whether one of two that overlap has no outcome, because its process was killed, and may have
-/// lost its lock before: then nobody was left to report it.
-fn may_be_lost(run: &Run, first: &Hold, second: &Hold) -> bool {
-    let from = first.from.min(second.from);
-    let to = first.to.min(second.to);
-    run.faults.iter().any(|fault| {
-        // A session that has a short time-out keeps it.
-        fault.begun <= to
-            && (fault.kind == FaultKind::WaitTimeout
-                || fault.kind.ends_sessions() && fault.end() >= from)
+fn hold(run: &Run, place: usize) -> Option<Hold> {
+    let op = &run.ops[place];
+    let (to, reported) = match op.outcome {
+        Some((_, Outcome::Ok)) => (op.ended?, true),
+        // The body ended by itself, and nobody has said anything of the lock.
+        Some((_, Outcome::Failed | Outcome::Panicked | Outcome::LeftOpen | Outcome::Dropped)) => {
+            (op.ended?, false)
+        }
+        // The process died under the lock, and with it, and not before, its session.
+        None if run.was_killed(op.worker) => {
+            let end = op.ended.or(run.alive_until(op.worker))?;
+            (end.min(op.stolen.unwrap_or(end)), false)
+        }
+        _ => return None,
+    };
+    Some(Hold {
+        op: place,
+        from: op.granted?,
+        to,
+        reported,
     })
+}
+
+/// Whether two that overlap must not.
+fn collide(run: &Run, causes: &Causes<'_>, first: &Hold, second: &Hold) -> bool {
+    let until = first.to.min(second.to);
+    let may_be_lost = |hold: &Hold| {
+        let op = &run.ops[hold.op];
+        !hold.reported && causes.ends_session(op, op.invoked, until)
+    };
+    let nested = run.ops[first.op].is_of_thread(&run.ops[second.op]);
+    !nested && !may_be_lost(first) && !may_be_lost(second)
+}
+
+fn overlap(run: &Run, name: &str, first: &Hold, second: &Hold) -> Violation {
+    let until = first.to.min(second.to);
+    let what = format!(
+        "{} ran under `{name}` for {} while {} did",
+        run.ops[second.op].who(),
+        millis(until - second.from),
+        run.ops[first.op].who(),
+    );
+    let mut found = Violation::of_ops(run, Rule::Exclusive, &[first.op, second.op], what);
+    (found.from, found.to) = (first.from, until);
+    found
 }
 
 fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
@@ -112,8 +123,8 @@ fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
                 if !run.ops[other].is_of_thread(op) {
                     let what = format!(
                         "in the file of `{name}`, {} began before {} had ended",
-                        told(op),
-                        told(&run.ops[other]),
+                        op.who(),
+                        run.ops[other].who(),
                     );
                     violations.push(Violation::of_ops(
                         run,
@@ -131,14 +142,11 @@ fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
 /// The body's connection lived when it was asked, so the lock was its own or had never been granted.
 fn by_witness(run: &Run, violations: &mut Vec<Violation>) {
     for (place, op) in run.ops.iter().enumerate() {
-        if op.session.is_some() && op.holder != op.session {
-            let holder = match op.holder {
-                Some(holder) => format!("session {holder}"),
-                None => "nobody".to_owned(),
-            };
+        if op.holder != op.session {
             let what = format!(
-                "the body of {} began when the server knew {holder} as the holder of `{}`",
-                told(op),
+                "the body of {} began when the server knew {} as the holder of `{}`",
+                op.who(),
+                holder(op),
                 op.names.join("+"),
             );
             violations.push(Violation::of_ops(run, Rule::Exclusive, &[place], what));
@@ -146,11 +154,11 @@ fn by_witness(run: &Run, violations: &mut Vec<Violation>) {
     }
 }
 
-fn told(op: &Op) -> String {
-    format!(
-        "operation {} of worker {}, thread {} ({})",
-        op.id, op.worker, op.thread, op.way
-    )
+fn holder(op: &Op) -> String {
+    match op.holder {
+        Some(holder) => format!("session {holder}"),
+        None => "nobody".to_owned(),
+    }
 }
 
 fn millis(nanos: u64) -> String {

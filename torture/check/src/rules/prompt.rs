@@ -2,33 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rule, Violation};
+use super::{GRACE, Rule, Violation, seconds};
 use crate::history::{FaultKind, Outcome, WorkerState};
 use crate::run::{Op, Run};
-
-/// What a call may take beyond its wait and all outages: the machine has more threads than processors, and
-/// a server rolls back before it lets go.
-const GRACE: u64 = 5_000_000_000;
 
 /// How much earlier than asked a time-out may come: the servers' timers are not the clock that is
 /// read here.
 const EARLY: u64 = 2_000_000;
 
-/// A way of locking that was tried as often and never once succeeded does not work.
+/// What was tried as often and never once succeeded does not work.
 const ENOUGH: usize = 300;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     for (place, op) in run.ops.iter().enumerate() {
         if let Some(what) = wrong(run, op) {
-            let what = format!(
-                "operation {} of worker {}, thread {} ({}) {what}",
-                op.id, op.worker, op.thread, op.way
-            );
+            let what = format!("{} {what}", op.who());
             violations.push(Violation::of_ops(run, Rule::Prompt, &[place], what));
         }
     }
     workers_end(run, violations);
-    ways_succeed(run, violations);
+    all_succeed_once(run, violations);
 }
 
 fn wrong(run: &Run, op: &Op) -> Option<String> {
@@ -53,7 +46,7 @@ fn wrong(run: &Run, op: &Op) -> Option<String> {
             ));
         }
     }
-    if op.is(Outcome::Timeout) && asked.saturating_add(EARLY) < wait {
+    if (op.is(Outcome::Timeout) || op.is(Outcome::Busy)) && asked.saturating_add(EARLY) < wait {
         return Some(format!(
             "was told after {} that its time of {} was over",
             seconds(asked),
@@ -97,11 +90,10 @@ fn workers_end(run: &Run, violations: &mut Vec<Violation>) {
     }
 }
 
-fn ways_succeed(run: &Run, violations: &mut Vec<Violation>) {
-    let mut ways: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+/// A way of locking, and a kind of connection.
+fn all_succeed_once(run: &Run, violations: &mut Vec<Violation>) {
+    let mut tries: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for op in &run.ops {
-        let (tried, succeeded) = ways.entry(&op.way).or_default();
-        *tried += 1;
         // Some ways are there to be refused, or to tell nobody.
         let as_meant = matches!(
             op.outcome,
@@ -110,20 +102,16 @@ fn ways_succeed(run: &Run, violations: &mut Vec<Violation>) {
                 Outcome::Ok | Outcome::OpenTransaction | Outcome::LeftOpen | Outcome::Dropped
             ))
         );
-        *succeeded += usize::from(as_meant);
+        for what in [&op.way, &op.source] {
+            let (tried, succeeded) = tries.entry(what).or_default();
+            *tried += 1;
+            *succeeded += usize::from(as_meant);
+        }
     }
-    for (way, (tried, succeeded)) in ways {
+    for (what, (tried, succeeded)) in tries {
         if tried >= ENOUGH && succeeded == 0 {
-            let what = format!("`{way}` was tried {tried} times and never once succeeded");
+            let what = format!("`{what}` was tried {tried} times and never once succeeded");
             violations.push(Violation::at_end(run, Rule::Prompt, what));
         }
     }
-}
-
-fn seconds(nanos: u64) -> String {
-    format!(
-        "{}.{:03} s",
-        nanos / 1_000_000_000,
-        nanos / 1_000_000 % 1_000
-    )
 }
