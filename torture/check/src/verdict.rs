@@ -127,6 +127,21 @@ impl Verdict {
         for (kind, (struck, missed)) in &kinds {
             table.add_row([kind.to_string(), struck.to_string(), missed.to_string()]);
         }
+        // What workers do to themselves.
+        let ops = &self.run.ops;
+        for (what, times) in [
+            (
+                "panic",
+                ops.iter().filter(|op| op.is(Outcome::Panicked)).count(),
+            ),
+            ("theft", ops.iter().filter(|op| op.stolen.is_some()).count()),
+            (
+                "deadlock",
+                ops.iter().filter(|op| op.is(Outcome::Deadlock)).count(),
+            ),
+        ] {
+            table.add_row([what, &times.to_string(), "-"]);
+        }
         right(&mut table, 1);
         table
     }
