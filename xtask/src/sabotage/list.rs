@@ -192,7 +192,12 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "if !committed {",
             replace: "if !committed && committed {",
         }],
-        options: &["--seconds=15", "--faults=theft"],
+        options: &[
+            "--seconds=15",
+            "--faults=theft",
+            "--processes=1",
+            "--threads=16",
+        ],
         rules: "reported",
     },
     Sabotage {

@@ -12,25 +12,13 @@ use crate::run::{AFTERMATH, Op, Run};
 const CONNECTION: u64 = 1_000_000_000;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
-    let occupied = occupied(run);
-    let excused = excused(run);
+    let names = Names::new(run);
     for (place, op) in run.ops.iter().enumerate() {
         let until = op.granted.unwrap_or_else(|| end(run, op));
         if until.saturating_sub(op.invoked) <= GRACE {
             continue;
         }
-        let felt = excused.overlapping(op.invoked, until);
-        let mut busy: Vec<_> = felt.map(|span| (span.from, span.to)).collect();
-        for name in op.names.iter() {
-            let others = occupied.get(name);
-            let others = others
-                .iter()
-                .flat_map(|of| of.overlapping(op.invoked, until));
-            let others = others.filter(|span| span.of != place);
-            busy.extend(others.map(|span| (span.from, span.to)));
-        }
-        busy.sort_unstable();
-        if let Some((from, to)) = gap(op.invoked, until, &busy) {
+        if let Some((from, to)) = names.idle(place, until) {
             let what = format!(
                 "{} waited for `{}`, which nobody had for {}",
                 op.who(),
@@ -41,6 +29,76 @@ pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
             (found.from, found.to) = (from, to);
             violations.push(found);
         }
+    }
+}
+
+/// What went on under each name.
+struct Names<'r> {
+    run: &'r Run,
+    /// When somebody had it, or may have had it.
+    occupied: ByName<'r>,
+    /// When somebody asked for it and others at once. He may have had it, and waited for one of the others.
+    asked: ByName<'r>,
+    excused: Spans,
+}
+
+type ByName<'r> = HashMap<&'r Rc<str>, Spans>;
+
+impl<'r> Names<'r> {
+    fn new(run: &'r Run) -> Self {
+        let ops = || run.ops.iter().zip(0..);
+        Self {
+            run,
+            occupied: by_name(
+                ops().filter_map(|(op, place)| Some((op, occupied(run, op, place)?))),
+            ),
+            asked: by_name(
+                ops()
+                    .filter(|(op, _)| op.names.len() > 1)
+                    .map(|(op, place)| (op, asked(run, op, place))),
+            ),
+            excused: excused(run),
+        }
+    }
+
+    /// When nobody had what an operation waited for, nor what those waited for who may have had it, and so on.
+    fn idle(&self, place: usize, until: u64) -> Option<(u64, u64)> {
+        let op = &self.run.ops[place];
+        let felt = self.excused.overlapping(op.invoked, until);
+        let mut busy: Vec<_> = felt.map(|span| (span.from, span.to)).collect();
+        let mut names: Vec<&Rc<str>> = Vec::new();
+        let mut new: Vec<&Rc<str>> = op.names.iter().collect();
+        loop {
+            for name in &new {
+                let others = self.spans(&self.occupied, name, op.invoked, until);
+                let others = others.filter(|span| span.of != place);
+                busy.extend(others.map(|span| (span.from, span.to)));
+            }
+            busy.sort_unstable();
+            let (from, to) = gap(op.invoked, until, &busy)?;
+            names.append(&mut new);
+            for name in &names {
+                let asked = self.spans(&self.asked, name, from, to);
+                let asked = asked.flat_map(|span| self.run.ops[span.of].names.iter());
+                new.extend(asked.filter(|name| !names.contains(name)));
+            }
+            new.sort_unstable();
+            new.dedup();
+            if new.is_empty() {
+                return Some((from, to));
+            }
+        }
+    }
+
+    fn spans(
+        &self,
+        by_name: &'r ByName<'r>,
+        name: &Rc<str>,
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = Span> {
+        let spans = by_name.get(name).into_iter();
+        spans.flat_map(move |spans| spans.overlapping(from, to))
     }
 }
 
@@ -56,28 +114,10 @@ fn gap(from: u64, to: u64, busy: &[(u64, u64)]) -> Option<(u64, u64)> {
     None
 }
 
-/// When somebody had each lock, or may have had it.
-fn occupied(run: &Run) -> HashMap<&Rc<str>, Spans> {
+fn by_name<'r>(ops: impl Iterator<Item = (&'r Op, Span)>) -> ByName<'r> {
     let mut spans: HashMap<&Rc<str>, Vec<Span>> = HashMap::new();
-    for (op, place) in run.ops.iter().zip(0..) {
-        let to = end(run, op);
-        let from = if op.names.len() > 1 || run.crosses(op) {
-            // It may have some of its locks, and wait for another.
-            op.invoked
-        } else if op.is(Outcome::Pool) {
-            // It was its turn, but it had no connection to ask on.
-            op.invoked.max(to.saturating_sub(CONNECTION))
-        } else if let Some(granted) = op.granted {
-            granted
-        } else {
-            continue;
-        };
+    for (op, span) in ops {
         for name in op.names.iter() {
-            let span = Span {
-                from,
-                to,
-                of: place,
-            };
             spans.entry(name).or_default().push(span);
         }
     }
@@ -85,6 +125,33 @@ fn occupied(run: &Run) -> HashMap<&Rc<str>, Spans> {
     spans
         .map(|(name, spans)| (name, Spans::new(spans)))
         .collect()
+}
+
+/// When an operation had its locks, or may have had them.
+fn occupied(run: &Run, op: &Op, place: usize) -> Option<Span> {
+    let to = end(run, op);
+    let from = if run.crosses(op) {
+        op.invoked
+    } else if op.is(Outcome::Pool) {
+        // It was its turn, but it had no connection to ask on.
+        op.invoked.max(to.saturating_sub(CONNECTION))
+    } else {
+        op.granted?
+    };
+    Some(Span {
+        from,
+        to,
+        of: place,
+    })
+}
+
+/// When an operation asked for its locks, and had some of them at most.
+fn asked(run: &Run, op: &Op, place: usize) -> Span {
+    Span {
+        from: op.invoked,
+        to: op.granted.unwrap_or_else(|| end(run, op)),
+        of: place,
+    }
 }
 
 fn end(run: &Run, op: &Op) -> u64 {

@@ -83,15 +83,26 @@ fn a_killed_process_has_it_until_its_death_is_seen() {
 
 #[test]
 fn one_of_several_may_have_been_had_all_the_time() {
-    // It may have had `a` and waited for `b`.
+    // It may have had `a` and waited for `b`, which the fourth had.
     let several = and(
         &leaked(),
-        "#3 w1.2 all a+b wait 9000: 1100 invoke; 9000 timeout",
+        "#3 w1.2 all a+b wait 9000: 1100 invoke; 10098 timeout",
     );
-    let several = but(&several, "9000 timeout", "10098 timeout");
-    accepted(&several);
-    rejected(Prompt, SAID, &but(&several, "all a+b", "all b+c"));
-    rejected(Prompt, SAID, &but(&several, "all a+b", "all a"));
+    let held = and(
+        &several,
+        "#4 w1.3 hold b: 1000 invoke; 1100 granted 8; 9990 end; 10000 ok",
+    );
+    accepted(&held);
+    // Nobody had either.
+    let nobody = but(&held, "#4 w1.3 hold b", "#4 w1.3 hold c");
+    rejected(Prompt, SAID, &nobody);
+    // Unless somebody had `c`, and somebody else `b` who waited for that.
+    accepted(&and(
+        &nobody,
+        "#5 w1.4 all b+c wait 9000: 1100 invoke; 10098 timeout",
+    ));
+    rejected(Prompt, SAID, &but(&held, "all a+b", "all b+c"));
+    rejected(Prompt, SAID, &but(&held, "all a+b", "all a"));
     // But not against itself.
     let alone = "
         #1 w1.1 all a+b: 0 invoke; 10 granted 5; 990 end; 1000 ok
