@@ -2,16 +2,25 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
+use mysql::OptsBuilder;
+use raw_client::Address;
 use test_server::{Kind, Proxy, Server};
 
 diesel::table! {
     accounts (id) {
         id -> BigInt,
         balance -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// What people do who know no lock: a row for each name.
+    claims (name) {
+        name -> VarChar,
     }
 }
 
@@ -37,6 +46,13 @@ pub(crate) enum Way {
     Proxy,
 }
 
+/// How clients connect that need no proxy.
+#[derive(Clone, Copy)]
+pub(crate) enum Transport {
+    Tcp,
+    Socket,
+}
+
 impl Database {
     pub(crate) fn start(kind: Kind) -> Result<Database> {
         let server = Server::start(kind)?;
@@ -46,7 +62,8 @@ impl Database {
             "SET GLOBAL max_connections = 1000;
              CREATE DATABASE bench;
              CREATE TABLE bench.accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
-             INSERT INTO bench.accounts VALUES (1, 0), (2, 0);",
+             INSERT INTO bench.accounts VALUES (1, 0), (2, 0);
+             CREATE TABLE bench.claims (name VARCHAR(64) PRIMARY KEY);",
         )?;
         Ok(Database { server, proxy })
     }
@@ -56,6 +73,41 @@ impl Database {
             Way::Loopback => self.server.url("bench"),
             Way::Proxy => self.server.url_through(&self.proxy, "bench"),
         }
+    }
+
+    pub(crate) fn connect_by(&self, transport: Transport) -> Result<MysqlConnection> {
+        let url = match transport {
+            Transport::Tcp => self.server.url("bench"),
+            Transport::Socket => format!(
+                "mysql://root@localhost/bench?unix_socket={}",
+                self.socket()?
+            ),
+        };
+        Ok(MysqlConnection::establish(&url)?)
+    }
+
+    pub(crate) fn raw_address(&self, transport: Transport) -> Result<Address<'_>> {
+        Ok(match transport {
+            Transport::Tcp => Address::Tcp(self.server.port()),
+            Transport::Socket => Address::Socket(self.socket()?),
+        })
+    }
+
+    pub(crate) fn pure_options(&self, transport: Transport) -> Result<OptsBuilder> {
+        let options = OptsBuilder::new().user(Some("root")).db_name(Some("bench"));
+        // It would change to the socket by itself.
+        let options = options.prefer_socket(false);
+        Ok(match transport {
+            Transport::Tcp => options
+                .ip_or_hostname(Some("127.0.0.1"))
+                .tcp_port(self.server.port()),
+            Transport::Socket => options.socket(Some(self.socket()?)),
+        })
+    }
+
+    fn socket(&self) -> Result<&str> {
+        let path = self.server.socket_path().to_str();
+        path.context("the socket's path is no text")
     }
 
     /// How long the proxy takes in each direction.

@@ -1,6 +1,7 @@
 //! Measures the library on a private server. Everything that is compared runs interleaved in one process, so that
 //! what disturbs the machine disturbs all alike; read the ratios, not the numbers.
 
+mod alone;
 mod crowd;
 mod database;
 mod hot;
@@ -38,6 +39,8 @@ struct Options {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Subject {
+    /// One session and a lock that nobody else wants
+    Alone,
     /// 64 threads on one lock
     Hot,
     /// What a hot lock does to others who use the pool
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
     for subject in Subject::value_variants() {
         if options.only.is_empty() || options.only.contains(subject) {
             match subject {
+                Subject::Alone => alone::run(&database, plan)?,
                 Subject::Hot => hot::run(&database, plan)?,
                 Subject::Crowd => crowd::run(&database, plan)?,
             }

@@ -109,6 +109,17 @@ pub(crate) fn throughput<T: Send>(
     Ok(total as f64 / elapsed)
 }
 
+/// How many times a second `work` gets done by one thread.
+pub(crate) fn in_loop(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    let mut count = 0_u64;
+    while start.elapsed() < time {
+        work()?;
+        count += 1;
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
 fn progress(steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());

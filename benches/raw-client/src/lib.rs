@@ -1,0 +1,205 @@
+//! A session of the C client, with prepared statements that take one text and give one number. It does what a
+//! program in C would do that locks and unlocks, and not a thing more.
+
+use std::ffi::{CStr, CString, c_char, c_ulong, c_void};
+use std::mem;
+use std::ptr;
+
+use mysqlclient_sys as ffi;
+
+/// What the client or the server said.
+#[derive(Debug)]
+pub struct Error(pub String);
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// A connection.
+pub struct Session {
+    mysql: *mut ffi::MYSQL,
+}
+
+/// Where to connect, as root without a password.
+#[derive(Clone, Copy)]
+pub enum Address<'a> {
+    /// A port of 127.0.0.1.
+    Tcp(u16),
+    Socket(&'a str),
+}
+
+impl Session {
+    /// # Errors
+    ///
+    /// If nobody answers there.
+    pub fn connect(address: Address<'_>, schema: &str) -> Result<Self> {
+        let text = |text: &str| CString::new(text).map_err(|error| Error(error.to_string()));
+        let (host, port, socket) = match address {
+            Address::Tcp(port) => (Some(text("127.0.0.1")?), port, None),
+            Address::Socket(path) => (None, 0, Some(text(path)?)),
+        };
+        let (user, schema) = (text("root")?, text(schema)?);
+        let or_null =
+            |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        // SAFETY: a null pointer makes a new handle, which is closed on drop.
+        let mysql = unsafe { ffi::mysql_init(ptr::null_mut()) };
+        if mysql.is_null() {
+            return Err(Error("no memory".to_owned()));
+        }
+        let session = Self { mysql };
+        // SAFETY: the handle is fresh, and the texts live until the call is over.
+        let connected = unsafe {
+            ffi::mysql_real_connect(
+                session.mysql,
+                or_null(&host),
+                user.as_ptr(),
+                ptr::null(),
+                schema.as_ptr(),
+                port.into(),
+                or_null(&socket),
+                0,
+            )
+        };
+        if connected.is_null() {
+            // SAFETY: the handle is valid, and the text is copied at once.
+            return Err(unsafe { said(ffi::mysql_error(session.mysql)) });
+        }
+        Ok(session)
+    }
+
+    /// Prepares a statement with one text to fill in, which gives one number.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not take it.
+    pub fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
+        // SAFETY: the session is connected, and outlives the statement.
+        let stmt = unsafe { ffi::mysql_stmt_init(self.mysql) };
+        if stmt.is_null() {
+            return Err(Error("no memory".to_owned()));
+        }
+        let mut statement = Statement {
+            stmt,
+            buffers: Box::default(),
+            _session: self,
+        };
+        let length = c_ulong::try_from(sql.len()).map_err(|error| Error(error.to_string()))?;
+        // SAFETY: the statement is fresh, and the text has this length.
+        let failed =
+            unsafe { ffi::mysql_stmt_prepare(stmt, sql.as_ptr().cast::<c_char>(), length) };
+        statement.check(failed != 0)?;
+        statement.bind()?;
+        Ok(statement)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours, and no statement of it is left.
+        unsafe { ffi::mysql_close(self.mysql) }
+    }
+}
+
+/// A prepared statement, bound once to buffers of its own.
+pub struct Statement<'s> {
+    stmt: *mut ffi::MYSQL_STMT,
+    /// In a box, because the client keeps their addresses.
+    buffers: Box<Buffers>,
+    _session: &'s Session,
+}
+
+struct Buffers {
+    text: [u8; 64],
+    text_length: c_ulong,
+    number: i64,
+    is_null: ffi::my_bool,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            text: [0; 64],
+            text_length: 0,
+            number: 0,
+            is_null: ffi::FALSE,
+        }
+    }
+}
+
+impl Statement<'_> {
+    fn bind(&mut self) -> Result<()> {
+        let buffers = &mut *self.buffers;
+        // SAFETY: all bits zero is how C programs begin with a binding.
+        let (mut param, mut result): (ffi::MYSQL_BIND, ffi::MYSQL_BIND) =
+            unsafe { (mem::zeroed(), mem::zeroed()) };
+        param.buffer_type = ffi::enum_field_types::MYSQL_TYPE_STRING;
+        param.buffer = (&raw mut buffers.text).cast::<c_void>();
+        param.length = &raw mut buffers.text_length;
+        result.buffer_type = ffi::enum_field_types::MYSQL_TYPE_LONGLONG;
+        result.buffer = (&raw mut buffers.number).cast::<c_void>();
+        result.is_null = &raw mut buffers.is_null;
+        // SAFETY: the client copies the bindings; what they point to is as old as the statement.
+        let failed = unsafe {
+            ffi::mysql_stmt_bind_param(self.stmt, &raw mut param) != ffi::FALSE
+                || ffi::mysql_stmt_bind_result(self.stmt, &raw mut result) != ffi::FALSE
+        };
+        self.check(failed)
+    }
+
+    /// Runs it with a text of at most 64 bytes, and gives its number.
+    ///
+    /// # Errors
+    ///
+    /// If the server says no, or the connection is gone.
+    pub fn ask(&mut self, text: &str) -> Result<Option<i64>> {
+        let Some(buffer) = self.buffers.text.get_mut(..text.len()) else {
+            return Err(Error(format!("`{text}` is too long")));
+        };
+        buffer.copy_from_slice(text.as_bytes());
+        // At most 64, which fits anything.
+        self.buffers.text_length = text.len() as c_ulong;
+        // SAFETY: the statement is prepared and bound; each result is read to its end and freed.
+        let failed = unsafe {
+            ffi::mysql_stmt_execute(self.stmt) != 0
+                || ffi::mysql_stmt_fetch(self.stmt) != 0
+                || ffi::mysql_stmt_free_result(self.stmt) != ffi::FALSE
+        };
+        self.check(failed)?;
+        Ok((self.buffers.is_null == ffi::FALSE).then_some(self.buffers.number))
+    }
+
+    fn check(&self, failed: bool) -> Result<()> {
+        if !failed {
+            return Ok(());
+        }
+        // SAFETY: the statement is valid, and the text is copied at once.
+        Err(unsafe { said(ffi::mysql_stmt_error(self.stmt)) })
+    }
+}
+
+impl Drop for Statement<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the statement is ours, and its session is still there.
+        unsafe {
+            ffi::mysql_stmt_close(self.stmt);
+        }
+    }
+}
+
+/// # Safety
+///
+/// A valid C text.
+unsafe fn said(text: *const c_char) -> Error {
+    // SAFETY: as the caller promises.
+    Error(
+        unsafe { CStr::from_ptr(text) }
+            .to_string_lossy()
+            .into_owned(),
+    )
+}
