@@ -60,7 +60,7 @@ pub(crate) struct RunOptions {
     pub(crate) threads: u16,
 
     /// Where the history goes; what is there is removed
-    /// [default: target/torture/<server>]
+    /// [default: target/torture/ and the server]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 
