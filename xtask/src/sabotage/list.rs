@@ -193,10 +193,11 @@ pub(super) const ALL: &[Sabotage] = &[
             replace: "if !committed && committed {",
         }],
         options: &[
-            "--seconds=15",
+            "--seconds=30",
             "--faults=theft",
             "--processes=1",
-            "--threads=16",
+            // So many that most locks of a pool have somebody waiting behind.
+            "--threads=30",
         ],
         rules: "reported",
     },
