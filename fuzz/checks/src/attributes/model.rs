@@ -76,6 +76,12 @@ impl Model<'_> {
             options.krate(),
             options.wait()
         ));
+        if options.table.is_none() && options.key.is_none() {
+            expect_methods(&options, "", "LockSource", writer);
+            if cfg!(feature = "r2d2") {
+                expect_methods(&options, "_from", "PoolSource", writer);
+            }
+        }
         if let (Some(table), Some(key)) = (options.table, &options.key) {
             writer.refuse_if(key.iter().any(|field| !fields.contains(field)));
             let parts: String = key.iter().map(|field| format!("&self.{field}, ")).collect();
@@ -108,5 +114,16 @@ impl Model<'_> {
             }
         }
         Vec::new()
+    }
+}
+
+/// `with_lock` and `try_with_lock`, on a connection or from a pool.
+fn expect_methods(options: &Options, suffix: &str, source: &str, writer: &mut Writer) {
+    let krate = options.krate();
+    for (name, run) in [("with_lock", "run"), ("try_with_lock", "try_run")] {
+        writer.expect(format!("fn {name}{suffix}<LockS, LockR, LockE>"));
+        writer.expect(format!(
+            "LockS: {krate}::{source}, LockE: {krate}::FromLockError, {{ self.lock().{run}{suffix}(conn, body) }}"
+        ));
     }
 }
