@@ -10,12 +10,14 @@ use mysql::prelude::Queryable as _;
 use raw_client::Session;
 
 use crate::database::{Account, Database, Transport, accounts, claims};
-use crate::report;
+use crate::finding::{Column, Finding, Picture, Row};
+use crate::report::Report;
 use crate::rounds::{Contender, Plan, in_loop, medians};
 
-pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
-    on(database, plan, Transport::Tcp, "over TCP on loopback")?;
-    on(database, plan, Transport::Socket, "over a Unix socket")
+pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
+    report.add(on(database, plan, Transport::Tcp)?);
+    report.add(on(database, plan, Transport::Socket)?);
+    Ok(())
 }
 
 #[derive(QueryableByName)]
@@ -24,7 +26,7 @@ struct Answer {
     answer: Option<i64>,
 }
 
-fn on(database: &Database, plan: Plan, transport: Transport, title: &str) -> Result<()> {
+fn on(database: &Database, plan: Plan, transport: Transport) -> Result<Finding> {
     let account = Account { id: 1, balance: 0 };
     let name = account.lock_name();
     let written = name.written("bench");
@@ -68,7 +70,7 @@ fn on(database: &Database, plan: Plan, transport: Transport, title: &str) -> Res
                 Ok(())
             })
         }),
-        Contender::new("hold", |time| {
+        Contender::ours("hold", |time| {
             in_loop(time, || {
                 let conn = &mut hold;
                 Ok(name.lock().hold(conn, |_| Ok::<_, LockError>(()))?)
@@ -89,7 +91,7 @@ fn on(database: &Database, plan: Plan, transport: Transport, title: &str) -> Res
                 Ok(())
             })
         }),
-        Contender::new("with_lock, re-read", |time| {
+        Contender::ours("with_lock, re-read", |time| {
             in_loop(time, || {
                 let conn = &mut with_lock;
                 Ok(account
@@ -109,7 +111,7 @@ fn on(database: &Database, plan: Plan, transport: Transport, title: &str) -> Res
                 .context("FOR UPDATE")
             })
         }),
-        Contender::new(".transaction, re-read", |time| {
+        Contender::ours(".transaction, re-read", |time| {
             in_loop(time, || {
                 let conn = &mut transaction;
                 let mut account = account.clone();
@@ -129,16 +131,29 @@ fn on(database: &Database, plan: Plan, transport: Transport, title: &str) -> Res
             })
         }),
     ];
-    let title = format!("Lock and release, uncontended, {title}");
+    let (id, way) = match transport {
+        Transport::Tcp => ("alone-tcp", "over TCP on loopback"),
+        Transport::Socket => ("alone-socket", "over a Unix socket"),
+    };
+    let title = format!("Lock and release, uncontended, {way}");
     let medians = medians(&title, plan, &mut contenders)?;
-    let mut table = report::table(["", "µs", "x the C client"]);
-    for (per_second, contender) in medians.iter().zip(&contenders) {
-        table.add_row([
-            contender.name.to_owned(),
-            format!("{:.1}", 1e6 / per_second),
-            format!("{:.2}", medians[0] / per_second),
-        ]);
-    }
-    report::print(&format!("{title}:"), &table);
-    Ok(())
+    let rows = medians
+        .iter()
+        .zip(&contenders)
+        .map(|(per_second, contender)| Row {
+            name: contender.name.to_owned(),
+            ours: contender.ours,
+            cells: vec![Some(1e6 / per_second), Some(medians[0] / per_second)],
+        });
+    Ok(Finding {
+        id: id.to_owned(),
+        title,
+        text: "One session, and a lock that nobody else wants.".to_owned(),
+        columns: vec![
+            Column::new("time", "µs", 1),
+            Column::new("x the C client", "", 2),
+        ],
+        rows: rows.collect(),
+        picture: Picture::Bars { column: 0 },
+    })
 }

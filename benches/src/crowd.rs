@@ -11,7 +11,8 @@ use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 
 use crate::database::{Account, Connections, Database, Way, accounts};
-use crate::report;
+use crate::finding::{Column, Finding, Picture, Row};
+use crate::report::Report;
 use crate::rounds::{Plan, in_turn, median};
 
 const CROWD: usize = 64;
@@ -41,7 +42,7 @@ struct Seen {
     closures: usize,
 }
 
-pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
+pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
     let pool = Pool::builder()
         .max_size(4)
         .connection_timeout(PATIENCE)
@@ -73,49 +74,48 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
         },
     )?;
 
-    let mut table = report::table([
-        "on the lock",
-        "others: p50",
-        "p99",
-        "x",
-        "queries/s",
-        "no connection in 0.5 s",
-        "closures/s",
-    ]);
-    let mut quiet = f64::NAN;
-    for ((name, _), rounds) in crowds.iter().zip(&mut rounds) {
+    let mut quiet = None;
+    let rows = crowds.iter().zip(&mut rounds).map(|((name, _), rounds)| {
         rounds.remove(0);
-        let of = |per_round: &mut dyn FnMut(&mut Seen) -> f64, rounds: &mut Vec<Seen>| {
+        let mut of = |per_round: &dyn Fn(&mut Seen) -> f64| {
             median(&mut rounds.iter_mut().map(per_round).collect::<Vec<_>>())
         };
         let seconds = plan.time.as_secs_f64();
-        let p50 = of(&mut |seen| percentile(&mut seen.micros, 0.5), rounds);
-        let p99 = of(&mut |seen| percentile(&mut seen.micros, 0.99), rounds);
-        if quiet.is_nan() {
-            quiet = p99;
+        let p99 = of(&|seen| percentile(&mut seen.micros, 0.99));
+        let quiet = *quiet.get_or_insert(p99);
+        let cells = [
+            of(&|seen| percentile(&mut seen.micros, 0.5)),
+            p99,
+            p99 / quiet,
+            of(&|seen| seen.micros.len() as f64 / seconds),
+            of(&|seen| seen.timeouts as f64),
+            of(&|seen| seen.closures as f64 / seconds),
+        ];
+        Row {
+            name: (*name).to_owned(),
+            ours: true,
+            cells: cells
+                .map(|cell| Some(cell).filter(|cell| cell.is_finite()))
+                .to_vec(),
         }
-        table.add_row([
-            (*name).to_owned(),
-            micros(p50),
-            micros(p99),
-            ratio(p99 / quiet),
-            format!(
-                "{:.0}",
-                of(&mut |seen| seen.micros.len() as f64 / seconds, rounds)
-            ),
-            rounds
-                .iter()
-                .map(|seen| seen.timeouts)
-                .sum::<usize>()
-                .to_string(),
-            format!(
-                "{:.0}",
-                of(&mut |seen| seen.closures as f64 / seconds, rounds)
-            ),
-        ]);
-    }
-    let title = "Four threads that read a row every 2 ms through a pool of four:";
-    report::print(title, &table);
+    });
+    report.add(Finding {
+        id: "crowd".to_owned(),
+        title: "What a hot lock does to others who use the same pool of four".to_owned(),
+        text: "Four threads read a row every 2 ms, each on a connection that it takes from the pool and gives back. \
+               A crowd of 64 wants one lock."
+            .to_owned(),
+        rows: rows.collect(),
+        columns: vec![
+            Column::new("others: p50", "µs", 0),
+            Column::new("p99", "µs", 0),
+            Column::new("p99, x", "", 2),
+            Column::new("queries/s", "", 0),
+            Column::new("no connection in 0.5 s", "", 0),
+            Column::new("closures/s", "", 0),
+        ],
+        picture: Picture::Bars { column: 1 },
+    });
     Ok(())
 }
 
@@ -197,19 +197,4 @@ fn percentile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let index = ((values.len() as f64 * part) as usize).min(values.len().saturating_sub(1));
     values.get(index).copied().unwrap_or(f64::NAN)
-}
-
-/// Nobody got through where there is no number.
-fn micros(value: f64) -> String {
-    if value.is_nan() {
-        return "none".to_owned();
-    }
-    format!("{value:.0} us")
-}
-
-fn ratio(value: f64) -> String {
-    if value.is_nan() {
-        return "none".to_owned();
-    }
-    format!("{value:.2}")
 }

@@ -9,20 +9,22 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
 use crate::database::{Account, Database, Way};
-use crate::report;
+use crate::finding::{Column, Finding, Picture, Row};
+use crate::report::Report;
 use crate::rounds::{Contender, Plan, medians, throughput};
 
 const THREADS: usize = 64;
 
-pub(crate) fn run(database: &Database, plan: Plan) -> Result<()> {
-    on(database, plan, Way::Loopback, "on loopback")?;
+pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
+    report.add(on(database, plan, Way::Loopback)?);
     database.set_delay(Duration::from_micros(500));
-    let run = on(database, plan, Way::Proxy, "with 1 ms of round trip");
+    let finding = on(database, plan, Way::Proxy);
     database.set_delay(Duration::ZERO);
-    run
+    report.add(finding?);
+    Ok(())
 }
 
-fn on(database: &Database, plan: Plan, way: Way, title: &str) -> Result<()> {
+fn on(database: &Database, plan: Plan, way: Way) -> Result<Finding> {
     let name = LockName::named("hot");
     let account = Account { id: 1, balance: 0 };
     let locks = LockPool::new(database.pool(way, 4)?);
@@ -34,26 +36,26 @@ fn on(database: &Database, plan: Plan, way: Way, title: &str) -> Result<()> {
         throughput(time, &mut [(); THREADS], |()| Ok(work()?))
     };
     let mut contenders = [
-        Contender::new("hold", |time| {
+        Contender::ours("hold", |time| {
             alone(time, &|conn| name.lock().hold(conn, |_| Ok(())))
         }),
-        Contender::new("hold_from", |time| {
+        Contender::ours("hold_from", |time| {
             pooled(time, &|| name.lock().hold_from(&locks, |_| Ok(())))
         }),
-        Contender::new("with_lock", |time| {
+        Contender::ours("with_lock", |time| {
             alone(time, &|conn| account.clone().with_lock(conn, |_, _| Ok(())))
         }),
-        Contender::new("with_lock_from", |time| {
+        Contender::ours("with_lock_from", |time| {
             pooled(time, &|| {
                 account.clone().with_lock_from(&locks, |_, _| Ok(()))
             })
         }),
-        Contender::new(".transaction", |time| {
+        Contender::ours(".transaction", |time| {
             alone(time, &|conn| {
                 account.clone().lock().transaction(conn, |_, _| Ok(()))
             })
         }),
-        Contender::new(".transaction_from", |time| {
+        Contender::ours(".transaction_from", |time| {
             pooled(time, &|| {
                 account
                     .clone()
@@ -62,19 +64,35 @@ fn on(database: &Database, plan: Plan, way: Way, title: &str) -> Result<()> {
             })
         }),
     ];
-    let title = format!("64 threads on one lock, {title}");
+    let (id, far) = match way {
+        Way::Loopback => ("hot-loopback", "on loopback"),
+        Way::Proxy => ("hot-1ms", "with 1 ms of round trip"),
+    };
+    let title = format!("64 threads on one lock, {far}");
     let medians = medians(&title, plan, &mut contenders)?;
-    let mut table = report::table(["", "connections", "closures/s", "x"]);
-    for (pair, names) in medians.chunks(2).zip(contenders.chunks(2)) {
-        for (index, (per_second, contender)) in pair.iter().zip(names).enumerate() {
-            table.add_row([
-                contender.name.to_owned(),
-                [THREADS, 4][index].to_string(),
-                format!("{per_second:.0}"),
-                format!("{:.2}", per_second / pair[0]),
-            ]);
-        }
-    }
-    report::print(&format!("{title}, with nothing to do under it:"), &table);
-    Ok(())
+    let pairs = medians.chunks(2).zip(contenders.chunks(2));
+    let rows = pairs.flat_map(|(pair, names)| {
+        let of = |index: usize| Row {
+            name: names[index].name.to_owned(),
+            ours: true,
+            cells: vec![
+                Some([THREADS, 4][index] as f64),
+                Some(pair[index]),
+                Some(pair[index] / pair[0]),
+            ],
+        };
+        [of(0), of(1)]
+    });
+    Ok(Finding {
+        id: id.to_owned(),
+        title,
+        text: "Nothing is done under the lock, so that what is seen is the lock.".to_owned(),
+        columns: vec![
+            Column::new("connections", "", 0),
+            Column::new("closures/s", "", 0),
+            Column::new("x plain", "", 2),
+        ],
+        rows: rows.collect(),
+        picture: Picture::Bars { column: 1 },
+    })
 }

@@ -4,6 +4,7 @@
 mod alone;
 mod crowd;
 mod database;
+mod finding;
 mod hot;
 mod report;
 mod rounds;
@@ -15,6 +16,7 @@ use clap::{Parser, ValueEnum};
 use test_server::Kind;
 
 use database::Database;
+use report::Report;
 use rounds::Plan;
 
 #[derive(Parser)]
@@ -54,12 +56,13 @@ fn main() -> Result<()> {
         time: Duration::from_secs_f64(options.seconds),
     };
     let database = Database::start(options.server)?;
+    let mut report = Report::default();
     for subject in Subject::value_variants() {
         if options.only.is_empty() || options.only.contains(subject) {
             match subject {
-                Subject::Alone => alone::run(&database, plan)?,
-                Subject::Hot => hot::run(&database, plan)?,
-                Subject::Crowd => crowd::run(&database, plan)?,
+                Subject::Alone => alone::run(&database, plan, &mut report)?,
+                Subject::Hot => hot::run(&database, plan, &mut report)?,
+                Subject::Crowd => crowd::run(&database, plan, &mut report)?,
             }
         }
     }

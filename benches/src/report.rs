@@ -1,17 +1,34 @@
-//! Tables for people.
+//! What was found, for people: tables while it runs, files when it is over.
 
 use comfy_table::{CellAlignment, Table};
 
-/// All but the first column are numbers.
-pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
+use crate::finding::Finding;
+
+/// All findings of a run, in their order.
+#[derive(Default)]
+pub(crate) struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Prints it, and keeps it for the files.
+    pub(crate) fn add(&mut self, finding: Finding) {
+        println!("{}\n{}\n", finding.title, table(&finding));
+        self.findings.push(finding);
+    }
+}
+
+fn table(finding: &Finding) -> Table {
     let mut table = Table::new();
-    table.set_header(header);
+    let headings = finding.columns.iter().map(|column| column.heading());
+    table.set_header([String::new()].into_iter().chain(headings));
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    for row in &finding.rows {
+        let cells = finding.columns.iter().zip(&row.cells);
+        let cells = cells.map(|(column, value)| column.show(*value));
+        table.add_row([row.name.clone()].into_iter().chain(cells));
+    }
     table
-}
-
-pub(crate) fn print(title: &str, table: &Table) {
-    println!("{title}\n{table}\n");
 }

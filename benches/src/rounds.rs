@@ -17,13 +17,25 @@ pub(crate) struct Plan {
 /// Somebody to be measured: for how long it ran, it gives one number for a round.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
+    /// This library, and not one of those it is compared to.
+    pub(crate) ours: bool,
     pub(crate) run: Box<dyn FnMut(Duration) -> Result<f64> + 'a>,
 }
 
 impl<'a> Contender<'a> {
     pub(crate) fn new(name: &'static str, run: impl FnMut(Duration) -> Result<f64> + 'a) -> Self {
-        let run = Box::new(run);
-        Contender { name, run }
+        Contender {
+            name,
+            ours: false,
+            run: Box::new(run),
+        }
+    }
+
+    pub(crate) fn ours(name: &'static str, run: impl FnMut(Duration) -> Result<f64> + 'a) -> Self {
+        Contender {
+            ours: true,
+            ..Contender::new(name, run)
+        }
     }
 }
 
