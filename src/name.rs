@@ -153,8 +153,7 @@ impl LockName {
     /// `table!` names. Programs that work in different schemas share a lock this way.
     ///
     /// Also the way out after a `USE`: the namespace otherwise stays the schema in which the
-    /// connection first took such a lock, because servers run a prepared statement in the schema
-    /// in which it was prepared.
+    /// connection first took such a lock, which its session remembers.
     ///
     /// An [exact](Self::exact) name takes no namespace; [acquiring](LockRequest::acquire)
     /// it then is [`LockError::InvalidName`].

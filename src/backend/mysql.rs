@@ -58,8 +58,8 @@ impl Session for MysqlConnection {
     fn acquire(&mut self, request: Request<'_>) -> Result<Acquired, Refusal> {
         let start = Instant::now();
         let acquired = match &request.name {
-            Wanted::InSession(text) => try_acquire(self, InSession(text), request.only_again)?,
-            Wanted::Whole(name) => try_acquire(self, Whole(name), request.only_again)?,
+            Wanted::InSession(text) => try_in_session(self, text, request.only_again)?,
+            Wanted::Whole(name) => try_whole(self, name, request.only_again)?,
         };
         match acquired {
             Tried::Acquired(acquired) => Ok(acquired),
@@ -93,7 +93,12 @@ impl Session for MysqlConnection {
     }
 
     fn namespace(&mut self) -> QueryResult<String> {
-        SelectNamespace.get_result(self)
+        let mut namespace = GET_NAMESPACE.get_result::<Option<String>>(self)?;
+        if namespace.is_none() {
+            set_namespace(self)?;
+            namespace = GET_NAMESPACE.get_result(self)?;
+        }
+        namespace.ok_or_else(forgetful_session)
     }
 
     fn roll_back_everything(&mut self) -> QueryResult<()> {
@@ -109,6 +114,49 @@ enum Tried {
     },
 }
 
+/// Takes a lock in the session's namespace, which is hashed only when the connection takes its first.
+fn try_in_session(
+    conn: &mut MysqlConnection,
+    text: &str,
+    only_again: bool,
+) -> Result<Tried, Refusal> {
+    let mut answer = try_acquire(conn, InSession(text), only_again)?;
+    if answer.namespace.is_none() {
+        set_namespace(conn).map_err(|error| refusal(last_error_code(conn), error))?;
+        answer = try_acquire(conn, InSession(text), only_again)?;
+    }
+    match answer.namespace.take() {
+        Some(namespace) => answer.about([&namespace, "/", text].concat(), only_again),
+        None => Err(Refusal::Database(forgetful_session())),
+    }
+}
+
+fn try_whole(conn: &mut MysqlConnection, name: &str, only_again: bool) -> Result<Tried, Refusal> {
+    try_acquire(conn, Whole(name), only_again)?.about(name.to_owned(), only_again)
+}
+
+/// What a session says that is asked for a lock without waiting.
+struct Answer {
+    /// `None` if the name needs one and the session has none yet: then nothing was locked.
+    namespace: Option<String>,
+    held_before: bool,
+    acquired: Option<i64>,
+}
+
+impl Answer {
+    fn about(self, server_name: String, only_again: bool) -> Result<Tried, Refusal> {
+        match self.acquired {
+            Some(1) => Ok(Tried::Acquired(Acquired {
+                server_name,
+                nested: self.held_before,
+            })),
+            Some(_) => Ok(Tried::Taken { server_name }),
+            None if only_again => Err(Refusal::NotHeld),
+            None => Err(Refusal::Interrupted(None)),
+        }
+    }
+}
+
 /// Takes a lock that is free or held already. One statement, prepared once a connection.
 ///
 /// An error while a result is read leaves libmariadb unable to run the same prepared statement again: it
@@ -119,25 +167,40 @@ fn try_acquire<N: NameSql>(
     conn: &mut MysqlConnection,
     name: N,
     only_again: bool,
-) -> Result<Tried, Refusal> {
-    let answer = TryAcquire { name, only_again }.get_result::<(String, bool, Option<i64>)>(conn);
-    let (server_name, nested, answer) = match answer {
-        Ok(answer) => answer,
+) -> Result<Answer, Refusal> {
+    type Columns = (Option<String>, bool, Option<i64>);
+    let answer = if only_again {
+        TryAcquire::<N, true>(name).get_result::<Columns>(conn)
+    } else {
+        TryAcquire::<N, false>(name).get_result::<Columns>(conn)
+    };
+    match answer {
+        Ok((namespace, held_before, acquired)) => Ok(Answer {
+            namespace,
+            held_before,
+            acquired,
+        }),
         Err(error) => {
             let refusal = refusal(last_error_code(conn), error);
             transaction::mark_broken(conn);
-            return Err(refusal);
+            Err(refusal)
         }
-    };
-    match answer {
-        Some(1) => Ok(Tried::Acquired(Acquired {
-            server_name,
-            nested,
-        })),
-        Some(_) => Ok(Tried::Taken { server_name }),
-        None if only_again => Err(Refusal::NotHeld),
-        None => Err(Refusal::Interrupted(None)),
     }
+}
+
+/// Has the session remember its namespace: that of the schema in which the connection takes its first lock,
+/// whatever `USE` says later.
+fn set_namespace(conn: &mut MysqlConnection) -> QueryResult<()> {
+    SET_NAMESPACE.execute(conn).map(drop)
+}
+
+/// Locks need one session, too, so this is told before any is taken.
+fn forgetful_session() -> DieselError {
+    DieselError::QueryBuilderError(
+        "the server forgot a variable of the session that had just been set: locks need one session for all \
+         statements of a connection, so connect past the proxy that spreads them over several"
+            .into(),
+    )
 }
 
 /// Waits for a lock that another session has, with a statement that is prepared anew each time.
@@ -178,7 +241,7 @@ fn refusal(code: Option<i64>, error: DieselError) -> Refusal {
 /// cannot be asked or has not seen the error.
 fn last_error_code(conn: &mut MysqlConnection) -> Option<i64> {
     conn.batch_execute("GET DIAGNOSTICS CONDITION 1 @diesel_advisory_lock_errno = MYSQL_ERRNO")
-        .and_then(|()| LastErrorCode.get_result::<Option<i64>>(conn))
+        .and_then(|()| GET_LAST_ERROR_CODE.get_result::<Option<i64>>(conn))
         .ok()
         .flatten()
 }
@@ -194,29 +257,37 @@ fn seconds(wait: Duration) -> f64 {
     wait.as_secs_f64().min(FOREVER_SECONDS)
 }
 
-/// What stands before the slash: the schema in which the statement is prepared.
-#[derive(QueryId)]
-struct Namespace;
-
-impl QueryFragment<Mysql> for Namespace {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)");
-        Ok(())
-    }
+/// What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session
+/// does it once and keeps it in a variable; NULL until then. `cargo xtask bench --only alone` shows the difference.
+macro_rules! namespace {
+    () => {
+        "@diesel_advisory_lock_namespace"
+    };
 }
 
 /// The SQL of a lock's whole name.
-trait NameSql: QueryFragment<Mysql> + QueryId + Copy {}
+trait NameSql: QueryFragment<Mysql> + QueryId + Copy {
+    /// What has to be in front of the name and is not known here, and a condition that it is.
+    const NAMESPACE: &'static str;
+    const IS_WHOLE: &'static str;
+}
 
-/// The text after the slash; the server puts the namespace before it.
+/// The text after the slash; the session knows the namespace.
 #[derive(Clone, Copy)]
 struct InSession<'n>(&'n str);
 
 #[derive(Clone, Copy)]
 struct Whole<'n>(&'n str);
 
-impl NameSql for InSession<'_> {}
-impl NameSql for Whole<'_> {}
+impl NameSql for InSession<'_> {
+    const NAMESPACE: &'static str = namespace!();
+    const IS_WHOLE: &'static str = concat!(namespace!(), " IS NOT NULL");
+}
+
+impl NameSql for Whole<'_> {
+    const NAMESPACE: &'static str = "NULL";
+    const IS_WHOLE: &'static str = "TRUE";
+}
 
 // A static id has Diesel prepare a statement once a connection; the derive does not drop lifetimes.
 impl QueryId for InSession<'_> {
@@ -229,9 +300,8 @@ impl QueryId for Whole<'_> {
 
 impl QueryFragment<Mysql> for InSession<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("CONCAT(");
-        Namespace.walk_ast(out.reborrow())?;
-        out.push_sql(", '/', ");
+        // Leaves out what is NULL: MySQL takes no NULL for a name, not even to ask.
+        out.push_sql(concat!("CONCAT_WS('/', ", namespace!(), ", "));
         out.push_bind_param::<Text, _>(self.0)?;
         out.push_sql(")");
         Ok(())
@@ -244,46 +314,45 @@ impl QueryFragment<Mysql> for Whole<'_> {
     }
 }
 
-/// The whole name; whether this session held it before; what `GET_LOCK` says, or NULL if the lock should
-/// be one that the session holds and is not.
+/// The namespace; whether this session held the lock before; what `GET_LOCK` says, or NULL if the name is not
+/// whole. With `ONLY_AGAIN`, also NULL if the session does not hold the lock.
 #[derive(QueryId)]
-struct TryAcquire<N> {
-    name: N,
-    only_again: bool,
-}
+struct TryAcquire<N, const ONLY_AGAIN: bool>(N);
 
-impl<N: NameSql> QueryFragment<Mysql> for TryAcquire<N> {
+impl<N: NameSql, const ONLY_AGAIN: bool> QueryFragment<Mysql> for TryAcquire<N, ONLY_AGAIN> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT ");
-        self.name.walk_ast(out.reborrow())?;
+        out.push_sql(N::NAMESPACE);
         out.push_sql(", ");
         self.push_is_held(out.reborrow())?;
-        out.push_sql(", IF(NOT ");
-        out.push_bind_param::<Bool, _>(&self.only_again)?;
-        out.push_sql(" OR ");
-        self.push_is_held(out.reborrow())?;
+        out.push_sql(", IF(");
+        out.push_sql(N::IS_WHOLE);
+        if ONLY_AGAIN {
+            out.push_sql(" AND ");
+            self.push_is_held(out.reborrow())?;
+        }
         out.push_sql(", GET_LOCK(");
-        self.name.walk_ast(out.reborrow())?;
+        self.0.walk_ast(out.reborrow())?;
         out.push_sql(", 0), NULL)");
         Ok(())
     }
 }
 
-impl<N: NameSql> TryAcquire<N> {
+impl<N: NameSql, const ONLY_AGAIN: bool> TryAcquire<N, ONLY_AGAIN> {
     /// 0 or 1, never NULL.
     fn push_is_held<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("IS_USED_LOCK(");
-        self.name.walk_ast(out.reborrow())?;
+        self.0.walk_ast(out.reborrow())?;
         out.push_sql(") <=> CONNECTION_ID()");
         Ok(())
     }
 }
 
-impl<N> Query for TryAcquire<N> {
-    type SqlType = (Text, Bool, Nullable<BigInt>);
+impl<N, const ONLY_AGAIN: bool> Query for TryAcquire<N, ONLY_AGAIN> {
+    type SqlType = (Nullable<Text>, Bool, Nullable<BigInt>);
 }
 
-impl<N> RunQueryDsl<MysqlConnection> for TryAcquire<N> {}
+impl<N, const ONLY_AGAIN: bool> RunQueryDsl<MysqlConnection> for TryAcquire<N, ONLY_AGAIN> {}
 
 /// `GET_LOCK` to the millisecond. MySQL rounds it to whole seconds, but keeps to the hint, which takes a
 /// literal only and ends the statement with an error; MariaDB ignores the hint and takes the
@@ -389,43 +458,45 @@ impl<S: Statement> Query for About<'_, S> {
 
 impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
 
-#[derive(QueryId)]
-struct SelectNamespace;
+/// A statement without parameters that is prepared anew each time, because it is rare or because it may be killed and
+/// then must not run again; see `try_acquire`.
+struct Uncached<A>(&'static str, PhantomData<A>);
 
-impl QueryFragment<Mysql> for SelectNamespace {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
-        Namespace.walk_ast(out)
-    }
-}
+const SET_NAMESPACE: Uncached<()> = Uncached(
+    concat!(
+        "SET ",
+        namespace!(),
+        " = LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)"
+    ),
+    PhantomData,
+);
 
-impl Query for SelectNamespace {
-    type SqlType = Text;
-}
+const GET_NAMESPACE: Uncached<Nullable<Text>> =
+    Uncached(concat!("SELECT ", namespace!()), PhantomData);
 
-impl RunQueryDsl<MysqlConnection> for SelectNamespace {}
+const GET_LAST_ERROR_CODE: Uncached<Nullable<BigInt>> = Uncached(
+    "SELECT CAST(@diesel_advisory_lock_errno AS SIGNED)",
+    PhantomData,
+);
 
-struct LastErrorCode;
-
-impl QueryId for LastErrorCode {
+impl<A> QueryId for Uncached<A> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl QueryFragment<Mysql> for LastErrorCode {
+impl<A> QueryFragment<Mysql> for Uncached<A> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // It may be killed too, and then must not run again; see `try_acquire`.
         out.unsafe_to_cache_prepared();
-        out.push_sql("SELECT CAST(@diesel_advisory_lock_errno AS SIGNED)");
+        out.push_sql(self.0);
         Ok(())
     }
 }
 
-impl Query for LastErrorCode {
-    type SqlType = Nullable<BigInt>;
+impl<A> Query for Uncached<A> {
+    type SqlType = A;
 }
 
-impl RunQueryDsl<MysqlConnection> for LastErrorCode {}
+impl<A> RunQueryDsl<MysqlConnection> for Uncached<A> {}
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,8 @@ cases![
     without_a_schema_there_is_still_a_lock,
     use_inside_the_closure_does_not_make_the_release_miss,
     after_use_the_namespace_stays,
+    after_use_a_nested_lock_in_a_transaction_is_the_same,
+    a_session_that_has_forgotten_its_namespace_is_in_the_schema_it_is_in,
     after_use_a_fraction_means_the_same_lock,
     scopes_do_not_exclude_each_other,
     a_row_and_its_table_do_not_exclude_each_other,
@@ -153,6 +155,40 @@ fn after_use_the_namespace_stays(db: &Db) {
     let moved = name.namespace(&other.schema);
     let held = moved.lock().acquire(conn).unwrap();
     assert!(other.holder(&LockName::named("job")).is_some());
+    held.release().unwrap();
+}
+
+/// Inside a transaction another statement asks, which is prepared when the schema is another one already.
+fn after_use_a_nested_lock_in_a_transaction_is_the_same(db: &Db) {
+    let other = elsewhere(db);
+    let name = LockName::named("job");
+    let conn = &mut db.conn();
+    let request = name.lock();
+    request
+        .hold(conn, |conn| {
+            conn.batch_execute(&format!("USE {}", other.schema))?;
+            conn.transaction::<_, diesel::result::Error, _>(|conn| {
+                let held = name.lock().acquire(conn)?;
+                assert!(held.is_nested());
+                Ok(held.release()?)
+            })
+        })
+        .unwrap();
+}
+
+/// As after `mysql_change_user`, which would have released all locks.
+fn a_session_that_has_forgotten_its_namespace_is_in_the_schema_it_is_in(db: &Db) {
+    let other = elsewhere(db);
+    let name = LockName::named("job");
+    let conn = &mut db.conn();
+    name.lock().acquire(conn).unwrap().release().unwrap();
+    conn.batch_execute(&format!(
+        "USE {}; SET @diesel_advisory_lock_namespace = NULL",
+        other.schema
+    ))
+    .unwrap();
+    let held = name.lock().acquire(conn).unwrap();
+    assert!(other.holder(&name).is_some());
     held.release().unwrap();
 }
 

@@ -8,6 +8,7 @@ use crate::support::Db;
 
 cases![
     an_uncontended_lock_is_two_round_trips,
+    the_first_lock_of_a_connection_costs_two_statements_more,
     a_fraction_of_a_second_is_no_more,
     a_reread_adds_one,
 ];
@@ -62,6 +63,18 @@ fn an_uncontended_lock_is_two_round_trips(db: &Db) {
             .unwrap();
     });
     assert_eq!(cost, [0, 20, 20], "prepared, executed, selects");
+}
+
+/// It is asked whether it knows its namespace, and told to find out.
+fn the_first_lock_of_a_connection_costs_two_statements_more(db: &Db) {
+    let conn = &mut db.conn();
+    let cost = |conn: &mut MysqlConnection| session_status(conn, "Com_stmt_execute");
+    let start = cost(conn);
+    let nothing = cost(conn) - start;
+    let before = cost(conn);
+    let name = LockName::named("job");
+    name.lock().acquire(conn).unwrap().release().unwrap();
+    assert_eq!(cost(conn) - before - nothing, 4, "executed");
 }
 
 fn a_fraction_of_a_second_is_no_more(db: &Db) {

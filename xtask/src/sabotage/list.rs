@@ -36,8 +36,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "each session has names of its own for the same locks",
         edits: &[Edit {
             file: "src/backend/mysql.rs",
-            find: "\"LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)\"",
-            replace: "\"LEFT(SHA2(CONNECTION_ID(), 256), 8)\"",
+            find: "LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)",
+            replace: "LEFT(SHA2(CONNECTION_ID(), 256), 8)",
         }],
         options: &["--seconds=6", "--faults=none"],
         rules: "exclusive",
