@@ -98,6 +98,12 @@ impl Proxy {
         self.ask(|relay| relay.connections())
     }
 
+    /// How often a client has sent something and then heard from the server, over all connections so far: what a client waits
+    /// for. What it sends before the answer, as when it closes a statement, costs no round trip more.
+    pub fn round_trips(&self) -> u64 {
+        self.ask(|relay| relay.round_trips())
+    }
+
     /// Has the proxy's thread do something, and waits for the result.
     fn ask<T: Send + 'static>(&self, request: impl FnOnce(&mut Relay) -> T + Send + 'static) -> T {
         let (reply, result) = mpsc::channel();

@@ -38,6 +38,7 @@ mod notifications;
 mod pooled;
 mod processes;
 mod released;
+mod round_trips;
 mod several;
 mod stale;
 mod statements;
@@ -59,6 +60,7 @@ fn main() {
         notifications::cases(),
         pooled::cases(),
         released::cases(),
+        round_trips::cases(),
         several::cases(),
         stale::cases(),
         statements::cases(),

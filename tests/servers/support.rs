@@ -160,8 +160,8 @@ impl Db {
         (pool, events)
     }
 
-    /// Locks over a pool of that many connections by way of a network that is in the test's hands.
-    pub(crate) fn locks_through_proxy(&self, size: u32) -> (Locks, Proxy) {
+    /// A network that is in the test's hands, and the database's address there.
+    pub(crate) fn proxy(&self) -> (Proxy, String) {
         let url = self.url();
         let (account, rest) = url.rsplit_once('@').unwrap();
         let (address, database) = rest.split_once('/').unwrap();
@@ -172,6 +172,12 @@ impl Db {
         .unwrap();
         let proxy = Proxy::start(addresses.find(SocketAddr::is_ipv4).unwrap()).unwrap();
         let url = format!("{account}@127.0.0.1:{}/{database}", proxy.port());
+        (proxy, url)
+    }
+
+    /// Locks over a pool of that many connections by way of such a network.
+    pub(crate) fn locks_through_proxy(&self, size: u32) -> (Locks, Proxy) {
+        let (proxy, url) = self.proxy();
         let pool = Pool::builder()
             .max_size(size)
             .test_on_check_out(false)

@@ -21,6 +21,9 @@ pub(crate) struct Connection {
     requests: Flow,
     /// And back.
     answers: Flow,
+    /// The client has sent something since it last heard from the server.
+    asked: bool,
+    answered: bool,
 }
 
 impl Connection {
@@ -45,6 +48,8 @@ impl Connection {
             connected: false,
             requests: Flow::default(),
             answers: Flow::default(),
+            asked: false,
+            answered: false,
         })
     }
 
@@ -87,10 +92,13 @@ impl Connection {
             }
         }
         if ready.contains(&self.client.as_raw_fd()) {
-            self.requests.take(&self.client, buffer);
+            self.asked |= self.requests.take(&self.client, buffer);
         }
         if ready.contains(&self.upstream.as_raw_fd()) {
-            self.answers.take(&self.upstream, buffer);
+            let came = self.answers.take(&self.upstream, buffer);
+            if came && std::mem::take(&mut self.asked) {
+                self.answered = true;
+            }
         }
         let there = self.requests.deliver(&self.upstream, delay);
         if there == Delivery::Refused {
@@ -108,6 +116,11 @@ impl Connection {
             (Delivery::Ended, Delivery::Ended) => false,
             _ => true,
         }
+    }
+
+    /// Whether a round trip has ended since this was last asked.
+    pub(crate) fn take_round_trip(&mut self) -> bool {
+        std::mem::take(&mut self.answered)
     }
 
     /// Closes both sockets abruptly.

@@ -56,10 +56,10 @@ impl Flow {
         sent.checked_add(delay)
     }
 
-    /// Takes what the source has sent.
-    pub(crate) fn take(&mut self, mut source: &TcpStream, buffer: &mut [u8]) {
+    /// Takes what the source has sent; `true`: there were bytes.
+    pub(crate) fn take(&mut self, mut source: &TcpStream, buffer: &mut [u8]) -> bool {
         if !self.takes_more() {
-            return;
+            return false;
         }
         match source.read(buffer) {
             Ok(0) => self.end_with(Item::End),
@@ -69,10 +69,12 @@ impl Flow {
                     bytes: buffer[..length].to_vec(),
                     written: 0,
                 });
+                return true;
             }
             Err(error) if is_temporary(&error) => {}
             Err(_) => self.end_with(Item::Reset),
         }
+        false
     }
 
     /// The source is gone. The destination is to learn it after all that was sent before.

@@ -30,6 +30,7 @@ pub(crate) struct Relay {
     connections: Vec<Connection>,
     delay: Duration,
     stalled: bool,
+    round_trips: u64,
     buffer: Vec<u8>,
 }
 
@@ -50,6 +51,7 @@ impl Relay {
             connections: Vec::new(),
             delay: Duration::ZERO,
             stalled: false,
+            round_trips: 0,
             buffer: vec![0; BUFFER],
         })
     }
@@ -83,6 +85,10 @@ impl Relay {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    pub(crate) fn round_trips(&self) -> u64 {
+        self.round_trips
     }
 
     pub(crate) fn cut(&mut self) -> usize {
@@ -163,7 +169,10 @@ impl Relay {
 
     fn pass(&mut self, ready: &[RawFd]) {
         let (delay, buffer) = (self.delay, &mut self.buffer);
-        self.connections
-            .retain_mut(|connection| connection.pass(ready, delay, buffer));
+        self.connections.retain_mut(|connection| {
+            let open = connection.pass(ready, delay, buffer);
+            self.round_trips += u64::from(connection.take_round_trip());
+            open
+        });
     }
 }

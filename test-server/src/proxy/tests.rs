@@ -4,6 +4,7 @@ mod close;
 mod delay;
 mod faults;
 mod rest;
+mod round_trips;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
