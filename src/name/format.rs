@@ -39,7 +39,8 @@ impl Kind {
 pub(crate) struct NameWriter {
     kind: Kind,
     text: String,
-    hash: Option<Sha256>,
+    /// In a box: few names need it, and it is large.
+    hash: Option<Box<Sha256>>,
 }
 
 /// A finished name. The hash state is kept, since a scope may yet be added.
@@ -60,7 +61,7 @@ impl NameWriter {
     /// Goes on with a finished name that has no scope.
     fn resume(text: &str, hash: Option<&Sha256>) -> Self {
         let mut writer = NameWriter::new(Kind::of_plain(text));
-        writer.hash = hash.cloned();
+        writer.hash = hash.cloned().map(Box::new);
         let readable = if hash.is_some() {
             &text[..text.len() - HASH_CHARS - 1]
         } else {
@@ -91,18 +92,17 @@ impl NameWriter {
     }
 
     pub(crate) fn finish(mut self) -> Finished {
-        let hash = self.hash.map(|state| {
-            let digest = state.clone().finalize();
+        if let Some(state) = &self.hash {
+            let digest = Sha256::clone(state).finalize();
             let mut chars = [0; HASH_CHARS];
             BASE32_NOPAD.encode_mut(&digest[..HASH_BYTES], &mut chars);
             self.text.push('~');
             self.text
                 .extend(chars.iter().map(|c| char::from(c.to_ascii_lowercase())));
-            Box::new(state)
-        });
+        }
         Finished {
             text: self.text,
-            hash,
+            hash: self.hash,
         }
     }
 
@@ -128,7 +128,7 @@ impl NameWriter {
     /// Hashes what was written so far. All of it was plain, so it can be told apart again.
     fn start_hash(&mut self) -> &mut Sha256 {
         self.hash.get_or_insert_with(|| {
-            let mut hash = Sha256::new();
+            let mut hash = Box::new(Sha256::new());
             hash.update([self.kind as u8]);
             self.text
                 .trim_start_matches('=')
@@ -168,7 +168,11 @@ fn extend_slug(slug: &mut String, text: &str) {
 }
 
 fn is_plain(component: &str) -> bool {
-    !component.is_empty() && component.chars().all(is_plain_char)
+    // No byte of a character beyond ASCII is plain.
+    !component.is_empty()
+        && component
+            .bytes()
+            .all(|byte| is_plain_char(char::from(byte)))
 }
 
 fn is_plain_char(char: char) -> bool {

@@ -21,13 +21,18 @@ use root::Root;
 pub(crate) enum Need {
     ClientLibrary,
     Server(Kind),
+    /// Counts instructions.
+    Valgrind,
 }
 
 impl Need {
     /// All that tests on these servers need.
     pub(crate) fn all(kinds: &[Kind]) -> Vec<Self> {
         let servers = kinds.iter().copied().map(Self::Server);
-        [Self::ClientLibrary].into_iter().chain(servers).collect()
+        [Self::ClientLibrary, Self::Valgrind]
+            .into_iter()
+            .chain(servers)
+            .collect()
     }
 
     /// Asks for the thing itself, however it was installed, not for a package.
@@ -35,6 +40,7 @@ impl Need {
         match self {
             Self::ClientLibrary => client_library_is_found(),
             Self::Server(kind) => kind.is_installed(),
+            Self::Valgrind => runs("valgrind", &["--version"]),
         }
     }
 
@@ -43,6 +49,7 @@ impl Need {
             Self::ClientLibrary => "the MySQL client library with its headers",
             Self::Server(Kind::Mariadb) => "MariaDB's server",
             Self::Server(Kind::Mysql) => "MySQL's server",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -52,6 +59,7 @@ impl Need {
             Self::ClientLibrary => "libmariadb-dev and pkg-config",
             Self::Server(Kind::Mariadb) => "mariadb-server",
             Self::Server(Kind::Mysql) => "a mysqld of version 8 or later",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -65,6 +73,7 @@ impl Need {
                 &["mariadb-server"],
             ]),
             Self::Server(Kind::Mysql) => mysql::install(apt, root),
+            Self::Valgrind => apt.install(&["valgrind"]),
         }
     }
 }
@@ -133,18 +142,19 @@ fn advice(missing: &[Need]) -> String {
 
 /// Whether the build script of mysqlclient-sys will find the library.
 fn client_library_is_found() -> bool {
-    let runs = |program: &str, arguments: &[&str]| {
-        Command::new(program)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
     runs("pkg-config", &["--exists", "mysqlclient"])
         || runs("pkg-config", &["--exists", "libmariadb"])
         || env::var_os("MYSQLCLIENT_LIB_DIR").is_some()
         || runs("mysql_config", &["--libs"])
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]
@@ -154,7 +164,7 @@ mod tests {
     #[test]
     fn the_advice_has_two_lines() {
         let needs = Need::all(&Kind::ALL);
-        assert_eq!(needs.len(), 3);
+        assert_eq!(needs.len(), 4);
         let advice = advice(&needs);
         assert_eq!(advice.lines().count(), 2, "{advice}");
         assert!(

@@ -1,0 +1,55 @@
+//! Does something a number of times, for valgrind to watch.
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+use diesel::{Connection, MysqlConnection};
+use diesel_advisory_lock::{LockError, LockName};
+use instructions::Part;
+use raw_client::{Address, Session};
+
+#[derive(Parser)]
+struct Options {
+    #[arg(long)]
+    times: u64,
+
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Subcommand)]
+enum Work {
+    /// A part that needs no server
+    Part { part: Part },
+    /// `hold`, with nothing to do under the lock
+    Hold { url: String },
+    /// The same by the C client's own prepared statements
+    RawClient { port: u16, schema: String },
+}
+
+fn main() -> Result<()> {
+    let Options { times, work } = Options::parse();
+    match work {
+        Work::Part { part } => {
+            let work = part.work();
+            (0..times).for_each(|_| work());
+        }
+        Work::Hold { url } => {
+            let mut conn = MysqlConnection::establish(&url)?;
+            let name = LockName::named("nightly-report");
+            for _ in 0..times {
+                name.lock().hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+            }
+        }
+        Work::RawClient { port, schema } => {
+            let name = LockName::named("nightly-report").written(&schema);
+            let session = Session::connect(Address::Tcp(port), &schema)?;
+            let mut get = session.prepare("SELECT GET_LOCK(?, 45)")?;
+            let mut release = session.prepare("SELECT RELEASE_LOCK(?)")?;
+            for _ in 0..times {
+                ensure!(get.ask(&name)? == Some(1), "not locked");
+                ensure!(release.ask(&name)? == Some(1), "not released");
+            }
+        }
+    }
+    Ok(())
+}

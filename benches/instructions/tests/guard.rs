@@ -1,0 +1,70 @@
+//! What the library costs on the client's side, in instructions, which neither a slow machine nor a busy one changes.
+//! A number that is exceeded is a change to be explained, in `docs/benchmarks.md` and here.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use instructions::{Counter, Part, valgrind_is_installed};
+use test_server::{Kind, Server};
+
+/// Compilers and C libraries differ a little.
+const TOLERANCE: f64 = 1.10;
+
+/// The program as it is measured, which is not how tests are built. `None` for those who have a server of their own
+/// and no valgrind; `cargo xtask test` installs it for all others.
+fn counter() -> Option<Counter> {
+    if test_server::kinds_under_test().is_empty() && !valgrind_is_installed() {
+        eprintln!("SKIPPED: no instructions are counted without valgrind");
+        return None;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--package", "instructions", "--quiet"])
+        .status()
+        .expect("cargo to run");
+    assert!(built.success());
+    let unoptimised = PathBuf::from(env!("CARGO_BIN_EXE_instructions"));
+    let target = unoptimised.ancestors().nth(2).expect("a target directory");
+    Some(Counter {
+        program: target.join("release").join("instructions"),
+    })
+}
+
+#[track_caller]
+fn assert_takes(counter: &Counter, work: &[&str], stated: u64) {
+    let counted = counter.per_run(work).expect("a count; valgrind is needed");
+    println!("{work:?}: {counted}, stated {stated}");
+    assert!(
+        counted as f64 <= stated as f64 * TOLERANCE,
+        "{work:?} takes {counted} instructions, and {stated} are stated"
+    );
+}
+
+#[test]
+fn names_take_as_many_instructions_as_stated() {
+    let Some(counter) = counter() else { return };
+    for (part, stated) in [
+        (Part::Name, 1_017),
+        (Part::TwoKeys, 1_130),
+        (Part::Hashed, 6_917),
+        (Part::Scope, 893),
+        (Part::Written, 4_113),
+    ] {
+        assert_takes(&counter, &["part", &part.to_string()], stated);
+    }
+}
+
+/// Two statements through Diesel and the C client.
+#[test]
+fn a_lock_takes_as_many_instructions_as_stated() {
+    let Some(counter) = counter() else { return };
+    for kind in test_server::kinds_under_test() {
+        let url = Server::shared(kind).url("");
+        // MySQL describes the result's columns each time, MariaDB only once.
+        let stated = match kind {
+            Kind::Mariadb => 26_700,
+            Kind::Mysql => 31_600,
+        };
+        assert_takes(&counter, &["hold", &url], stated);
+    }
+}
