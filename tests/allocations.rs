@@ -51,6 +51,24 @@ fn a_hashed_name_is_two_however_long_the_key() {
     assert_eq!(allocations(|| LockName::named("Nightly report")), 2);
 }
 
+/// Three are the library's: the request's copy of the name, the namespace that the server tells, and the whole name. The others are
+/// Diesel's, who makes the parameters and columns of each statement anew.
+#[cfg(all(feature = "mysql", feature = "r2d2"))]
+#[test]
+fn a_lock_takes_as_many_allocations_as_stated() {
+    let locks = locks();
+    let conn = &mut locks.pool().get().unwrap();
+    let name = LockName::named("nightly-report");
+    let mut hold = || {
+        let request = name.lock();
+        request.hold(conn, |_| Ok::<_, LockError>(())).unwrap();
+    };
+    hold();
+    let cost = measure(hold);
+    assert!(cost.count_total <= 30, "{cost:?}");
+    assert_eq!(cost.count_current, 0, "{cost:?}");
+}
+
 /// What waiting in line takes beside the thread itself: the name, a place, and something to wake it by. The first in line
 /// takes a block of eleven places.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
