@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 
-use crate::database::{Account, Connections, Database, Way, accounts};
+use crate::database::{Account, Connections, Database, Transport, accounts};
 use crate::finding::{Column, Finding, Picture, Row};
 use crate::report::Report;
 use crate::rounds::{Plan, in_turn, median};
@@ -46,7 +46,7 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
     let pool = Pool::builder()
         .max_size(4)
         .connection_timeout(PATIENCE)
-        .build(ConnectionManager::new(database.url(Way::Loopback)))?;
+        .build(ConnectionManager::new(database.by(Transport::Tcp).url()?))?;
     let locks = LockPool::new(pool.clone());
     let work = Duration::from_millis(20);
     let crowds = [
@@ -115,7 +115,7 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
             Column::new("closures/s", "", 0),
         ],
         picture: Picture::Bars { column: 1 },
-    });
+    })?;
     Ok(())
 }
 

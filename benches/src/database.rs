@@ -1,11 +1,13 @@
 //! The private server, its table, and ways to it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
+use diesel_advisory_lock::prelude::*;
 use mysql::OptsBuilder;
 use raw_client::Address;
 use test_server::{Kind, Proxy, Server};
@@ -31,6 +33,25 @@ pub(crate) struct Account {
     pub(crate) balance: i64,
 }
 
+/// As many as the largest number of names, and one for each of the most threads.
+const ACCOUNTS: usize = 100_000 + 256;
+
+/// What an account's lock is called by who locks in their own way.
+pub(crate) fn id_name(id: i64) -> String {
+    format!("accounts:{id}")
+}
+
+pub(crate) fn lock_name(id: i64) -> LockName {
+    LockName::row(accounts::table, id)
+}
+
+/// The name that this library sends to the server.
+pub(crate) fn written(id: i64) -> String {
+    lock_name(id).written(SCHEMA)
+}
+
+pub(crate) const SCHEMA: &str = "bench";
+
 pub(crate) type Connections = Pool<ConnectionManager<MysqlConnection>>;
 
 pub(crate) struct Database {
@@ -38,19 +59,20 @@ pub(crate) struct Database {
     proxy: Proxy,
 }
 
-/// How statements get to the server.
-#[derive(Clone, Copy)]
-pub(crate) enum Way {
-    Loopback,
-    /// Loopback with a delay.
-    Proxy,
-}
-
-/// How clients connect that need no proxy.
+/// How clients get to the server.
 #[derive(Clone, Copy)]
 pub(crate) enum Transport {
     Tcp,
+    /// TCP by way of the proxy, which takes as long as it is told.
+    Delayed,
     Socket,
+}
+
+/// The database, and a way to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Endpoint<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) transport: Transport,
 }
 
 impl Database {
@@ -62,69 +84,125 @@ impl Database {
             "SET GLOBAL max_connections = 1000;
              CREATE DATABASE bench;
              CREATE TABLE bench.accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
-             INSERT INTO bench.accounts VALUES (1, 0), (2, 0);
              CREATE TABLE bench.claims (name VARCHAR(64) PRIMARY KEY);",
         )?;
+        let rows: Vec<_> = (1..=ACCOUNTS).map(|id| format!("({id},0)")).collect();
+        for rows in rows.chunks(10_000) {
+            let rows = rows.join(",");
+            conn.batch_execute(&format!("INSERT INTO bench.accounts VALUES {rows}"))?;
+        }
         Ok(Database { server, proxy })
     }
 
-    pub(crate) fn url(&self, way: Way) -> String {
-        match way {
-            Way::Loopback => self.server.url("bench"),
-            Way::Proxy => self.server.url_through(&self.proxy, "bench"),
+    pub(crate) fn by(&self, transport: Transport) -> Endpoint<'_> {
+        Endpoint {
+            database: self,
+            transport,
         }
     }
 
-    pub(crate) fn connect_by(&self, transport: Transport) -> Result<MysqlConnection> {
-        let url = match transport {
-            Transport::Tcp => self.server.url("bench"),
-            Transport::Socket => format!(
-                "mysql://root@localhost/bench?unix_socket={}",
-                self.socket()?
-            ),
-        };
-        Ok(MysqlConnection::establish(&url)?)
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port()
     }
 
-    pub(crate) fn raw_address(&self, transport: Transport) -> Result<Address<'_>> {
-        Ok(match transport {
-            Transport::Tcp => Address::Tcp(self.server.port()),
-            Transport::Socket => Address::Socket(self.socket()?),
-        })
+    pub(crate) fn delayed_port(&self) -> u16 {
+        self.proxy.port()
     }
 
-    pub(crate) fn pure_options(&self, transport: Transport) -> Result<OptsBuilder> {
-        let options = OptsBuilder::new().user(Some("root")).db_name(Some("bench"));
-        // It would change to the socket by itself.
-        let options = options.prefer_socket(false);
-        Ok(match transport {
-            Transport::Tcp => options
-                .ip_or_hostname(Some("127.0.0.1"))
-                .tcp_port(self.server.port()),
-            Transport::Socket => options.socket(Some(self.socket()?)),
-        })
-    }
-
-    fn socket(&self) -> Result<&str> {
+    pub(crate) fn socket(&self) -> Result<&str> {
         let path = self.server.socket_path().to_str();
         path.context("the socket's path is no text")
+    }
+
+    /// `MariaDB 10.11.19`, `MySQL 9.7.4`.
+    pub(crate) fn version(&self) -> Result<String> {
+        let mut conn = self.by(Transport::Tcp).connect()?;
+        let version: String =
+            diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("VERSION()"))
+                .get_result(&mut conn)?;
+        let (number, rest) = version.split_once('-').unwrap_or((&version, ""));
+        let product = if rest.contains("MariaDB") {
+            "MariaDB"
+        } else {
+            "MySQL"
+        };
+        Ok(format!("{product} {number}"))
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
+    /// For whatever is to go when the server does.
+    pub(crate) fn directory(&self) -> &Path {
+        self.server.directory()
     }
 
     /// How long the proxy takes in each direction.
     pub(crate) fn set_delay(&self, one_way: Duration) {
         self.proxy.set_delay(one_way);
     }
+}
 
-    pub(crate) fn connect(&self, way: Way, count: usize) -> Result<Vec<MysqlConnection>> {
-        let url = self.url(way);
-        Ok((0..count)
-            .map(|_| MysqlConnection::establish(&url))
-            .collect::<Result<_, _>>()?)
+impl<'a> Endpoint<'a> {
+    pub(crate) fn url(&self) -> Result<String> {
+        let Database { server, proxy } = self.database;
+        Ok(match self.transport {
+            Transport::Tcp => server.url(SCHEMA),
+            Transport::Delayed => server.url_through(proxy, SCHEMA),
+            Transport::Socket => {
+                let socket = self.database.socket()?;
+                format!("mysql://root@localhost/{SCHEMA}?unix_socket={socket}")
+            }
+        })
     }
 
-    pub(crate) fn pool(&self, way: Way, size: u32) -> Result<Connections> {
+    pub(crate) fn connect(&self) -> Result<MysqlConnection> {
+        Ok(MysqlConnection::establish(&self.url()?)?)
+    }
+
+    pub(crate) fn pool(&self, size: usize) -> Result<Connections> {
         Ok(Pool::builder()
-            .max_size(size)
-            .build(ConnectionManager::new(self.url(way)))?)
+            .max_size(u32::try_from(size)?)
+            .build(ConnectionManager::new(self.url()?))?)
+    }
+
+    /// For the C client.
+    pub(crate) fn address(&self) -> Result<Address<'a>> {
+        Ok(match self.transport {
+            Transport::Tcp => Address::Tcp(self.database.port()),
+            Transport::Delayed => Address::Tcp(self.database.delayed_port()),
+            Transport::Socket => Address::Socket(self.database.socket()?),
+        })
+    }
+
+    /// For the `mysql` crate.
+    pub(crate) fn options(&self) -> Result<OptsBuilder> {
+        let options = OptsBuilder::new().user(Some("root")).db_name(Some(SCHEMA));
+        // It would change to the socket by itself.
+        let options = options.prefer_socket(false);
+        let tcp = |port| {
+            options
+                .clone()
+                .ip_or_hostname(Some("127.0.0.1"))
+                .tcp_port(port)
+        };
+        Ok(match self.transport {
+            Transport::Tcp => tcp(self.database.port()),
+            Transport::Delayed => tcp(self.database.delayed_port()),
+            Transport::Socket => options.socket(Some(self.database.socket()?)),
+        })
+    }
+
+    /// For sqlx, which would encrypt where the server can. Nobody else here does.
+    pub(crate) fn sqlx_url(&self) -> Result<String> {
+        let tcp = |url: String| url + "?ssl-mode=DISABLED";
+        Ok(match self.transport {
+            Transport::Tcp | Transport::Delayed => tcp(self.url()?),
+            Transport::Socket => {
+                let url = tcp(self.database.by(Transport::Tcp).url()?);
+                format!("{url}&socket={}", self.database.socket()?)
+            }
+        })
     }
 }

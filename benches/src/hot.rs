@@ -8,7 +8,7 @@ use anyhow::Result;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
-use crate::database::{Account, Database, Way};
+use crate::database::{Account, Database, Transport};
 use crate::finding::{Column, Finding, Picture, Row};
 use crate::report::Report;
 use crate::rounds::{Contender, Plan, medians, throughput};
@@ -16,19 +16,21 @@ use crate::rounds::{Contender, Plan, medians, throughput};
 const THREADS: usize = 64;
 
 pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
-    report.add(on(database, plan, Way::Loopback)?);
+    report.add(on(database, plan, Transport::Tcp)?)?;
     database.set_delay(Duration::from_micros(500));
-    let finding = on(database, plan, Way::Proxy);
+    let finding = on(database, plan, Transport::Delayed);
     database.set_delay(Duration::ZERO);
-    report.add(finding?);
+    report.add(finding?)?;
     Ok(())
 }
 
-fn on(database: &Database, plan: Plan, way: Way) -> Result<Finding> {
+fn on(database: &Database, plan: Plan, transport: Transport) -> Result<Finding> {
     let name = LockName::named("hot");
     let account = Account { id: 1, balance: 0 };
-    let locks = LockPool::new(database.pool(way, 4)?);
-    let connections = RefCell::new(database.connect(way, THREADS)?);
+    let at = database.by(transport);
+    let locks = LockPool::new(at.pool(4)?);
+    let connections: Result<Vec<_>> = (0..THREADS).map(|_| at.connect()).collect();
+    let connections = RefCell::new(connections?);
     let alone = |time, work: &(dyn Fn(&mut MysqlConnection) -> Result<(), LockError> + Sync)| {
         throughput(time, &mut connections.borrow_mut(), |conn| Ok(work(conn)?))
     };
@@ -64,9 +66,9 @@ fn on(database: &Database, plan: Plan, way: Way) -> Result<Finding> {
             })
         }),
     ];
-    let (id, far) = match way {
-        Way::Loopback => ("hot-loopback", "on loopback"),
-        Way::Proxy => ("hot-1ms", "with 1 ms of round trip"),
+    let (id, far) = match transport {
+        Transport::Tcp | Transport::Socket => ("hot-loopback", "on loopback"),
+        Transport::Delayed => ("hot-1ms", "with 1 ms of round trip"),
     };
     let title = format!("64 threads on one lock, {far}");
     let medians = medians(&title, plan, &mut contenders)?;

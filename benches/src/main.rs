@@ -2,20 +2,32 @@
 //! what disturbs the machine disturbs all alike; read the ratios, not the numbers.
 
 mod alone;
+mod contended;
+mod contenders;
+mod cpu;
 mod crowd;
 mod database;
+mod distance;
 mod finding;
+mod growth;
 mod hot;
+mod lines;
+mod machine;
+mod memory;
 mod report;
 mod rounds;
+mod spread;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use test_server::Kind;
 
+use contenders::Others;
 use database::Database;
+use machine::Machine;
 use report::Report;
 use rounds::Plan;
 
@@ -43,6 +55,16 @@ struct Options {
 enum Subject {
     /// One session and a lock that nobody else wants
     Alone,
+    /// 2 to 256 threads on one lock
+    Contended,
+    /// 64 threads on 1 to 100,000 locks
+    Spread,
+    /// One session, and half a millisecond or five to the server and back
+    Distance,
+    /// Names and statements without a server
+    Cpu,
+    /// What grows with locks held, with waiters, and with names
+    Growth,
     /// 64 threads on one lock
     Hot,
     /// What a hot lock does to others who use the pool
@@ -56,15 +78,59 @@ fn main() -> Result<()> {
         time: Duration::from_secs_f64(options.seconds),
     };
     let database = Database::start(options.server)?;
-    let mut report = Report::default();
+    let directory = directory(options.server);
+    let mut report = Report::new(directory.clone(), run(&options, &database)?)?;
+    let mut others = None;
+    let start = || Others::start(&database);
     for subject in Subject::value_variants() {
         if options.only.is_empty() || options.only.contains(subject) {
             match subject {
-                Subject::Alone => alone::run(&database, plan, &mut report)?,
+                Subject::Alone => {
+                    let others = others.get_or_insert_with(start);
+                    alone::run(&database, others, plan, &mut report)?;
+                }
+                Subject::Contended => {
+                    let others = others.get_or_insert_with(start);
+                    contended::run(&database, others, plan, &mut report)?;
+                }
+                Subject::Spread => {
+                    let others = others.get_or_insert_with(start);
+                    spread::run(&database, others, plan, &mut report)?;
+                }
+                Subject::Distance => {
+                    let others = others.get_or_insert_with(start);
+                    distance::run(&database, others, plan, &mut report)?;
+                }
+                Subject::Cpu => cpu::run(&database, &directory.join("criterion"), &mut report)?,
+                Subject::Growth => growth::run(&database, plan, &mut report)?,
                 Subject::Hot => hot::run(&database, plan, &mut report)?,
                 Subject::Crowd => crowd::run(&database, plan, &mut report)?,
             }
         }
     }
+    println!(
+        "All of it, with pictures: file://{}",
+        report.page().display()
+    );
     Ok(())
+}
+
+/// In the target directory, beside the private servers' files.
+fn directory(server: Kind) -> PathBuf {
+    let servers = test_server::cache_dir();
+    let target = servers.parent().unwrap_or(&servers);
+    target.join("bench").join(server.to_string())
+}
+
+fn run(options: &Options, database: &Database) -> Result<report::Run> {
+    Ok(report::Run {
+        server: database.version()?,
+        method: format!(
+            "A private server and all contenders on one machine, in one run of `cargo xtask bench --server {} --rounds {} --seconds {}`. \
+             Contenders take turns, A B C, A B C, ..: what disturbs the machine disturbs all alike. A number is the median of \
+             {} rounds of {} s; ratios say more than numbers. Before it is measured, each contender has to show that it excludes.",
+            options.server, options.rounds, options.seconds, options.rounds, options.seconds,
+        ),
+        machine: Machine::this(),
+    })
 }

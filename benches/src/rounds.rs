@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::contenders::{Load, Locker, Lockers, Measures, Watch};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
@@ -14,27 +16,17 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
 }
 
-/// Somebody to be measured: for how long it ran, it gives one number for a round.
+/// A form of this library to be measured: for how long it ran, it gives one number for a round.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
-    /// This library, and not one of those it is compared to.
-    pub(crate) ours: bool,
-    pub(crate) run: Box<dyn FnMut(Duration) -> Result<f64> + 'a>,
+    run: Box<dyn FnMut(Duration) -> Result<f64> + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    pub(crate) fn new(name: &'static str, run: impl FnMut(Duration) -> Result<f64> + 'a) -> Self {
-        Contender {
-            name,
-            ours: false,
-            run: Box::new(run),
-        }
-    }
-
     pub(crate) fn ours(name: &'static str, run: impl FnMut(Duration) -> Result<f64> + 'a) -> Self {
         Contender {
-            ours: true,
-            ..Contender::new(name, run)
+            name,
+            run: Box::new(run),
         }
     }
 }
@@ -82,6 +74,12 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Of one of the measures; `None` where there is no number.
+pub(crate) fn median_of(rounds: &[Measures], of: impl Fn(&Measures) -> f64) -> Option<f64> {
+    let median = median(&mut rounds.iter().map(of).collect::<Vec<_>>());
+    Some(median).filter(|median| median.is_finite())
+}
+
 /// How many times a second all threads together got through `work`, each with a thing of its own.
 pub(crate) fn throughput<T: Send>(
     time: Duration,
@@ -121,18 +119,76 @@ pub(crate) fn throughput<T: Send>(
     Ok(total as f64 / elapsed)
 }
 
-/// How many times a second `work` gets done by one thread.
-pub(crate) fn in_loop(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-    let start = Instant::now();
-    let mut count = 0_u64;
-    while start.elapsed() < time {
-        work()?;
-        count += 1;
+/// What each locker measured under each load, a value for each round: by locker, then by load. Empty where it failed.
+pub(crate) type Table = Vec<Vec<Vec<Measures>>>;
+
+/// Runs each locker under each load, in turn. Before that each shows that it excludes, which also warms it up.
+pub(crate) fn under_loads(
+    title: &str,
+    rounds: usize,
+    lockers: &mut Lockers<'_>,
+    loads: &[Load],
+) -> Result<Table> {
+    let bar = progress(lockers.len() * (rounds * loads.len() + 1));
+    bar.set_message(title.to_owned());
+    for locker in lockers.iter_mut() {
+        excludes(&mut **locker)?;
+        bar.inc(1);
     }
-    Ok(count as f64 / start.elapsed().as_secs_f64())
+    let mut table = vec![vec![Some(Vec::new()); loads.len()]; lockers.len()];
+    for _ in 0..rounds {
+        for (number, load) in loads.iter().enumerate() {
+            for (locker, row) in lockers.iter_mut().zip(&mut table) {
+                let cell = &mut row[number];
+                if let Some(values) = cell {
+                    match locker.run(load) {
+                        Ok(outcome) => values.push(outcome.into()),
+                        Err(error) => {
+                            *cell = None;
+                            bar.suspend(|| println!("{}", failure(&**locker, load, &error)));
+                        }
+                    }
+                }
+                bar.inc(1);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let rows = table.into_iter();
+    Ok(rows
+        .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
+        .collect())
 }
 
-fn progress(steps: usize) -> ProgressBar {
+/// Whoever excludes nobody would win every comparison.
+pub(crate) fn excludes(locker: &mut dyn Locker) -> Result<()> {
+    let outcome = locker
+        .run(&Load {
+            threads: 4,
+            names: 1,
+            time: Duration::from_millis(200),
+            watch: Watch::Exclusion,
+        })
+        .with_context(|| locker.name())?;
+    let lost = outcome.run.lost;
+    ensure!(
+        lost == 0,
+        "{} does not exclude: {lost} counts were lost under its lock",
+        locker.name()
+    );
+    Ok(())
+}
+
+fn failure(locker: &dyn Locker, load: &Load, error: &anyhow::Error) -> String {
+    format!(
+        "{} failed with {} threads on {} names: {error:#}",
+        locker.name(),
+        load.threads,
+        load.names
+    )
+}
+
+pub(crate) fn progress(steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(steps as u64).with_style(style)

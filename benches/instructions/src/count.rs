@@ -1,21 +1,57 @@
 //! Counting instructions with valgrind.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 
 /// Counts what one run takes: the difference between many runs and few, so that what comes before and after is
 /// left out.
 pub struct Counter {
-    /// This package's program.
-    pub program: PathBuf,
+    program: PathBuf,
+}
+
+/// Of what cargo tells, in lines of JSON.
+#[derive(Deserialize)]
+struct Artifact {
+    executable: Option<PathBuf>,
 }
 
 const FEW: u64 = 100;
 const MANY: u64 = 1_100;
 
 impl Counter {
+    /// Builds the program as it is measured, which is not how tests are built.
+    ///
+    /// # Errors
+    ///
+    /// If cargo fails.
+    pub fn build() -> Result<Self> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build
+            .args(["build", "--release", "--package", "instructions"])
+            .args([
+                "--bin",
+                "instructions",
+                "--message-format",
+                "json-render-diagnostics",
+            ])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = build.stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "cannot build the program to count");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut artifacts = said
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let program = artifacts.find_map(|Artifact { executable }| executable);
+        Ok(Self {
+            program: program.context("cargo does not say where the program is")?,
+        })
+    }
+
     /// Instructions in user space of one run, where `work` is what the program takes after `--times`.
     ///
     /// # Errors

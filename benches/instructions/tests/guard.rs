@@ -1,33 +1,20 @@
 //! What the library costs on the client's side, in instructions, which neither a slow machine nor a busy one changes.
 //! A number that is exceeded is a change to be explained, in `docs/benchmarks.md` and here.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use instructions::{Counter, Part, valgrind_is_installed};
 use test_server::{Kind, Server};
 
 /// Compilers and C libraries differ a little.
 const TOLERANCE: f64 = 1.10;
 
-/// The program as it is measured, which is not how tests are built. `None` for those who have a server of their own
+/// `None` for those who have a server of their own
 /// and no valgrind; `cargo xtask test` installs it for all others.
 fn counter() -> Option<Counter> {
     if test_server::kinds_under_test().is_empty() && !valgrind_is_installed() {
         eprintln!("SKIPPED: no instructions are counted without valgrind");
         return None;
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--release", "--package", "instructions", "--quiet"])
-        .status()
-        .expect("cargo to run");
-    assert!(built.success());
-    let unoptimised = PathBuf::from(env!("CARGO_BIN_EXE_instructions"));
-    let target = unoptimised.ancestors().nth(2).expect("a target directory");
-    Some(Counter {
-        program: target.join("release").join("instructions"),
-    })
+    Some(Counter::build().expect("a program to count"))
 }
 
 #[track_caller]

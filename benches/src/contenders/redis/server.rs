@@ -1,0 +1,109 @@
+//! A private Redis, which keeps nothing.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use redis::Client;
+
+use crate::database::Transport;
+
+/// Debian's package redis-tools has the server under the name of another program, and no service that would run at the
+/// machine's next start. It is what its name says.
+const PROGRAMS: [&str; 2] = ["redis-server", "redis-check-rdb"];
+
+/// The kernel closes the pipe when this process dies, however it dies; then the server ends.
+const KEEPER: &str = r#""$@" & read -r _; kill $!; wait"#;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ends on drop, and when this process dies.
+pub(crate) struct Server {
+    keeper: Child,
+    port: u16,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// In a new directory within this one, which somebody else removes.
+    pub(crate) fn start(parent: &Path) -> Result<Self> {
+        let program = find().context("redis-server is not installed")?;
+        let home = parent.join("redis");
+        fs::create_dir(&home)?;
+        let renamed = home.join("redis-server");
+        symlink(program, &renamed)?;
+        let log = home.join("log");
+        let port = free_port()?;
+        let socket = home.join("socket");
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "sh"])
+            .arg(renamed)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .arg("--unixsocket")
+            .arg(&socket)
+            .args(["--save", "", "--appendonly", "no"])
+            .current_dir(&home)
+            .stdin(Stdio::piped())
+            .stdout(File::create(&log)?)
+            .stderr(Stdio::null())
+            .spawn()?;
+        let server = Self {
+            keeper,
+            port,
+            socket,
+        };
+        let since = Instant::now();
+        while !server.answers() {
+            if since.elapsed() > PATIENCE {
+                let log = fs::read_to_string(&log).unwrap_or_default();
+                bail!("Redis does not answer; it says:\n{log}");
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    pub(crate) fn url(&self, transport: Transport) -> String {
+        match transport {
+            Transport::Tcp | Transport::Delayed => format!("redis://127.0.0.1:{}", self.port),
+            Transport::Socket => format!("redis+unix://{}", self.socket.display()),
+        }
+    }
+
+    fn answers(&self) -> bool {
+        // Over the socket, which is surely its own.
+        Client::open(self.url(Transport::Socket))
+            .is_ok_and(|client| client.get_connection().is_ok())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.keeper.stdin = None;
+        let _ = self.keeper.wait();
+    }
+}
+
+fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let directories: Vec<_> = std::env::split_paths(&path).collect();
+    PROGRAMS
+        .iter()
+        .flat_map(|name| {
+            directories
+                .iter()
+                .map(move |directory| directory.join(name))
+        })
+        .find(|program| program.is_file())
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}

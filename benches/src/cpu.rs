@@ -1,0 +1,95 @@
+//! What needs no server, or of a server only quick answers: time by criterion, and instructions, which are the same at
+//! each run.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use criterion::Criterion;
+use instructions::{Counter, Part, valgrind_is_installed};
+use serde::Deserialize;
+
+use crate::database::{Database, SCHEMA, Transport};
+use crate::finding::{Column, Finding, Picture, Row};
+use crate::report::Report;
+
+pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) -> Result<()> {
+    let counter = match valgrind_is_installed() {
+        true => Some(Counter::build()?),
+        false => {
+            println!("left out, the counts of instructions: valgrind is not installed\n");
+            None
+        }
+    };
+    let count = |work: &[&str]| -> Result<Option<f64>> {
+        let count = counter.as_ref().map(|counter| counter.per_run(work));
+        Ok(count.transpose()?.map(|count| count as f64))
+    };
+    let mut rows = Vec::new();
+    for part in Part::all() {
+        let name = part.to_string();
+        rows.push(Row {
+            name: part.title(),
+            ours: true,
+            cells: vec![
+                Some(nanoseconds(*part, directory)?),
+                count(&["part", &name])?,
+            ],
+        });
+    }
+    let url = database.by(Transport::Tcp).url()?;
+    let port = database.port().to_string();
+    for (name, ours, work) in [
+        ("hold, the client's side", true, vec!["hold", &url]),
+        (
+            "C client, prepared, the same",
+            false,
+            vec!["raw-client", &port, SCHEMA],
+        ),
+    ] {
+        rows.push(Row {
+            name: name.to_owned(),
+            ours,
+            cells: vec![None, count(&work)?],
+        });
+    }
+    report.add(Finding {
+        id: "cpu".to_owned(),
+        title: "What the processor does".to_owned(),
+        text: "Instructions of the process alone, without the kernel, counted by valgrind: its processor has no instructions for SHA-256, \
+               so hashed names take fewer in earnest."
+            .to_owned(),
+        columns: vec![
+            Column::new("time", "ns", 0),
+            Column::new("instructions", "", 0),
+        ],
+        rows,
+        picture: Picture::None,
+    })
+}
+
+/// What criterion writes of a measurement.
+#[derive(Deserialize)]
+struct Estimates {
+    median: Estimate,
+}
+
+#[derive(Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+}
+
+fn nanoseconds(part: Part, directory: &Path) -> Result<f64> {
+    let name = part.to_string();
+    let mut criterion = Criterion::default()
+        .output_directory(directory)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    let work = part.work();
+    criterion.bench_function(&name, |bencher| bencher.iter(&work));
+    let file = directory.join(&name).join("new/estimates.json");
+    let written = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let estimates: Estimates = serde_json::from_slice(&written)?;
+    Ok(estimates.median.point_estimate)
+}
