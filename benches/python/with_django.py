@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import django
 from django.conf import settings
 
 import driver
@@ -30,6 +31,7 @@ class Library:
                 "socket": database(socket),
             }
         )
+        django.setup()
 
     @contextmanager
     def session(self, transport):

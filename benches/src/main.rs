@@ -43,7 +43,7 @@ struct Options {
     rounds: usize,
 
     /// How long each runs in a round
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
 
     /// What to measure [default: all]
