@@ -1,10 +1,12 @@
 //! Everybody who locks, behind one trait: this library, what people would pick instead, and the floor below them all.
 
 mod c_client;
+mod diesel_select;
 mod distributed_lock;
 mod for_update;
 mod hold;
 mod hold_from;
+mod hold_statements;
 mod load;
 mod lock_table;
 mod measures;
@@ -23,10 +25,12 @@ mod with_lock;
 use anyhow::Result;
 
 pub(crate) use c_client::CClient;
+pub(crate) use diesel_select::DieselSelect;
 pub(crate) use distributed_lock::DistributedLock;
 pub(crate) use for_update::ForUpdate;
 pub(crate) use hold::Hold;
 pub(crate) use hold_from::{Connections, HoldFrom};
+pub(crate) use hold_statements::HoldStatements;
 pub(crate) use load::{Load, Outcome};
 pub(crate) use lock_table::LockTable;
 pub(crate) use measures::Measures;

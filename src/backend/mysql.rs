@@ -21,6 +21,7 @@
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::mysql::{Mysql, MysqlConnection};
@@ -121,38 +122,72 @@ fn try_in_session(
     only_again: bool,
 ) -> Result<Tried, Refusal> {
     let mut answer = try_acquire(conn, InSession(text), only_again)?;
-    if answer.namespace.is_none() {
+    if answer == Answer::NoNamespace {
         set_namespace(conn).map_err(|error| refusal(last_error_code(conn), error))?;
         answer = try_acquire(conn, InSession(text), only_again)?;
     }
-    match answer.namespace.take() {
-        Some(namespace) => answer.about([&namespace, "/", text].concat(), only_again),
-        None => Err(Refusal::Database(forgetful_session())),
-    }
+    answer.about(|namespace| {
+        let mut prefix = [0; 8];
+        let prefix = HEXLOWER.encode_mut_str(&namespace.to_be_bytes(), &mut prefix);
+        [prefix, "/", text].concat()
+    })
 }
 
 fn try_whole(conn: &mut MysqlConnection, name: &str, only_again: bool) -> Result<Tried, Refusal> {
-    try_acquire(conn, Whole(name), only_again)?.about(name.to_owned(), only_again)
+    try_acquire(conn, Whole(name), only_again)?.about(|_| name.to_owned())
 }
 
-/// What a session says that is asked for a lock without waiting.
-struct Answer {
-    /// `None` if the name needs one and the session has none yet: then nothing was locked.
-    namespace: Option<String>,
-    held_before: bool,
-    acquired: Option<i64>,
+/// What a session says that is asked for a lock without waiting: one number, since each column of a row takes Diesel
+/// as long as half of the lock takes the C client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// From the lowest bit on: what `GET_LOCK` says, whether this session held the lock before, and the namespace.
+    Said {
+        got: bool,
+        held_before: bool,
+        namespace: u32,
+    },
+    /// -1: the name needs a namespace, and the session has none yet. Nothing was locked.
+    NoNamespace,
+    /// -2: this session does not hold the lock that it should hold. Nothing was locked.
+    NotHeld,
+    /// NULL: `GET_LOCK` was interrupted.
+    Interrupted,
 }
 
 impl Answer {
-    fn about(self, server_name: String, only_again: bool) -> Result<Tried, Refusal> {
-        match self.acquired {
-            Some(1) => Ok(Tried::Acquired(Acquired {
-                server_name,
-                nested: self.held_before,
-            })),
-            Some(_) => Ok(Tried::Taken { server_name }),
-            None if only_again => Err(Refusal::NotHeld),
-            None => Err(Refusal::Interrupted(None)),
+    fn read(number: Option<i64>) -> Self {
+        match number {
+            None => Answer::Interrupted,
+            Some(-1) => Answer::NoNamespace,
+            Some(-2) => Answer::NotHeld,
+            Some(number) => Answer::Said {
+                got: number & 1 == 1,
+                held_before: number & 2 == 2,
+                namespace: (number >> 2) as u32,
+            },
+        }
+    }
+
+    fn about(self, server_name: impl FnOnce(u32) -> String) -> Result<Tried, Refusal> {
+        match self {
+            Answer::Said {
+                got,
+                held_before,
+                namespace,
+            } => {
+                let server_name = server_name(namespace);
+                Ok(match got {
+                    true => Tried::Acquired(Acquired {
+                        server_name,
+                        nested: held_before,
+                    }),
+                    false => Tried::Taken { server_name },
+                })
+            }
+            Answer::NotHeld => Err(Refusal::NotHeld),
+            Answer::Interrupted => Err(Refusal::Interrupted(None)),
+            Answer::NoNamespace => Err(Refusal::Database(forgetful_session())),
         }
     }
 }
@@ -168,24 +203,16 @@ fn try_acquire<N: NameSql>(
     name: N,
     only_again: bool,
 ) -> Result<Answer, Refusal> {
-    type Columns = (Option<String>, bool, Option<i64>);
     let answer = if only_again {
-        TryAcquire::<N, true>(name).get_result::<Columns>(conn)
+        TryAcquire::<N, true>(name).get_result(conn)
     } else {
-        TryAcquire::<N, false>(name).get_result::<Columns>(conn)
+        TryAcquire::<N, false>(name).get_result(conn)
     };
-    match answer {
-        Ok((namespace, held_before, acquired)) => Ok(Answer {
-            namespace,
-            held_before,
-            acquired,
-        }),
-        Err(error) => {
-            let refusal = refusal(last_error_code(conn), error);
-            transaction::mark_broken(conn);
-            Err(refusal)
-        }
-    }
+    answer.map(Answer::read).map_err(|error| {
+        let refusal = refusal(last_error_code(conn), error);
+        transaction::mark_broken(conn);
+        refusal
+    })
 }
 
 /// Has the session remember its namespace: that of the schema in which the connection takes its first lock,
@@ -258,17 +285,20 @@ fn seconds(wait: Duration) -> f64 {
 }
 
 /// What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session
-/// does it once and keeps it in a variable; NULL until then. `cargo xtask bench --only alone` shows the difference.
+/// does it once and keeps it in two variables, NULL until then: as text, and as the number for `Answer::Said`.
 macro_rules! namespace {
     () => {
         "@diesel_advisory_lock_namespace"
+    };
+    (as number) => {
+        "@diesel_advisory_lock_namespace_number"
     };
 }
 
 /// The SQL of a lock's whole name.
 trait NameSql: QueryFragment<Mysql> + QueryId + Copy {
-    /// What has to be in front of the name and is not known here, and a condition that it is.
-    const NAMESPACE: &'static str;
+    /// The namespace's number, and a condition that there is one, if the server has to put the namespace in front.
+    const NUMBER: &'static str;
     const IS_WHOLE: &'static str;
 }
 
@@ -280,12 +310,12 @@ struct InSession<'n>(&'n str);
 struct Whole<'n>(&'n str);
 
 impl NameSql for InSession<'_> {
-    const NAMESPACE: &'static str = namespace!();
-    const IS_WHOLE: &'static str = concat!(namespace!(), " IS NOT NULL");
+    const NUMBER: &'static str = namespace!(as number);
+    const IS_WHOLE: &'static str = concat!(namespace!(as number), " IS NOT NULL");
 }
 
 impl NameSql for Whole<'_> {
-    const NAMESPACE: &'static str = "NULL";
+    const NUMBER: &'static str = "0";
     const IS_WHOLE: &'static str = "TRUE";
 }
 
@@ -300,8 +330,7 @@ impl QueryId for Whole<'_> {
 
 impl QueryFragment<Mysql> for InSession<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // Leaves out what is NULL: MySQL takes no NULL for a name, not even to ask.
-        out.push_sql(concat!("CONCAT_WS('/', ", namespace!(), ", "));
+        out.push_sql(concat!("CONCAT(", namespace!(), ", '/', "));
         out.push_bind_param::<Text, _>(self.0)?;
         out.push_sql(")");
         Ok(())
@@ -314,42 +343,33 @@ impl QueryFragment<Mysql> for Whole<'_> {
     }
 }
 
-/// The namespace; whether this session held the lock before; what `GET_LOCK` says, or NULL if the name is not
-/// whole. With `ONLY_AGAIN`, also NULL if the session does not hold the lock.
+/// See [`Answer`]. Whether the lock is held is asked to the left of `GET_LOCK`, and so before it.
 #[derive(QueryId)]
 struct TryAcquire<N, const ONLY_AGAIN: bool>(N);
 
 impl<N: NameSql, const ONLY_AGAIN: bool> QueryFragment<Mysql> for TryAcquire<N, ONLY_AGAIN> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
-        out.push_sql(N::NAMESPACE);
-        out.push_sql(", ");
-        self.push_is_held(out.reborrow())?;
-        out.push_sql(", IF(");
+        let Self(name) = self;
+        out.push_sql("SELECT CAST(IF(");
         out.push_sql(N::IS_WHOLE);
-        if ONLY_AGAIN {
-            out.push_sql(" AND ");
-            self.push_is_held(out.reborrow())?;
-        }
-        out.push_sql(", GET_LOCK(");
-        self.0.walk_ast(out.reborrow())?;
-        out.push_sql(", 0), NULL)");
-        Ok(())
-    }
-}
-
-impl<N: NameSql, const ONLY_AGAIN: bool> TryAcquire<N, ONLY_AGAIN> {
-    /// 0 or 1, never NULL.
-    fn push_is_held<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql(if ONLY_AGAIN { ", IF((" } else { ", (" });
+        // 0 or 1, never NULL.
         out.push_sql("IS_USED_LOCK(");
-        self.0.walk_ast(out.reborrow())?;
-        out.push_sql(") <=> CONNECTION_ID()");
+        name.walk_ast(out.reborrow())?;
+        out.push_sql(") <=> CONNECTION_ID())");
+        out.push_sql(if ONLY_AGAIN { ", 2 + " } else { " * 2 + " });
+        out.push_sql(N::NUMBER);
+        out.push_sql(" + GET_LOCK(");
+        name.walk_ast(out.reborrow())?;
+        out.push_sql(", 0)");
+        out.push_sql(if ONLY_AGAIN { ", -2), -1" } else { ", -1" });
+        out.push_sql(") AS SIGNED)");
         Ok(())
     }
 }
 
 impl<N, const ONLY_AGAIN: bool> Query for TryAcquire<N, ONLY_AGAIN> {
-    type SqlType = (Nullable<Text>, Bool, Nullable<BigInt>);
+    type SqlType = Nullable<BigInt>;
 }
 
 impl<N, const ONLY_AGAIN: bool> RunQueryDsl<MysqlConnection> for TryAcquire<N, ONLY_AGAIN> {}
@@ -462,11 +482,14 @@ impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
 /// then must not run again; see `try_acquire`.
 struct Uncached<A>(&'static str, PhantomData<A>);
 
+/// The number is shifted by what else is in an answer.
 const SET_NAMESPACE: Uncached<()> = Uncached(
     concat!(
         "SET ",
         namespace!(),
-        " = LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)"
+        " = LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), ",
+        namespace!(as number),
+        " = CAST(CONV(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), 16, 10) AS SIGNED) * 4"
     ),
     PhantomData,
 );

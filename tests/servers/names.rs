@@ -183,7 +183,7 @@ fn a_session_that_has_forgotten_its_namespace_is_in_the_schema_it_is_in(db: &Db)
     let conn = &mut db.conn();
     name.lock().acquire(conn).unwrap().release().unwrap();
     conn.batch_execute(&format!(
-        "USE {}; SET @diesel_advisory_lock_namespace = NULL",
+        "USE {}; SET @diesel_advisory_lock_namespace = NULL, @diesel_advisory_lock_namespace_number = NULL",
         other.schema
     ))
     .unwrap();

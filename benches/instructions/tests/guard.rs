@@ -49,8 +49,8 @@ fn a_lock_takes_as_many_instructions_as_stated() {
         let url = Server::shared(kind).url("");
         // MySQL describes the result's columns each time, MariaDB only once.
         let stated = match kind {
-            Kind::Mariadb => 26_700,
-            Kind::Mysql => 31_600,
+            Kind::Mariadb => 21_300,
+            Kind::Mysql => 25_300,
         };
         assert_takes(&counter, &["hold", &url], stated);
     }

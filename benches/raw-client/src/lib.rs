@@ -1,5 +1,5 @@
-//! A session of the C client, with prepared statements that take one text and give one number. It does what a
-//! program in C would do that locks and unlocks, and not a thing more.
+//! A session of the C client, with prepared statements that take one text, wherever they have a gap, and give one number,
+//! their last column. It does what a program in C would do that locks and unlocks, and not a thing more.
 
 use std::ffi::{CStr, CString, c_char, c_ulong, c_void};
 use std::mem;
@@ -73,7 +73,22 @@ impl Session {
         Ok(session)
     }
 
-    /// Prepares a statement with one text to fill in, which gives one number.
+    /// Runs a statement that gives nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not take it.
+    pub fn run(&self, sql: &str) -> Result<()> {
+        let sql = CString::new(sql).map_err(|error| Error(error.to_string()))?;
+        // SAFETY: the session is connected, and the text lives until the call is over.
+        match unsafe { ffi::mysql_query(self.mysql, sql.as_ptr()) } {
+            0 => Ok(()),
+            // SAFETY: the handle is valid, and the text is copied at once.
+            _ => Err(unsafe { said(ffi::mysql_error(self.mysql)) }),
+        }
+    }
+
+    /// Prepares a statement with one text to fill in, once or several times, whose last column is a number.
     ///
     /// # Errors
     ///
@@ -117,6 +132,8 @@ pub struct Statement<'s> {
 struct Buffers {
     text: [u8; 64],
     text_length: c_ulong,
+    /// What comes in the columns before the last, all in the same place.
+    ignored: [u8; 64],
     number: i64,
     is_null: ffi::my_bool,
 }
@@ -126,6 +143,7 @@ impl Default for Buffers {
         Self {
             text: [0; 64],
             text_length: 0,
+            ignored: [0; 64],
             number: 0,
             is_null: ffi::FALSE,
         }
@@ -135,19 +153,35 @@ impl Default for Buffers {
 impl Statement<'_> {
     fn bind(&mut self) -> Result<()> {
         let buffers = &mut *self.buffers;
-        // SAFETY: all bits zero is how C programs begin with a binding.
-        let (mut param, mut result): (ffi::MYSQL_BIND, ffi::MYSQL_BIND) =
-            unsafe { (mem::zeroed(), mem::zeroed()) };
-        param.buffer_type = ffi::enum_field_types::MYSQL_TYPE_STRING;
-        param.buffer = (&raw mut buffers.text).cast::<c_void>();
-        param.length = &raw mut buffers.text_length;
-        result.buffer_type = ffi::enum_field_types::MYSQL_TYPE_LONGLONG;
-        result.buffer = (&raw mut buffers.number).cast::<c_void>();
-        result.is_null = &raw mut buffers.is_null;
-        // SAFETY: the client copies the bindings; what they point to is as old as the statement.
+        // SAFETY: the statement is prepared.
+        let (params, columns) = unsafe {
+            (
+                ffi::mysql_stmt_param_count(self.stmt) as usize,
+                ffi::mysql_stmt_field_count(self.stmt) as usize,
+            )
+        };
+        let mut params: Vec<_> = (0..params).map(|_| empty_binding()).collect();
+        for param in &mut params {
+            param.buffer_type = ffi::enum_field_types::MYSQL_TYPE_STRING;
+            param.buffer = (&raw mut buffers.text).cast::<c_void>();
+            param.length = &raw mut buffers.text_length;
+        }
+        let mut columns: Vec<_> = (0..columns).map(|_| empty_binding()).collect();
+        if let Some((last, others)) = columns.split_last_mut() {
+            for other in others {
+                other.buffer_type = ffi::enum_field_types::MYSQL_TYPE_STRING;
+                other.buffer = (&raw mut buffers.ignored).cast::<c_void>();
+                other.buffer_length = buffers.ignored.len() as c_ulong;
+            }
+            last.buffer_type = ffi::enum_field_types::MYSQL_TYPE_LONGLONG;
+            last.buffer = (&raw mut buffers.number).cast::<c_void>();
+            last.is_null = &raw mut buffers.is_null;
+        }
+        // SAFETY: there is a binding for each gap and each column; the client copies them; what they point to is as old as
+        // the statement.
         let failed = unsafe {
-            ffi::mysql_stmt_bind_param(self.stmt, &raw mut param) != ffi::FALSE
-                || ffi::mysql_stmt_bind_result(self.stmt, &raw mut result) != ffi::FALSE
+            ffi::mysql_stmt_bind_param(self.stmt, params.as_mut_ptr()) != ffi::FALSE
+                || ffi::mysql_stmt_bind_result(self.stmt, columns.as_mut_ptr()) != ffi::FALSE
         };
         self.check(failed)
     }
@@ -190,6 +224,11 @@ impl Drop for Statement<'_> {
             ffi::mysql_stmt_close(self.stmt);
         }
     }
+}
+
+fn empty_binding() -> ffi::MYSQL_BIND {
+    // SAFETY: all bits zero is how C programs begin with a binding.
+    unsafe { mem::zeroed() }
 }
 
 /// # Safety

@@ -25,8 +25,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "it does not look at what GET_LOCK says",
         edits: &[Edit {
             file: "src/backend/mysql.rs",
-            find: r#"out.push_sql(", 0), NULL)");"#,
-            replace: r#"out.push_sql(", 0) * 0 + 1, NULL)");"#,
+            find: "got: number & 1 == 1,",
+            replace: "got: true,",
         }],
         options: &["--seconds=6", "--faults=none"],
         rules: "exclusive",
@@ -34,11 +34,18 @@ pub(super) const ALL: &[Sabotage] = &[
     Sabotage {
         name: "private-names",
         removed: "each session has names of its own for the same locks",
-        edits: &[Edit {
-            file: "src/backend/mysql.rs",
-            find: "LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)",
-            replace: "LEFT(SHA2(CONNECTION_ID(), 256), 8)",
-        }],
+        edits: &[
+            Edit {
+                file: "src/backend/mysql.rs",
+                find: "= LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), \"",
+                replace: "= LEFT(SHA2(CONNECTION_ID(), 256), 8), \"",
+            },
+            Edit {
+                file: "src/backend/mysql.rs",
+                find: "CONV(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), 16, 10)",
+                replace: "CONV(LEFT(SHA2(CONNECTION_ID(), 256), 8), 16, 10)",
+            },
+        ],
         options: &["--seconds=6", "--faults=none"],
         rules: "exclusive",
     },
