@@ -127,7 +127,7 @@ fn run(options: &Options, database: &Database) -> Result<report::Run> {
         server: database.version()?,
         method: format!(
             "A private server and all contenders on one machine, in one run of `cargo xtask bench --server {} --rounds {} --seconds {}`. \
-             Contenders take turns, A B C, A B C, ..: what disturbs the machine disturbs all alike. A number is the median of \
+             Contenders take turns, A B C, A C B, ..: what disturbs the machine disturbs all alike. A number is the median of \
              {} rounds of {} s; ratios say more than numbers. Before it is measured, each contender has to show that it excludes.",
             options.server, options.rounds, options.seconds, options.rounds, options.seconds,
         ),

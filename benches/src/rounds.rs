@@ -1,4 +1,4 @@
-//! Contenders in turn, several rounds: A B C, A B C, ..
+//! Contenders in turn, several rounds: A B C, A C B, ..
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -41,8 +41,8 @@ pub(crate) fn in_turn(
 ) -> Result<()> {
     let bar = progress((rounds + 1) * contenders);
     bar.set_message(title.to_owned());
-    for _ in 0..=rounds {
-        for contender in 0..contenders {
+    for round in 0..=rounds {
+        for contender in order(round, contenders) {
             run(contender)?;
             bar.inc(1);
         }
@@ -136,10 +136,11 @@ pub(crate) fn under_loads(
         bar.inc(1);
     }
     let mut table = vec![vec![Some(Vec::new()); loads.len()]; lockers.len()];
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for (number, load) in loads.iter().enumerate() {
-            for (locker, row) in lockers.iter_mut().zip(&mut table) {
-                let cell = &mut row[number];
+            for contender in order(round, lockers.len()) {
+                let locker = &mut lockers[contender];
+                let cell = &mut table[contender][number];
                 if let Some(values) = cell {
                     match locker.run(load) {
                         Ok(outcome) => values.push(outcome.into()),
@@ -158,6 +159,23 @@ pub(crate) fn under_loads(
     Ok(rows
         .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
         .collect())
+}
+
+/// Everybody once, in another order each round: whoever comes after one that leaves the processors idle would have them slower
+/// throughout.
+fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    let steps: Vec<_> = (1..count.max(2))
+        .filter(|step| greatest_divisor(*step, count) == 1)
+        .collect();
+    let step = steps.get(round % steps.len().max(1)).copied().unwrap_or(1);
+    (0..count).map(move |place| (round + place * step) % count)
+}
+
+fn greatest_divisor(a: usize, b: usize) -> usize {
+    match b {
+        0 => a,
+        _ => greatest_divisor(b, a % b),
+    }
 }
 
 /// Whoever excludes nobody would win every comparison.
@@ -192,4 +210,34 @@ pub(crate) fn progress(steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(steps as u64).with_style(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::order;
+
+    #[test]
+    fn everybody_has_a_turn_in_each_round() {
+        for count in 0..20 {
+            for round in 0..30 {
+                let mut seen: Vec<_> = order(round, count).collect();
+                seen.sort_unstable();
+                assert!(seen.into_iter().eq(0..count), "{round} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_comes_after_the_same_one_each_time() {
+        let before_the_first: BTreeSet<_> = (0..6)
+            .filter_map(|round| {
+                let order: Vec<_> = order(round, 14).collect();
+                let place = order.iter().position(|contender| *contender == 0)?;
+                place.checked_sub(1).map(|place| order[place])
+            })
+            .collect();
+        assert!(before_the_first.len() >= 4, "{before_the_first:?}");
+    }
 }
