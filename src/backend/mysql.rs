@@ -10,9 +10,8 @@
 //! | `RELEASE_LOCK` | 1 released, 0 another session's, NULL nobody's |
 //! | `IS_USED_LOCK` | the holder's connection id, NULL nobody's |
 //!
-//! `GET_LOCK` stands in the select list and last in it: there it is evaluated once, and whatever
-//! was to be known from before has been evaluated already. (Under `FROM`, `WHERE` or `HAVING` it would
-//! be evaluated any number of times.)
+//! `GET_LOCK` stands in the select list, to the right of whatever is to be known from before: there it is evaluated once,
+//! and the other has been already. (Under `FROM`, `WHERE` or `HAVING` it would be evaluated any number of times.)
 //!
 //! [my]: https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html
 //! [maria]: https://mariadb.com/kb/en/get_lock/
@@ -284,8 +283,8 @@ fn seconds(wait: Duration) -> f64 {
     wait.as_secs_f64().min(FOREVER_SECONDS)
 }
 
-/// What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session
-/// does it once and keeps it in two variables, NULL until then: as text, and as the number for `Answer::Said`.
+/// What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session does it
+/// once and keeps it in two variables, NULL until then: as text, and as the number for `Answer::Said`.
 macro_rules! namespace {
     () => {
         "@diesel_advisory_lock_namespace"
@@ -482,7 +481,7 @@ impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
 /// then must not run again; see `try_acquire`.
 struct Uncached<A>(&'static str, PhantomData<A>);
 
-/// The number is shifted by what else is in an answer.
+/// The number is shifted by what else is in an answer. It comes last, because whoever has it must have the text.
 const SET_NAMESPACE: Uncached<()> = Uncached(
     concat!(
         "SET ",
