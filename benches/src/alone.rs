@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::contenders::{
-    CClient, DieselSelect, DistributedLock, ForUpdate, Hold, HoldStatements, Load, LockTable,
-    Lockers, ModelTransaction, MysqlCrate, Others, SqlQuery, Watch, WithLock,
+    CClient, Call, DieselSelect, DistributedLock, ForUpdate, HoldStatements, Load, LockTable,
+    Lockers, MysqlCrate, Others, Ours, SqlQuery, Watch,
 };
 use crate::database::{Database, Endpoint, Transport};
 use crate::finding::{Column, Finding, Picture, Row};
@@ -29,11 +29,11 @@ pub(crate) fn on_the_server(at: Endpoint<'_>) -> Lockers<'_> {
         Box::new(MysqlCrate(at)),
         Box::new(DieselSelect(at)),
         Box::new(HoldStatements(at)),
-        Box::new(Hold(at)),
+        Box::new(Ours::plain(at, Call::Hold)),
         Box::new(SqlQuery(at)),
-        Box::new(WithLock(at)),
+        Box::new(Ours::plain(at, Call::WithLock)),
         Box::new(ForUpdate(at)),
-        Box::new(ModelTransaction(at)),
+        Box::new(Ours::plain(at, Call::Transaction)),
         Box::new(LockTable(at)),
         Box::new(DistributedLock(at)),
     ]
@@ -78,7 +78,10 @@ fn on(
     Ok(Finding {
         id: id.to_owned(),
         title,
-        text: "One session, and a lock that nobody else wants.".to_owned(),
+        text: format!(
+            "One session, and a lock that nobody else wants; {rounds} runs of {:?} each.",
+            load.time
+        ),
         columns: vec![
             Column::new("time", "µs", 1),
             Column::new("x the C client", "", 2),

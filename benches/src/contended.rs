@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use crate::contenders::{
-    CClient, Connections, DistributedLock, ForUpdate, Hold, HoldFrom, Load, LockTable, Lockers,
-    MysqlCrate, Others, Watch,
+    CClient, Call, DistributedLock, ForUpdate, Load, LockTable, Lockers, MysqlCrate, Others, Ours,
+    Size, Watch,
 };
 use crate::database::{Database, Transport};
-use crate::lines::{self, Axis, CONNECTIONS, P50, P99, THROUGHPUT, UNFAIRNESS};
+use crate::lines::{Axis, CONNECTIONS, Growing, P50, P99, THROUGHPUT, UNFAIRNESS};
 use crate::report::Report;
-use crate::rounds::{Plan, under_loads};
+use crate::rounds::Plan;
 
 const THREADS: Axis = Axis {
     name: "threads",
@@ -22,37 +22,27 @@ pub(crate) fn run(
     plan: Plan,
     report: &mut Report,
 ) -> Result<()> {
-    let title = "Many threads, one lock";
-    let mut lockers = lockers(database, others);
-    let loads: Vec<_> = THREADS
-        .at
-        .iter()
-        .map(|&threads| Load {
+    let growing = Growing {
+        id: "contended",
+        title: "Many threads, one lock",
+        axis: &THREADS,
+        load: &|threads| Load {
             threads,
             names: 1,
             time: plan.time,
             watch: Watch::Waits,
-        })
-        .collect();
-    let table = under_loads(title, plan.rounds, &mut lockers, &loads)?;
-    for measure in [THROUGHPUT, P50, P99, UNFAIRNESS, CONNECTIONS] {
-        let subject = ("contended", title);
-        report.add(lines::finding(
-            subject, &THREADS, &measure, &lockers, &table,
-        ))?;
-    }
-    Ok(())
+        },
+        measures: &[THROUGHPUT, P50, P99, UNFAIRNESS, CONNECTIONS],
+    };
+    growing.run(lockers(database, others), plan.rounds, report)
 }
 
 fn lockers<'a>(database: &'a Database, others: &'a mut Others) -> Lockers<'a> {
     let transport = Transport::Tcp;
     let at = database.by(transport);
     let mut lockers: Lockers<'a> = vec![
-        Box::new(Hold(at)),
-        Box::new(HoldFrom {
-            at,
-            connections: Connections::OneFor(16),
-        }),
+        Box::new(Ours::plain(at, Call::Hold)),
+        Box::new(Ours::pooled(at, Call::Hold, Size::OneFor(16))),
         Box::new(CClient(at)),
         Box::new(MysqlCrate(at)),
         Box::new(DistributedLock(at)),

@@ -4,15 +4,13 @@ mod c_client;
 mod diesel_select;
 mod distributed_lock;
 mod for_update;
-mod hold;
-mod hold_from;
 mod hold_statements;
 mod load;
 mod lock_table;
 mod measures;
-mod model_transaction;
 mod mysql_crate;
 mod others;
+mod ours;
 mod poll;
 mod python;
 mod redis;
@@ -20,7 +18,6 @@ mod sql_query;
 #[cfg(test)]
 mod tests;
 mod turns;
-mod with_lock;
 
 use anyhow::Result;
 
@@ -28,18 +25,15 @@ pub(crate) use c_client::CClient;
 pub(crate) use diesel_select::DieselSelect;
 pub(crate) use distributed_lock::DistributedLock;
 pub(crate) use for_update::ForUpdate;
-pub(crate) use hold::Hold;
-pub(crate) use hold_from::{Connections, HoldFrom};
 pub(crate) use hold_statements::HoldStatements;
 pub(crate) use load::{Load, Outcome};
 pub(crate) use lock_table::LockTable;
 pub(crate) use measures::Measures;
-pub(crate) use model_transaction::ModelTransaction;
 pub(crate) use mysql_crate::MysqlCrate;
 pub(crate) use others::Others;
+pub(crate) use ours::{Call, Ours, Size};
 pub(crate) use sql_query::SqlQuery;
 pub(crate) use turns::Watch;
-pub(crate) use with_lock::WithLock;
 
 /// Somebody who locks, does nothing, and unlocks.
 pub(crate) trait Locker {

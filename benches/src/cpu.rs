@@ -43,6 +43,11 @@ pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) ->
     for (name, ours, work) in [
         ("hold, the client's side", true, vec!["hold", &url]),
         (
+            "diesel::select, prepared once, the same",
+            false,
+            vec!["diesel-select", &url],
+        ),
+        (
             "C client, prepared, the same",
             false,
             vec!["raw-client", &port, SCHEMA],

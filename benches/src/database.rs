@@ -33,6 +33,12 @@ pub(crate) struct Account {
     pub(crate) balance: i64,
 }
 
+impl Account {
+    pub(crate) fn empty(id: i64) -> Self {
+        Account { id, balance: 0 }
+    }
+}
+
 /// As many as the largest number of names, and one for each of the most threads.
 const ACCOUNTS: usize = 100_000 + 256;
 

@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::rounds::Plan;
 
 pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
-    // First, while the process has not grown yet by anything else.
+    // First of these: what is freed is not given back at once, and room that is left would hide some growth.
     report.add(names::run(database)?)?;
     report.add(held::run(database, plan)?)?;
     waiters::run(database, plan, report)

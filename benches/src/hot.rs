@@ -1,91 +1,74 @@
 //! 64 threads on one lock: each on a connection of its own, or all through a `LockPool` of four. On loopback, and with a
 //! millisecond to the server and back.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::Result;
-use diesel::prelude::*;
-use diesel_advisory_lock::prelude::*;
 
-use crate::database::{Account, Database, Transport};
+use crate::contenders::{Call, Load, Lockers, Ours, Size, Watch};
+use crate::database::{Database, Transport};
 use crate::finding::{Column, Finding, Picture, Row};
 use crate::report::Report;
-use crate::rounds::{Contender, Plan, medians, throughput};
+use crate::rounds::{Plan, median_of, under_loads};
 
 const THREADS: usize = 64;
+const CONNECTIONS: usize = 4;
 
 pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
-    report.add(on(database, plan, Transport::Tcp)?)?;
+    let near = measure(database, plan, Transport::Tcp, "on loopback")?;
+    report.add(finding("hot-loopback", near))?;
     database.set_delay(Duration::from_micros(500));
-    let finding = on(database, plan, Transport::Delayed);
+    let far = measure(
+        database,
+        plan,
+        Transport::Delayed,
+        "with 1 ms of round trip",
+    );
     database.set_delay(Duration::ZERO);
-    report.add(finding?)?;
-    Ok(())
+    report.add(finding("hot-1ms", far?))
 }
 
-fn on(database: &Database, plan: Plan, transport: Transport) -> Result<Finding> {
-    let name = LockName::named("hot");
-    let account = Account { id: 1, balance: 0 };
+/// The title, and a row for each call: plain, then pooled.
+fn measure(
+    database: &Database,
+    plan: Plan,
+    transport: Transport,
+    far: &str,
+) -> Result<(String, Vec<Row>)> {
     let at = database.by(transport);
-    let locks = LockPool::new(at.pool(4)?);
-    let connections: Result<Vec<_>> = (0..THREADS).map(|_| at.connect()).collect();
-    let connections = RefCell::new(connections?);
-    let alone = |time, work: &(dyn Fn(&mut MysqlConnection) -> Result<(), LockError> + Sync)| {
-        throughput(time, &mut connections.borrow_mut(), |conn| Ok(work(conn)?))
-    };
-    let pooled = |time, work: &(dyn Fn() -> Result<(), LockError> + Sync)| {
-        throughput(time, &mut [(); THREADS], |()| Ok(work()?))
-    };
-    let mut contenders = [
-        Contender::ours("hold", |time| {
-            alone(time, &|conn| name.lock().hold(conn, |_| Ok(())))
-        }),
-        Contender::ours("hold_from", |time| {
-            pooled(time, &|| name.lock().hold_from(&locks, |_| Ok(())))
-        }),
-        Contender::ours("with_lock", |time| {
-            alone(time, &|conn| account.clone().with_lock(conn, |_, _| Ok(())))
-        }),
-        Contender::ours("with_lock_from", |time| {
-            pooled(time, &|| {
-                account.clone().with_lock_from(&locks, |_, _| Ok(()))
-            })
-        }),
-        Contender::ours(".transaction", |time| {
-            alone(time, &|conn| {
-                account.clone().lock().transaction(conn, |_, _| Ok(()))
-            })
-        }),
-        Contender::ours(".transaction_from", |time| {
-            pooled(time, &|| {
-                account
-                    .clone()
-                    .lock()
-                    .transaction_from(&locks, |_, _| Ok(()))
-            })
-        }),
-    ];
-    let (id, far) = match transport {
-        Transport::Tcp | Transport::Socket => ("hot-loopback", "on loopback"),
-        Transport::Delayed => ("hot-1ms", "with 1 ms of round trip"),
-    };
+    let mut lockers: Lockers<'_> = Vec::new();
+    for call in [Call::Hold, Call::WithLock, Call::Transaction] {
+        lockers.push(Box::new(Ours::plain(at, call)));
+        lockers.push(Box::new(Ours::pooled(at, call, Size::Always(CONNECTIONS))));
+    }
     let title = format!("64 threads on one lock, {far}");
-    let medians = medians(&title, plan, &mut contenders)?;
-    let pairs = medians.chunks(2).zip(contenders.chunks(2));
-    let rows = pairs.flat_map(|(pair, names)| {
-        let of = |index: usize| Row {
-            name: names[index].name.to_owned(),
+    let load = Load {
+        threads: THREADS,
+        names: 1,
+        time: plan.time,
+        watch: Watch::Nothing,
+    };
+    let table = under_loads(&title, plan.rounds, &mut lockers, &[load])?;
+    let of = |index: usize, of: fn(&_) -> f64| median_of(&table[index][0], of);
+    let rows = lockers.iter().enumerate().map(|(index, locker)| {
+        let own = of(index, |measures| measures.per_second);
+        // Plain ones have the even indices.
+        let plain = of(index & !1, |measures| measures.per_second);
+        Row {
+            name: locker.name(),
             ours: true,
             cells: vec![
-                Some([THREADS, 4][index] as f64),
-                Some(pair[index]),
-                Some(pair[index] / pair[0]),
+                of(index, |measures| measures.connections),
+                own,
+                own.zip(plain).map(|(own, plain)| own / plain),
             ],
-        };
-        [of(0), of(1)]
+        }
     });
-    Ok(Finding {
+    Ok((title, rows.collect()))
+}
+
+fn finding(id: &str, (title, rows): (String, Vec<Row>)) -> Finding {
+    Finding {
         id: id.to_owned(),
         title,
         text: "Nothing is done under the lock, so that what is seen is the lock.".to_owned(),
@@ -94,7 +77,7 @@ fn on(database: &Database, plan: Plan, transport: Transport) -> Result<Finding> 
             Column::new("closures/s", "", 0),
             Column::new("x plain", "", 2),
         ],
-        rows: rows.collect(),
+        rows,
         picture: Picture::Bars { column: 1 },
-    })
+    }
 }

@@ -1,8 +1,11 @@
 //! Findings of lockers under loads that grow: a table for each measure, drawn as a line for each locker.
 
-use crate::contenders::{Lockers, Measures};
+use anyhow::Result;
+
+use crate::contenders::{Load, Lockers, Measures};
 use crate::finding::{Column, Finding, Picture, Row};
-use crate::rounds::{Table, median_of};
+use crate::report::Report;
+use crate::rounds::{Table, median_of, under_loads};
 
 /// What grows from column to column.
 pub(crate) struct Axis {
@@ -67,39 +70,62 @@ pub(crate) const CONNECTIONS: Measure = Measure {
     of: |measures| measures.connections,
 };
 
-/// The measure's medians, which `subject` names and titles.
-pub(crate) fn finding(
-    (id, title): (&str, &str),
-    axis: &Axis,
-    measure: &Measure,
-    lockers: &Lockers<'_>,
-    table: &Table,
-) -> Finding {
-    let columns = axis.at.iter().map(|&at| Column {
-        name: format!("{} {}", thousands(at), axis.name),
-        unit: "",
-        digits: measure.digits,
-    });
-    let rows = lockers.iter().zip(table).map(|(locker, row)| Row {
-        name: locker.name(),
-        ours: locker.ours(),
-        cells: row
-            .iter()
-            .map(|values| median_of(values, measure.of))
-            .collect(),
-    });
-    Finding {
-        id: format!("{id}-{}", measure.id),
-        title: format!("{title}: {}, {}", measure.title, measure.unit),
-        text: measure.text.to_owned(),
-        columns: columns.collect(),
-        rows: rows.collect(),
-        picture: Picture::Lines {
-            x: axis.name,
-            at: axis.at.iter().map(|&at| at as f64).collect(),
-            y: measure.unit.to_owned(),
-            logarithmic: true,
-        },
+/// Many threads under a load that grows, and what is told of it.
+pub(crate) struct Growing<'a> {
+    /// The beginning of the files' names.
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) axis: &'a Axis,
+    /// The load at a point of the axis.
+    pub(crate) load: &'a dyn Fn(usize) -> Load,
+    pub(crate) measures: &'a [Measure],
+}
+
+impl Growing<'_> {
+    pub(crate) fn run(
+        &self,
+        mut lockers: Lockers<'_>,
+        rounds: usize,
+        report: &mut Report,
+    ) -> Result<()> {
+        let loads: Vec<_> = self.axis.at.iter().map(|&at| (self.load)(at)).collect();
+        let table = under_loads(self.title, rounds, &mut lockers, &loads)?;
+        for measure in self.measures {
+            report.add(self.finding(measure, &lockers, &table))?;
+        }
+        Ok(())
+    }
+
+    fn finding(&self, measure: &Measure, lockers: &Lockers<'_>, table: &Table) -> Finding {
+        let Self {
+            id, title, axis, ..
+        } = self;
+        let columns = axis.at.iter().map(|&at| Column {
+            name: format!("{} {}", thousands(at), axis.name),
+            unit: "",
+            digits: measure.digits,
+        });
+        let rows = lockers.iter().zip(table).map(|(locker, row)| Row {
+            name: locker.name(),
+            ours: locker.ours(),
+            cells: row
+                .iter()
+                .map(|values| median_of(values, measure.of))
+                .collect(),
+        });
+        Finding {
+            id: format!("{id}-{}", measure.id),
+            title: format!("{title}: {}, {}", measure.title, measure.unit),
+            text: measure.text.to_owned(),
+            columns: columns.collect(),
+            rows: rows.collect(),
+            picture: Picture::Lines {
+                x: axis.name,
+                at: axis.at.iter().map(|&at| at as f64).collect(),
+                y: measure.unit.to_owned(),
+                logarithmic: true,
+            },
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use test_server::Kind;
+use time::OffsetDateTime;
 
 use contenders::Others;
 use database::Database;
@@ -126,10 +127,15 @@ fn run(options: &Options, database: &Database) -> Result<report::Run> {
     Ok(report::Run {
         server: database.version()?,
         method: format!(
-            "A private server and all contenders on one machine, in one run of `cargo xtask bench --server {} --rounds {} --seconds {}`. \
+            "{}. A private server and all contenders on one machine, in one run of `cargo xtask bench --server {} --rounds {} --seconds {}`. \
              Contenders take turns, A B C, A C B, ..: what disturbs the machine disturbs all alike. A number is the median of \
              {} rounds of {} s; ratios say more than numbers. Before it is measured, each contender has to show that it excludes.",
-            options.server, options.rounds, options.seconds, options.rounds, options.seconds,
+            OffsetDateTime::now_utc().date(),
+            options.server,
+            options.rounds,
+            options.seconds,
+            options.rounds,
+            options.seconds,
         ),
         machine: Machine::this(),
     })

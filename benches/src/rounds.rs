@@ -1,8 +1,6 @@
 //! Contenders in turn, several rounds: A B C, A C B, ..
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,21 +12,6 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Of one contender in one round.
     pub(crate) time: Duration,
-}
-
-/// A form of this library to be measured: for how long it ran, it gives one number for a round.
-pub(crate) struct Contender<'a> {
-    pub(crate) name: &'static str,
-    run: Box<dyn FnMut(Duration) -> Result<f64> + 'a>,
-}
-
-impl<'a> Contender<'a> {
-    pub(crate) fn ours(name: &'static str, run: impl FnMut(Duration) -> Result<f64> + 'a) -> Self {
-        Contender {
-            name,
-            run: Box::new(run),
-        }
-    }
 }
 
 /// Calls each contender by its index, round after round. A first round is for warming up; what it gives is to be
@@ -51,24 +34,6 @@ pub(crate) fn in_turn(
     Ok(())
 }
 
-/// The medians of all rounds but the first, in the contenders' order.
-pub(crate) fn medians(
-    title: &str,
-    plan: Plan,
-    contenders: &mut [Contender<'_>],
-) -> Result<Vec<f64>> {
-    let mut results = vec![Vec::new(); contenders.len()];
-    in_turn(title, plan.rounds, contenders.len(), |contender| {
-        let result = (contenders[contender].run)(plan.time)?;
-        results[contender].push(result);
-        Ok(())
-    })?;
-    Ok(results
-        .iter_mut()
-        .map(|results| median(&mut results[1..]))
-        .collect())
-}
-
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -78,45 +43,6 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 pub(crate) fn median_of(rounds: &[Measures], of: impl Fn(&Measures) -> f64) -> Option<f64> {
     let median = median(&mut rounds.iter().map(of).collect::<Vec<_>>());
     Some(median).filter(|median| median.is_finite())
-}
-
-/// How many times a second all threads together got through `work`, each with a thing of its own.
-pub(crate) fn throughput<T: Send>(
-    time: Duration,
-    things: &mut [T],
-    work: impl Fn(&mut T) -> Result<()> + Sync,
-) -> Result<f64> {
-    let stop = AtomicBool::new(false);
-    let start = Instant::now();
-    let counts: Vec<Result<usize>> = thread::scope(|scope| {
-        let threads: Vec<_> = things
-            .iter_mut()
-            .map(|thing| {
-                let (stop, work) = (&stop, &work);
-                scope.spawn(move || {
-                    let mut count = 0;
-                    while !stop.load(Ordering::Relaxed) {
-                        work(thing)?;
-                        count += 1;
-                    }
-                    Ok(count)
-                })
-            })
-            .collect();
-        thread::sleep(time);
-        stop.store(true, Ordering::Relaxed);
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    });
-    let elapsed = start.elapsed().as_secs_f64();
-    let total: usize = counts.into_iter().sum::<Result<usize>>()?;
-    Ok(total as f64 / elapsed)
 }
 
 /// What each locker measured under each load, a value for each round: by locker, then by load. Empty where it failed.

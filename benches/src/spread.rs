@@ -3,13 +3,12 @@
 use anyhow::Result;
 
 use crate::contenders::{
-    CClient, Connections, DistributedLock, ForUpdate, Hold, HoldFrom, Load, Lockers, MysqlCrate,
-    Others, Watch,
+    CClient, Call, DistributedLock, ForUpdate, Load, Lockers, MysqlCrate, Others, Ours, Size, Watch,
 };
 use crate::database::{Database, Transport};
-use crate::lines::{self, Axis, P99, THROUGHPUT};
+use crate::lines::{Axis, Growing, P99, THROUGHPUT};
 use crate::report::Report;
-use crate::rounds::{Plan, under_loads};
+use crate::rounds::Plan;
 
 const THREADS: usize = 64;
 
@@ -24,35 +23,27 @@ pub(crate) fn run(
     plan: Plan,
     report: &mut Report,
 ) -> Result<()> {
-    let title = "64 threads, more and more locks";
-    let mut lockers = lockers(database, others);
-    let loads: Vec<_> = NAMES
-        .at
-        .iter()
-        .map(|&names| Load {
+    let growing = Growing {
+        id: "spread",
+        title: "64 threads, more and more locks",
+        axis: &NAMES,
+        load: &|names| Load {
             threads: THREADS,
             names,
             time: plan.time,
             watch: Watch::Waits,
-        })
-        .collect();
-    let table = under_loads(title, plan.rounds, &mut lockers, &loads)?;
-    for measure in [THROUGHPUT, P99] {
-        let subject = ("spread", title);
-        report.add(lines::finding(subject, &NAMES, &measure, &lockers, &table))?;
-    }
-    Ok(())
+        },
+        measures: &[THROUGHPUT, P99],
+    };
+    growing.run(lockers(database, others), plan.rounds, report)
 }
 
 fn lockers<'a>(database: &'a Database, others: &'a Others) -> Lockers<'a> {
     let transport = Transport::Tcp;
     let at = database.by(transport);
-    let pool = |connections| HoldFrom {
-        at,
-        connections: Connections::Always(connections),
-    };
+    let pool = |connections| Ours::pooled(at, Call::Hold, Size::Always(connections));
     let mut lockers: Lockers<'a> = vec![
-        Box::new(Hold(at)),
+        Box::new(Ours::plain(at, Call::Hold)),
         Box::new(pool(4)),
         Box::new(pool(THREADS)),
         Box::new(CClient(at)),

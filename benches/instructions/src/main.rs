@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
-use diesel::{Connection, MysqlConnection};
+use diesel::sql_types::{Integer, Text};
+use diesel::{Connection, MysqlConnection, RunQueryDsl};
 use diesel_advisory_lock::{LockError, LockName};
 use instructions::Part;
 use raw_client::{Address, Session};
@@ -22,8 +23,16 @@ enum Work {
     Part { part: Part },
     /// `hold`, with nothing to do under the lock
     Hold { url: String },
+    /// The two functions by `diesel::select`, as Diesel prepares and keeps them
+    DieselSelect { url: String },
     /// The same by the C client's own prepared statements
     RawClient { port: u16, schema: String },
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn get_lock(name: Text, seconds: Integer) -> Nullable<BigInt>;
+    fn release_lock(name: Text) -> Nullable<BigInt>;
 }
 
 fn main() -> Result<()> {
@@ -38,6 +47,17 @@ fn main() -> Result<()> {
             let name = LockName::named("nightly-report");
             for _ in 0..times {
                 name.lock().hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+            }
+        }
+        Work::DieselSelect { url } => {
+            let mut conn = MysqlConnection::establish(&url)?;
+            let name = LockName::named("nightly-report").written("");
+            for _ in 0..times {
+                let got: Option<i64> = diesel::select(get_lock(&name, 45)).get_result(&mut conn)?;
+                ensure!(got == Some(1), "not locked");
+                let gone: Option<i64> =
+                    diesel::select(release_lock(&name)).get_result(&mut conn)?;
+                ensure!(gone == Some(1), "not released");
             }
         }
         Work::RawClient { port, schema } => {

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use diesel::Connection;
 use diesel::connection::InstrumentationEvent;
 use diesel_advisory_lock::prelude::*;
@@ -19,19 +19,17 @@ impl Locker for HoldStatements<'_> {
     }
 
     fn run(&mut self, load: &Load) -> Result<Outcome> {
-        let [acquire, release_sql] = statements(&self.0)?;
+        let Statements {
+            prepare_session,
+            acquire,
+            release: release_sql,
+        } = Statements::of_hold(&self.0)?;
         let texts = load.names(|id| lock_name(id).to_string());
         let names = load.names(written);
-        let (namespace, _) = names[0].split_once('/').context("a whole name")?;
-        let number = u32::from_str_radix(namespace, 16)?;
-        let set_namespace = format!(
-            "SET @diesel_advisory_lock_namespace = '{namespace}', \
-             @diesel_advisory_lock_namespace_number = CAST({number} AS SIGNED) * 4"
-        );
         let address = self.0.address()?;
         load.in_threads(load.threads, |thread| {
             let session = Session::connect(address, SCHEMA)?;
-            session.run(&set_namespace)?;
+            session.run(&prepare_session)?;
             let mut get = session.prepare(&acquire)?;
             let mut release = session.prepare(&release_sql)?;
             thread.repeat(|name, turns| {
@@ -47,31 +45,37 @@ impl Locker for HoldStatements<'_> {
     }
 }
 
-/// As Diesel tells them. The connection has locked before, and so has its namespace.
-fn statements(at: &Endpoint<'_>) -> Result<[String; 2]> {
-    let mut conn = at.connect()?;
-    let name = LockName::named("to look at");
-    let hold = |conn: &mut diesel::MysqlConnection| {
-        let request = name.lock();
-        request.hold(conn, |_| Ok::<_, LockError>(()))
-    };
-    hold(&mut conn)?;
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&seen);
-    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::StartQuery { query, .. } = event {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push(query.to_string());
+struct Statements {
+    /// Once a session, before its first lock.
+    prepare_session: String,
+    acquire: String,
+    release: String,
+}
+
+impl Statements {
+    /// As Diesel tells them of a connection's first lock: it asks, has to prepare the session, asks again, and releases.
+    fn of_hold(at: &Endpoint<'_>) -> Result<Self> {
+        let mut conn = at.connect()?;
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&seen);
+        conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::StartQuery { query, .. } = event {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.push(query.to_string());
+            }
+        });
+        let request = LockName::named("to look at").lock();
+        request.hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let sql = |told: &String| told.split(" -- binds:").next().map(str::to_owned);
+        let statements: Vec<_> = seen.iter().filter_map(sql).collect();
+        match statements.as_slice() {
+            [first, prepare_session, again, release] if first == again => Ok(Self {
+                prepare_session: prepare_session.clone(),
+                acquire: again.clone(),
+                release: release.clone(),
+            }),
+            _ => bail!("hold sends other statements: {statements:#?}"),
         }
-    });
-    hold(&mut conn)?;
-    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let statements: Vec<_> = seen
-        .iter()
-        .filter_map(|told| Some(told.split_once(" -- binds:")?.0.to_owned()))
-        .collect();
-    let count = statements.len();
-    <[String; 2]>::try_from(statements)
-        .ok()
-        .with_context(|| format!("hold sends {count} statements, not two"))
+    }
 }

@@ -8,13 +8,13 @@ use anyhow::{Result, ensure};
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
-use crate::contenders::{Connections, Hold, HoldFrom, Load, Lockers, Watch};
+use crate::contenders::{Call, Load, Lockers, Ours, Size, Watch};
 use crate::database::{Database, Transport, lock_name};
 use crate::finding::{Column, Finding, Picture, Row};
-use crate::lines::{self, Axis, THROUGHPUT};
+use crate::lines::{Axis, Growing, THROUGHPUT};
 use crate::memory::{self, Memory};
 use crate::report::Report;
-use crate::rounds::{Plan, under_loads};
+use crate::rounds::Plan;
 
 const WAITERS: Axis = Axis {
     name: "waiters",
@@ -26,31 +26,26 @@ const CONNECTIONS: usize = 4;
 
 pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
     let title = "More and more who wait for one lock";
-    let mut lockers: Lockers<'_> = vec![
-        Box::new(Hold(database.by(Transport::Tcp))),
-        Box::new(HoldFrom {
-            at: database.by(Transport::Tcp),
-            connections: Connections::Always(CONNECTIONS),
-        }),
+    let at = database.by(Transport::Tcp);
+    let lockers: Lockers<'_> = vec![
+        Box::new(Ours::plain(at, Call::Hold)),
+        Box::new(Ours::pooled(at, Call::Hold, Size::Always(CONNECTIONS))),
     ];
-    let loads = WAITERS.at.iter().map(|&waiters| Load {
-        // One has it.
-        threads: waiters + 1,
-        names: 1,
-        time: plan.time,
-        watch: Watch::Nothing,
-    });
-    let loads: Vec<_> = loads.collect();
-    let table = under_loads(title, plan.rounds, &mut lockers, &loads)?;
-    report.add(lines::finding(
-        ("growth-waiters", title),
-        &WAITERS,
-        &THROUGHPUT,
-        &lockers,
-        &table,
-    ))?;
-    report.add(memory_of_waiters(database, title)?)?;
-    Ok(())
+    let growing = Growing {
+        id: "growth-waiters",
+        title,
+        axis: &WAITERS,
+        load: &|waiters| Load {
+            // One has it.
+            threads: waiters + 1,
+            names: 1,
+            time: plan.time,
+            watch: Watch::Nothing,
+        },
+        measures: &[THROUGHPUT],
+    };
+    growing.run(lockers, plan.rounds, report)?;
+    report.add(memory_of_waiters(database, title)?)
 }
 
 /// Measured once: memory does not depend on how busy the machine is.
