@@ -12,6 +12,7 @@ use std::time::Duration;
 use diesel::Connection;
 use diesel::result::Error as DieselError;
 
+use crate::locks::{HeldLock, InspectError, LockStatus, Session as Holder};
 use crate::source::LockSource;
 
 #[cfg(feature = "mysql")]
@@ -28,7 +29,10 @@ mod mysql;
 pub trait LockConnection: sealed::Session + LockSource<Connection = Self> {}
 
 pub(crate) mod sealed {
-    use super::{Acquired, Connection, DieselError, Refusal, Request};
+    use super::{
+        Acquired, Connection, DieselError, HeldLock, Holder, InspectError, LockStatus, Refusal,
+        Request, Wanted,
+    };
 
     /// Out of users' reach, so that it can change with the next backend.
     pub trait Session: Connection {
@@ -47,6 +51,16 @@ pub(crate) mod sealed {
         /// Releases a lock and takes it again if no other session waits for it, in one step. Tells whether it
         /// was ours, and whether it is again.
         fn give_way(&mut self, server_name: &str) -> Result<(bool, bool), DieselError>;
+
+        /// Who holds a lock, to explain why somebody else does not. Bounded in time; what the server does not tell is
+        /// left out.
+        fn holder(&mut self, server_name: &str) -> Option<Holder>;
+
+        /// Whether a lock is free.
+        fn status(&mut self, name: Wanted<'_>) -> Result<LockStatus, DieselError>;
+
+        /// All locks of this crate on the server.
+        fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError>;
 
         /// What stands before the slash in names of the session's namespace.
         fn namespace(&mut self) -> Result<String, DieselError>;
@@ -68,7 +82,7 @@ pub struct Request<'n> {
 
 /// The name to ask for.
 #[derive(Debug)]
-pub(crate) enum Wanted<'n> {
+pub enum Wanted<'n> {
     /// The text after the slash; the server puts the session's namespace before it.
     InSession(&'n str),
     Whole(String),
@@ -93,10 +107,16 @@ pub struct Acquired {
 /// Why there is no lock.
 #[derive(Debug)]
 pub enum Refusal {
-    Timeout,
+    /// With the whole name, to ask who holds it.
+    Timeout {
+        server_name: String,
+    },
     /// Not held before, though that was asked for.
     NotHeld,
-    Deadlock(DieselError),
+    Deadlock {
+        server_name: String,
+        error: DieselError,
+    },
     Interrupted(Option<DieselError>),
     Database(DieselError),
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::Wait;
 use crate::error::LockError;
+use crate::locks::Session;
 use crate::name::LockName;
 
 /// One for all that a request waits for: its turn, a connection, each of its locks.
@@ -11,6 +12,8 @@ use crate::name::LockName;
 pub struct Deadline {
     asked: Instant,
     wait: Wait,
+    /// Not of a `try_` form, whose time-out is no error that anybody reads.
+    explains: bool,
 }
 
 impl Deadline {
@@ -18,7 +21,24 @@ impl Deadline {
         Deadline {
             asked: Instant::now(),
             wait,
+            explains: true,
         }
+    }
+
+    pub(crate) fn unexplained(self) -> Self {
+        Deadline {
+            explains: false,
+            ..self
+        }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.asked.elapsed()
+    }
+
+    /// Who holds the lock, if an error is to tell it.
+    pub(crate) fn explain(&self, holder: impl FnOnce() -> Option<Session>) -> Option<Box<Session>> {
+        self.explains.then(holder).flatten().map(Box::new)
     }
 
     pub(crate) fn remaining(&self) -> Wait {
@@ -28,10 +48,12 @@ impl Deadline {
         }
     }
 
+    /// A time-out before the server was asked.
     pub(crate) fn timeout(&self, name: LockName) -> LockError {
         LockError::Timeout {
             name,
-            waited: self.asked.elapsed(),
+            waited: self.elapsed(),
+            holder: None,
         }
     }
 

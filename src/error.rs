@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
+use crate::locks::Session;
 use crate::name::LockName;
 
 /// Why a lock was not had, or not kept.
@@ -16,7 +17,8 @@ use crate::name::LockName;
 pub enum LockError {
     /// Somebody else held the lock for as long as we were ready to wait.
     #[error(
-        "lock `{name}` was not free within {waited:?}: another session holds it; try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it"
+        "lock `{name}` was not free within {waited:?}: {} holds it; try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it",
+        or_somebody(holder)
     )]
     #[non_exhaustive]
     Timeout {
@@ -24,6 +26,10 @@ pub enum LockError {
         name: LockName,
         /// How long we waited, measured here.
         waited: Duration,
+        /// Who held it just after that, as the server told. `None` if nobody did any more, if the server
+        /// could not be asked (within a second), or if the wait was for a turn in a `LockPool`, which a request of this
+        /// process had.
+        holder: Option<Box<Session>>,
     },
 
     /// Waiting would never have ended: the holder waits for a lock that this session holds. The
@@ -33,12 +39,15 @@ pub enum LockError {
     /// call a longer one a deadlock too. A circle that goes through a row lock they do not see: that
     /// ends with the time-out.
     #[error(
-        "lock `{name}` would deadlock: its holder waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere"
+        "lock `{name}` would deadlock: {} holds it and waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere",
+        or_somebody(holder)
     )]
     #[non_exhaustive]
     Deadlock {
         /// The lock.
         name: LockName,
+        /// Who held it just after that, as the server told; see `Timeout`.
+        holder: Option<Box<Session>>,
         /// What the server answered.
         source: DieselError,
     },
@@ -160,6 +169,16 @@ impl LockError {
         }
     }
 
+    /// Who held the lock, of a `Timeout` or a `Deadlock`, as far as the server told.
+    pub fn holder(&self) -> Option<&Session> {
+        match self {
+            LockError::Timeout { holder, .. } | LockError::Deadlock { holder, .. } => {
+                holder.as_deref()
+            }
+            _ => None,
+        }
+    }
+
     /// The lock error inside a Diesel error, where `?` in a function that returns
     /// `QueryResult` has put it.
     ///
@@ -175,6 +194,13 @@ impl LockError {
             DieselError::QueryBuilderError(boxed) => boxed.downcast_ref(),
             _ => None,
         }
+    }
+}
+
+fn or_somebody(holder: &Option<Box<Session>>) -> String {
+    match holder {
+        Some(session) => session.to_string(),
+        None => "somebody else".to_owned(),
     }
 }
 
@@ -204,7 +230,7 @@ mod tests {
     use std::error::Error;
     use std::time::Duration;
 
-    use super::{DieselError, LockError, LockName};
+    use super::{DieselError, LockError, LockName, Session};
 
     fn every_error() -> Vec<LockError> {
         let name = || LockName::named("job");
@@ -213,9 +239,11 @@ mod tests {
             LockError::Timeout {
                 name: name(),
                 waited: Duration::from_millis(300),
+                holder: Some(Box::new(Session::new(42, None))),
             },
             LockError::Deadlock {
                 name: name(),
+                holder: None,
                 source: source(),
             },
             LockError::Interrupted {
@@ -263,6 +291,15 @@ mod tests {
     #[test]
     fn a_time_out_says_how_long_it_waited() {
         assert!(every_error()[0].to_string().contains("300ms"));
+    }
+
+    #[test]
+    fn a_time_out_says_who_holds_the_lock() {
+        assert_eq!(every_error()[0].holder(), Some(&Session::new(42, None)));
+        let told = every_error()[0].to_string();
+        assert!(told.contains("connection 42 holds it"), "{told}");
+        let untold = every_error()[1].to_string();
+        assert!(untold.contains("somebody else holds it"), "{untold}");
     }
 
     #[test]

@@ -45,9 +45,20 @@ impl Hold {
                 depth_before: depth,
             }),
             Err(refusal) => Err(match refusal {
-                Refusal::Timeout => deadline.timeout(name),
+                Refusal::Timeout { server_name } => {
+                    let waited = deadline.elapsed();
+                    LockError::Timeout {
+                        name,
+                        waited,
+                        holder: deadline.explain(|| conn.holder(&server_name)),
+                    }
+                }
                 Refusal::NotHeld => LockError::OpenTransaction { name },
-                Refusal::Deadlock(source) => LockError::Deadlock { name, source },
+                Refusal::Deadlock { server_name, error } => LockError::Deadlock {
+                    name,
+                    holder: deadline.explain(|| conn.holder(&server_name)),
+                    source: error,
+                },
                 Refusal::Interrupted(source) => LockError::Interrupted { name, source },
                 Refusal::Database(source) => LockError::Database { name, source },
             }),

@@ -88,6 +88,7 @@ mod key;
 mod lockable;
 #[cfg(feature = "derive")]
 mod locked;
+pub mod locks;
 mod name;
 mod policy;
 #[cfg(feature = "r2d2")]
@@ -104,6 +105,7 @@ pub use error::{FromLockError, LockError};
 pub use held::Held;
 pub use key::LockKey;
 pub use lockable::{Lockable, ModelLock};
+pub use locks::LockStatus;
 pub use name::{KeyParts, LockName};
 pub use policy::{DEFAULT_TIMEOUT, LockPolicy};
 #[cfg(feature = "r2d2")]

@@ -85,6 +85,6 @@ impl Patience {
 
     /// Of a `try_` form, which does not wait unless the request itself was told to.
     pub(crate) fn try_deadline(self) -> Deadline {
-        Deadline::new(self.told.unwrap_or(Wait::For(Duration::ZERO)))
+        Deadline::new(self.told.unwrap_or(Wait::For(Duration::ZERO))).unexplained()
     }
 }

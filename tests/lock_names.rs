@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use diesel_advisory_lock::locks::{Subject, WrittenName};
 use diesel_advisory_lock::prelude::*;
 use diesel_advisory_lock::{KeyParts, LockTable};
 use proptest::prelude::*;
@@ -390,5 +391,87 @@ proptest! {
     fn names_are_equal_as_they_are_written(first in text(), second in text()) {
         let (a, b) = (LockName::named(&first), LockName::named(&second));
         prop_assert_eq!(a == b, a.written(SCHEMA) == b.written(SCHEMA));
+    }
+    #[test]
+    fn a_name_is_read_back_where_it_is_plain(part in text(), scope in text(), integer: i128, is_scoped: bool) {
+        let mut name = LockName::row(memberships::it::table, (integer, part.as_str()));
+        let mut readable = format!("memberships:{integer},{part}");
+        let mut plain = is_plain(&part);
+        if is_scoped {
+            name = name.scope(&scope);
+            readable = format!("{readable}#{scope}");
+            plain &= is_plain(&scope);
+        }
+        plain &= readable.len() <= 55;
+        let written = name.written(SCHEMA);
+        let read = WrittenName::parse(&written).expect("a name of this crate");
+        prop_assert_eq!(read.as_str(), &written);
+        prop_assert!(read.is_in(SCHEMA) && !read.is_in("another"));
+        match read.subject() {
+            Subject::Row { table, key } => {
+                prop_assert!(plain);
+                prop_assert_eq!(table, "memberships");
+                prop_assert_eq!(key, &[integer.to_string(), part]);
+                prop_assert_eq!(read.scope(), is_scoped.then_some(scope.as_str()));
+            }
+            Subject::Hashed { resembles } => {
+                prop_assert!(!plain);
+                prop_assert!(resembles.starts_with("memberships-"), "{}", resembles);
+                prop_assert_eq!(read.scope(), None);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    /// Whatever else is on a server is no name of this crate, or is one to the letter.
+    #[test]
+    fn no_other_name_is_read_as_one(text in "[a-f0-9]{7,9}/?[a-z:#,=*~. ]{0,30}([a-z2-7]{26})?") {
+        let Some(read) = WrittenName::parse(&text) else { return Ok(()) };
+        let scope = read.scope().map(|scope| format!("#{scope}")).unwrap_or_default();
+        let subject = match read.subject() {
+            Subject::Row { table, key } => format!("{table}:{}", key.join(",")),
+            Subject::Table { table } => format!("{table}:*"),
+            Subject::Named { name } => format!("={name}"),
+            Subject::Hashed { resembles } => {
+                let hash = text.rsplit_once('~').map_or("", |(_, hash)| hash);
+                format!("{resembles}~{hash}")
+            }
+            other => panic!("{other:?}"),
+        };
+        prop_assert_eq!(format!("{}/{subject}{scope}", read.namespace()), text);
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+#[test]
+fn tables_and_named_locks_are_read_back_too() {
+    let read =
+        |name: LockName| WrittenName::parse(&name.written(SCHEMA)).expect("a name of this crate");
+    let table = read(LockName::table(documents::it::table).scope("import"));
+    let subject = Subject::Table {
+        table: "documents".into(),
+    };
+    assert_eq!((table.subject(), table.scope()), (&subject, Some("import")));
+    let named = read(LockName::named("nightly-report"));
+    let subject = Subject::Named {
+        name: "nightly-report".into(),
+    };
+    assert_eq!((named.subject(), named.scope()), (&subject, None));
+    for foreign in [
+        "",
+        "/",
+        "Notification|42",
+        "a172cedc",
+        "a172cedc/",
+        "A172CEDC/=a",
+        "a172cedc/a",
+        "a172cedc/a:",
+    ] {
+        assert_eq!(WrittenName::parse(foreign), None, "{foreign}");
     }
 }

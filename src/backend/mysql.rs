@@ -17,7 +17,6 @@
 //! [maria]: https://mariadb.com/kb/en/get_lock/
 //! [release]: https://mariadb.com/kb/en/release_lock/
 
-use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
@@ -28,9 +27,25 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
+/// What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session does it
+/// once and keeps it in two variables, NULL until then: as text, and as the number for `Answer::Said`.
+macro_rules! namespace {
+    () => {
+        "@diesel_advisory_lock_namespace"
+    };
+    (as number) => {
+        "@diesel_advisory_lock_namespace_number"
+    };
+}
+
+mod inspect;
+mod statement;
+
 use super::sealed::Session;
 use super::{Acquired, LockConnection, Refusal, Request, Wait, Wanted};
+use crate::locks::{HeldLock, InspectError, LockStatus, Session as Holder};
 use crate::transaction;
+use statement::{About, Statement, Uncached};
 
 /// "Forever" as the servers take it, some 32 years: MariaDB refuses a negative number, and above
 /// about 1.7e10 it does not wait at all.
@@ -46,6 +61,11 @@ mod code {
     pub(super) const USER_LOCK_DEADLOCK: i64 = 3058;
     /// `KILL QUERY`, or a server that is stopping.
     pub(super) const QUERY_INTERRUPTED: i64 = 1317;
+    /// A table that the account may not read, or a column of it.
+    pub(super) const TABLE_ACCESS_DENIED: i64 = 1142;
+    pub(super) const SELECT_DENIED: i64 = 1143;
+    /// `information_schema` has no such table: a plugin is missing.
+    pub(super) const UNKNOWN_TABLE: i64 = 1109;
     /// MariaDB's `max_statement_time`.
     pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
     /// MySQL's `MAX_EXECUTION_TIME`, as hint or as variable.
@@ -90,6 +110,18 @@ impl Session for MysqlConnection {
         let (released, again) =
             About::<GiveWay>::new(server_name).get_result::<(Option<i64>, Option<i64>)>(self)?;
         Ok((released == Some(1), again == Some(1)))
+    }
+
+    fn holder(&mut self, server_name: &str) -> Option<Holder> {
+        inspect::holder(self, server_name)
+    }
+
+    fn status(&mut self, name: Wanted<'_>) -> QueryResult<LockStatus> {
+        inspect::status(self, &name)
+    }
+
+    fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError> {
+        inspect::held_locks(self)
     }
 
     fn namespace(&mut self) -> QueryResult<String> {
@@ -231,16 +263,23 @@ fn forgetful_session() -> DieselError {
 
 /// Waits for a lock that another session has, with a statement that is prepared anew each time.
 fn wait_for(conn: &mut MysqlConnection, name: &str, wait: Duration) -> Result<(), Refusal> {
+    let timeout = || Refusal::Timeout {
+        server_name: name.to_owned(),
+    };
     if wait.is_zero() {
-        return Err(Refusal::Timeout);
+        return Err(timeout());
     }
     match (WaitFor { name, wait }).get_result::<Option<i64>>(conn) {
         Ok(Some(1)) => Ok(()),
-        Ok(Some(_)) => Err(Refusal::Timeout),
+        Ok(Some(_)) => Err(timeout()),
         Ok(None) => Err(Refusal::Interrupted(None)),
         Err(error) => {
             let refusal = match last_error_code(conn) {
-                Some(code::QUERY_TIMEOUT) if limit_in_ms(wait).is_some() => Refusal::Timeout,
+                Some(code::QUERY_TIMEOUT) if limit_in_ms(wait).is_some() => timeout(),
+                Some(code::LOCK_DEADLOCK | code::USER_LOCK_DEADLOCK) => Refusal::Deadlock {
+                    server_name: name.to_owned(),
+                    error,
+                },
                 code => refusal(code, error),
             };
             // The limit or the kill may strike just after the lock was granted. It was not held before,
@@ -255,7 +294,6 @@ fn wait_for(conn: &mut MysqlConnection, name: &str, wait: Duration) -> Result<()
 
 fn refusal(code: Option<i64>, error: DieselError) -> Refusal {
     match code {
-        Some(code::LOCK_DEADLOCK | code::USER_LOCK_DEADLOCK) => Refusal::Deadlock(error),
         Some(code::QUERY_INTERRUPTED | code::STATEMENT_TIMEOUT | code::QUERY_TIMEOUT) => {
             Refusal::Interrupted(Some(error))
         }
@@ -281,17 +319,6 @@ fn limit_in_ms(wait: Duration) -> Option<u32> {
 /// A wait in seconds, as either server takes it.
 fn seconds(wait: Duration) -> f64 {
     wait.as_secs_f64().min(FOREVER_SECONDS)
-}
-
-/// What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session does it
-/// once and keeps it in two variables, NULL until then: as text, and as the number for `Answer::Said`.
-macro_rules! namespace {
-    () => {
-        "@diesel_advisory_lock_namespace"
-    };
-    (as number) => {
-        "@diesel_advisory_lock_namespace_number"
-    };
 }
 
 /// The SQL of a lock's whole name.
@@ -396,6 +423,7 @@ impl QueryFragment<Mysql> for WaitFor<'_> {
         out.push_sql(&format!(
             ", IF(VERSION() LIKE '%MariaDB%', {exact:.6}, {whole:.0}))"
         ));
+        out.push_sql(&inspect::waiters_comment(self.name));
         Ok(())
     }
 }
@@ -410,18 +438,6 @@ impl Query for WaitFor<'_> {
 }
 
 impl RunQueryDsl<MysqlConnection> for WaitFor<'_> {}
-
-/// What is done with a lock whose whole name is known. Each is one statement, prepared once a connection.
-struct About<'n, S> {
-    server_name: &'n str,
-    statement: PhantomData<S>,
-}
-
-trait Statement: 'static {
-    /// With the lock's name in each gap.
-    const SQL: &'static [&'static str];
-    type Answer;
-}
 
 struct Release;
 
@@ -446,79 +462,19 @@ impl Statement for GiveWay {
     type Answer = (Nullable<BigInt>, Nullable<BigInt>);
 }
 
-impl<'n, S> About<'n, S> {
-    fn new(server_name: &'n str) -> Self {
-        About {
-            server_name,
-            statement: PhantomData,
-        }
-    }
-}
-
-impl<S: Statement> QueryFragment<Mysql> for About<'_, S> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        for (gap, sql) in S::SQL.iter().enumerate() {
-            if gap > 0 {
-                out.push_bind_param::<Text, _>(self.server_name)?;
-            }
-            out.push_sql(sql);
-        }
-        Ok(())
-    }
-}
-
-impl<S: Statement> QueryId for About<'_, S> {
-    type QueryId = About<'static, S>;
-}
-
-impl<S: Statement> Query for About<'_, S> {
-    type SqlType = S::Answer;
-}
-
-impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
-
-/// A statement without parameters that is prepared anew each time, because it is rare or because it may be killed and
-/// then must not run again; see `try_acquire`.
-struct Uncached<A>(&'static str, PhantomData<A>);
-
 /// The number is shifted by what else is in an answer. It comes last, because whoever has it must have the text.
-const SET_NAMESPACE: Uncached<()> = Uncached(
-    concat!(
-        "SET ",
-        namespace!(),
-        " = LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), ",
-        namespace!(as number),
-        " = CAST(CONV(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), 16, 10) AS SIGNED) * 4"
-    ),
-    PhantomData,
-);
+const SET_NAMESPACE: Uncached<()> = Uncached::new(&[concat!(
+    "SET ",
+    namespace!(),
+    " = LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), ",
+    namespace!(as number),
+    " = CAST(CONV(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), 16, 10) AS SIGNED) * 4"
+)]);
 
-const GET_NAMESPACE: Uncached<Nullable<Text>> =
-    Uncached(concat!("SELECT ", namespace!()), PhantomData);
+const GET_NAMESPACE: Uncached<Nullable<Text>> = Uncached::new(&[concat!("SELECT ", namespace!())]);
 
-const GET_LAST_ERROR_CODE: Uncached<Nullable<BigInt>> = Uncached(
-    "SELECT CAST(@diesel_advisory_lock_errno AS SIGNED)",
-    PhantomData,
-);
-
-impl<A> QueryId for Uncached<A> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<A> QueryFragment<Mysql> for Uncached<A> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.unsafe_to_cache_prepared();
-        out.push_sql(self.0);
-        Ok(())
-    }
-}
-
-impl<A> Query for Uncached<A> {
-    type SqlType = A;
-}
-
-impl<A> RunQueryDsl<MysqlConnection> for Uncached<A> {}
+const GET_LAST_ERROR_CODE: Uncached<Nullable<BigInt>> =
+    Uncached::new(&["SELECT CAST(@diesel_advisory_lock_errno AS SIGNED)"]);
 
 #[cfg(test)]
 mod tests {

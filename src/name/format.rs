@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 /// Longest text after the slash: 64 characters, MySQL's limit, less eight hex digits and the slash.
 const TEXT_MAX: usize = 55;
 /// Longest readable start of a hashed name: what 26 characters of hash and a `~` leave.
-const SLUG_MAX: usize = 28;
+pub(super) const SLUG_MAX: usize = 28;
 const HASH_BYTES: usize = 16;
-const HASH_CHARS: usize = 26;
+pub(super) const HASH_CHARS: usize = 26;
 
 /// What is locked; the first byte that is hashed.
 #[derive(Clone, Copy)]
@@ -167,7 +167,7 @@ fn extend_slug(slug: &mut String, text: &str) {
     }));
 }
 
-fn is_plain(component: &str) -> bool {
+pub(super) fn is_plain(component: &str) -> bool {
     // No byte of a character beyond ASCII is plain.
     !component.is_empty()
         && component

@@ -29,6 +29,7 @@ macro_rules! cases {
 }
 
 mod faults;
+mod inspect;
 mod lock_pool;
 mod lock_pool_faults;
 mod macros;
@@ -52,6 +53,7 @@ fn main() {
     }
     let cases: Vec<Case> = [
         faults::cases(),
+        inspect::cases(),
         lock_pool::cases(),
         lock_pool_faults::cases(),
         macros::cases(),

@@ -46,8 +46,22 @@ fn of_a_lock_on_a_connection(db: &Db) {
             })
             .unwrap();
     });
-    // To wait takes a statement of its own, which is prepared anew.
     let other = &mut db.conn();
+    let held = name.lock().acquire(other).unwrap();
+    assert_costs(&proxy, "try_hold of a lock that is taken", 1, || {
+        assert_eq!(name.lock().try_hold(conn, nothing).unwrap(), None);
+    });
+    // An error tells who holds the lock, which takes two statements, each prepared anew.
+    assert_costs(
+        &proxy,
+        "hold of a lock that is taken, without a wait",
+        5,
+        || {
+            name.lock().no_wait().hold(conn, nothing).unwrap_err();
+        },
+    );
+    held.release().unwrap();
+    // To wait takes a statement of its own, which is prepared anew.
     assert_costs(&proxy, "hold of a lock that is taken", 4, || {
         let held = name.lock().acquire(other).unwrap();
         std::thread::scope(|scope| {

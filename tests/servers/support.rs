@@ -219,6 +219,15 @@ impl Db {
         self.conn().batch_execute(sql).unwrap();
     }
 
+    /// MariaDB tells who holds which lock by a plugin.
+    pub(crate) fn let_locks_be_seen(&self) {
+        if self.is_mariadb() {
+            self.execute(
+                "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
+            );
+        }
+    }
+
     fn text(&self, sql: &str) -> String {
         diesel::select(diesel::dsl::sql::<Text>(sql.trim_start_matches("SELECT ")))
             .get_result(&mut self.conn())
@@ -286,6 +295,43 @@ impl Drop for Db {
         // A case that failed may have left the server in any state; its own message comes first.
         if !std::thread::panicking() {
             self.execute(&format!("DROP DATABASE {}", self.schema));
+        }
+    }
+}
+
+/// An account that may use the database and nothing else.
+pub(crate) struct Account<'d> {
+    db: &'d Db,
+    name: String,
+}
+
+impl<'d> Account<'d> {
+    pub(crate) fn create(db: &'d Db) -> Self {
+        // 32 characters are MySQL's limit.
+        let name = db.schema.replace("dal_test_", "weak_");
+        db.execute(&format!(
+            "CREATE USER {name}@'%'; GRANT ALL ON {}.* TO {name}@'%';",
+            db.schema
+        ));
+        Account { db, name }
+    }
+
+    pub(crate) fn grant(&self, what: &str) {
+        self.db
+            .execute(&format!("GRANT {what} TO {}@'%'", self.name));
+    }
+
+    pub(crate) fn conn(&self) -> MysqlConnection {
+        let url = self.db.url();
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        MysqlConnection::establish(&format!("mysql://{}@{rest}", self.name)).unwrap()
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.db.execute(&format!("DROP USER {}@'%'", self.name));
         }
     }
 }

@@ -1,0 +1,100 @@
+//! Statements with one text in their gaps, such as a lock's name: [`About`] is prepared once a connection, [`Uncached`]
+//! anew each time.
+
+use std::marker::PhantomData;
+
+use diesel::RunQueryDsl;
+use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::Text;
+
+/// What stands around the gaps.
+type Pieces = &'static [&'static str];
+
+fn push<'b>(out: &mut AstPass<'_, 'b, Mysql>, sql: Pieces, text: &'b &str) -> QueryResult<()> {
+    for (gap, piece) in sql.iter().enumerate() {
+        if gap > 0 {
+            out.push_bind_param::<Text, _>(text)?;
+        }
+        out.push_sql(piece);
+    }
+    Ok(())
+}
+
+/// What is done again and again with a lock whose whole name is known.
+pub(super) struct About<'n, S> {
+    text: &'n str,
+    statement: PhantomData<S>,
+}
+
+pub(super) trait Statement: 'static {
+    const SQL: Pieces;
+    type Answer;
+}
+
+impl<'n, S> About<'n, S> {
+    pub(super) fn new(text: &'n str) -> Self {
+        About {
+            text,
+            statement: PhantomData,
+        }
+    }
+}
+
+impl<S: Statement> QueryFragment<Mysql> for About<'_, S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        push(&mut out, S::SQL, &self.text)
+    }
+}
+
+impl<S: Statement> QueryId for About<'_, S> {
+    type QueryId = About<'static, S>;
+}
+
+impl<S: Statement> Query for About<'_, S> {
+    type SqlType = S::Answer;
+}
+
+impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
+
+/// What is rare, or may be killed: a cached statement that fails while its result is read must never run again; see
+/// `try_acquire`.
+pub(super) struct Uncached<'n, A> {
+    sql: Pieces,
+    text: &'n str,
+    answer: PhantomData<A>,
+}
+
+impl<'n, A> Uncached<'n, A> {
+    /// Without a gap.
+    pub(super) const fn new(sql: Pieces) -> Self {
+        Uncached::about("", sql)
+    }
+
+    pub(super) const fn about(text: &'n str, sql: Pieces) -> Self {
+        Uncached {
+            sql,
+            text,
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<A> QueryFragment<Mysql> for Uncached<'_, A> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        push(&mut out, self.sql, &self.text)
+    }
+}
+
+impl<A> QueryId for Uncached<'_, A> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<A> Query for Uncached<'_, A> {
+    type SqlType = A;
+}
+
+impl<A> RunQueryDsl<MysqlConnection> for Uncached<'_, A> {}

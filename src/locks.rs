@@ -1,0 +1,156 @@
+//! Who holds which lock, and who waits: what to look at when something does not go on.
+
+use std::time::Duration;
+
+use diesel::result::Error as DieselError;
+
+use crate::backend::sealed::Session as _;
+use crate::source::LockSource;
+
+mod session;
+
+pub use crate::name::{Subject, WrittenName};
+pub use session::{Activity, Session};
+
+/// All locks of this crate that are held on the server at this moment, in the order of their names; whoever waits for
+/// one, longest first.
+///
+/// Not among them are [exact](crate::LockName::exact) names, which nobody can tell from another program's:
+/// ask for these by [`LockName::status`](crate::LockName::status).
+///
+/// | | MySQL | MariaDB |
+/// |---|---|---|
+/// | where from | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` |
+/// | needs | `GRANT SELECT` on both | `INSTALL SONAME 'metadata_lock_info'`; `PROCESS`, or waiters and activities of other accounts are not seen |
+/// | how long a lock has been held | [`HeldFor::AtLeast`] | [`HeldFor::Exactly`] |
+///
+/// Two queries: for looking, not for deciding. `cargo run --example locks` prints it as a table.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// use diesel_advisory_lock::locks;
+/// use diesel_advisory_lock::prelude::*;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let watching = &mut establish_connection();
+/// # let held = LockName::row(notifications::table, 42).lock().acquire(&mut conn)?;
+/// # let found =
+/// match locks::held(watching) {
+///     Ok(held) => {
+///         for lock in &held {
+///             println!("{} by {}, {} waiting", lock.name, lock.holder, lock.waiters.len());
+///         }
+/// #       held.len()
+///     }
+///     // Says which grant or which plugin is missing.
+///     Err(error) => {
+///         println!("{error}");
+/// #       1
+///     }
+/// }
+/// # ;
+/// # assert!(found >= 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [my]: https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html
+/// [maria]: https://mariadb.com/kb/en/metadata-lock-info-plugin/
+///
+/// # Errors
+///
+/// [`InspectError`], which says what is missing.
+pub fn held<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectError> {
+    let mut held = conn.connection().held_locks()?;
+    held.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    for lock in &mut held {
+        lock.waiters
+            .sort_by_key(|waiter| std::cmp::Reverse(waiter.activity.as_ref().map(|it| it.elapsed)));
+    }
+    Ok(held)
+}
+
+/// A lock that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldLock {
+    /// Its name, read back.
+    pub name: WrittenName,
+    /// Who holds it.
+    pub holder: Session,
+    /// For how long.
+    pub held_for: HeldFor,
+    /// Who waits for it on the server. Requests that wait for their turn in a `LockPool` have no session.
+    pub waiters: Vec<Session>,
+}
+
+/// For how long a lock has been held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldFor {
+    /// So long (MariaDB, to the millisecond).
+    Exactly(Duration),
+    /// At least so long: MySQL only tells since when the holder has been idle or in its present statement, in seconds.
+    AtLeast(Duration),
+}
+
+/// Whether a lock is free, as far as the connection that was asked is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockStatus {
+    /// Nobody holds it.
+    Free,
+    /// The session of the connection that was asked holds it.
+    HeldHere,
+    /// Another session holds it.
+    HeldBy {
+        /// What `CONNECTION_ID()` is there, and what `KILL` takes.
+        connection_id: u64,
+    },
+}
+
+/// Why [`held`] cannot tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// The account may not read where it stands.
+    #[error(
+        "this account may not see who holds which lock; an administrator can allow it: {remedy}"
+    )]
+    #[non_exhaustive]
+    MissingGrant {
+        /// What an administrator would run, with `<account>` for the account.
+        remedy: &'static str,
+        /// What the server answered.
+        source: DieselError,
+    },
+
+    /// MariaDB's plugin is not installed.
+    #[error(
+        "MariaDB tells who holds which lock by a plugin that is not installed; an administrator can install it: {remedy}"
+    )]
+    #[non_exhaustive]
+    MissingPlugin {
+        /// What an administrator would run.
+        remedy: &'static str,
+        /// What the server answered.
+        source: DieselError,
+    },
+
+    /// MySQL keeps no record of locks.
+    #[error(
+        "MySQL keeps no record of who holds which lock; an administrator can have it do so: {remedy}"
+    )]
+    #[non_exhaustive]
+    NotRecorded {
+        /// What an administrator would run or set.
+        remedy: &'static str,
+    },
+
+    /// Any other database error.
+    #[error("the database failed when asked who holds which lock")]
+    #[non_exhaustive]
+    Database {
+        /// The error as Diesel reports it.
+        source: DieselError,
+    },
+}

@@ -1,0 +1,89 @@
+//! [`Session`]: who is at the other end of a lock, as the server tells.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A session of the server that holds a lock or waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Session {
+    /// What `CONNECTION_ID()` is there, and what `KILL` takes.
+    pub connection_id: u64,
+    /// What it is doing; `None` if the account may not see it (the servers show the sessions of other accounts
+    /// to those with the privilege `PROCESS`) or the session has ended meanwhile.
+    pub activity: Option<Activity>,
+}
+
+/// What a session is doing, at the moment it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Activity {
+    /// Its account.
+    pub user: String,
+    /// Where it connects from. Only some of the servers' tables tell the port.
+    pub host: String,
+    /// For how long it has been idle or in its statement, in whole seconds.
+    pub elapsed: Duration,
+    /// The first 1,000 characters of its statement; `None` if it is idle.
+    pub statement: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn new(connection_id: u64, activity: Option<Activity>) -> Self {
+        Session {
+            connection_id,
+            activity,
+        }
+    }
+}
+
+/// Without the statement, which may hold what does not belong in a log.
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.connection_id)?;
+        match &self.activity {
+            Some(activity) => write!(f, " ({activity})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Activity { user, host, .. } = self;
+        let doing = match self.statement {
+            Some(_) => "in a statement",
+            None => "idle",
+        };
+        write!(f, "{user}@{host}, {doing} for {} s", self.elapsed.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_told_without_its_statement() {
+        let activity = Activity {
+            user: "app".into(),
+            host: "10.0.0.3:51234".into(),
+            elapsed: Duration::from_secs(3),
+            statement: Some("UPDATE cards SET number = '4111'".into()),
+        };
+        let idle = Activity {
+            statement: None,
+            ..activity.clone()
+        };
+        let told = |activity| Session::new(42, activity).to_string();
+        assert_eq!(told(None), "connection 42");
+        assert_eq!(
+            told(Some(idle)),
+            "connection 42 (app@10.0.0.3:51234, idle for 3 s)"
+        );
+        assert_eq!(
+            told(Some(activity)),
+            "connection 42 (app@10.0.0.3:51234, in a statement for 3 s)"
+        );
+    }
+}
