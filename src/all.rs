@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::attempt::Attempt;
 use crate::backend::Wait;
-use crate::deadline::Deadline;
 use crate::error::{FromLockError, LockError};
 use crate::guard;
 use crate::name::LockName;
-use crate::policy::{LockPolicy, Patience};
+use crate::policy::{LockPolicy, Times};
 use crate::request::or_none;
 use crate::source::LockSource;
 
@@ -104,7 +104,7 @@ where
 #[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
 pub struct LockAll<L> {
     set: L,
-    patience: Patience,
+    times: Times,
     scope: Option<String>,
     namespace: Option<String>,
 }
@@ -114,7 +114,7 @@ impl<L> LockAll<L> {
     pub fn of(set: L) -> Self {
         LockAll {
             set,
-            patience: Patience::default(),
+            times: Times::default(),
             scope: None,
             namespace: None,
         }
@@ -122,7 +122,7 @@ impl<L> LockAll<L> {
 
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
     pub fn policy(mut self, policy: LockPolicy) -> Self {
-        self.patience.policy(policy);
+        self.times.policy(policy);
         self
     }
 
@@ -139,6 +139,12 @@ impl<L> LockAll<L> {
     /// Waits until all are free.
     pub fn wait_forever(self) -> Self {
         self.wait(Wait::Forever)
+    }
+
+    /// Keeps the session alive for as long: see [`LockRequest::longest_hold`](crate::LockRequest::longest_hold).
+    pub fn longest_hold(mut self, longest_hold: Duration) -> Self {
+        self.times.longest_hold(longest_hold);
+        self
     }
 
     /// Takes locks of their own for one use: [`LockName::scope`] of each.
@@ -168,7 +174,7 @@ impl<L> LockAll<L> {
         S: LockSource,
         E: FromLockError,
     {
-        let held = self.acquire(conn, &self.deadline())?;
+        let held = self.acquire(conn, &self.attempt())?;
         guard::run(held, |held| held.refreshed(self.set), body)
     }
 
@@ -187,7 +193,7 @@ impl<L> LockAll<L> {
         S: LockSource,
         E: FromLockError,
     {
-        match or_none(self.acquire(conn, &self.try_deadline()))? {
+        match or_none(self.acquire(conn, &self.try_attempt()))? {
             Some(held) => guard::run(held, |held| held.refreshed(self.set), body).map(Some),
             None => Ok(None),
         }
@@ -210,7 +216,7 @@ impl<L> LockAll<L> {
         S: LockSource,
         E: FromLockError,
     {
-        let held = self.acquire(conn, &self.deadline())?;
+        let held = self.acquire(conn, &self.attempt())?;
         guard::run_in_transaction(held, |held| held.refreshed(self.set), body)
     }
 
@@ -229,7 +235,7 @@ impl<L> LockAll<L> {
         S: LockSource,
         E: FromLockError,
     {
-        match or_none(self.acquire(conn, &self.try_deadline()))? {
+        match or_none(self.acquire(conn, &self.try_attempt()))? {
             Some(held) => {
                 guard::run_in_transaction(held, |held| held.refreshed(self.set), body).map(Some)
             }
@@ -240,13 +246,13 @@ impl<L> LockAll<L> {
     fn acquire<'c, S>(
         &self,
         conn: &'c mut S,
-        deadline: &Deadline,
+        attempt: &Attempt,
     ) -> Result<HeldAll<'c, S::Connection>, LockError>
     where
         L: LockSet<S::Connection>,
         S: LockSource,
     {
-        HeldAll::acquire(conn.connection(), self.names(), deadline)
+        HeldAll::acquire(conn.connection(), self.names(), attempt)
     }
 
     /// Of each item of the set, in its order.
@@ -267,12 +273,12 @@ impl<L> LockAll<L> {
         names
     }
 
-    pub(crate) fn deadline(&self) -> Deadline {
-        self.patience.deadline()
+    pub(crate) fn attempt(&self) -> Attempt {
+        self.times.attempt()
     }
 
-    pub(crate) fn try_deadline(&self) -> Deadline {
-        self.patience.try_deadline()
+    pub(crate) fn try_attempt(&self) -> Attempt {
+        self.times.try_attempt()
     }
 
     pub(crate) fn into_set(self) -> L {
@@ -280,7 +286,7 @@ impl<L> LockAll<L> {
     }
 
     fn wait(mut self, wait: Wait) -> Self {
-        self.patience.told(wait);
+        self.times.wait(wait);
         self
     }
 }

@@ -30,8 +30,8 @@ pub trait LockConnection: sealed::Session + LockSource<Connection = Self> {}
 
 pub(crate) mod sealed {
     use super::{
-        Acquired, Connection, DieselError, HeldLock, Holder, InspectError, LockStatus, Refusal,
-        Request, Wanted,
+        Acquired, Connection, DieselError, Duration, HeldLock, Holder, InspectError, LockStatus,
+        Refusal, Request, Wanted,
     };
 
     /// Out of users' reach, so that it can change with the next backend.
@@ -61,6 +61,12 @@ pub(crate) mod sealed {
 
         /// All locks of this crate on the server.
         fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError>;
+
+        /// Has the server bear with an idle session for that long. Gives the limit that was there, if it was shorter.
+        fn raise_idle_limit(&mut self, at_least: Duration)
+        -> Result<Option<Duration>, DieselError>;
+
+        fn set_idle_limit(&mut self, limit: Duration) -> Result<(), DieselError>;
 
         /// What stands before the slash in names of the session's namespace.
         fn namespace(&mut self) -> Result<String, DieselError>;

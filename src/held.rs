@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::deadline::Deadline;
+use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::guard::Guard;
 use crate::hold::{self, Hold};
@@ -44,9 +44,9 @@ impl<'c, C: LockSource> Held<'c, C> {
     pub(crate) fn acquire(
         source: &'c mut C,
         name: LockName,
-        deadline: &Deadline,
+        attempt: &Attempt,
     ) -> Result<Self, LockError> {
-        let hold = Hold::acquire(source.connection(), name, deadline)?;
+        let hold = Hold::acquire(source.connection(), name, attempt)?;
         Ok(Held {
             source,
             hold,
@@ -63,6 +63,17 @@ impl<'c, C: LockSource> Held<'c, C> {
     /// it when this guard ends.
     pub fn is_nested(&self) -> bool {
         self.hold.nested
+    }
+
+    /// Asks the server whether the lock is still ours, and has been so far: after a long time, before something that
+    /// cannot be taken back. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Lost`] if the server does not confirm it. The connection is then marked as broken, since nobody
+    /// else's lock may be released through it.
+    pub fn verify(&mut self) -> Result<(), LockError> {
+        self.hold.confirm(self.source.connection())
     }
 
     /// Releases the lock, and tells whether it was still ours.

@@ -1,10 +1,13 @@
 //! [`Hold`]: a lock that a session holds, and the steps of its life. Which connection that is, a guard
 //! knows.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use diesel::result::Error as DieselError;
 
+use crate::attempt::Attempt;
 use crate::backend::{LockConnection, Refusal, Request};
-use crate::deadline::Deadline;
 use crate::error::LockError;
 use crate::name::LockName;
 use crate::transaction;
@@ -16,13 +19,15 @@ pub(crate) struct Hold {
     pub(crate) nested: bool,
     /// Transactions that were open before the lock, which are not ours to end.
     pub(crate) depth_before: u32,
+    /// The session's limit on idling, if it was too short for this hold: to be set back.
+    idle_limit_before: Cell<Option<Duration>>,
 }
 
 impl Hold {
     pub(crate) fn acquire<C: LockConnection>(
         conn: &mut C,
         name: LockName,
-        deadline: &Deadline,
+        attempt: &Attempt,
     ) -> Result<Self, LockError> {
         let wanted = name.wanted()?;
         let depth = match transaction::depth(conn) {
@@ -34,29 +39,36 @@ impl Hold {
         let only_again = depth > 0 && !transaction::is_test(conn, depth);
         let answer = conn.acquire(Request {
             name: wanted,
-            wait: deadline.remaining(),
+            wait: attempt.remaining(),
             only_again,
         });
         match answer {
-            Ok(acquired) => Ok(Hold {
-                name,
-                server_name: acquired.server_name,
-                nested: acquired.nested,
-                depth_before: depth,
-            }),
+            Ok(acquired) => {
+                let hold = Hold {
+                    name,
+                    server_name: acquired.server_name,
+                    nested: acquired.nested,
+                    depth_before: depth,
+                    idle_limit_before: Cell::new(None),
+                };
+                match hold.prolong(conn, attempt) {
+                    Ok(()) => Ok(hold),
+                    Err(error) => hold.release(conn).and(Err(error)),
+                }
+            }
             Err(refusal) => Err(match refusal {
                 Refusal::Timeout { server_name } => {
-                    let waited = deadline.elapsed();
+                    let waited = attempt.elapsed();
                     LockError::Timeout {
                         name,
                         waited,
-                        holder: deadline.explain(|| conn.holder(&server_name)),
+                        holder: attempt.explain(|| conn.holder(&server_name)),
                     }
                 }
                 Refusal::NotHeld => LockError::OpenTransaction { name },
                 Refusal::Deadlock { server_name, error } => LockError::Deadlock {
                     name,
-                    holder: deadline.explain(|| conn.holder(&server_name)),
+                    holder: attempt.explain(|| conn.holder(&server_name)),
                     source: error,
                 },
                 Refusal::Interrupted(source) => LockError::Interrupted { name, source },
@@ -65,10 +77,35 @@ impl Hold {
         }
     }
 
+    /// Keeps the session alive for as long as was asked for.
+    pub(crate) fn prolong<C: LockConnection>(
+        &self,
+        conn: &mut C,
+        attempt: &Attempt,
+    ) -> Result<(), LockError> {
+        if let Some(longest) = attempt.longest_hold() {
+            let raised = conn.raise_idle_limit(longest);
+            let before = raised.map_err(|source| database_error(&self.name, source))?;
+            self.idle_limit_before.set(before);
+        }
+        Ok(())
+    }
+
+    /// Sets back what was raised. A session that cannot is of no further use.
+    pub(crate) fn shorten<C: LockConnection>(&self, conn: &mut C) {
+        if let Some(limit) = self.idle_limit_before.take()
+            && conn.set_idle_limit(limit).is_err()
+        {
+            transaction::mark_broken(conn);
+        }
+    }
+
     /// Gives it back, and tells whether it was still ours.
     pub(crate) fn release<C: LockConnection>(&self, conn: &mut C) -> Result<(), LockError> {
         let answer = conn.release(&self.server_name);
-        self.confirmed(conn, answer)
+        let released = self.confirmed(conn, answer);
+        self.shorten(conn);
+        released
     }
 
     /// Keeps it, and tells whether it is still ours.

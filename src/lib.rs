@@ -78,8 +78,8 @@
 )]
 
 mod all;
+mod attempt;
 mod backend;
-mod deadline;
 mod error;
 mod guard;
 mod held;
@@ -139,7 +139,7 @@ pub use table::LockTable;
 #[cfg(feature = "derive")]
 pub use diesel_advisory_lock_derive::LockKey;
 
-/// Gives a model a lock policy: how long its requests wait that do not say so themselves.
+/// Gives a model a lock policy: how long its requests wait and hold that do not say so themselves.
 ///
 /// ```
 /// # include!("doctest_setup.rs");
@@ -164,6 +164,7 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// | `timeout = "5s"` | wait that long; any sum of units as in `"1m 30s"` or `"500ms"` |
 /// | `no_wait` | do not wait |
 /// | `wait_forever` | wait until the lock is free |
+/// | `longest_hold = "10m"` | keep the session alive for as long: see [`LockRequest::longest_hold`] |
 /// | `table = accounts, key(from_id)` | for a struct that is not `Identifiable`: whose row it locks |
 /// | `crate = path` | the library, where it was renamed |
 ///
@@ -240,6 +241,7 @@ pub use diesel_advisory_lock_derive::Lockable;
 /// | `scope` | a lock for this method alone, named as the method is |
 /// | `scope = "archive"` | the same by another name, which several methods may share |
 /// | `timeout = "500ms"`, `no_wait`, `wait_forever` | how long to wait, rather than by the model's [`LockPolicy`] |
+/// | `longest_hold = "10m"` | keep the session alive for as long, rather than by the policy |
 /// | `transaction` | lock, BEGIN, re-read, body, COMMIT, release |
 /// | `conn = name` | the argument that is the connection, where its type does not tell |
 /// | `crate = path` | the library, where it was renamed |

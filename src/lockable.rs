@@ -220,6 +220,11 @@ impl<'m, T> ModelLock<'m, T> {
         self.with(LockRequest::wait_forever)
     }
 
+    /// Keeps the session alive for as long: see [`LockRequest::longest_hold`].
+    pub fn longest_hold(self, longest_hold: Duration) -> Self {
+        self.with(|request| request.longest_hold(longest_hold))
+    }
+
     /// Takes a lock of its own for one use of the row, such as one method: see
     /// [`LockName::scope`]. Under another scope the row is read again, so save before you
     /// lock one scope inside another.

@@ -1,14 +1,14 @@
-//! [`LockPolicy`]: how long requests wait that do not say so themselves.
+//! [`LockPolicy`]: how long requests wait and hold that do not say so themselves.
 
 use std::time::Duration;
 
+use crate::attempt::Attempt;
 use crate::backend::Wait;
-use crate::deadline::Deadline;
 
 /// How long a request waits unless it is told: 45 seconds.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How long the requests of a model wait that do not say so themselves.
+/// How long the requests of a model wait and hold that do not say so themselves.
 ///
 /// `#[derive(Lockable)]` makes one of `#[lock(timeout = "5s")]` and the like, and starts the model's
 /// requests with it. A policy is never part of a lock's identity: two structs over one row take the same
@@ -27,6 +27,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 #[must_use = "a policy does nothing until a request is given it with `.policy(..)`"]
 pub struct LockPolicy {
     wait: Wait,
+    longest_hold: Option<Duration>,
 }
 
 impl LockPolicy {
@@ -34,6 +35,7 @@ impl LockPolicy {
     pub const fn new() -> Self {
         LockPolicy {
             wait: Wait::For(DEFAULT_TIMEOUT),
+            longest_hold: None,
         }
     }
 
@@ -41,6 +43,7 @@ impl LockPolicy {
     pub const fn timeout(self, timeout: Duration) -> Self {
         LockPolicy {
             wait: Wait::For(timeout),
+            ..self
         }
     }
 
@@ -53,6 +56,15 @@ impl LockPolicy {
     pub const fn wait_forever(self) -> Self {
         LockPolicy {
             wait: Wait::Forever,
+            ..self
+        }
+    }
+
+    /// Keeps the session alive for as long: see [`LockRequest::longest_hold`](crate::LockRequest::longest_hold).
+    pub const fn longest_hold(self, longest_hold: Duration) -> Self {
+        LockPolicy {
+            longest_hold: Some(longest_hold),
+            ..self
         }
     }
 }
@@ -63,28 +75,38 @@ impl Default for LockPolicy {
     }
 }
 
-/// A request's own wait, or else its policy's.
+/// A request's own times, or else its policy's.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct Times {
     policy: LockPolicy,
-    told: Option<Wait>,
+    wait: Option<Wait>,
+    longest_hold: Option<Duration>,
 }
 
-impl Patience {
+impl Times {
     pub(crate) fn policy(&mut self, policy: LockPolicy) {
         self.policy = policy;
     }
 
-    pub(crate) fn told(&mut self, wait: Wait) {
-        self.told = Some(wait);
+    pub(crate) fn wait(&mut self, wait: Wait) {
+        self.wait = Some(wait);
     }
 
-    pub(crate) fn deadline(self) -> Deadline {
-        Deadline::new(self.told.unwrap_or(self.policy.wait))
+    pub(crate) fn longest_hold(&mut self, longest_hold: Duration) {
+        self.longest_hold = Some(longest_hold);
+    }
+
+    pub(crate) fn attempt(self) -> Attempt {
+        self.attempt_of(self.wait.unwrap_or(self.policy.wait))
     }
 
     /// Of a `try_` form, which does not wait unless the request itself was told to.
-    pub(crate) fn try_deadline(self) -> Deadline {
-        Deadline::new(self.told.unwrap_or(Wait::For(Duration::ZERO))).unexplained()
+    pub(crate) fn try_attempt(self) -> Attempt {
+        self.attempt_of(self.wait.unwrap_or(Wait::For(Duration::ZERO)))
+            .unexplained()
+    }
+
+    fn attempt_of(self, wait: Wait) -> Attempt {
+        Attempt::new(wait, self.longest_hold.or(self.policy.longest_hold))
     }
 }

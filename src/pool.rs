@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diesel::r2d2::{ConnectionManager, Pool};
 
-use crate::deadline::Deadline;
+use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::name::LockName;
 
@@ -133,24 +133,24 @@ impl<C: PoolConnection> PoolSource for LockPool<C> {
 }
 
 impl<C: PoolConnection> Lend<C> for LockPool<C> {
-    fn acquire(&self, name: LockName, deadline: &Deadline) -> Result<PooledHeld<C>, LockError> {
+    fn acquire(&self, name: LockName, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
         let (turn, handed) = match self.queue.join(&name, Wants::All) {
             Joined::First(turn) => (turn, None),
-            Joined::Behind(ticket) => match ticket.wait(deadline.instant()) {
+            Joined::Behind(ticket) => match ticket.wait(attempt.instant()) {
                 Some(given) => given,
-                None => return Err(deadline.timeout(name)),
+                None => return Err(attempt.timeout(name)),
             },
         };
         if let Some(handed) = handed {
-            return Ok(handed.to(self, turn));
+            return handed.to(self, turn, attempt);
         }
         // On an error the turn goes to the next.
-        let held = self.pool.acquire(name, deadline)?;
+        let held = self.pool.acquire(name, attempt)?;
         Ok(held.at(Place::new(self, turn)))
     }
 
     /// All turns are waited for without a connection, and in one order everywhere.
-    fn lend(&self, names: &[LockName], deadline: &Deadline) -> Result<Lent<C>, LockError> {
+    fn lend(&self, names: &[LockName], attempt: &Attempt) -> Result<Lent<C>, LockError> {
         let mut ordered: Vec<_> = names.iter().collect();
         ordered.sort_by(|one, other| one.cmp_in_process(other));
         ordered.dedup();
@@ -158,13 +158,13 @@ impl<C: PoolConnection> Lend<C> for LockPool<C> {
         for name in ordered {
             turns.push(match self.queue.join(name, Wants::Turn) {
                 Joined::First(turn) => turn,
-                Joined::Behind(ticket) => match ticket.wait(deadline.instant()) {
+                Joined::Behind(ticket) => match ticket.wait(attempt.instant()) {
                     Some((turn, _)) => turn,
-                    None => return Err(deadline.timeout(name.clone())),
+                    None => return Err(attempt.timeout(name.clone())),
                 },
             });
         }
-        let lent = self.pool.lend(names, deadline)?;
+        let lent = self.pool.lend(names, attempt)?;
         Ok(lent.with_turns(turns))
     }
 }

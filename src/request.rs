@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::attempt::Attempt;
 use crate::backend::Wait;
-use crate::deadline::Deadline;
 use crate::error::{FromLockError, LockError};
 use crate::guard;
 use crate::held::Held;
 use crate::name::LockName;
-use crate::policy::{LockPolicy, Patience};
+use crate::policy::{LockPolicy, Times};
 use crate::source::LockSource;
 
 /// A lock that is about to be taken: options first, then a terminal that takes it.
@@ -24,20 +24,20 @@ use crate::source::LockSource;
 #[must_use = "nothing is locked until a terminal such as `.hold(..)` or `.acquire(..)` is called"]
 pub struct LockRequest {
     name: LockName,
-    patience: Patience,
+    times: Times,
 }
 
 impl LockRequest {
     pub(crate) fn new(name: LockName) -> Self {
         LockRequest {
             name,
-            patience: Patience::default(),
+            times: Times::default(),
         }
     }
 
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
     pub fn policy(mut self, policy: LockPolicy) -> Self {
-        self.patience.policy(policy);
+        self.times.policy(policy);
         self
     }
 
@@ -54,6 +54,39 @@ impl LockRequest {
     /// Waits until the lock is free.
     pub fn wait_forever(self) -> Self {
         self.wait(Wait::Forever)
+    }
+
+    /// Keeps the server from ending the session while the lock is held, for up to `longest_hold` without a word on the
+    /// connection: while a mail is sent, or a file fetched.
+    ///
+    /// The servers end a session that has been idle for `wait_timeout` (8 hours unless told, but often set to minutes), and
+    /// with it the lock, which is then [`LockError::Lost`]. Where that of the session is shorter, it is raised to
+    /// `longest_hold` (to the second, rounded up; a year at most) when the lock has been acquired, and set back when it
+    /// ends. It is no limit: a lock may be held longer, at its own risk. With the feature `tracing`, a longer hold
+    /// is told of.
+    ///
+    /// This costs two round trips for looking, and four more where there is something to raise. It does
+    /// nothing about other limits on idle sessions: a proxy's, a firewall's, MariaDB's `idle_transaction_timeout`.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let send_the_mails = || ();
+    /// let nightly = LockName::named("nightly-report").lock();
+    /// let mut held = nightly.longest_hold(Duration::from_secs(10 * 3_600)).acquire(&mut conn)?;
+    /// send_the_mails();
+    /// held.verify()?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn longest_hold(mut self, longest_hold: Duration) -> Self {
+        self.times.longest_hold(longest_hold);
+        self
     }
 
     /// Takes a lock of its own for one use: see [`LockName::scope`].
@@ -148,16 +181,16 @@ impl LockRequest {
         self,
         conn: &mut S,
     ) -> Result<Option<Held<'_, S::Connection>>, LockError> {
-        let deadline = self.patience.try_deadline();
-        or_none(Held::acquire(conn.connection(), self.name, &deadline))
+        let attempt = self.times.try_attempt();
+        or_none(Held::acquire(conn.connection(), self.name, &attempt))
     }
 
-    pub(crate) fn deadline(&self) -> Deadline {
-        self.patience.deadline()
+    pub(crate) fn attempt(&self) -> Attempt {
+        self.times.attempt()
     }
 
-    pub(crate) fn try_deadline(&self) -> Deadline {
-        self.patience.try_deadline()
+    pub(crate) fn try_attempt(&self) -> Attempt {
+        self.times.try_attempt()
     }
 
     pub(crate) fn into_name(self) -> LockName {
@@ -169,12 +202,12 @@ impl LockRequest {
         self,
         source: &mut S,
     ) -> Result<Held<'_, S>, LockError> {
-        let deadline = self.patience.deadline();
-        Held::acquire(source, self.name, &deadline)
+        let attempt = self.times.attempt();
+        Held::acquire(source, self.name, &attempt)
     }
 
     fn wait(mut self, wait: Wait) -> Self {
-        self.patience.told(wait);
+        self.times.wait(wait);
         self
     }
 }

@@ -6,12 +6,12 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
-use crate::options::{Krate, Module, Wait, once, value};
+use crate::options::{Krate, Module, Times, once, value};
 
 #[derive(Default)]
 struct Options {
     krate: Krate,
-    wait: Wait,
+    times: Times,
     table: Option<Path>,
     key: Option<Vec<Ident>>,
     /// `table` or `key` was said, whether rightly or not.
@@ -67,7 +67,7 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
 
 impl Options {
     fn take(&mut self, meta: &syn::meta::ParseNestedMeta<'_>, fields: &Fields) -> Result<()> {
-        if self.krate.take(meta)? || self.wait.take(meta)? {
+        if self.krate.take(meta)? || self.times.take(meta)? {
             Ok(())
         } else if meta.path.is_ident("table") {
             self.is_row = true;
@@ -95,7 +95,7 @@ impl Options {
             once(&mut self.key, meta, key.into_iter().collect())
         } else {
             Err(meta.error(
-                "unknown option: a policy is one of `timeout = \"5s\"`, `no_wait`, `wait_forever`; \
+                "unknown option: a policy is one of `timeout = \"5s\"`, `no_wait`, `wait_forever`, `longest_hold = \"10m\"`; \
                  a struct that is not `Identifiable` takes `table = accounts, key(from_id)`",
             ))
         }
@@ -272,10 +272,10 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
 
 fn policy(input: &DeriveInput, options: &Options) -> TokenStream {
     let krate = &options.krate;
-    let (vis, wait) = (&input.vis, options.wait.call());
+    let (vis, times) = (&input.vis, options.times.calls());
     quote! {
-        /// How long a request for this type's lock waits, unless it says so itself.
-        #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #wait;
+        /// How long a request for this type's lock waits and holds, unless it says so itself.
+        #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
     }
 }
 

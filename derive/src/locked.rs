@@ -8,12 +8,12 @@ use syn::{
     TraitItemFn, Type,
 };
 
-use crate::options::{Krate, Wait, flag, once, string, ungrouped, value};
+use crate::options::{Krate, Times, flag, once, string, ungrouped, value};
 
 #[derive(Default)]
 struct Options {
     krate: Krate,
-    wait: Wait,
+    times: Times,
     scope: Option<Scope>,
     transaction: Option<()>,
     conn: Option<Ident>,
@@ -70,7 +70,7 @@ impl Options {
     fn parse(attribute: TokenStream) -> Result<Self> {
         let mut options = Options::default();
         let parser = syn::meta::parser(|meta| {
-            if options.krate.take(&meta)? || options.wait.take(&meta)? {
+            if options.krate.take(&meta)? || options.times.take(&meta)? {
                 return Ok(());
             }
             if meta.path.is_ident("scope") {
@@ -94,7 +94,7 @@ impl Options {
             } else {
                 Err(meta.error(
                     "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, `no_wait`, \
-                     `wait_forever`, `transaction`, `conn = name` or `crate = path`",
+                     `wait_forever`, `longest_hold = \"10m\"`, `transaction`, `conn = name` or `crate = path`",
                 ))
             }
         });
@@ -104,7 +104,7 @@ impl Options {
 
     /// The options as calls on a builder.
     fn calls(&self, method: &Ident) -> TokenStream {
-        let wait = self.wait.call();
+        let times = self.times.calls();
         let scope = match &self.scope {
             None => TokenStream::new(),
             Some(Scope::Text(text)) => quote!(.scope(#text)),
@@ -113,7 +113,7 @@ impl Options {
                 quote!(.scope(#name))
             }
         };
-        quote!(#wait #scope)
+        quote!(#times #scope)
     }
 }
 

@@ -9,9 +9,37 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type};
 
-/// How long to wait, if it was said.
+/// How long to wait and to hold, if it was said.
 #[derive(Default)]
-pub(crate) struct Wait(Option<(WaitKind, Span)>);
+pub(crate) struct Times {
+    wait: Wait,
+    longest_hold: Option<Duration>,
+}
+
+impl Times {
+    /// Takes the option if it is one of these.
+    pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
+        if meta.path.is_ident("longest_hold") {
+            let longest = duration(meta, "longest_hold = \"10m\"")?;
+            once(&mut self.longest_hold, meta, longest)?;
+            return Ok(true);
+        }
+        self.wait.take(meta)
+    }
+
+    /// The calls on a builder or a policy, `.timeout(..)` and the like.
+    pub(crate) fn calls(&self) -> TokenStream {
+        let wait = self.wait.call();
+        let longest_hold = self.longest_hold.map(|longest| {
+            let longest = duration_tokens(longest);
+            quote!(.longest_hold(#longest))
+        });
+        quote!(#wait #longest_hold)
+    }
+}
+
+#[derive(Default)]
+struct Wait(Option<(WaitKind, Span)>);
 
 enum WaitKind {
     Timeout(Duration),
@@ -20,10 +48,9 @@ enum WaitKind {
 }
 
 impl Wait {
-    /// Takes the option if it is one of a wait.
-    pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
+    fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
         let kind = if meta.path.is_ident("timeout") {
-            WaitKind::Timeout(duration(meta)?)
+            WaitKind::Timeout(duration(meta, "timeout = \"45s\"")?)
         } else if meta.path.is_ident("no_wait") {
             flag(meta, "no_wait")?;
             WaitKind::NoWait
@@ -47,24 +74,28 @@ impl Wait {
         Ok(true)
     }
 
-    /// The call on a builder or a policy, `.timeout(..)` or the like.
-    pub(crate) fn call(&self) -> TokenStream {
+    fn call(&self) -> TokenStream {
         match &self.0 {
             None => TokenStream::new(),
             Some((WaitKind::NoWait, _)) => quote!(.no_wait()),
             Some((WaitKind::Forever, _)) => quote!(.wait_forever()),
             Some((WaitKind::Timeout(timeout), _)) => {
-                let (seconds, nanoseconds) = (timeout.as_secs(), timeout.subsec_nanos());
-                quote!(.timeout(::core::time::Duration::new(#seconds, #nanoseconds)))
+                let timeout = duration_tokens(*timeout);
+                quote!(.timeout(#timeout))
             }
         }
     }
 }
 
-fn duration(meta: &ParseNestedMeta<'_>) -> Result<Duration> {
+fn duration_tokens(duration: Duration) -> TokenStream {
+    let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanoseconds))
+}
+
+fn duration(meta: &ParseNestedMeta<'_>, example: &str) -> Result<Duration> {
     let form =
-        "write a duration with its unit, such as `timeout = \"45s\"`, `\"500ms\"` or `\"2m\"`";
-    let text = string(meta, form)?;
+        format!("write a duration with its unit, such as `{example}`, `\"500ms\"` or `\"2m\"`");
+    let text = string(meta, &form)?;
     humantime::parse_duration(&text.value())
         .map_err(|error| Error::new(text.span(), format!("{error}: {form}")))
 }

@@ -1,7 +1,7 @@
 //! [`HeldAll`]: several locks on one connection, taken in order and released in reverse.
 
+use crate::attempt::Attempt;
 use crate::backend::LockConnection;
-use crate::deadline::Deadline;
 use crate::error::LockError;
 use crate::guard::Guard;
 use crate::hold::{self, Hold};
@@ -28,7 +28,7 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
     pub(crate) fn acquire(
         conn: &'c mut C,
         names: Vec<LockName>,
-        deadline: &Deadline,
+        attempt: &Attempt,
     ) -> Result<Self, LockError> {
         let label = label(&names);
         let depth_before =
@@ -45,18 +45,18 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
         };
         // On an error the guard releases what it has.
         for item in order {
-            held.take(&names[item], deadline)?;
+            held.take(&names[item], attempt)?;
             held.items[item] = held.holds.len() - 1;
         }
         Ok(held)
     }
 
-    fn take(&mut self, name: &LockName, deadline: &Deadline) -> Result<(), LockError> {
+    fn take(&mut self, name: &LockName, attempt: &Attempt) -> Result<(), LockError> {
         let last = self.holds.last();
         if last.is_some_and(|last| last.name == *name) {
             return Ok(());
         }
-        let mut hold = Hold::acquire(self.conn, name.clone(), deadline)?;
+        let mut hold = Hold::acquire(self.conn, name.clone(), attempt)?;
         // One lock by two names, such as `app.users` and `users` in `app`, is nested in itself.
         if let Some(last) = last.filter(|last| last.is_same_lock(&hold)) {
             hold.nested = last.nested;
@@ -70,9 +70,9 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
     pub(crate) fn acquire_checked_out(
         conn: &'c mut C,
         names: Vec<LockName>,
-        deadline: &Deadline,
+        attempt: &Attempt,
     ) -> Result<Self, LockError> {
-        let mut held = HeldAll::acquire(conn, names, deadline)?;
+        let mut held = HeldAll::acquire(conn, names, attempt)?;
         for hold in &mut held.holds {
             held.discard |= hold.nested;
             hold.nested = false;

@@ -38,6 +38,7 @@ macro_rules! namespace {
     };
 }
 
+mod idle;
 mod inspect;
 mod statement;
 
@@ -122,6 +123,14 @@ impl Session for MysqlConnection {
 
     fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError> {
         inspect::held_locks(self)
+    }
+
+    fn raise_idle_limit(&mut self, at_least: Duration) -> QueryResult<Option<Duration>> {
+        idle::raise_limit(self, at_least)
+    }
+
+    fn set_idle_limit(&mut self, limit: Duration) -> QueryResult<()> {
+        idle::set_limit(self, limit)
     }
 
     fn namespace(&mut self) -> QueryResult<String> {

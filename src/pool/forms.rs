@@ -71,8 +71,8 @@ impl LockRequest {
         self,
         pool: &P,
     ) -> Result<PooledHeld<P::Connection>, LockError> {
-        let deadline = self.deadline();
-        pool.acquire(self.into_name(), &deadline)
+        let attempt = self.attempt();
+        pool.acquire(self.into_name(), &attempt)
     }
 
     /// [`try_acquire`](Self::try_acquire) on a connection from `pool`, which the guard owns.
@@ -84,8 +84,8 @@ impl LockRequest {
         self,
         pool: &P,
     ) -> Result<Option<PooledHeld<P::Connection>>, LockError> {
-        let deadline = self.try_deadline();
-        or_none(pool.acquire(self.into_name(), &deadline))
+        let attempt = self.try_attempt();
+        or_none(pool.acquire(self.into_name(), &attempt))
     }
 }
 
@@ -267,10 +267,10 @@ impl<L> LockAll<L> {
         P: PoolSource,
         E: FromLockError,
     {
-        let deadline = self.deadline();
+        let attempt = self.attempt();
         let names = self.names();
-        let mut lent = pool.lend(&names, &deadline)?;
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &deadline)?;
+        let mut lent = pool.lend(&names, &attempt)?;
+        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt)?;
         guard::run(held, |held| held.refreshed(self.into_set()), body)
     }
 
@@ -289,12 +289,12 @@ impl<L> LockAll<L> {
         P: PoolSource,
         E: FromLockError,
     {
-        let deadline = self.try_deadline();
+        let attempt = self.try_attempt();
         let names = self.names();
-        let Some(mut lent) = or_none(pool.lend(&names, &deadline))? else {
+        let Some(mut lent) = or_none(pool.lend(&names, &attempt))? else {
             return Ok(None);
         };
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &deadline);
+        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt);
         match or_none(held)? {
             Some(held) => guard::run(held, |held| held.refreshed(self.into_set()), body).map(Some),
             None => Ok(None),
@@ -316,10 +316,10 @@ impl<L> LockAll<L> {
         P: PoolSource,
         E: FromLockError,
     {
-        let deadline = self.deadline();
+        let attempt = self.attempt();
         let names = self.names();
-        let mut lent = pool.lend(&names, &deadline)?;
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &deadline)?;
+        let mut lent = pool.lend(&names, &attempt)?;
+        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt)?;
         guard::run_in_transaction(held, |held| held.refreshed(self.into_set()), body)
     }
 
@@ -338,12 +338,12 @@ impl<L> LockAll<L> {
         P: PoolSource,
         E: FromLockError,
     {
-        let deadline = self.try_deadline();
+        let attempt = self.try_attempt();
         let names = self.names();
-        let Some(mut lent) = or_none(pool.lend(&names, &deadline))? else {
+        let Some(mut lent) = or_none(pool.lend(&names, &attempt))? else {
             return Ok(None);
         };
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &deadline);
+        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt);
         match or_none(held)? {
             Some(held) => {
                 guard::run_in_transaction(held, |held| held.refreshed(self.into_set()), body)

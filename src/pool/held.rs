@@ -9,6 +9,7 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use super::limits::Tenure;
 use super::queue::Turn;
 use super::{LockPool, PoolConnection};
+use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::guard::Guard;
 use crate::hold::{self, Hold};
@@ -76,6 +77,16 @@ impl<C: PoolConnection> PooledHeld<C> {
         &self.lease().hold.name
     }
 
+    /// Asks the server whether the lock is still ours: see [`Held::verify`](crate::Held::verify).
+    ///
+    /// # Errors
+    ///
+    /// As for `Held::verify`.
+    pub fn verify(&mut self) -> Result<(), LockError> {
+        let Lease { conn, hold } = self.lease_mut();
+        hold.confirm::<C>(conn)
+    }
+
     /// Releases the lock, and tells whether it was still ours.
     ///
     /// # Errors
@@ -141,6 +152,8 @@ impl<C: PoolConnection> Place<C> {
     fn hand_on(self, mut lease: Lease<C>, committed: bool) -> Result<(), LockError> {
         let mut kept = None;
         let ended = lease.end(|hold, conn| {
+            // The next has times of its own.
+            hold.shorten(conn);
             let takers = self.turn.takers();
             if takers == 0 || thread::panicking() || hold.nested || !transaction::works(conn) {
                 return release(hold, conn);
@@ -177,12 +190,20 @@ impl<C: PoolConnection> Place<C> {
 }
 
 impl<C: PoolConnection> Handed<C> {
-    pub(crate) fn to(self, locks: &LockPool<C>, turn: Turn<LockName, Self>) -> PooledHeld<C> {
-        self.held.at(Place {
+    pub(crate) fn to(
+        self,
+        locks: &LockPool<C>,
+        turn: Turn<LockName, Self>,
+        attempt: &Attempt,
+    ) -> Result<PooledHeld<C>, LockError> {
+        let mut held = self.held.at(Place {
             locks: locks.clone(),
             turn,
             tenure: self.tenure,
-        })
+        });
+        let Lease { conn, hold } = held.lease_mut();
+        hold.prolong::<C>(conn, attempt)?;
+        Ok(held)
     }
 }
 

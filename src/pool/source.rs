@@ -6,8 +6,8 @@ use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
 use super::held::{Handed, PooledHeld};
 use super::queue::Turn;
 use crate::all;
+use crate::attempt::Attempt;
 use crate::backend::LockConnection;
-use crate::deadline::Deadline;
 use crate::error::LockError;
 use crate::hold::Hold;
 use crate::name::LockName;
@@ -34,14 +34,14 @@ pub trait PoolSource: Lend<<Self as PoolSource>::Connection> {
 }
 
 pub(crate) mod sealed {
-    use super::{Deadline, Lent, LockError, LockName, PoolConnection, PooledHeld};
+    use super::{Attempt, Lent, LockError, LockName, PoolConnection, PooledHeld};
 
     /// Out of users' reach, so that it can change with the next pool.
     pub trait Lend<C: PoolConnection> {
-        fn acquire(&self, name: LockName, deadline: &Deadline) -> Result<PooledHeld<C>, LockError>;
+        fn acquire(&self, name: LockName, attempt: &Attempt) -> Result<PooledHeld<C>, LockError>;
 
         /// A connection for several locks, which are taken by the caller.
-        fn lend(&self, names: &[LockName], deadline: &Deadline) -> Result<Lent<C>, LockError>;
+        fn lend(&self, names: &[LockName], attempt: &Attempt) -> Result<Lent<C>, LockError>;
     }
 }
 
@@ -69,19 +69,19 @@ impl<C: PoolConnection> PoolSource for Pool<ConnectionManager<C>> {
 }
 
 impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
-    fn acquire(&self, name: LockName, deadline: &Deadline) -> Result<PooledHeld<C>, LockError> {
+    fn acquire(&self, name: LockName, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
         name.wanted()?;
-        let mut conn = check_out(self, &name, deadline)?;
-        let hold = Hold::acquire::<C>(&mut conn, name, deadline)?;
+        let mut conn = check_out(self, &name, attempt)?;
+        let hold = Hold::acquire::<C>(&mut conn, name, attempt)?;
         Ok(PooledHeld::new(conn, hold))
     }
 
-    fn lend(&self, names: &[LockName], deadline: &Deadline) -> Result<Lent<C>, LockError> {
+    fn lend(&self, names: &[LockName], attempt: &Attempt) -> Result<Lent<C>, LockError> {
         for name in names {
             name.wanted()?;
         }
         Ok(Lent {
-            conn: check_out(self, &all::label(names), deadline)?,
+            conn: check_out(self, &all::label(names), attempt)?,
             _turns: Vec::new(),
         })
     }
@@ -90,9 +90,9 @@ impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
 fn check_out<C: PoolConnection>(
     pool: &Pool<ConnectionManager<C>>,
     name: &LockName,
-    deadline: &Deadline,
+    attempt: &Attempt,
 ) -> Result<PooledConnection<ConnectionManager<C>>, LockError> {
-    let wait = deadline.for_connection(pool.connection_timeout());
+    let wait = attempt.for_connection(pool.connection_timeout());
     pool.get_timeout(wait).map_err(|source| LockError::Pool {
         name: name.clone(),
         source,

@@ -22,6 +22,7 @@ cases![alone:
     a_transaction_on_a_copy_too,
     a_scope_is_the_methods_or_its_own,
     a_wait_is_the_methods_own,
+    a_long_hold_is_the_methods_own,
     a_policy_is_the_models,
     a_policy_is_not_for_try_forms,
     a_pooled_connection_stays_what_it_is,
@@ -160,6 +161,11 @@ impl Account {
     #[locked(no_wait)]
     fn impatient(&self, _conn: &mut MysqlConnection) -> Result<(), LockError> {
         Ok(())
+    }
+
+    #[locked(longest_hold = "10 days")]
+    fn busy_elsewhere(&mut self, conn: &mut MysqlConnection) -> QueryResult<i64> {
+        wait_timeout(conn)
     }
 
     #[locked(wait_forever)]
@@ -387,6 +393,19 @@ fn a_wait_is_the_methods_own(db: &Db) {
     });
     times_out(db, &name, Duration::ZERO, || account.impatient(conn));
     account.persistent(conn).unwrap();
+}
+
+fn wait_timeout(conn: &mut MysqlConnection) -> QueryResult<i64> {
+    let variable = "CAST(@@SESSION.wait_timeout AS SIGNED)";
+    diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(variable)).get_result(conn)
+}
+
+fn a_long_hold_is_the_methods_own(db: &Db) {
+    let conn = &mut db.conn();
+    let usual = wait_timeout(conn).unwrap();
+    let seen = Account::of(db).busy_elsewhere(conn).unwrap();
+    assert_eq!(seen, 10 * 24 * 60 * 60);
+    assert_eq!(wait_timeout(conn).unwrap(), usual);
 }
 
 /// The same rows, and so the same locks, with a policy of its own.

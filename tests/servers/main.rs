@@ -32,6 +32,7 @@ mod faults;
 mod inspect;
 mod lock_pool;
 mod lock_pool_faults;
+mod long_holds;
 mod macros;
 mod names;
 mod nesting;
@@ -56,6 +57,7 @@ fn main() {
         inspect::cases(),
         lock_pool::cases(),
         lock_pool_faults::cases(),
+        long_holds::cases(),
         macros::cases(),
         names::cases(),
         nesting::cases(),

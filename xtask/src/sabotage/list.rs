@@ -162,7 +162,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "endless-wait",
         removed: "the server is told to wait for a minute longer than asked",
         edits: &[Edit {
-            file: "src/deadline.rs",
+            file: "src/attempt.rs",
             find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.asked.elapsed())),",
             replace: "Wait::For(wait) => Wait::For(Duration::from_secs(60) + wait),",
         }],
@@ -173,7 +173,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "impatience",
         removed: "the server is told to wait for half as long as asked",
         edits: &[Edit {
-            file: "src/deadline.rs",
+            file: "src/attempt.rs",
             find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.asked.elapsed())),",
             replace: "Wait::For(wait) => Wait::For(wait / 2),",
         }],

@@ -28,10 +28,11 @@ enum Shape {
     Other(u8),
 }
 
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 8] = [
     "timeout",
     "no_wait",
     "wait_forever",
+    "longest_hold",
     "scope",
     "transaction",
     "conn",
@@ -276,7 +277,7 @@ impl Method<'_> {
             Some(None) => format!(".scope({scope:?})"),
             Some(Some(literal)) => format!(".scope({literal})"),
         };
-        let request = format!(".policy(Self::LOCK_POLICY){}{scope}", options.wait());
+        let request = format!(".policy(Self::LOCK_POLICY){}{scope}", options.times());
         let (krate, transaction) = (options.krate(), options.transaction);
         match self_ {
             Self_::Changed => writer.expect(format!(

@@ -22,10 +22,11 @@ enum Shape {
     Wrong(u8),
 }
 
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     "timeout",
     "no_wait",
     "wait_forever",
+    "longest_hold",
     "table",
     "key",
     "crate",
@@ -74,7 +75,7 @@ impl Model<'_> {
         writer.expect(format!(
             "{0}::LockPolicy = {0}::LockPolicy::new(){1};",
             options.krate(),
-            options.wait()
+            options.times()
         ));
         if options.table.is_none() && options.key.is_none() {
             expect_methods(&options, "", "LockSource", writer);

@@ -11,6 +11,7 @@ use crate::text::Text;
 #[derive(Arbitrary, Debug)]
 pub(super) enum Opt<'a> {
     Timeout(Value),
+    LongestHold(Value),
     NoWait(Tail),
     WaitForever(Tail),
     Scope(Option<Value>),
@@ -139,7 +140,8 @@ const RAW_STRINGS: [(&str, &str); 4] = [
 #[derive(Default)]
 pub(super) struct Options {
     /// As calls on a builder.
-    pub(super) wait: Option<String>,
+    wait: Option<String>,
+    longest_hold: Option<String>,
     /// `None` in it: the method's name.
     pub(super) scope: Option<Option<String>>,
     pub(super) transaction: bool,
@@ -152,8 +154,10 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn wait(&self) -> &str {
-        self.wait.as_deref().unwrap_or_default()
+    /// How long to wait and to hold, as calls on a builder.
+    pub(super) fn times(&self) -> String {
+        let calls = [&self.wait, &self.longest_hold];
+        calls.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// The library's path in the expansion.
@@ -182,7 +186,12 @@ impl Options {
             Opt::Timeout(value) => {
                 value.write(writer);
                 writer.refuse_if(self.wait.is_some());
-                self.wait = Some(value.call(writer));
+                self.wait = Some(value.call("timeout", writer));
+            }
+            Opt::LongestHold(value) => {
+                value.write(writer);
+                let call = value.call("longest_hold", writer);
+                writer.refuse_if(self.longest_hold.replace(call).is_some());
             }
             Opt::NoWait(tail) => {
                 tail.write(writer);
@@ -244,6 +253,7 @@ impl Opt<'_> {
     fn name(&self) -> &'static str {
         match self {
             Opt::Timeout(_) => "timeout",
+            Opt::LongestHold(_) => "longest_hold",
             Opt::NoWait(_) => "no_wait",
             Opt::WaitForever(_) => "wait_forever",
             Opt::Scope(_) => "scope",
@@ -297,8 +307,8 @@ impl Value {
         Some((format!("{value:?}"), value))
     }
 
-    /// The wait's call on a builder, if this is a duration.
-    fn call(&self, writer: &mut Writer) -> String {
+    /// The call on a builder, if this is a duration.
+    fn call(&self, method: &str, writer: &mut Writer) -> String {
         let time = match self {
             Value::Sum(summands) => {
                 writer.refuse_if(summands.is_empty());
@@ -325,7 +335,7 @@ impl Value {
         };
         let time = time.unwrap_or_default();
         format!(
-            ".timeout(::core::time::Duration::new({}u64, {}u32))",
+            ".{method}(::core::time::Duration::new({}u64, {}u32))",
             time.as_secs(),
             time.subsec_nanos()
         )

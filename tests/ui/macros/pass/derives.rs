@@ -42,7 +42,7 @@ struct Impatient {
 
 #[derive(Identifiable, Queryable, Selectable, Lockable)]
 #[diesel(table_name = notifications)]
-#[lock(wait_forever)]
+#[lock(wait_forever, longest_hold = "2h")]
 struct Patient {
     id: i32,
 }

@@ -1,4 +1,4 @@
-//! [`Deadline`]: how long a request goes on waiting, from when it was made.
+//! [`Attempt`]: what a request was told, and since when it goes on.
 
 use std::time::{Duration, Instant};
 
@@ -9,27 +9,34 @@ use crate::name::LockName;
 
 /// One for all that a request waits for: its turn, a connection, each of its locks.
 #[derive(Debug)]
-pub struct Deadline {
+pub struct Attempt {
     asked: Instant,
     wait: Wait,
     /// Not of a `try_` form, whose time-out is no error that anybody reads.
     explains: bool,
+    longest_hold: Option<Duration>,
 }
 
-impl Deadline {
-    pub(crate) fn new(wait: Wait) -> Self {
-        Deadline {
+impl Attempt {
+    pub(crate) fn new(wait: Wait, longest_hold: Option<Duration>) -> Self {
+        Attempt {
             asked: Instant::now(),
             wait,
             explains: true,
+            longest_hold,
         }
     }
 
     pub(crate) fn unexplained(self) -> Self {
-        Deadline {
+        Attempt {
             explains: false,
             ..self
         }
+    }
+
+    /// For how long the connection may have to stay alive without a word.
+    pub(crate) fn longest_hold(&self) -> Option<Duration> {
+        self.longest_hold
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

@@ -1,0 +1,244 @@
+//! A holder that is busy elsewhere for longer than the server bears with an idle session.
+
+use std::thread;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_advisory_lock::{LockPolicy, LockStatus, prelude::*};
+use test_server::Server;
+
+use crate::support::{Db, Locks, Target, until};
+
+cases![
+    a_lock_is_lost_to_wait_timeout,
+    a_long_hold_is_not,
+    the_limit_is_raised_and_set_back,
+    a_nested_long_hold_leaves_the_outer_one_its_own,
+    a_part_of_a_second_is_rounded_up_and_a_year_is_the_most,
+    several_locks_raise_it_once,
+    who_is_handed_a_lock_has_times_of_its_own,
+    a_lock_whose_limit_cannot_be_raised_is_given_back,
+    a_verified_lock_is_still_ours,
+    a_lost_lock_is_told_by_verify,
+    a_pooled_lock_is_verified_too,
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn limit(conn: &mut MysqlConnection) -> i64 {
+    diesel::select(diesel::dsl::sql::<BigInt>(
+        "CAST(@@SESSION.wait_timeout AS SIGNED)",
+    ))
+    .get_result(conn)
+    .unwrap()
+}
+
+fn limited(db: &Db, seconds: i64) -> MysqlConnection {
+    let mut conn = db.conn();
+    conn.batch_execute(&format!("SET SESSION wait_timeout = {seconds}"))
+        .unwrap();
+    conn
+}
+
+fn a_lock_is_lost_to_wait_timeout(db: &Db) {
+    let conn = &mut limited(db, 1);
+    let held = LockName::named("job").lock().acquire(conn).unwrap();
+    thread::sleep(3 * SECOND);
+    let error = held.release().unwrap_err();
+    assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
+}
+
+fn a_long_hold_is_not(db: &Db) {
+    let conn = &mut limited(db, 1);
+    let mut counter = db.counter(1);
+    let request = counter.lock().longest_hold(10 * SECOND);
+    request
+        .run(conn, |_, _| {
+            thread::sleep(3 * SECOND);
+            Ok::<_, LockError>(())
+        })
+        .unwrap();
+    assert_eq!(limit(conn), 1);
+}
+
+fn the_limit_is_raised_and_set_back(db: &Db) {
+    let conn = &mut limited(db, 100);
+    let name = LockName::named("job");
+    let seen = |longest: u64, conn: &mut MysqlConnection| {
+        let request = name.lock().longest_hold(Duration::from_secs(longest));
+        request
+            .hold(conn, |conn| Ok::<_, LockError>(limit(conn)))
+            .unwrap()
+    };
+    assert_eq!(seen(600, conn), 600);
+    assert_eq!(limit(conn), 100);
+    // What is long enough is left alone.
+    assert_eq!(seen(60, conn), 100);
+    assert_eq!(limit(conn), 100);
+    // Also if nobody releases, or the closure fails.
+    let held = name.lock().longest_hold(600 * SECOND).acquire(conn);
+    drop(held.unwrap());
+    assert_eq!(limit(conn), 100);
+    let failed = name.lock().longest_hold(600 * SECOND).hold(conn, |_| {
+        Err::<(), LockError>(LockName::exact("").unwrap_err())
+    });
+    assert!(matches!(failed, Err(LockError::InvalidName { .. })));
+    assert_eq!(limit(conn), 100);
+    // A policy says it for a whole model; the request itself goes before it.
+    let policy = LockPolicy::new().longest_hold(600 * SECOND);
+    let by_policy = |conn: &mut MysqlConnection| Ok::<_, LockError>(limit(conn));
+    let seen = name.lock().policy(policy).hold(conn, by_policy).unwrap();
+    assert_eq!(seen, 600);
+    let own = name.lock().longest_hold(700 * SECOND).policy(policy);
+    assert_eq!(own.hold(conn, by_policy).unwrap(), 700);
+    assert_eq!(limit(conn), 100);
+}
+
+fn a_nested_long_hold_leaves_the_outer_one_its_own(db: &Db) {
+    let conn = &mut limited(db, 100);
+    let name = LockName::named("job");
+    let mut outer = name
+        .lock()
+        .longest_hold(200 * SECOND)
+        .acquire(conn)
+        .unwrap();
+    let mut inner = name
+        .lock()
+        .longest_hold(300 * SECOND)
+        .acquire(&mut outer)
+        .unwrap();
+    assert_eq!(limit(&mut inner), 300);
+    inner.release().unwrap();
+    assert_eq!(limit(&mut outer), 200);
+    outer.release().unwrap();
+    assert_eq!(limit(conn), 100);
+}
+
+fn a_part_of_a_second_is_rounded_up_and_a_year_is_the_most(db: &Db) {
+    let conn = &mut limited(db, 1);
+    // MariaDB refuses what is out of range in this mode.
+    conn.batch_execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES'")
+        .unwrap();
+    for (longest, seconds) in [
+        (Duration::from_millis(1_001), 2),
+        (Duration::MAX, 31_536_000),
+    ] {
+        let request = LockName::named("job").lock().longest_hold(longest);
+        let seen = request.hold(conn, |conn| Ok::<_, LockError>(limit(conn)));
+        assert_eq!(seen.unwrap(), seconds);
+        assert_eq!(limit(conn), 1);
+    }
+}
+
+fn several_locks_raise_it_once(db: &Db) {
+    let conn = &mut limited(db, 1);
+    let names = ["a", "b", "c"].map(LockName::named);
+    let all = LockAll::of(names.to_vec()).longest_hold(600 * SECOND);
+    let seen = all.run(conn, |_, conn| Ok::<_, LockError>(limit(conn)));
+    assert_eq!(seen.unwrap(), 600);
+    assert_eq!(limit(conn), 1);
+}
+
+fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
+    let locks = db.locks(1);
+    let name = LockName::named("job");
+    let usual = limit(&mut locks.pool().get().unwrap());
+    let seen = |locks: &Locks, longest: Option<u64>| {
+        let mut request = name.lock();
+        if let Some(days) = longest {
+            request = request.longest_hold(Duration::from_secs(days * 86_400));
+        }
+        request
+            .hold_from(locks, |conn| Ok::<_, LockError>(limit(conn)))
+            .unwrap()
+    };
+    let waits = |many: usize| until("requests wait", || locks.state().waiting == many);
+    let first = name.lock().longest_hold(Duration::from_secs(10 * 86_400));
+    let mut first = first.acquire_from(&locks).unwrap();
+    thread::scope(|scope| {
+        let second = scope.spawn(|| seen(&locks, None));
+        waits(1);
+        let third = scope.spawn(|| seen(&locks, Some(20)));
+        waits(2);
+        assert_eq!(limit(&mut first), 864_000);
+        first.release().unwrap();
+        assert_eq!(second.join().unwrap(), usual);
+        assert_eq!(third.join().unwrap(), 2 * 864_000);
+    });
+    assert_eq!(limit(&mut locks.pool().get().unwrap()), usual);
+    db.assert_idle(&locks);
+}
+
+/// No statement can be prepared any more on this server of its own.
+fn a_lock_whose_limit_cannot_be_raised_is_given_back(db: &Db) {
+    let Target::Private(kind) = db.target() else {
+        return;
+    };
+    let server = Server::start(kind).unwrap();
+    let connect = || MysqlConnection::establish(&server.url("")).unwrap();
+    let (conn, root) = (&mut connect(), &mut connect());
+    let name = LockName::named("job");
+    // What is prepared once is prepared from here on.
+    name.lock().acquire(conn).unwrap().release().unwrap();
+    let limit = |root: &mut MysqlConnection, statements: u32| {
+        let sql = format!("SET GLOBAL max_prepared_stmt_count = {statements}");
+        root.batch_execute(&sql).unwrap();
+    };
+    limit(root, 0);
+    let error = name
+        .lock()
+        .longest_hold(600 * SECOND)
+        .acquire(conn)
+        .unwrap_err();
+    assert!(matches!(error, LockError::Database { .. }), "{error:?}");
+    limit(root, 1_000);
+    assert_eq!(name.status(root).unwrap(), LockStatus::Free);
+}
+
+fn a_verified_lock_is_still_ours(db: &Db) {
+    let conn = &mut db.conn();
+    let mut held = LockName::named("job").lock().acquire(conn).unwrap();
+    held.verify().unwrap();
+    held.verify().unwrap();
+    held.release().unwrap();
+}
+
+fn a_lost_lock_is_told_by_verify(db: &Db) {
+    let name = LockName::named("job");
+    let conn = &mut db.conn();
+    let mut held = name.lock().acquire(conn).unwrap();
+    held.batch_execute("DO RELEASE_ALL_LOCKS()").unwrap();
+    let taken_by_another = &mut db.conn();
+    let others = name.lock().acquire(taken_by_another).unwrap();
+    let error = held.verify().unwrap_err();
+    assert!(
+        matches!(error, LockError::Lost { source: None, .. }),
+        "{error:?}"
+    );
+    drop(held);
+    others.release().unwrap();
+
+    let conn = &mut db.conn();
+    let id = crate::support::session_id(conn);
+    let mut held = name.lock().acquire(conn).unwrap();
+    db.execute(&format!("KILL {id}"));
+    let error = held.verify().unwrap_err();
+    let LockError::Lost { source, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(source.is_some());
+}
+
+fn a_pooled_lock_is_verified_too(db: &Db) {
+    let (pool, events) = db.pool(1);
+    let name = LockName::named("job");
+    let mut held = name.lock().acquire_from(&pool).unwrap();
+    held.verify().unwrap();
+    held.batch_execute("DO RELEASE_ALL_LOCKS()").unwrap();
+    let error = held.verify().unwrap_err();
+    assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
+    drop(held);
+    assert_eq!(events.counts().2, 1, "discarded");
+}
