@@ -12,8 +12,8 @@ use crate::name::LockName;
 pub struct Attempt {
     asked: Instant,
     wait: Wait,
-    /// Not of a `try_` form, whose time-out is no error that anybody reads.
-    explains: bool,
+    /// Of a `try_` form, whose time-out is no error that anybody reads.
+    is_try: bool,
     longest_hold: Option<Duration>,
 }
 
@@ -22,16 +22,20 @@ impl Attempt {
         Attempt {
             asked: Instant::now(),
             wait,
-            explains: true,
+            is_try: false,
             longest_hold,
         }
     }
 
-    pub(crate) fn unexplained(self) -> Self {
+    pub(crate) fn of_a_try_form(self) -> Self {
         Attempt {
-            explains: false,
+            is_try: true,
             ..self
         }
+    }
+
+    pub(crate) fn is_try(&self) -> bool {
+        self.is_try
     }
 
     /// For how long the connection may have to stay alive without a word.
@@ -45,7 +49,7 @@ impl Attempt {
 
     /// Who holds the lock, if an error is to tell it.
     pub(crate) fn explain(&self, holder: impl FnOnce() -> Option<Session>) -> Option<Box<Session>> {
-        self.explains.then(holder).flatten().map(Box::new)
+        (!self.is_try()).then(holder).flatten().map(Box::new)
     }
 
     pub(crate) fn remaining(&self) -> Wait {

@@ -13,6 +13,7 @@ use diesel::Connection;
 use diesel::result::Error as DieselError;
 
 use crate::locks::{HeldLock, InspectError, LockStatus, Session as Holder};
+use crate::server::{ServerCheck, ServerReport};
 use crate::source::LockSource;
 
 #[cfg(feature = "mysql")]
@@ -31,7 +32,7 @@ pub trait LockConnection: sealed::Session + LockSource<Connection = Self> {}
 pub(crate) mod sealed {
     use super::{
         Acquired, Connection, DieselError, Duration, HeldLock, Holder, InspectError, LockStatus,
-        Refusal, Request, Wanted,
+        Refusal, Request, ServerCheck, ServerReport, Wanted,
     };
 
     /// Out of users' reach, so that it can change with the next backend.
@@ -61,6 +62,9 @@ pub(crate) mod sealed {
 
         /// All locks of this crate on the server.
         fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError>;
+
+        /// What the server can promise.
+        fn check_server(&mut self, check: ServerCheck) -> Result<ServerReport, DieselError>;
 
         /// Has the server bear with an idle session for that long. Gives the limit that was there, if it was shorter.
         fn raise_idle_limit(&mut self, at_least: Duration)
@@ -108,6 +112,8 @@ pub struct Acquired {
     pub(crate) server_name: String,
     /// Whether the session held it before.
     pub(crate) nested: bool,
+    /// Whether somebody else had it first.
+    pub(crate) waited: bool,
 }
 
 /// Why there is no lock.

@@ -6,6 +6,7 @@ use crate::backend::LockConnection;
 use crate::error::{FromLockError, LockError};
 use crate::hold;
 use crate::name::LockName;
+use crate::observe::{Observed, Scope};
 use crate::reload::Reload;
 use crate::transaction;
 
@@ -15,6 +16,20 @@ pub(crate) trait Guard: Sized {
 
     /// The lock that errors speak of, and the connection.
     fn parts(&mut self) -> (&LockName, &mut Self::Connection);
+
+    /// The lock within whose span the body runs; a set of none has none.
+    fn observed(&self) -> Option<&Observed>;
+
+    /// The row was read again.
+    fn reread(&self) {
+        if let Some(observed) = self.observed() {
+            observed.reread();
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        self.observed().map_or_else(Scope::default, Observed::scope)
+    }
 
     /// Rolls back what was left open, releases, and tells whether the lock was still ours.
     ///
@@ -47,7 +62,7 @@ where
     E: FromLockError,
 {
     let given = prepare(&mut held)?;
-    let value = body(given, held.parts().1)?;
+    let value = held.scope().run(|| body(given, held.parts().1))?;
     held.end(false)?;
     Ok(value)
 }
@@ -65,7 +80,7 @@ where
 {
     held.begin()?;
     let given = prepare(&mut held)?;
-    let value = body(given, held.parts().1)?;
+    let value = held.scope().run(|| body(given, held.parts().1))?;
     held.commit()?;
     held.end(true)?;
     Ok(value)

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::guard::Guard;
 use crate::hold::{self, Hold};
 use crate::name::LockName;
+use crate::observe::Observed;
 use crate::source::LockSource;
 
 /// A lock that is held, and the connection it is held on.
@@ -46,7 +48,7 @@ impl<'c, C: LockSource> Held<'c, C> {
         name: LockName,
         attempt: &Attempt,
     ) -> Result<Self, LockError> {
-        let hold = Hold::acquire(source.connection(), name, attempt)?;
+        let hold = Hold::acquire(source.connection(), Asked::new(name), attempt)?;
         Ok(Held {
             source,
             hold,
@@ -94,7 +96,8 @@ impl<'c, C: LockSource> Held<'c, C> {
         let Hold {
             name, depth_before, ..
         } = &self.hold;
-        hold::end(conn, name, *depth_before, |conn| self.hold.release(conn))
+        let ended = hold::end(conn, name, *depth_before, |conn| self.hold.release(conn));
+        self.hold.ended(ended)
     }
 }
 
@@ -103,6 +106,10 @@ impl<S: LockSource> Guard for Held<'_, S> {
 
     fn parts(&mut self) -> (&LockName, &mut S::Connection) {
         (&self.hold.name, self.source.connection())
+    }
+
+    fn observed(&self) -> Option<&Observed> {
+        Some(&self.hold.observed)
     }
 
     fn end(self, _committed: bool) -> Result<(), LockError> {

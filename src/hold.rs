@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
+use crate::asked::Asked;
 use crate::attempt::Attempt;
-use crate::backend::{LockConnection, Refusal, Request};
+use crate::backend::{Acquired, LockConnection, Refusal, Request};
 use crate::error::LockError;
 use crate::name::LockName;
+use crate::observe::{self, Observed};
 use crate::transaction;
 
 pub(crate) struct Hold {
     pub(crate) name: LockName,
+    pub(crate) observed: Observed,
     server_name: String,
     /// Whether the session held it before.
     pub(crate) nested: bool,
@@ -26,63 +29,64 @@ pub(crate) struct Hold {
 impl Hold {
     pub(crate) fn acquire<C: LockConnection>(
         conn: &mut C,
-        name: LockName,
+        mut asked: Asked,
         attempt: &Attempt,
     ) -> Result<Self, LockError> {
-        let wanted = name.wanted()?;
+        let wanted = match asked.name.wanted() {
+            Ok(wanted) => wanted,
+            Err(error) => return Err(asked.refused(attempt, |_| error)),
+        };
         let depth = match transaction::depth(conn) {
             Ok(depth) => depth,
-            Err(source) => return Err(LockError::Database { name, source }),
+            Err(source) => {
+                return Err(asked.refused(attempt, |name| LockError::Database { name, source }));
+            }
         };
         // Inside a transaction a lock would be released too early and taken too late, unless
         // the session holds it around that transaction anyway.
         let only_again = depth > 0 && !transaction::is_test(conn, depth);
-        let answer = conn.acquire(Request {
+        let acquired = conn.acquire(Request {
             name: wanted,
             wait: attempt.remaining(),
             only_again,
         });
-        match answer {
-            Ok(acquired) => {
-                let hold = Hold {
-                    name,
-                    server_name: acquired.server_name,
-                    nested: acquired.nested,
-                    depth_before: depth,
-                    idle_limit_before: Cell::new(None),
-                };
-                match hold.prolong(conn, attempt) {
-                    Ok(()) => Ok(hold),
-                    Err(error) => hold.release(conn).and(Err(error)),
-                }
+        let Acquired {
+            server_name,
+            nested,
+            waited,
+        } = match acquired {
+            Ok(acquired) => acquired,
+            Err(refusal) => {
+                return Err(asked.refused(attempt, |name| refused(conn, name, refusal, attempt)));
             }
-            Err(refusal) => Err(match refusal {
-                Refusal::Timeout { server_name } => {
-                    let waited = attempt.elapsed();
-                    LockError::Timeout {
-                        name,
-                        waited,
-                        holder: attempt.explain(|| conn.holder(&server_name)),
-                    }
-                }
-                Refusal::NotHeld => LockError::OpenTransaction { name },
-                Refusal::Deadlock { server_name, error } => LockError::Deadlock {
-                    name,
-                    holder: attempt.explain(|| conn.holder(&server_name)),
-                    source: error,
-                },
-                Refusal::Interrupted(source) => LockError::Interrupted { name, source },
-                Refusal::Database(source) => LockError::Database { name, source },
-            }),
+        };
+        if waited {
+            asked.observed.found_taken();
+        }
+        let mut hold = Hold {
+            name: asked.name,
+            observed: asked.observed,
+            server_name,
+            nested,
+            depth_before: depth,
+            idle_limit_before: Cell::new(None),
+        };
+        match hold.begin(conn, attempt) {
+            Ok(()) => Ok(hold),
+            Err(error) => {
+                let released = hold.release(conn);
+                hold.ended(released.and(Err(error))).map(|()| hold)
+            }
         }
     }
 
-    /// Keeps the session alive for as long as was asked for.
-    pub(crate) fn prolong<C: LockConnection>(
-        &self,
+    /// The lock is had: what was asked for beside it.
+    fn begin<C: LockConnection>(
+        &mut self,
         conn: &mut C,
         attempt: &Attempt,
     ) -> Result<(), LockError> {
+        self.observed.acquired(attempt, self.nested);
         if let Some(longest) = attempt.longest_hold() {
             let raised = conn.raise_idle_limit(longest);
             let before = raised.map_err(|source| database_error(&self.name, source))?;
@@ -91,13 +95,31 @@ impl Hold {
         Ok(())
     }
 
+    /// It goes on in other hands, which have asked for it, too.
+    pub(crate) fn hand_to<C: LockConnection>(
+        &mut self,
+        asked: Asked,
+        conn: &mut C,
+        attempt: &Attempt,
+    ) -> Result<(), LockError> {
+        self.observed = asked.observed;
+        self.begin(conn, attempt)
+    }
+
     /// Sets back what was raised. A session that cannot is of no further use.
     pub(crate) fn shorten<C: LockConnection>(&self, conn: &mut C) {
         if let Some(limit) = self.idle_limit_before.take()
-            && conn.set_idle_limit(limit).is_err()
+            && let Err(error) = conn.set_idle_limit(limit)
         {
+            observe::not_shortened(&self.name, &error);
             transaction::mark_broken(conn);
         }
+    }
+
+    /// How it ended, also in the eyes of whoever watches.
+    pub(crate) fn ended(&mut self, ended: Result<(), LockError>) -> Result<(), LockError> {
+        self.observed.ended(&self.name, &ended);
+        ended
     }
 
     /// Gives it back, and tells whether it was still ours.
@@ -140,6 +162,32 @@ impl Hold {
             Err(error) => Some(error),
         };
         Err(lost(conn, &self.name, source))
+    }
+}
+
+fn refused<C: LockConnection>(
+    conn: &mut C,
+    name: LockName,
+    refusal: Refusal,
+    attempt: &Attempt,
+) -> LockError {
+    match refusal {
+        Refusal::Timeout { server_name } => {
+            let waited = attempt.elapsed();
+            LockError::Timeout {
+                name,
+                waited,
+                holder: attempt.explain(|| conn.holder(&server_name)),
+            }
+        }
+        Refusal::NotHeld => LockError::OpenTransaction { name },
+        Refusal::Deadlock { server_name, error } => LockError::Deadlock {
+            name,
+            holder: attempt.explain(|| conn.holder(&server_name)),
+            source: error,
+        },
+        Refusal::Interrupted(source) => LockError::Interrupted { name, source },
+        Refusal::Database(source) => LockError::Database { name, source },
     }
 }
 

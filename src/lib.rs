@@ -78,6 +78,7 @@
 )]
 
 mod all;
+mod asked;
 mod attempt;
 mod backend;
 mod error;
@@ -90,11 +91,13 @@ mod lockable;
 mod locked;
 pub mod locks;
 mod name;
+mod observe;
 mod policy;
 #[cfg(feature = "r2d2")]
 mod pool;
 mod reload;
 mod request;
+pub mod server;
 mod source;
 mod table;
 mod transaction;
@@ -107,6 +110,8 @@ pub use key::LockKey;
 pub use lockable::{Lockable, ModelLock};
 pub use locks::LockStatus;
 pub use name::{KeyParts, LockName};
+#[cfg(feature = "metrics")]
+pub use observe::describe_metrics;
 pub use policy::{DEFAULT_TIMEOUT, LockPolicy};
 #[cfg(feature = "r2d2")]
 pub use pool::{
@@ -114,6 +119,7 @@ pub use pool::{
 };
 pub use reload::Reload;
 pub use request::LockRequest;
+pub use server::check_server;
 pub use source::LockSource;
 pub use table::LockTable;
 
@@ -255,7 +261,7 @@ pub use diesel_advisory_lock_derive::locked;
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::locked::{DefaultPolicy, call, enter, enter_with_copy, finish};
+    pub use crate::locked::{DefaultPolicy, enter, enter_with_copy, finish};
 }
 
 /// What a program that locks models imports.

@@ -427,5 +427,7 @@ where
     if held.is_nested() {
         return Ok(None);
     }
-    guard::reload(model, held.parts()).map(Some)
+    let row = guard::reload(model, held.parts())?;
+    held.reread();
+    Ok(Some(row))
 }

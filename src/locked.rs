@@ -5,6 +5,7 @@ use crate::error::{FromLockError, LockError};
 use crate::guard::Guard;
 use crate::held::Held;
 use crate::lockable::{Lockable, ModelLock, fresh, refresh};
+use crate::observe;
 use crate::policy::LockPolicy;
 use crate::reload::Reload;
 use crate::request::LockRequest;
@@ -50,6 +51,11 @@ pub struct Entered<'c, S: LockSource> {
 }
 
 impl<S: LockSource> Entered<'_, S> {
+    /// Where the body runs.
+    pub fn scope(&self) -> Scope {
+        Scope(self.held.scope())
+    }
+
     /// The connection as the method declares it.
     pub fn source(&mut self) -> &mut S {
         &mut self.held
@@ -104,9 +110,14 @@ fn begin<S: LockSource>(
     })
 }
 
-/// Runs a body, which may `return` and `?` in it.
-pub fn call<O>(body: impl FnOnce() -> O) -> O {
-    body()
+/// Within the lock's span, if there is one.
+pub struct Scope(observe::Scope);
+
+impl Scope {
+    /// Runs a body, which may `return` and `?` in it.
+    pub fn call<O>(self, body: impl FnOnce() -> O) -> O {
+        self.0.run(body)
+    }
 }
 
 /// COMMIT if a transaction was begun, and release; or hand on what went wrong.

@@ -9,6 +9,7 @@ use crate::backend::sealed::Session as _;
 use crate::error::LockError;
 use crate::key::LockKey;
 use crate::locks::LockStatus;
+use crate::observe::Label;
 use crate::request::LockRequest;
 use crate::source::LockSource;
 use crate::table::LockTable;
@@ -50,8 +51,9 @@ pub struct LockName {
     hash: Option<Box<Sha256>>,
     /// What a scoped name was before, so that another scope replaces it.
     unscoped: Option<Box<LockName>>,
-    /// Why no server may be asked for this name; told when it is.
-    refused: Option<&'static str>,
+    /// Why no server may be asked for this name; told when it is. A thin reference, since every error has a name in it.
+    refused: Option<&'static &'static str>,
+    label: Label,
 }
 
 /// What stands before the slash.
@@ -75,17 +77,17 @@ impl LockName {
     /// of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the loaded
     /// model, gives that row's name.
     pub fn row<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
-        let (namespace, mut name) = Self::in_table(&table, Kind::Row);
+        let (namespace, label, mut name) = Self::in_table(&table, Kind::Row);
         key.write_parts(&mut KeyParts::new(&mut name));
-        Self::new(namespace, name.finish())
+        Self::new(namespace, label, name.finish())
     }
 
     /// The whole table. Nobody is excluded but those who lock the table too: a row's lock is
     /// another lock.
     pub fn table<T: LockTable>(table: T) -> Self {
-        let (namespace, mut name) = Self::in_table(&table, Kind::Table);
+        let (namespace, label, mut name) = Self::in_table(&table, Kind::Table);
         name.punctuation(":*");
-        Self::new(namespace, name.finish())
+        Self::new(namespace, label, name.finish())
     }
 
     /// Any string at all: a job, a resource outside the database.
@@ -93,7 +95,7 @@ impl LockName {
         let mut writer = NameWriter::new(Kind::Named);
         writer.punctuation("=");
         writer.component("", name.as_ref());
-        Self::new(Namespace::Session, writer.finish())
+        Self::new(Namespace::Session, Label::NO_TABLE, writer.finish())
     }
 
     /// A name byte for byte as given and without a namespace, to share a lock with a program that
@@ -122,6 +124,7 @@ impl LockName {
             hash: None,
             unscoped: None,
             refused: None,
+            label: Label::NO_TABLE,
         };
         match refusal_of_exact(&name.text) {
             None => Ok(name),
@@ -140,9 +143,9 @@ impl LockName {
     #[must_use]
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
         if self.namespace == Namespace::Exact {
-            return self.refuse("an exact name takes no scope: write it into the name");
+            return self.refuse(&"an exact name takes no scope: write it into the name");
         }
-        let namespace = self.namespace;
+        let (namespace, label) = (self.namespace, self.label);
         let base = match self.unscoped {
             Some(base) => base,
             None => Box::new(self),
@@ -150,7 +153,7 @@ impl LockName {
         let scoped = NameWriter::scope(&base.text, base.hash.as_deref(), scope.as_ref());
         LockName {
             unscoped: Some(base),
-            ..Self::new(namespace, scoped)
+            ..Self::new(namespace, label, scoped)
         }
     }
 
@@ -165,7 +168,7 @@ impl LockName {
     #[must_use]
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
         if self.namespace == Namespace::Exact {
-            return self.refuse("an exact name takes no namespace: write it into the name");
+            return self.refuse(&"an exact name takes no namespace: write it into the name");
         }
         LockName {
             namespace: Namespace::Given(namespace_prefix(namespace.as_ref())),
@@ -259,17 +262,18 @@ impl LockName {
         (self.namespace, &self.text).cmp(&(other.namespace, &other.text))
     }
 
-    fn new(namespace: Namespace, written: Finished) -> Self {
+    fn new(namespace: Namespace, label: Label, written: Finished) -> Self {
         LockName {
             namespace,
             text: written.text,
             hash: written.hash,
             unscoped: None,
             refused: None,
+            label,
         }
     }
 
-    fn in_table<T: LockTable>(table: &T, kind: Kind) -> (Namespace, NameWriter) {
+    fn in_table<T: LockTable>(table: &T, kind: Kind) -> (Namespace, Label, NameWriter) {
         let table = crate::table::identity(table);
         let namespace = match &table.schema {
             None => Namespace::Session,
@@ -277,10 +281,16 @@ impl LockName {
         };
         let mut name = NameWriter::new(kind);
         name.component("", &table.name);
-        (namespace, name)
+        (namespace, Label::table(table), name)
     }
 
-    fn refuse(mut self, reason: &'static str) -> Self {
+    /// What it is counted by.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn label(&self) -> Label {
+        self.label
+    }
+
+    fn refuse(mut self, reason: &'static &'static str) -> Self {
         self.refused = Some(reason);
         self
     }
@@ -295,18 +305,18 @@ impl LockName {
 }
 
 /// What the servers do to names, measured: MariaDB 10.11, MySQL 9.7.
-fn refusal_of_exact(name: &str) -> Option<&'static str> {
+fn refusal_of_exact(name: &str) -> Option<&'static &'static str> {
     let folded = |char: char| !char.is_ascii() && !char.to_lowercase().eq([char]);
     if name.is_empty() {
-        Some("it is empty: give it at least one character")
+        Some(&"it is empty: give it at least one character")
     } else if name.chars().count() > 64 {
-        Some("it is longer than 64 characters, MySQL's limit")
+        Some(&"it is longer than 64 characters, MySQL's limit")
     } else if name.contains('\0') {
-        Some("it holds a NUL, where both servers would end it")
+        Some(&"it holds a NUL, where both servers would end it")
     } else if name.chars().any(|char| char > '\u{FFFF}') {
-        Some("it holds a character beyond U+FFFF, which MySQL refuses")
+        Some(&"it holds a character beyond U+FFFF, which MySQL refuses")
     } else if name.chars().any(folded) {
-        Some("it holds a capital letter outside ASCII, which MySQL takes for the small one")
+        Some(&"it holds a capital letter outside ASCII, which MySQL takes for the small one")
     } else {
         None
     }

@@ -103,7 +103,7 @@ impl Times {
     /// Of a `try_` form, which does not wait unless the request itself was told to.
     pub(crate) fn try_attempt(self) -> Attempt {
         self.attempt_of(self.wait.unwrap_or(Wait::For(Duration::ZERO)))
-            .unexplained()
+            .of_a_try_form()
     }
 
     fn attempt_of(self, wait: Wait) -> Attempt {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diesel::r2d2::{ConnectionManager, Pool};
 
+use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::name::LockName;
@@ -133,19 +134,22 @@ impl<C: PoolConnection> PoolSource for LockPool<C> {
 }
 
 impl<C: PoolConnection> Lend<C> for LockPool<C> {
-    fn acquire(&self, name: LockName, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
-        let (turn, handed) = match self.queue.join(&name, Wants::All) {
+    fn acquire(&self, mut asked: Asked, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
+        let (turn, handed) = match self.queue.join(&asked.name, Wants::All) {
             Joined::First(turn) => (turn, None),
-            Joined::Behind(ticket) => match ticket.wait(attempt.instant()) {
-                Some(given) => given,
-                None => return Err(attempt.timeout(name)),
-            },
+            Joined::Behind(ticket) => {
+                asked.observed.found_taken();
+                match ticket.wait(attempt.instant()) {
+                    Some(given) => given,
+                    None => return Err(asked.refused(attempt, |name| attempt.timeout(name))),
+                }
+            }
         };
         if let Some(handed) = handed {
-            return handed.to(self, turn, attempt);
+            return handed.to(self, turn, asked, attempt);
         }
         // On an error the turn goes to the next.
-        let held = self.pool.acquire(name, attempt)?;
+        let held = self.pool.acquire(asked, attempt)?;
         Ok(held.at(Place::new(self, turn)))
     }
 
@@ -160,7 +164,10 @@ impl<C: PoolConnection> Lend<C> for LockPool<C> {
                 Joined::First(turn) => turn,
                 Joined::Behind(ticket) => match ticket.wait(attempt.instant()) {
                     Some((turn, _)) => turn,
-                    None => return Err(attempt.timeout(name.clone())),
+                    None => {
+                        let asked = Asked::new(name.clone());
+                        return Err(asked.refused(attempt, |name| attempt.timeout(name)));
+                    }
                 },
             });
         }

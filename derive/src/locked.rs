@@ -271,8 +271,8 @@ fn in_place(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStre
         quote!(#arrow #returned)
     };
     let (mutability, name) = (&conn.mutability, &conn.ident);
-    let [source, entered, error, result] =
-        ["source", "entered", "error", "result"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [source, entered, scope, error, result] = ["source", "entered", "scope", "error", "result"]
+        .map(|name| Ident::new(name, Span::mixed_site()));
     let outcome = match_at(
         returned,
         &quote!({
@@ -289,9 +289,10 @@ fn in_place(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStre
             ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
             ::core::result::Result::Ok(mut #entered) => {
                 let #result = {
+                    let #scope = #entered.scope();
                     #[allow(unused_variables, unused_mut)]
                     let #mutability #name = #entered.source();
-                    #krate::__private::call(move || #annotation #block)
+                    #scope.call(move || #annotation #block)
                 };
                 ::core::result::Result::Ok((#entered, #result))
             }
@@ -332,8 +333,8 @@ fn on_a_copy(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStr
         mut sig,
         ..
     } = method;
-    let [entered, copy, error, result] =
-        ["entered", "copy", "error", "result"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [entered, scope, copy, error, result] = ["entered", "scope", "copy", "error", "result"]
+        .map(|name| Ident::new(name, Span::mixed_site()));
     let mut arguments = Vec::new();
     for (number, argument) in sig.inputs.iter_mut().enumerate() {
         let FnArg::Typed(argument) = argument else {
@@ -383,10 +384,11 @@ fn on_a_copy(options: &Options, method: ImplItemFn, conn: &PatIdent) -> TokenStr
         quote! {
             ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
             ::core::result::Result::Ok((mut #entered, #copy)) => {
-                let #result = Self::#inner #turbofish(
+                let #scope = #entered.scope();
+                let #result = #scope.call(|| Self::#inner #turbofish(
                     #copy.as_ref().unwrap_or(self),
                     #(#arguments),*
-                );
+                ));
                 ::core::result::Result::Ok((#entered, #result))
             }
         },

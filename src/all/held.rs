@@ -1,11 +1,13 @@
 //! [`HeldAll`]: several locks on one connection, taken in order and released in reverse.
 
+use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::backend::LockConnection;
 use crate::error::LockError;
 use crate::guard::Guard;
 use crate::hold::{self, Hold};
 use crate::name::LockName;
+use crate::observe::Observed;
 use crate::transaction;
 
 use super::set::{LockSet, Rows};
@@ -56,7 +58,8 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
         if last.is_some_and(|last| last.name == *name) {
             return Ok(());
         }
-        let mut hold = Hold::acquire(self.conn, name.clone(), attempt)?;
+        let asked = Asked::after(last.map(|last| &last.observed), name.clone());
+        let mut hold = Hold::acquire(self.conn, asked, attempt)?;
         // One lock by two names, such as `app.users` and `users` in `app`, is nested in itself.
         if let Some(last) = last.filter(|last| last.is_same_lock(&hold)) {
             hold.nested = last.nested;
@@ -88,12 +91,19 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
 
     fn end_once(&mut self) -> Result<(), LockError> {
         self.ended = true;
-        let holds = &self.holds;
+        let holds = &mut self.holds;
         let ended = hold::end(self.conn, &self.label, self.depth_before, |conn| {
             // All of them, also when one is lost.
-            let releases = holds.iter().rev().map(|hold| hold.release(conn));
+            let releases = holds.iter_mut().rev().map(|hold| {
+                let released = hold.release(conn);
+                hold.ended(released)
+            });
             releases.fold(Ok(()), Result::and)
         });
+        // None was released, if not even the transaction under them could be rolled back.
+        for hold in &mut self.holds {
+            hold.observed.ended(&hold.name, &ended);
+        }
         if self.discard {
             transaction::mark_broken(self.conn);
         }
@@ -136,6 +146,10 @@ impl<C: LockConnection> Guard for HeldAll<'_, C> {
 
     fn parts(&mut self) -> (&LockName, &mut C) {
         (&self.label, self.conn)
+    }
+
+    fn observed(&self) -> Option<&Observed> {
+        self.holds.last().map(|hold| &hold.observed)
     }
 
     fn end(mut self, _committed: bool) -> Result<(), LockError> {

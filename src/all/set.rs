@@ -65,6 +65,7 @@ impl<'h, C: LockConnection> Rows<'h, C> {
         let hold = self.items.next().and_then(|&hold| self.holds.get(hold));
         if let Some(hold) = hold.filter(|hold| !hold.nested) {
             *model = guard::reload(model, (&hold.name, self.conn))?;
+            hold.observed.reread();
         }
         Ok(())
     }

@@ -40,11 +40,13 @@ macro_rules! namespace {
 
 mod idle;
 mod inspect;
+mod server;
 mod statement;
 
 use super::sealed::Session;
 use super::{Acquired, LockConnection, Refusal, Request, Wait, Wanted};
 use crate::locks::{HeldLock, InspectError, LockStatus, Session as Holder};
+use crate::server::{ServerCheck, ServerReport};
 use crate::transaction;
 use statement::{About, Statement, Uncached};
 
@@ -67,6 +69,8 @@ mod code {
     pub(super) const SELECT_DENIED: i64 = 1143;
     /// `information_schema` has no such table: a plugin is missing.
     pub(super) const UNKNOWN_TABLE: i64 = 1109;
+    /// A statement that takes a privilege which the account has not.
+    pub(super) const PRIVILEGE_MISSING: i64 = 1227;
     /// MariaDB's `max_statement_time`.
     pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
     /// MySQL's `MAX_EXECUTION_TIME`, as hint or as variable.
@@ -93,6 +97,7 @@ impl Session for MysqlConnection {
                 Ok(Acquired {
                     server_name,
                     nested: false,
+                    waited: true,
                 })
             }
         }
@@ -123,6 +128,10 @@ impl Session for MysqlConnection {
 
     fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError> {
         inspect::held_locks(self)
+    }
+
+    fn check_server(&mut self, check: ServerCheck) -> QueryResult<ServerReport> {
+        server::check(self, check)
     }
 
     fn raise_idle_limit(&mut self, at_least: Duration) -> QueryResult<Option<Duration>> {
@@ -221,6 +230,7 @@ impl Answer {
                     true => Tried::Acquired(Acquired {
                         server_name,
                         nested: held_before,
+                        waited: false,
                     }),
                     false => Tried::Taken { server_name },
                 })

@@ -3,6 +3,7 @@
 use super::held::PooledHeld;
 use super::{PoolConnection, PoolSource};
 use crate::all::{HeldAll, LockAll, LockSet};
+use crate::asked::Asked;
 use crate::error::{FromLockError, LockError};
 use crate::guard::{self, Guard};
 use crate::lockable::ModelLock;
@@ -72,7 +73,7 @@ impl LockRequest {
         pool: &P,
     ) -> Result<PooledHeld<P::Connection>, LockError> {
         let attempt = self.attempt();
-        pool.acquire(self.into_name(), &attempt)
+        pool.acquire(Asked::new(self.into_name()), &attempt)
     }
 
     /// [`try_acquire`](Self::try_acquire) on a connection from `pool`, which the guard owns.
@@ -85,7 +86,7 @@ impl LockRequest {
         pool: &P,
     ) -> Result<Option<PooledHeld<P::Connection>>, LockError> {
         let attempt = self.try_attempt();
-        or_none(pool.acquire(self.into_name(), &attempt))
+        or_none(pool.acquire(Asked::new(self.into_name()), &attempt))
     }
 }
 
@@ -361,5 +362,6 @@ where
     C: PoolConnection,
 {
     *model = guard::reload(model, held.parts())?;
+    held.reread();
     Ok(model)
 }

@@ -9,11 +9,13 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use super::limits::Tenure;
 use super::queue::Turn;
 use super::{LockPool, PoolConnection};
+use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::guard::Guard;
 use crate::hold::{self, Hold};
 use crate::name::LockName;
+use crate::observe::Observed;
 use crate::transaction;
 
 /// A lock that is held, and the pooled connection it is held on.
@@ -127,7 +129,8 @@ impl<C: PoolConnection> Lease<C> {
     }
 
     fn release(mut self) -> Result<(), LockError> {
-        self.end(release)
+        let ended = self.end(release);
+        self.hold.ended(ended)
     }
 }
 
@@ -171,6 +174,7 @@ impl<C: PoolConnection> Place<C> {
             }
             Ok(())
         });
+        let ended = lease.hold.ended(ended);
         let Some(tenure) = kept else {
             // The connection first: the next may need it.
             drop(lease);
@@ -194,6 +198,7 @@ impl<C: PoolConnection> Handed<C> {
         self,
         locks: &LockPool<C>,
         turn: Turn<LockName, Self>,
+        asked: Asked,
         attempt: &Attempt,
     ) -> Result<PooledHeld<C>, LockError> {
         let mut held = self.held.at(Place {
@@ -202,7 +207,7 @@ impl<C: PoolConnection> Handed<C> {
             tenure: self.tenure,
         });
         let Lease { conn, hold } = held.lease_mut();
-        hold.prolong::<C>(conn, attempt)?;
+        hold.hand_to::<C>(asked, conn, attempt)?;
         Ok(held)
     }
 }
@@ -213,6 +218,10 @@ impl<C: PoolConnection> Guard for PooledHeld<C> {
     fn parts(&mut self) -> (&LockName, &mut C) {
         let Lease { conn, hold } = self.lease_mut();
         (&hold.name, conn)
+    }
+
+    fn observed(&self) -> Option<&Observed> {
+        Some(&self.lease().hold.observed)
     }
 
     fn end(mut self, committed: bool) -> Result<(), LockError> {

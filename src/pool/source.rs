@@ -1,11 +1,12 @@
 //! [`PoolSource`]: whatever lends connections. Here, a plain pool; a [`LockPool`](super::LockPool) rests on
 //! it.
 
-use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
+use diesel::r2d2::{ConnectionManager, Pool, PoolError, PooledConnection, R2D2Connection};
 
 use super::held::{Handed, PooledHeld};
 use super::queue::Turn;
 use crate::all;
+use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::backend::LockConnection;
 use crate::error::LockError;
@@ -34,11 +35,11 @@ pub trait PoolSource: Lend<<Self as PoolSource>::Connection> {
 }
 
 pub(crate) mod sealed {
-    use super::{Attempt, Lent, LockError, LockName, PoolConnection, PooledHeld};
+    use super::{Asked, Attempt, Lent, LockError, LockName, PoolConnection, PooledHeld};
 
     /// Out of users' reach, so that it can change with the next pool.
     pub trait Lend<C: PoolConnection> {
-        fn acquire(&self, name: LockName, attempt: &Attempt) -> Result<PooledHeld<C>, LockError>;
+        fn acquire(&self, asked: Asked, attempt: &Attempt) -> Result<PooledHeld<C>, LockError>;
 
         /// A connection for several locks, which are taken by the caller.
         fn lend(&self, names: &[LockName], attempt: &Attempt) -> Result<Lent<C>, LockError>;
@@ -69,10 +70,17 @@ impl<C: PoolConnection> PoolSource for Pool<ConnectionManager<C>> {
 }
 
 impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
-    fn acquire(&self, name: LockName, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
-        name.wanted()?;
-        let mut conn = check_out(self, &name, attempt)?;
-        let hold = Hold::acquire::<C>(&mut conn, name, attempt)?;
+    fn acquire(&self, asked: Asked, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
+        if let Err(error) = asked.name.wanted() {
+            return Err(asked.refused(attempt, |_| error));
+        }
+        let mut conn = match check_out(self, attempt) {
+            Ok(conn) => conn,
+            Err(source) => {
+                return Err(asked.refused(attempt, |name| LockError::Pool { name, source }));
+            }
+        };
+        let hold = Hold::acquire::<C>(&mut conn, asked, attempt)?;
         Ok(PooledHeld::new(conn, hold))
     }
 
@@ -80,8 +88,11 @@ impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
         for name in names {
             name.wanted()?;
         }
+        let conn = check_out(self, attempt).map_err(|source| {
+            Asked::new(all::label(names)).refused(attempt, |name| LockError::Pool { name, source })
+        })?;
         Ok(Lent {
-            conn: check_out(self, &all::label(names), attempt)?,
+            conn,
             _turns: Vec::new(),
         })
     }
@@ -89,12 +100,7 @@ impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
 
 fn check_out<C: PoolConnection>(
     pool: &Pool<ConnectionManager<C>>,
-    name: &LockName,
     attempt: &Attempt,
-) -> Result<PooledConnection<ConnectionManager<C>>, LockError> {
-    let wait = attempt.for_connection(pool.connection_timeout());
-    pool.get_timeout(wait).map_err(|source| LockError::Pool {
-        name: name.clone(),
-        source,
-    })
+) -> Result<PooledConnection<ConnectionManager<C>>, PoolError> {
+    pool.get_timeout(attempt.for_connection(pool.connection_timeout()))
 }

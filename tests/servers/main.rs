@@ -37,6 +37,8 @@ mod macros;
 mod names;
 mod nesting;
 mod notifications;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod observed;
 mod pooled;
 mod processes;
 mod released;
@@ -62,6 +64,8 @@ fn main() {
         names::cases(),
         nesting::cases(),
         notifications::cases(),
+        #[cfg(all(feature = "tracing", feature = "metrics"))]
+        observed::cases(),
         pooled::cases(),
         released::cases(),
         round_trips::cases(),

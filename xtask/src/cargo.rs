@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// All but `bundled`, which compiles a MySQL client library from source, `buildtime_bindgen`, which
 /// needs libclang, and `128-column-tables`, with which Diesel alone compiles for minutes.
-const FEATURES: &str = "uuid,chrono,time,64-column-tables";
+const FEATURES: &str = "uuid,chrono,time,64-column-tables,tracing,metrics";
 
 /// The workspace's root.
 pub(crate) fn workspace() -> &'static Path {

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::statement::Uncached;
 use super::{Wanted, code, last_error_code};
 use crate::locks::{Activity, HeldFor, HeldLock, InspectError, LockStatus, Session, WrittenName};
+use crate::observe;
 
 type Id = Unsigned<BigInt>;
 
@@ -66,9 +67,14 @@ pub(super) fn holder(conn: &mut MysqlConnection, server_name: &str) -> Option<Se
     ];
     let id = Uncached::<Nullable<Id>>::about(server_name, HOLDER)
         .get_result::<Option<u64>>(conn)
-        .ok()
-        .flatten()?;
-    Some(Session::new(id, activity_of(conn, id).ok().flatten()))
+        .unwrap_or_else(|error| not_told(server_name, &error))?;
+    let activity = activity_of(conn, id).unwrap_or_else(|error| not_told(server_name, &error));
+    Some(Session::new(id, activity))
+}
+
+fn not_told<T>(server_name: &str, error: &DieselError) -> Option<T> {
+    observe::look_up_failed(server_name, error);
+    None
 }
 
 fn activity_of(conn: &mut MysqlConnection, id: u64) -> QueryResult<Option<Activity>> {

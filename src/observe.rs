@@ -1,0 +1,15 @@
+//! What `tracing` and `metrics` are told of each lock; without these features, nothing, at no cost.
+
+#[cfg(feature = "metrics")]
+mod numbers;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod on;
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+#[path = "observe/off.rs"]
+mod on;
+#[cfg(feature = "tracing")]
+mod spans;
+
+#[cfg(feature = "metrics")]
+pub use numbers::describe_metrics;
+pub(crate) use on::{Label, Observed, Scope, look_up_failed, not_shortened};

@@ -1,0 +1,142 @@
+//! `tracing`: a span for each lock, and events for what somebody should look at.
+
+use std::time::Duration;
+
+use diesel::result::Error as DieselError;
+use tracing::field::Empty;
+
+use crate::attempt::Attempt;
+use crate::error::LockError;
+use crate::name::LockName;
+
+/// Everything of this crate is told under this name.
+const TARGET: &str = "diesel_advisory_lock";
+
+#[derive(Clone)]
+pub(super) struct Span(tracing::Span);
+
+impl Default for Span {
+    fn default() -> Self {
+        Span(tracing::Span::none())
+    }
+}
+
+impl Span {
+    pub(super) fn new(name: &LockName, outer: Option<&Span>) -> Self {
+        macro_rules! span {
+            ($($parent:tt)*) => {
+                tracing::info_span!(
+                    target: TARGET,
+                    $($parent)*
+                    "lock",
+                    name = %name,
+                    wait = Empty,
+                    hold = Empty,
+                    outcome = Empty,
+                    nested = Empty,
+                    reread = Empty,
+                )
+            };
+        }
+        Span(match outer {
+            Some(outer) => span!(parent: &outer.0,),
+            None => span!(),
+        })
+    }
+
+    pub(super) fn refused(&self, wait: Duration, attempt: &Attempt, error: &LockError) {
+        self.0.record("wait", wait.as_secs_f64());
+        let outcome = match error {
+            LockError::Timeout { .. } if attempt.is_try() => "taken",
+            error => error.outcome(),
+        };
+        self.0.record("outcome", outcome);
+    }
+
+    pub(super) fn acquired(&self, wait: Duration, nested: bool) {
+        self.0.record("wait", wait.as_secs_f64());
+        self.0.record("nested", nested);
+    }
+
+    pub(super) fn reread(&self) {
+        self.0.record("reread", true);
+    }
+
+    pub(super) fn ended(
+        &self,
+        name: &LockName,
+        hold: Duration,
+        expected: Duration,
+        ended: &Result<(), LockError>,
+    ) {
+        self.0.record("hold", hold.as_secs_f64());
+        let outcome = match ended {
+            Ok(()) => "released",
+            Err(error) => error.outcome(),
+        };
+        self.0.record("outcome", outcome);
+        let span = &self.0;
+        match ended {
+            Ok(()) => {}
+            Err(LockError::Lost {
+                source: Some(source),
+                ..
+            }) => tracing::error!(
+                target: TARGET, parent: span, lock = %name, error = %source,
+                "a lock could not be released: its session may have ended before",
+            ),
+            Err(LockError::Lost { source: None, .. }) => tracing::error!(
+                target: TARGET, parent: span, lock = %name,
+                "a lock was lost: the server says that it was not ours at the end",
+            ),
+            Err(error) => tracing::warn!(
+                target: TARGET, parent: span, lock = %name, error = %error,
+                "a lock was released, but not as it should be",
+            ),
+        }
+        if hold > expected {
+            tracing::warn!(
+                target: TARGET, parent: span, lock = %name,
+                hold = hold.as_secs_f64(), expected = expected.as_secs_f64(),
+                "a lock was held for longer than expected",
+            );
+        }
+    }
+
+    pub(super) fn run<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.0.in_scope(body)
+    }
+}
+
+pub(super) fn look_up_failed(server_name: &str, error: &DieselError) {
+    tracing::warn!(
+        target: TARGET, lock = server_name, error = %error,
+        "who holds a lock could not be looked up",
+    );
+}
+
+pub(super) fn not_shortened(name: &LockName, error: &DieselError) {
+    tracing::warn!(
+        target: TARGET, lock = %name, error = %error,
+        "the session's limit on idling could not be set back; the connection is marked as broken",
+    );
+}
+
+impl LockError {
+    /// A word for each.
+    fn outcome(&self) -> &'static str {
+        match self {
+            LockError::Timeout { .. } => "timeout",
+            LockError::Deadlock { .. } => "deadlock",
+            LockError::Interrupted { .. } => "interrupted",
+            LockError::OpenTransaction { .. } => "open_transaction",
+            LockError::TransactionLeftOpen { .. } => "transaction_left_open",
+            LockError::Lost { .. } => "lost",
+            LockError::Gone { .. } => "gone",
+            LockError::InvalidName { .. } => "invalid_name",
+            #[cfg(feature = "r2d2")]
+            LockError::Pool { .. } => "pool",
+            LockError::Database { .. } => "database",
+        }
+    }
+}

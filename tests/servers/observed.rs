@@ -1,0 +1,591 @@
+//! What `tracing` and `metrics` are told, collected by the collectors of those crates.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use metrics_util::MetricKind;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::support::{Counter, Db, counters, session_id, until};
+
+cases![
+    a_lock_has_a_span_and_its_numbers,
+    a_model_is_told_to_be_read_again,
+    a_nested_lock_is_told_as_such_and_not_counted,
+    a_closure_runs_within_the_span,
+    several_locks_are_spans_within_spans,
+    a_wait_is_contention,
+    a_time_out_is_told_and_counted,
+    a_try_form_is_contention_and_no_time_out,
+    a_deadlock_is_told,
+    a_refusal_before_the_server_is_asked_is_told,
+    a_lost_lock_is_an_event,
+    a_release_that_fails_is_an_event_also_on_drop,
+    a_transaction_left_open_is_an_event,
+    a_hold_past_what_was_expected_is_an_event,
+    a_failed_look_up_is_an_event,
+    who_is_handed_a_lock_has_a_span_of_its_own,
+    a_pool_without_a_connection_is_told,
+    metrics_never_have_a_key,
+];
+
+type Fields = BTreeMap<String, String>;
+
+#[derive(Clone, Debug)]
+struct Told {
+    fields: Fields,
+    parent: Option<String>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// In the order they closed.
+    spans: Vec<Told>,
+    events: Vec<(Level, Fields)>,
+}
+
+/// Collects what is told on this thread and those it starts within [`Watch::on`].
+#[derive(Clone, Default)]
+struct Watch(Arc<Mutex<Seen>>);
+
+struct Text<'f>(&'f mut Fields);
+
+impl Visit for Text<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watch {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::new();
+        attributes.record(&mut Text(&mut fields));
+        let span = context.span(id).unwrap();
+        assert_eq!(span.metadata().name(), "lock");
+        assert_eq!(span.metadata().target(), "diesel_advisory_lock");
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        let mut extensions = span.extensions_mut();
+        values.record(&mut Text(extensions.get_mut::<Fields>().unwrap()));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::new();
+        event.record(&mut Text(&mut fields));
+        if let Some(span) = context.event_span(event) {
+            let of_span = span.extensions();
+            let name = of_span.get::<Fields>().unwrap()["name"].clone();
+            fields.insert("span".to_owned(), name);
+        }
+        let level = *event.metadata().level();
+        self.0.lock().unwrap().events.push((level, fields));
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let span = context.span(&id).unwrap();
+        let name = |fields: &Fields| fields["name"].clone();
+        let parent = span.parent().map(|parent| {
+            let fields = parent.extensions();
+            name(fields.get::<Fields>().unwrap())
+        });
+        let fields = span.extensions_mut().remove::<Fields>().unwrap();
+        let told = Told { fields, parent };
+        self.0.lock().unwrap().spans.push(told);
+    }
+}
+
+impl Watch {
+    fn on<R>(&self, work: impl FnOnce() -> R) -> R {
+        let subscriber = tracing_subscriber::registry().with(self.clone());
+        tracing::subscriber::with_default(subscriber, work)
+    }
+
+    fn spans(&self) -> Vec<Told> {
+        self.0.lock().unwrap().spans.clone()
+    }
+
+    /// The only span.
+    #[track_caller]
+    fn span(&self) -> Told {
+        let spans = self.spans();
+        let [span] = &spans[..] else {
+            panic!("{spans:?}");
+        };
+        span.clone()
+    }
+
+    fn events(&self) -> Vec<(Level, Fields)> {
+        self.0.lock().unwrap().events.clone()
+    }
+
+    /// The only event.
+    #[track_caller]
+    fn event(&self) -> (Level, Fields) {
+        let events = self.events();
+        let [event] = &events[..] else {
+            panic!("{events:?}");
+        };
+        event.clone()
+    }
+}
+
+impl Told {
+    #[track_caller]
+    fn seconds(&self, field: &str) -> f64 {
+        self.fields[field].parse().unwrap()
+    }
+
+    fn has(&self, field: &str, value: &str) -> bool {
+        self.fields.get(field).is_some_and(|found| found == value)
+    }
+}
+
+/// Every metric as `name table`: how many there are in a counter, the values of a histogram.
+#[derive(Debug, Default)]
+struct Numbers {
+    counters: BTreeMap<String, u64>,
+    histograms: BTreeMap<String, Vec<f64>>,
+}
+
+impl Numbers {
+    fn count(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or(0)
+    }
+
+    fn values(&self, name: &str) -> &[f64] {
+        self.histograms.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn read(snapshotter: &Snapshotter) -> Numbers {
+    let mut numbers = Numbers::default();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let labels: Vec<_> = key.key().labels().collect();
+        let [label] = &labels[..] else {
+            panic!("{labels:?}");
+        };
+        assert_eq!(label.key(), "table");
+        let name = key.key().name().strip_prefix("diesel_advisory_lock_");
+        let name = format!("{} {}", name.unwrap(), label.value());
+        match (key.kind(), value) {
+            (MetricKind::Counter, DebugValue::Counter(count)) => {
+                numbers.counters.insert(name, count);
+            }
+            (MetricKind::Histogram, DebugValue::Histogram(values)) => {
+                let values = values.into_iter().map(f64::from).collect();
+                numbers.histograms.insert(name, values);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    numbers
+}
+
+/// What is told while `work` runs.
+fn watched(work: impl FnOnce()) -> (Watch, Numbers) {
+    let watch = Watch::default();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || watch.on(work));
+    (watch, read(&snapshotter))
+}
+
+fn a_lock_has_a_span_and_its_numbers(db: &Db) {
+    let conn = &mut db.conn();
+    let name = LockName::row(counters::table, 7);
+    let (watch, numbers) = watched(|| {
+        let held = name.lock().acquire(conn).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        held.release().unwrap();
+    });
+    let span = watch.span();
+    assert!(span.has("name", "counters:7"), "{span:?}");
+    assert!(span.has("outcome", "released") && span.has("nested", "false"));
+    assert!(span.seconds("wait") < 5.0 && span.seconds("hold") >= 0.05);
+    assert_eq!(span.fields.get("reread"), None);
+    assert!(watch.events().is_empty());
+    assert_eq!(numbers.values("wait_seconds counters").len(), 1);
+    assert!(numbers.values("hold_seconds counters")[0] >= 0.05);
+    assert!(numbers.counters.is_empty(), "{numbers:?}");
+}
+
+fn a_model_is_told_to_be_read_again(db: &Db) {
+    let (conn, mut counter) = (&mut db.conn(), db.counter(1));
+    let (pool, _) = db.pool(1);
+    let (watch, _) = watched(|| {
+        counter.with_lock(conn, |_, _| nothing()).unwrap();
+        counter.with_lock_from(&pool, |_, _| nothing()).unwrap();
+        lock_all(&mut counter, conn, |_, _| nothing()).unwrap();
+    });
+    assert_eq!(watch.spans().len(), 3);
+    for span in watch.spans() {
+        assert!(span.has("reread", "true"), "{span:?}");
+    }
+}
+
+fn nothing() -> Result<(), LockError> {
+    Ok(())
+}
+
+fn a_nested_lock_is_told_as_such_and_not_counted(db: &Db) {
+    let (conn, mut counter) = (&mut db.conn(), db.counter(1));
+    let (watch, numbers) = watched(|| {
+        counter
+            .with_lock(conn, |counter, conn| {
+                counter.with_lock(conn, |_, _| nothing())
+            })
+            .unwrap();
+    });
+    let [inner, outer] = &watch.spans()[..] else {
+        panic!("two spans");
+    };
+    assert!(inner.has("nested", "true") && outer.has("nested", "false"));
+    assert!(!inner.has("reread", "true") && outer.has("reread", "true"));
+    assert_eq!(inner.parent.as_deref(), Some("counters:1"));
+    assert_eq!(numbers.values("wait_seconds counters").len(), 1);
+    assert_eq!(numbers.values("hold_seconds counters").len(), 1);
+}
+
+impl Counter {
+    #[locked]
+    fn tell(&mut self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        tracing::info!("in a method");
+        let _ = conn;
+        Ok(())
+    }
+
+    #[locked]
+    fn tell_of_a_copy(&self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        tracing::info!("in a method on a copy");
+        let _ = conn;
+        Ok(())
+    }
+}
+
+fn a_closure_runs_within_the_span(db: &Db) {
+    let (conn, mut counter) = (&mut db.conn(), db.counter(1));
+    let locks = db.locks(1);
+    let (watch, _) = watched(|| {
+        let told = || {
+            tracing::info!("in a closure");
+            nothing()
+        };
+        let name = counter.lock_name();
+        name.lock().hold(conn, |_| told()).unwrap();
+        name.lock().hold_from(&locks, |_| told()).unwrap();
+        counter.lock().transaction(conn, |_, _| told()).unwrap();
+        LockAll::of(&name).run(conn, |_, _| told()).unwrap();
+        counter.tell(conn).unwrap();
+        counter.tell_of_a_copy(conn).unwrap();
+        tracing::info!("outside");
+    });
+    let events = watch.events();
+    let (outside, inside) = events.split_last().unwrap();
+    assert_eq!(inside.len(), 6);
+    for (_, fields) in inside {
+        assert_eq!(fields.get("span").unwrap(), "counters:1", "{fields:?}");
+    }
+    assert_eq!(outside.1.get("span"), None);
+}
+
+fn several_locks_are_spans_within_spans(db: &Db) {
+    let conn = &mut db.conn();
+    let names = ["a", "b", "c"].map(LockName::named);
+    let (watch, _) = watched(|| {
+        let all = names.to_vec();
+        lock_all(all, conn, |_, _| {
+            tracing::info!("inside");
+            nothing()
+        })
+        .unwrap();
+    });
+    let parents: BTreeMap<_, _> = watch
+        .spans()
+        .into_iter()
+        .map(|span| (span.fields["name"].clone(), span.parent))
+        .collect();
+    assert_eq!(parents["=a"], None);
+    assert_eq!(parents["=b"].as_deref(), Some("=a"));
+    assert_eq!(parents["=c"].as_deref(), Some("=b"));
+    assert_eq!(watch.event().1["span"], "=c");
+    for span in watch.spans() {
+        assert!(span.has("outcome", "released"), "{span:?}");
+    }
+}
+
+fn a_wait_is_contention(db: &Db) {
+    let name = LockName::row(counters::table, 7);
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let id = session_id(waiter);
+    let held = name.lock().acquire(holder).unwrap();
+    let (watch, numbers) = thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            watched(|| {
+                let held = name.lock().acquire(waiter).unwrap();
+                held.release().unwrap();
+            })
+        });
+        db.until_waiting(id);
+        thread::sleep(Duration::from_millis(100));
+        held.release().unwrap();
+        waiting.join().unwrap()
+    });
+    assert!(watch.span().seconds("wait") >= 0.1);
+    assert!(watch.span().has("outcome", "released"));
+    assert!(numbers.values("wait_seconds counters")[0] >= 0.1);
+    assert_eq!(numbers.count("contended_total counters"), 1);
+    assert_eq!(numbers.count("timeouts_total counters"), 0);
+}
+
+fn a_time_out_is_told_and_counted(db: &Db) {
+    let name = LockName::row(counters::table, 7);
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let _held = name.lock().acquire(holder).unwrap();
+    let (watch, numbers) = watched(|| {
+        let request = name.lock().timeout(Duration::from_millis(200));
+        request.acquire(waiter).unwrap_err();
+    });
+    let span = watch.span();
+    assert!(span.has("outcome", "timeout"), "{span:?}");
+    assert!(span.seconds("wait") >= 0.2);
+    assert_eq!(span.fields.get("hold"), None);
+    assert_eq!(numbers.count("timeouts_total counters"), 1);
+    assert_eq!(numbers.count("contended_total counters"), 1);
+    assert!(numbers.values("wait_seconds counters")[0] >= 0.2);
+    assert!(numbers.values("hold_seconds counters").is_empty());
+}
+
+fn a_try_form_is_contention_and_no_time_out(db: &Db) {
+    let name = LockName::row(counters::table, 7);
+    let (holder, other) = (&mut db.conn(), &mut db.conn());
+    let _held = name.lock().acquire(holder).unwrap();
+    let (watch, numbers) = watched(|| {
+        assert!(name.lock().try_acquire(other).unwrap().is_none());
+    });
+    assert!(watch.span().has("outcome", "taken"));
+    assert_eq!(numbers.count("timeouts_total counters"), 0);
+    assert_eq!(numbers.count("contended_total counters"), 1);
+}
+
+fn a_deadlock_is_told(db: &Db) {
+    let (one, other) = (&mut db.conn(), &mut db.conn());
+    let ones_id = session_id(one);
+    let [a, b] = ["a", "b"].map(|name| LockName::named(name));
+    let mut one = a.lock().acquire(one).unwrap();
+    let mut other = b.lock().acquire(other).unwrap();
+    let outcomes = thread::scope(|scope| {
+        let waiting = scope.spawn(|| watched(|| drop(b.lock().acquire(&mut one))).0);
+        db.until_waiting(ones_id);
+        let (closing, _) = watched(|| drop(a.lock().acquire(&mut other)));
+        drop(other);
+        [closing, waiting.join().unwrap()].map(|watch| watch.span().fields["outcome"].clone())
+    });
+    // Either of them is refused, or both.
+    assert!(outcomes.contains(&"deadlock".to_owned()), "{outcomes:?}");
+}
+
+fn a_refusal_before_the_server_is_asked_is_told(db: &Db) {
+    let conn = &mut db.conn();
+    let (watch, _) = watched(|| {
+        let name = LockName::exact("a").unwrap().scope("b");
+        name.lock().acquire(conn).unwrap_err();
+        conn.transaction(|conn| {
+            let name = LockName::named("job");
+            QueryResult::Ok(name.lock().acquire(conn).map(drop).unwrap_err())
+        })
+        .unwrap();
+    });
+    let outcomes: Vec<_> = watch
+        .spans()
+        .into_iter()
+        .map(|span| span.fields["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, ["invalid_name", "open_transaction"]);
+}
+
+fn a_lost_lock_is_an_event(db: &Db) {
+    let conn = &mut db.conn();
+    let name = LockName::row(counters::table, 7);
+    let (watch, numbers) = watched(|| {
+        let mut held = name.lock().acquire(conn).unwrap();
+        held.batch_execute("DO RELEASE_ALL_LOCKS()").unwrap();
+        held.release().unwrap_err();
+    });
+    let (level, fields) = watch.event();
+    assert_eq!(level, Level::ERROR);
+    assert!(fields["message"].contains("a lock was lost"), "{fields:?}");
+    assert_eq!(fields["lock"], "counters:7");
+    assert_eq!(fields["span"], "counters:7");
+    assert!(watch.span().has("outcome", "lost"));
+    assert_eq!(numbers.count("lost_total counters"), 1);
+}
+
+fn a_release_that_fails_is_an_event_also_on_drop(db: &Db) {
+    let conn = &mut db.conn();
+    let id = session_id(conn);
+    let (watch, numbers) = watched(|| {
+        let held = LockName::named("job").lock().acquire(conn).unwrap();
+        db.execute(&format!("KILL {id}"));
+        drop(held);
+    });
+    let (level, fields) = watch.event();
+    assert_eq!(level, Level::ERROR);
+    assert!(fields["message"].contains("could not be released"));
+    assert!(!fields["error"].is_empty());
+    assert_eq!(numbers.count("lost_total (none)"), 1);
+}
+
+fn a_transaction_left_open_is_an_event(db: &Db) {
+    let conn = &mut db.conn();
+    let (watch, numbers) = watched(|| {
+        let mut held = LockName::named("job").lock().acquire(conn).unwrap();
+        use diesel::connection::TransactionManager;
+        type Manager = <MysqlConnection as Connection>::TransactionManager;
+        Manager::begin_transaction(&mut *held).unwrap();
+    });
+    let (level, fields) = watch.event();
+    assert_eq!(level, Level::WARN);
+    assert!(fields["error"].contains("was left open"), "{fields:?}");
+    assert!(watch.span().has("outcome", "transaction_left_open"));
+    assert_eq!(numbers.count("lost_total (none)"), 0);
+}
+
+fn a_hold_past_what_was_expected_is_an_event(db: &Db) {
+    let conn = &mut db.conn();
+    let hold = |conn: &mut MysqlConnection, longest: u64, ms: u64| {
+        let request = LockName::named("job").lock();
+        request
+            .longest_hold(Duration::from_millis(longest))
+            .hold(conn, |_| {
+                thread::sleep(Duration::from_millis(ms));
+                nothing()
+            })
+            .unwrap();
+    };
+    let (watch, _) = watched(|| hold(conn, 5_000, 50));
+    assert!(watch.events().is_empty());
+    let (watch, _) = watched(|| hold(conn, 20, 50));
+    let (level, fields) = watch.event();
+    assert_eq!(level, Level::WARN);
+    assert!(fields["message"].contains("held for longer"), "{fields:?}");
+    assert_eq!(fields["expected"], "0.02");
+    assert!(fields["hold"].parse::<f64>().unwrap() >= 0.05);
+}
+
+/// On a server of its own, where no statement can be prepared any more.
+fn a_failed_look_up_is_an_event(db: &Db) {
+    let crate::support::Target::Private(kind) = db.target() else {
+        return;
+    };
+    let server = test_server::Server::start(kind).unwrap();
+    let connect = || MysqlConnection::establish(&server.url("")).unwrap();
+    let (holder, waiter, root) = (&mut connect(), &mut connect(), &mut connect());
+    let name = LockName::named("job");
+    // What is prepared once is prepared from here on.
+    name.lock().acquire(waiter).unwrap().release().unwrap();
+    let _held = name.lock().acquire(holder).unwrap();
+    root.batch_execute("SET GLOBAL max_prepared_stmt_count = 0")
+        .unwrap();
+    let (watch, _) = watched(|| {
+        name.lock().no_wait().acquire(waiter).unwrap_err();
+    });
+    let (level, fields) = watch.event();
+    assert_eq!(level, Level::WARN);
+    assert!(fields["message"].contains("could not be looked up"));
+    root.batch_execute("SET GLOBAL max_prepared_stmt_count = 1000")
+        .unwrap();
+}
+
+fn who_is_handed_a_lock_has_a_span_of_its_own(db: &Db) {
+    let locks = db.locks(1);
+    let name = LockName::row(counters::table, 1);
+    let first = Watch::default();
+    let held = first.on(|| name.lock().acquire_from(&locks).unwrap());
+    let (second, numbers) = thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            watched(|| {
+                let held = name.lock().acquire_from(&locks).unwrap();
+                thread::sleep(Duration::from_millis(50));
+                held.release().unwrap();
+            })
+        });
+        until("the request waits", || locks.state().waiting == 1);
+        thread::sleep(Duration::from_millis(100));
+        first.on(|| held.release().unwrap());
+        let second = waiting.join().unwrap();
+        assert!(first.span().has("outcome", "released"));
+        assert!(first.span().seconds("hold") >= 0.1);
+        second
+    });
+    let span = second.span();
+    assert!(span.has("outcome", "released"), "{span:?}");
+    assert!(span.seconds("wait") >= 0.1, "{span:?}");
+    let hold = span.seconds("hold");
+    assert!(hold >= 0.05, "{hold}");
+    assert_eq!(numbers.count("contended_total counters"), 1);
+    assert_eq!(numbers.values("hold_seconds counters").len(), 1);
+}
+
+fn a_pool_without_a_connection_is_told(db: &Db) {
+    let (pool, _) = db.pool(1);
+    let _taken = pool.get().unwrap();
+    let name = LockName::row(counters::table, 7);
+    let (watch, numbers) = watched(|| {
+        let request = name.lock().timeout(Duration::from_millis(100));
+        let error = request.acquire_from(&pool).map(drop).unwrap_err();
+        assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
+    });
+    assert!(watch.span().has("outcome", "pool"));
+    assert_eq!(numbers.count("contended_total counters"), 0);
+    assert_eq!(numbers.values("wait_seconds counters").len(), 1);
+}
+
+fn metrics_never_have_a_key(db: &Db) {
+    let conn = &mut db.conn();
+    let (_, numbers) = watched(|| {
+        for key in 0..20 {
+            let names = [
+                LockName::row(counters::table, key),
+                LockName::row(counters::table, key).scope(format!("scope {key}")),
+                LockName::row(crate::support::documents::table, format!("Ä {key}")),
+                LockName::table(counters::table),
+                LockName::named(format!("job {key}")),
+                LockName::exact(format!("{} exact {key}", db.schema)).unwrap(),
+            ];
+            for name in names {
+                name.lock().acquire(conn).unwrap().release().unwrap();
+            }
+        }
+    });
+    let labels: Vec<_> = numbers.histograms.keys().map(String::as_str).collect();
+    assert_eq!(
+        labels,
+        [
+            "hold_seconds (none)",
+            "hold_seconds counters",
+            "hold_seconds documents",
+            "wait_seconds (none)",
+            "wait_seconds counters",
+            "wait_seconds documents",
+        ]
+    );
+    assert_eq!(numbers.values("hold_seconds counters").len(), 60);
+}
