@@ -120,7 +120,7 @@ impl<S: LockSource> Guard for Held<'_, S> {
 impl<C: LockSource> Drop for Held<'_, C> {
     fn drop(&mut self) {
         if !self.ended {
-            // There is nobody to tell; if it fails, the connection has been marked as broken.
+            // Nobody is told but who watches; if it fails, the connection has been marked as broken.
             drop(self.end_once());
         }
     }

@@ -160,7 +160,7 @@ impl<C: LockConnection> Guard for HeldAll<'_, C> {
 impl<C: LockConnection> Drop for HeldAll<'_, C> {
     fn drop(&mut self) {
         if !self.ended {
-            // There is nobody to tell; if it fails, the connection has been marked as broken.
+            // Nobody is told but who watches; if it fails, the connection has been marked as broken.
             drop(self.end_once());
         }
     }

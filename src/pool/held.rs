@@ -231,7 +231,7 @@ impl<C: PoolConnection> Guard for PooledHeld<C> {
 
 impl<C: PoolConnection> Drop for PooledHeld<C> {
     fn drop(&mut self) {
-        // There is nobody to tell; if it fails, the connection has been marked as broken.
+        // Nobody is told but who watches; if it fails, the connection has been marked as broken.
         drop(self.end_once(false));
     }
 }

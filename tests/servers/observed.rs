@@ -388,7 +388,7 @@ fn a_try_form_is_contention_and_no_time_out(db: &Db) {
 fn a_deadlock_is_told(db: &Db) {
     let (one, other) = (&mut db.conn(), &mut db.conn());
     let ones_id = session_id(one);
-    let [a, b] = ["a", "b"].map(|name| LockName::named(name));
+    let [a, b] = ["a", "b"].map(LockName::named);
     let mut one = a.lock().acquire(one).unwrap();
     let mut other = b.lock().acquire(other).unwrap();
     let outcomes = thread::scope(|scope| {

@@ -78,8 +78,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a lock inside of itself reads the row again, over what was not saved yet",
         edits: &[Edit {
             file: "src/hold.rs",
-            find: "nested: acquired.nested,",
-            replace: "nested: false,",
+            find: "            nested,\n            depth_before: depth,",
+            replace: "            nested: false,\n            depth_before: depth,",
         }],
         options: &["--seconds=6", "--faults=none"],
         rules: "accounted",
@@ -150,7 +150,7 @@ pub(super) const ALL: &[Sabotage] = &[
             },
             Edit {
                 file: "src/pool/held.rs",
-                find: "        // There is nobody to tell; if it fails, the connection has been marked as broken.\n        \
+                find: "        // Nobody is told but who watches; if it fails, the connection has been marked as broken.\n        \
                        drop(self.end_once(false));",
                 replace: "",
             },
