@@ -96,7 +96,7 @@ impl ServerCheck {
 pub struct ServerReport {
     pub(crate) vendor: Vendor,
     pub(crate) version: String,
-    pub(crate) wait_timeout: Duration,
+    pub(crate) wait_timeout: Option<Duration>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -111,8 +111,8 @@ impl ServerReport {
         &self.version
     }
 
-    /// After what time without a word this session ends, and its locks with it.
-    pub fn wait_timeout(&self) -> Duration {
+    /// After what time without a word this session ends, and its locks with it; `None` if the server does not say.
+    pub fn wait_timeout(&self) -> Option<Duration> {
         self.wait_timeout
     }
 
@@ -166,7 +166,7 @@ pub enum Finding {
     /// TiDB: locks hold across its cluster, but it waits for at least a second and an hour at most, does not see
     /// deadlocks, and cannot tell who holds a lock, so that no lock nests.
     TiDb,
-    /// Vitess keeps a connection that takes a lock to a single shard's server.
+    /// Vitess, by its documentation: locks are on a connection of their own, and not on that of the transaction. Refused.
     Vitess,
     /// Sessions end before the longest hold does.
     #[non_exhaustive]
@@ -205,6 +205,7 @@ impl Finding {
                 | Finding::SeveralPrimaries
                 | Finding::TooOld { .. }
                 | Finding::AutocommitOff
+                | Finding::Vitess
         )
     }
 }
@@ -245,7 +246,8 @@ impl fmt::Display for Finding {
                  cannot tell who holds a lock, so that no lock nests",
             ),
             Finding::Vitess => f.write_str(
-                "Vitess takes locks on a single shard's server, and reserves a connection to it for whoever takes one",
+                "Vitess takes locks on a connection of their own, which may end before that of the transaction does; \
+                 lock on a server of its own",
             ),
             Finding::ShortWaitTimeout {
                 wait_timeout,
@@ -293,11 +295,13 @@ impl fmt::Display for ServerReport {
             write!(f, "\n  {verdict}: {finding}")?;
         }
         if !self.findings.iter().any(Finding::is_refusal) {
-            write!(
-                f,
-                "\n  locks hold here, for as long as a session says something every {:?}",
-                self.wait_timeout
-            )?;
+            f.write_str("\n  locks hold here")?;
+            if let Some(wait_timeout) = self.wait_timeout {
+                write!(
+                    f,
+                    ", until a session says nothing for {wait_timeout:?} (`wait_timeout`)"
+                )?;
+            }
         }
         Ok(())
     }

@@ -68,6 +68,11 @@ impl FromStr for Kind {
 #[error("`{0}` is neither mariadb nor mysql")]
 pub struct UnknownKind(String);
 
+/// Whether MariaDB can be told to install its plugin `metadata_lock_info`.
+pub fn mariadb_has_plugin() -> bool {
+    mariadb::plugins().is_some()
+}
+
 /// An installed server's programs.
 pub(crate) trait Engine: Send + Sync {
     /// As the program itself tells it.

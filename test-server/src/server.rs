@@ -1,5 +1,7 @@
 //! A running server, and what a test does to it.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -34,11 +36,22 @@ pub struct Server {
     kind: Kind,
     engine: Box<dyn Engine>,
     arguments: Vec<String>,
+    /// Where the server finds programs, if not where this process does.
+    path: Option<OsString>,
     port: Port,
     /// Ends before `home`, which removes the files.
     process: Mutex<Option<Process>>,
     home: Home,
     socket: PathBuf,
+}
+
+/// What a server begins with.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Origin<'p> {
+    /// A directory of programs that it calls.
+    pub(crate) programs: Option<&'p Path>,
+    /// Another's data, which is stopped; fresh ones otherwise.
+    pub(crate) data: Option<&'p Path>,
 }
 
 impl Server {
@@ -55,21 +68,52 @@ impl Server {
     /// Like [`start`](Self::start), with further flags for the server, such as
     /// `--lc-messages=de_DE`.
     pub fn start_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Self::start_from(Origin::default(), kind, arguments)
+    }
+
+    pub(crate) fn start_from(
+        origin: Origin<'_>,
+        kind: Kind,
+        arguments: Vec<String>,
+    ) -> Result<Self, StartError> {
         on_some_port(|port| {
-            let engine = kind.engine()?;
-            let home = Home::new().map_err(StartError::doing("make the server's directory"))?;
-            template::copy(kind, &*engine, &home.data())?;
-            let server = Self {
-                kind,
-                engine,
-                arguments: arguments.iter().map(ToString::to_string).collect(),
-                port,
-                process: Mutex::new(None),
-                socket: home.socket(),
-                home,
-            };
+            let server = Self::on_port(port, origin, kind, arguments.clone())?;
             server.start_again()?;
             Ok(server)
+        })
+    }
+
+    /// Everything but the start.
+    pub(crate) fn prepare(
+        origin: Origin<'_>,
+        kind: Kind,
+        arguments: Vec<String>,
+    ) -> Result<Self, StartError> {
+        on_some_port(|port| Self::on_port(port, origin, kind, arguments.clone()))
+    }
+
+    fn on_port(
+        port: Port,
+        origin: Origin<'_>,
+        kind: Kind,
+        arguments: Vec<String>,
+    ) -> Result<Self, StartError> {
+        let engine = kind.engine()?;
+        let home = Home::new().map_err(StartError::doing("make the server's directory"))?;
+        match origin.data {
+            Some(data) => template::copy_of(kind, data, &home.data())?,
+            None => template::copy(kind, &*engine, &home.data())?,
+        }
+        Ok(Self {
+            kind,
+            engine,
+            arguments,
+            path: origin.programs.map(with_path),
+            port,
+            process: Mutex::new(None),
+            socket: home.socket(),
+            home,
         })
     }
 
@@ -242,6 +286,9 @@ impl Server {
         }
         let mut command = self.engine.serve(&self.home, self.port());
         command.args(&self.arguments);
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
         let mut process = Process::start(&command, &log, self.home.supervisor()).map_err(doing())?;
         match self.wait_until_ready(&mut process) {
             Ok(()) => Ok(process),
@@ -271,11 +318,15 @@ impl Server {
             }
             sleep(Duration::from_millis(10));
         }
-        Err(StartError::TimedOut {
+        Err(self.timed_out(PATIENCE))
+    }
+
+    pub(crate) fn timed_out(&self, patience: Duration) -> StartError {
+        StartError::TimedOut {
             kind: self.kind,
-            seconds: PATIENCE.as_secs(),
+            seconds: patience.as_secs(),
             log: self.log_tail(),
-        })
+        }
     }
 
     fn greeting_over_socket(&self) -> io::Result<String> {
@@ -287,6 +338,16 @@ impl Server {
     fn log_tail(&self) -> LogTail {
         LogTail::of_file(&self.home.log())
     }
+}
+
+/// The search path with another directory in front.
+fn with_path(first: &Path) -> OsString {
+    let mut path = first.as_os_str().to_owned();
+    if let Some(rest) = env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    path
 }
 
 fn url(port: u16, database: &str) -> String {

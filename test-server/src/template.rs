@@ -1,6 +1,7 @@
 //! Fresh data directories. Making one takes a server seconds, copying one takes milliseconds.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,15 +12,19 @@ use crate::error::{LogTail, StartError};
 use crate::kind::{Engine, Kind};
 
 /// To be raised when the flags change with which a data directory is made.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Puts a fresh data directory of this kind at `target`.
 pub(crate) fn copy(kind: Kind, engine: &dyn Engine, target: &Path) -> Result<(), StartError> {
-    let template = ensure(kind, engine)?;
+    copy_of(kind, &ensure(kind, engine)?, target)
+}
+
+/// Puts a copy of a stopped server's data directory at `target`.
+pub(crate) fn copy_of(kind: Kind, data: &Path, target: &Path) -> Result<(), StartError> {
     let mut copy = Command::new("cp");
     // Most of a new data directory is zeros.
     copy.args(["-a", "--reflink=auto", "--sparse=always", "--"])
-        .args([&template, target]);
+        .args([data, target]);
     run(kind, copy)
 }
 
@@ -51,6 +56,11 @@ fn ensure(kind: Kind, engine: &dyn Engine) -> Result<PathBuf, StartError> {
         kind,
         engine.initialise(&data, partial.path()).map_err(doing())?,
     )?;
+    // MySQL's identity, which each copy gives itself: servers with one identity do not replicate.
+    match fs::remove_file(data.join("auto.cnf")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
+        _ => {}
+    }
     fs::rename(&data, &template).map_err(doing())?;
     Ok(template)
 }

@@ -9,25 +9,28 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::{Case, Db, Target};
 
-/// The cases of a module, each under its own name. Those that look at the clock run alone.
-macro_rules! cases {
-    (alone: $($case:ident),+ $(,)?) => {
-        cases! { true, $($case),+ }
-    };
-    ($alone:literal, $($case:ident),+) => {
-        pub(crate) fn cases() -> Vec<$crate::support::Case> {
-            vec![$($crate::support::Case {
-                name: concat!(module_path!(), "::", stringify!($case)),
-                run: $case,
-                alone: $alone,
-            }),+]
-        }
-    };
-    ($($case:ident),+ $(,)?) => {
-        cases! { false, $($case),+ }
+/// A case of this module, under its own name.
+macro_rules! case {
+    ($case:ident) => {
+        $crate::support::Case::new(concat!(module_path!(), "::", stringify!($case)), $case)
     };
 }
 
+/// The cases of a module. Those that look at the clock run alone.
+macro_rules! cases {
+    (alone: $($case:ident),+ $(,)?) => {
+        pub(crate) fn cases() -> Vec<$crate::support::Case> {
+            vec![$(case!($case).alone()),+]
+        }
+    };
+    ($($case:ident),+ $(,)?) => {
+        pub(crate) fn cases() -> Vec<$crate::support::Case> {
+            vec![$(case!($case)),+]
+        }
+    };
+}
+
+mod clusters;
 mod faults;
 mod inspect;
 mod lock_pool;
@@ -43,6 +46,7 @@ mod pooled;
 mod processes;
 mod released;
 mod round_trips;
+mod server_checks;
 mod several;
 mod stale;
 mod statements;
@@ -55,6 +59,7 @@ fn main() {
         return;
     }
     let cases: Vec<Case> = [
+        clusters::cases(),
         faults::cases(),
         inspect::cases(),
         lock_pool::cases(),
@@ -69,6 +74,7 @@ fn main() {
         pooled::cases(),
         released::cases(),
         round_trips::cases(),
+        server_checks::cases(),
         several::cases(),
         stale::cases(),
         statements::cases(),
@@ -78,7 +84,10 @@ fn main() {
     .concat();
     let trials = Target::all()
         .into_iter()
-        .flat_map(|target| cases.iter().map(move |case| trial(target, *case)))
+        .flat_map(|target| {
+            let cases = cases.iter().filter(move |case| case.is_for(target));
+            cases.map(move |case| trial(target, *case))
+        })
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

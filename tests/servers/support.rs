@@ -57,6 +57,41 @@ pub(crate) struct Case {
     pub(crate) run: fn(&Db),
     /// It looks at the clock.
     pub(crate) alone: bool,
+    /// It is about one kind of server, and starts its own.
+    pub(crate) only: Option<Kind>,
+}
+
+impl Case {
+    pub(crate) fn new(name: &'static str, run: fn(&Db)) -> Self {
+        Case {
+            name,
+            run,
+            alone: false,
+            only: None,
+        }
+    }
+
+    pub(crate) fn alone(self) -> Self {
+        Case {
+            alone: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn only(self, kind: Kind) -> Self {
+        Case {
+            only: Some(kind),
+            ..self
+        }
+    }
+
+    pub(crate) fn is_for(&self, target: Target) -> bool {
+        match (self.only, target) {
+            (Some(only), Target::Private(kind)) => only == kind,
+            (Some(_), Target::Url) => false,
+            (None, _) => true,
+        }
+    }
 }
 
 /// A server to test on.
@@ -219,13 +254,19 @@ impl Db {
         self.conn().batch_execute(sql).unwrap();
     }
 
-    /// MariaDB tells who holds which lock by a plugin.
-    pub(crate) fn let_locks_be_seen(&self) {
-        if self.is_mariadb() {
-            self.execute(
+    /// MariaDB tells who holds which lock by a plugin. Nothing is installed on a server that is not ours.
+    pub(crate) fn lets_locks_be_seen(&self) -> bool {
+        match self.target {
+            Target::Private(Kind::Mysql) => {}
+            Target::Private(Kind::Mariadb) => self.execute(
                 "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
-            );
+            ),
+            Target::Url => {
+                eprintln!("SKIPPED: who holds which lock is looked at on private servers only");
+                return false;
+            }
         }
+        true
     }
 
     fn text(&self, sql: &str) -> String {

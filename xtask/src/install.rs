@@ -3,6 +3,7 @@
 //! A linker is not in the list: this very program was linked.
 
 mod apt;
+mod mariadb;
 mod mysql;
 mod root;
 mod sources;
@@ -11,7 +12,7 @@ use std::env;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use test_server::Kind;
+use test_server::{Galera, Kind};
 
 use apt::Apt;
 use root::Root;
@@ -21,6 +22,10 @@ use root::Root;
 pub(crate) enum Need {
     ClientLibrary,
     Server(Kind),
+    /// MariaDB's, which tells who holds which lock.
+    Plugin,
+    /// Makes a cluster of MariaDB's servers.
+    Galera,
     /// Counts instructions.
     Valgrind,
 }
@@ -28,7 +33,10 @@ pub(crate) enum Need {
 impl Need {
     /// All that tests on these servers need.
     pub(crate) fn all(kinds: &[Kind]) -> Vec<Self> {
-        let servers = kinds.iter().copied().map(Self::Server);
+        let servers = kinds.iter().flat_map(|&kind| match kind {
+            Kind::Mariadb => vec![Self::Server(kind), Self::Plugin, Self::Galera],
+            Kind::Mysql => vec![Self::Server(kind)],
+        });
         [Self::ClientLibrary, Self::Valgrind]
             .into_iter()
             .chain(servers)
@@ -40,6 +48,8 @@ impl Need {
         match self {
             Self::ClientLibrary => client_library_is_found(),
             Self::Server(kind) => kind.is_installed(),
+            Self::Plugin => test_server::mariadb_has_plugin(),
+            Self::Galera => Galera::availability().is_ok(),
             Self::Valgrind => runs("valgrind", &["--version"]),
         }
     }
@@ -49,6 +59,8 @@ impl Need {
             Self::ClientLibrary => "the MySQL client library with its headers",
             Self::Server(Kind::Mariadb) => "MariaDB's server",
             Self::Server(Kind::Mysql) => "MySQL's server",
+            Self::Plugin => "MariaDB's plugin metadata_lock_info",
+            Self::Galera => "Galera's library",
             Self::Valgrind => "valgrind",
         }
     }
@@ -59,6 +71,8 @@ impl Need {
             Self::ClientLibrary => "libmariadb-dev and pkg-config",
             Self::Server(Kind::Mariadb) => "mariadb-server",
             Self::Server(Kind::Mysql) => "a mysqld of version 8 or later",
+            Self::Plugin => "mariadb-server",
+            Self::Galera => "galera-4",
             Self::Valgrind => "valgrind",
         }
     }
@@ -73,6 +87,8 @@ impl Need {
                 &["mariadb-server"],
             ]),
             Self::Server(Kind::Mysql) => mysql::install(apt, root),
+            Self::Plugin => mariadb::install_plugin(apt),
+            Self::Galera => apt.install(&["galera-4"]),
             Self::Valgrind => apt.install(&["valgrind"]),
         }
     }
@@ -164,7 +180,7 @@ mod tests {
     #[test]
     fn the_advice_has_two_lines() {
         let needs = Need::all(&Kind::ALL);
-        assert_eq!(needs.len(), 4);
+        assert_eq!(needs.len(), 6);
         let advice = advice(&needs);
         assert_eq!(advice.lines().count(), 2, "{advice}");
         assert!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diesel::mysql::MysqlConnection;
 use diesel::result::QueryResult;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl};
 
 use super::statement::Uncached;
@@ -43,7 +43,7 @@ impl Facts {
         // What a server has no such variable for, it leaves out.
         const GLOBAL: Uncached<'_, (Text, Text)> = Uncached::new(&[
             "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_provider', \
-             'group_replication_single_primary_mode', 'read_only', 'innodb_read_only')",
+             'group_replication_single_primary_mode', 'performance_schema', 'read_only', 'innodb_read_only')",
         ]);
         const SESSION: Uncached<'_, (Text, Text)> = Uncached::new(&[
             "SHOW SESSION VARIABLES WHERE Variable_name IN ('wait_timeout', 'autocommit', \
@@ -80,7 +80,7 @@ impl Facts {
         ServerReport {
             vendor: self.vendor(),
             version: self.version.clone(),
-            wait_timeout: seconds(&self.session, "wait_timeout").unwrap_or(Duration::MAX),
+            wait_timeout: seconds(&self.session, "wait_timeout"),
             findings,
         }
     }
@@ -171,51 +171,52 @@ impl Facts {
     }
 
     fn unchecked(&self) -> Option<Finding> {
-        (self.replicates == Replicates::Denied).then_some(Finding::Unchecked {
+        let records_nothing = self.global.get("performance_schema");
+        let records_nothing =
+            records_nothing.is_some_and(|value| value == "OFF") && self.vendor() == Vendor::MySql;
+        let is_unknown = self.replicates == Replicates::Denied
+            || (self.replicates == Replicates::No && records_nothing);
+        is_unknown.then_some(Finding::Unchecked {
             what: "whether it is a replica",
-            needs: "`GRANT REPLICATION CLIENT` (MySQL) or `GRANT SLAVE MONITOR` (MariaDB) to it",
+            needs: match self.vendor() {
+                Vendor::MariaDb => "`GRANT SLAVE MONITOR ON *.* TO <account>`",
+                _ => {
+                    "`GRANT SELECT ON performance_schema.replication_connection_configuration TO <account>`, and \
+                     `performance_schema = ON`"
+                }
+            },
         })
     }
 }
 
+/// Each source has a name, of which the first is often empty.
 fn replicates(conn: &mut MysqlConnection, version: &str) -> QueryResult<Replicates> {
     #[derive(QueryableByName)]
-    struct OnMysql {
-        #[diesel(sql_type = Text, column_name = "Channel_Name")]
-        name: String,
-    }
-    #[derive(QueryableByName)]
-    struct OnMariadb {
+    struct Source {
         #[diesel(sql_type = Text, column_name = "Connection_name")]
-        name: String,
+        _name: String,
     }
-    let names: QueryResult<Vec<String>> = match vendor(version) {
+    // Not by `SHOW REPLICA STATUS`, of which a prepared statement has no columns. A group's own channels say nothing of
+    // another server.
+    const CHANNELS: Uncached<'_, BigInt> = Uncached::new(&[
+        "SELECT COUNT(*) FROM performance_schema.replication_connection_configuration \
+         WHERE LEFT(CHANNEL_NAME, 18) <> 'group_replication_'",
+    ]);
+    let sources = match vendor(version) {
         Vendor::MariaDb => diesel::sql_query("SHOW ALL SLAVES STATUS")
-            .get_results::<OnMariadb>(conn)
-            .map(|rows| rows.into_iter().map(|row| row.name).collect()),
-        Vendor::MySql => {
-            let query = match numbers(version) < [8, 0, 22] {
-                true => "SHOW SLAVE STATUS",
-                false => "SHOW REPLICA STATUS",
-            };
-            diesel::sql_query(query)
-                .get_results::<OnMysql>(conn)
-                .map(|rows| rows.into_iter().map(|row| row.name).collect())
+            .get_results::<Source>(conn)
+            .map(|sources| !sources.is_empty()),
+        // The table is of 5.7.6.
+        Vendor::MySql if numbers(version) >= [5, 7, 6] => {
+            CHANNELS.get_result(conn).map(|channels: i64| channels > 0)
         }
-        Vendor::TiDb | Vendor::Vitess => Ok(Vec::new()),
+        _ => return Ok(Replicates::No),
     };
-    match names {
-        // A group's own channels say nothing of another server.
-        Ok(names)
-            if names
-                .iter()
-                .any(|name| !name.starts_with("group_replication_")) =>
-        {
-            Ok(Replicates::Yes)
-        }
-        Ok(_) => Ok(Replicates::No),
+    match sources {
+        Ok(true) => Ok(Replicates::Yes),
+        Ok(false) => Ok(Replicates::No),
         Err(error) => match last_error_code(conn) {
-            Some(code::PRIVILEGE_MISSING) => Ok(Replicates::Denied),
+            Some(code::PRIVILEGE_MISSING | code::TABLE_ACCESS_DENIED) => Ok(Replicates::Denied),
             _ => Err(error),
         },
     }

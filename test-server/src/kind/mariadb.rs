@@ -5,11 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Engine, flags, program};
+use crate::cache::mariadb_plugins;
 use crate::error::NotInstalled;
 use crate::home::Home;
 
 const REMEDY: &str =
     "Run `cargo xtask setup --server mariadb`, or install the package mariadb-server.";
+
+/// Where systems put the server's plugins.
+const PLUGINS: [&str; 3] = [
+    "/usr/lib/mysql/plugin",
+    "/usr/lib64/mariadb/plugin",
+    "/usr/lib/mariadb/plugin",
+];
 
 /// The smallest redo log that the server accepts.
 const REDO_LOG: &str = "--innodb-log-file-size=4M";
@@ -44,6 +52,13 @@ impl Mariadb {
     }
 }
 
+/// The directory that has the plugin.
+pub(super) fn plugins() -> Option<PathBuf> {
+    let known = PLUGINS.iter().map(PathBuf::from).chain([mariadb_plugins()]);
+    let mut having = known.filter(|known| known.join("metadata_lock_info.so").exists());
+    having.next()
+}
+
 impl Engine for Mariadb {
     fn version(&self) -> &str {
         &self.version
@@ -70,6 +85,9 @@ impl Engine for Mariadb {
         flags::serve(&mut command, home, port);
         // Aria's tables, too, need not reach the disk.
         command.args([REDO_LOG, "--debug-no-sync"]);
+        if let Some(plugins) = plugins() {
+            command.arg(format!("--plugin-dir={}", plugins.display()));
+        }
         command
     }
 }

@@ -1,6 +1,6 @@
 //! Packages of Debian and Ubuntu.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
@@ -54,6 +54,15 @@ impl Apt {
             }
         }
         bail!("apt-get knows no package of {choices:?}");
+    }
+
+    /// Puts the file of a package into a directory. Takes no root.
+    pub(super) fn download(&mut self, package: &str, directory: &Path) -> Result<()> {
+        self.refresh()?;
+        let mut download = Command::new("apt-get");
+        download.args(["download", package]).current_dir(directory);
+        let name = format!("downloading {package} with apt-get");
+        step::run_quietly(&name, &mut download, &log())
     }
 
     fn refresh(&mut self) -> Result<()> {

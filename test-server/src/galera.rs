@@ -1,0 +1,129 @@
+//! A Galera cluster of two MariaDB servers.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::error::{NotInstalled, StartError};
+use crate::kind::Kind;
+use crate::port::Port;
+use crate::server::{Origin, Server};
+
+/// Where Debian and others put the library.
+const LIBRARIES: [&str; 3] = [
+    "/usr/lib/galera/libgalera_smm.so",
+    "/usr/lib64/galera-4/libgalera_smm.so",
+    "/usr/lib/libgalera_smm.so",
+];
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two servers that hold the same data. They end, and their directories are removed, as those of a [`Server`].
+pub struct Galera {
+    nodes: [Server; 2],
+    /// Of the group, one each, and of the transfer to the second.
+    _ports: [Port; 3],
+    _scripts: TempDir,
+}
+
+impl Galera {
+    /// Starts a cluster and waits until both nodes take part.
+    ///
+    /// # Errors
+    ///
+    /// If MariaDB or Galera's library is not installed, or a node does not come up.
+    pub fn start() -> Result<Self, StartError> {
+        let library = library()?;
+        let scripts = scripts().map_err(StartError::doing("write the transfer's script"))?;
+        let port = || Port::reserve().map_err(StartError::doing("find a free port"));
+        let ports = [port()?, port()?, port()?];
+        let [one, two, transfer] = ports.each_ref().map(Port::number);
+        let arguments = |listen: u16, group: &str| {
+            [
+                "--wsrep-on=ON".to_owned(),
+                format!("--wsrep-provider={}", library.display()),
+                format!("--wsrep-cluster-address=gcomm://{group}"),
+                "--wsrep-node-address=127.0.0.1".to_owned(),
+                format!(
+                    "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{listen};\
+                     ist.recv_addr=127.0.0.1:{transfer};gcache.size=8M"
+                ),
+                "--wsrep-sst-method=same".to_owned(),
+                "--binlog-format=ROW".to_owned(),
+                "--innodb-autoinc-lock-mode=2".to_owned(),
+            ]
+        };
+        let origin = Origin {
+            programs: Some(scripts.path()),
+            data: None,
+        };
+        let mut of_first: Vec<String> = arguments(one, "").into();
+        of_first.push("--wsrep-new-cluster".to_owned());
+        let first = Server::start_from(origin, Kind::Mariadb, of_first)?;
+        until_synced(&first, 1)?;
+        // The other begins with the same data, in which the first one's history has begun.
+        first.stop();
+        let data = first.directory().join("data");
+        let other = arguments(two, &format!("127.0.0.1:{one}")).into();
+        let origin = Origin {
+            data: Some(&data),
+            ..origin
+        };
+        let other = Server::prepare(origin, Kind::Mariadb, other)?;
+        first.start_again()?;
+        until_synced(&first, 2)?;
+        other.start_again()?;
+        until_synced(&other, 1)?;
+        Ok(Galera {
+            nodes: [first, other],
+            _ports: ports,
+            _scripts: scripts,
+        })
+    }
+
+    /// Whether a cluster can be started here; the error says in two lines what is missing and how to get it.
+    pub fn availability() -> Result<(), NotInstalled> {
+        Kind::Mariadb.availability()?;
+        library().map(drop)
+    }
+
+    pub fn nodes(&self) -> &[Server; 2] {
+        &self.nodes
+    }
+}
+
+fn library() -> Result<PathBuf, NotInstalled> {
+    let found = LIBRARIES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists());
+    found.ok_or_else(|| NotInstalled {
+        missing: "Galera's library libgalera_smm.so was not found.".to_owned(),
+        remedy: "Run `cargo xtask setup --server mariadb`, or install the package galera-4.",
+    })
+}
+
+fn scripts() -> io::Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix("galera-").tempdir()?;
+    let script = directory.path().join("wsrep_sst_same");
+    fs::write(&script, include_str!("galera.sh"))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
+}
+
+/// For the time that it is started. Nothing but the log tells without an account.
+fn until_synced(server: &Server, time: usize) -> Result<(), StartError> {
+    let since = Instant::now();
+    while server.log().matches("Synchronized with group").count() < time {
+        if since.elapsed() > PATIENCE {
+            return Err(server.timed_out(PATIENCE));
+        }
+        sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

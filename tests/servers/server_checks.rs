@@ -1,0 +1,111 @@
+//! `check_server` on single servers; `clusters.rs` has the others.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_advisory_lock::check_server;
+use diesel_advisory_lock::server::{Finding, ServerCheck, ServerError, Vendor};
+
+use crate::support::{Account, Db};
+
+cases![
+    a_server_is_known_and_fit,
+    a_session_without_autocommit_is_refused,
+    what_ends_a_long_hold_is_warned_of,
+    what_an_account_may_not_see_is_told,
+    a_server_that_cannot_be_asked_is_an_error,
+];
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn a_server_is_known_and_fit(db: &Db) {
+    let conn = &mut db.conn();
+    conn.batch_execute("SET SESSION wait_timeout = 1234")
+        .unwrap();
+    let report = check_server(conn).unwrap();
+    let vendor = match db.is_mariadb() {
+        true => Vendor::MariaDb,
+        false => Vendor::MySql,
+    };
+    assert_eq!(report.vendor(), vendor);
+    assert!(report.version().starts_with(char::is_numeric));
+    assert_eq!(report.wait_timeout(), Some(Duration::from_secs(1234)));
+    assert_eq!(report.findings(), []);
+    let text = report.to_string();
+    assert!(text.starts_with(&vendor.to_string()), "{text}");
+    assert!(
+        text.contains("locks hold here") && text.contains("1234s"),
+        "{text}"
+    );
+}
+
+fn a_session_without_autocommit_is_refused(db: &Db) {
+    let conn = &mut db.conn();
+    conn.batch_execute("SET autocommit = 0").unwrap();
+    let error = check_server(conn).unwrap_err();
+    let report = error.report().expect("a report");
+    assert_eq!(report.findings(), [Finding::AutocommitOff]);
+    assert!(
+        error
+            .to_string()
+            .contains("refused: this session has autocommit off")
+    );
+}
+
+fn what_ends_a_long_hold_is_warned_of(db: &Db) {
+    let conn = &mut db.conn();
+    conn.batch_execute("SET SESSION wait_timeout = 3599")
+        .unwrap();
+    let check = |longest, conn: &mut MysqlConnection| {
+        let report = ServerCheck::new().longest_hold(longest).run(conn).unwrap();
+        report.findings().to_vec()
+    };
+    assert_eq!(check(Duration::from_secs(3_599), conn), []);
+    let found = check(HOUR, conn);
+    let [finding @ Finding::ShortWaitTimeout { .. }] = &found[..] else {
+        panic!("{found:?}");
+    };
+    let text = finding.to_string();
+    assert!(text.contains("3599s") && text.contains("3600s"), "{text}");
+    if db.is_mariadb() {
+        conn.batch_execute("SET SESSION wait_timeout = 9999, idle_transaction_timeout = 60")
+            .unwrap();
+        let found = check(HOUR, conn);
+        let [Finding::ShortIdleTransactionTimeout { variable, .. }] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(variable, "idle_transaction_timeout");
+        assert_eq!(check(Duration::from_secs(60), conn), []);
+    }
+}
+
+fn what_an_account_may_not_see_is_told(db: &Db) {
+    let account = Account::create(db);
+    let conn = &mut account.conn();
+    let report = check_server(conn).unwrap();
+    let [finding @ Finding::Unchecked { .. }] = report.findings() else {
+        panic!("{report}");
+    };
+    let grant = match db.is_mariadb() {
+        true => "SLAVE MONITOR ON *.*",
+        false => "SELECT ON performance_schema.replication_connection_configuration",
+    };
+    let text = finding.to_string();
+    assert!(
+        text.contains(&format!("GRANT {grant} TO <account>")),
+        "{text}"
+    );
+    account.grant(grant);
+    let report = check_server(&mut account.conn()).unwrap();
+    assert_eq!(report.findings(), []);
+}
+
+fn a_server_that_cannot_be_asked_is_an_error(db: &Db) {
+    let conn = &mut db.conn();
+    let id = crate::support::session_id(conn);
+    db.execute(&format!("KILL {id}"));
+    let error = check_server(conn).unwrap_err();
+    assert!(matches!(error, ServerError::Database { .. }), "{error:?}");
+    assert!(error.report().is_none());
+}
