@@ -163,8 +163,8 @@ pub enum Finding {
     Replica,
     /// A server that takes no writes: a replica, or the reader of a managed service.
     ReadOnly,
-    /// TiDB: locks hold across its cluster, but it waits for at least a second and an hour at most, does not see
-    /// deadlocks, and cannot tell who holds a lock, so that no lock nests.
+    /// TiDB, by its documentation: locks hold across its cluster, but a wait is of 1 to 3,600 seconds, deadlocks are not
+    /// seen, nobody is told who holds a lock, and one that is held for longer than `max-txn-ttl` (an hour) is lost.
     TiDb,
     /// Vitess, by its documentation: locks are on a connection of their own, and not on that of the transaction. Refused.
     Vitess,
@@ -242,12 +242,12 @@ impl fmt::Display for Finding {
                 f.write_str("takes no writes, as a replica does not: lock where you write")
             }
             Finding::TiDb => f.write_str(
-                "TiDB waits for a lock for 1 to 3,600 seconds, whatever it is told, does not see deadlocks, and \
-                 cannot tell who holds a lock, so that no lock nests",
+                "TiDB waits for a lock for 1 to 3,600 seconds, whatever it is told, does not see deadlocks, cannot tell \
+                 who holds a lock, and loses one that is held for longer than `max-txn-ttl`, which is an hour",
             ),
             Finding::Vitess => f.write_str(
-                "Vitess takes locks on a connection of their own, which may end before that of the transaction does; \
-                 lock on a server of its own",
+                "Vitess takes locks on another connection than the transaction's, so one may end without the other; lock \
+                 on a server of its own",
             ),
             Finding::ShortWaitTimeout {
                 wait_timeout,

@@ -35,6 +35,7 @@ mod faults;
 mod inspect;
 mod lock_pool;
 mod lock_pool_faults;
+mod locks_example;
 mod long_holds;
 mod macros;
 mod names;
@@ -64,6 +65,7 @@ fn main() {
         inspect::cases(),
         lock_pool::cases(),
         lock_pool_faults::cases(),
+        locks_example::cases(),
         long_holds::cases(),
         macros::cases(),
         names::cases(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::support::Db;
+use crate::support::{Db, example};
 
 cases![
     each_mail_is_sent_exactly_once,
@@ -13,7 +13,7 @@ cases![
 /// Runs the example as a stranger would, four processes of four threads; gives the mails too.
 fn race(db: &Db, arguments: &[&str]) -> (Output, usize) {
     let outbox = tempfile::tempdir().unwrap();
-    let output = Command::new(example())
+    let output = Command::new(example("notification"))
         .args([
             "--notifications",
             "200",
@@ -43,22 +43,6 @@ fn walk(directory: PathBuf) -> usize {
             _ => 0,
         })
         .sum()
-}
-
-/// Cargo builds the examples with the tests, beside them.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let example = test
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("examples/notification");
-    assert!(
-        example.exists(),
-        "{} is missing: run `cargo build --example notification` first, or all tests with `cargo xtask test`",
-        example.display()
-    );
-    example
 }
 
 fn each_mail_is_sent_exactly_once(db: &Db) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -362,10 +363,14 @@ impl<'d> Account<'d> {
             .execute(&format!("GRANT {what} TO {}@'%'", self.name));
     }
 
-    pub(crate) fn conn(&self) -> MysqlConnection {
+    pub(crate) fn url(&self) -> String {
         let url = self.db.url();
         let (_, rest) = url.rsplit_once('@').unwrap();
-        MysqlConnection::establish(&format!("mysql://{}@{rest}", self.name)).unwrap()
+        format!("mysql://{}@{rest}", self.name)
+    }
+
+    pub(crate) fn conn(&self) -> MysqlConnection {
+        MysqlConnection::establish(&self.url()).unwrap()
     }
 }
 
@@ -375,6 +380,19 @@ impl Drop for Account<'_> {
             self.db.execute(&format!("DROP USER {}@'%'", self.name));
         }
     }
+}
+
+/// Cargo builds the examples with the tests, beside them.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let examples = test.ancestors().nth(2).unwrap().join("examples");
+    let example = examples.join(name);
+    assert!(
+        example.exists(),
+        "{} is missing: run `cargo build --examples` first, or all tests with `cargo xtask test`",
+        example.display()
+    );
+    example
 }
 
 /// Polls for up to ten seconds.

@@ -16,12 +16,9 @@ pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
     let target = Target::choose(servers, env::var_os("DATABASE_URL").is_some());
     install::ensure(&target.needs())?;
 
-    // Tests run this program. `cargo test` builds it too, but not if told to run some tests only.
-    let mut example = cargo_workspace("build");
-    step::run(
-        "build the example",
-        example.args(["--example", "notification"]),
-    )?;
+    // Tests run these programs. `cargo test` builds them too, but not if told to run some tests only.
+    let mut examples = cargo_workspace("build");
+    step::run("build the examples", examples.arg("--examples"))?;
     let mut tests = cargo_workspace("test");
     target.tell(&mut tests);
     step::run(

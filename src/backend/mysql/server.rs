@@ -112,10 +112,10 @@ impl Facts {
         let (version, first, needs) = match self.vendor() {
             Vendor::MySql => (&*self.version, [5, 7, 5], "MySQL 5.7.5"),
             Vendor::MariaDb => (&*self.version, [10, 0, 2], "MariaDB 10.0.2"),
-            // As `8.0.11-TiDB-v7.5.0`; `IS_USED_LOCK` came with 8.0.
+            // As `8.0.11-TiDB-v8.5.1`. `IS_USED_LOCK` is in the documentation from 7.5 on.
             Vendor::TiDb => {
                 let (_, version) = self.version.split_once("-v")?;
-                (version, [8, 0, 0], "TiDB 8.0")
+                (version, [7, 5, 0], "TiDB 7.5")
             }
             Vendor::Vitess => return None,
         };
@@ -315,7 +315,7 @@ mod tests {
         let (_, findings) = found("5.7.25-TiDB-v7.1.0");
         assert_eq!(
             findings,
-            [Finding::TooOld { needs: "TiDB 8.0" }, Finding::TiDb]
+            [Finding::TooOld { needs: "TiDB 7.5" }, Finding::TiDb]
         );
         assert_eq!(
             found("8.0.30-Vitess"),

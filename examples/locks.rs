@@ -1,0 +1,184 @@
+//! Who holds which lock, and who waits: `cargo run --example locks -- --watch` on the server of `DATABASE_URL`.
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use comfy_table::{CellAlignment, Table, presets};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel_advisory_lock::locks::{
+    self, Activity, HeldFor, HeldLock, Session, Subject, WrittenName,
+};
+
+/// Prints the locks that are held on a server, who holds them, and who waits.
+#[derive(Debug, Parser)]
+#[command(name = "locks")]
+struct Cli {
+    /// The server: mysql://user:password@host/database
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: String,
+
+    /// Keeps the screen current, every so many seconds, until it is interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let Some(seconds) = cli.watch else {
+        return match look(&cli.database_url, &mut None) {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{}", with_causes(&*error));
+                ExitCode::FAILURE
+            }
+        };
+    };
+    let mut conn = None;
+    loop {
+        // A server that restarts is to be seen again when it is back.
+        let text = look(&cli.database_url, &mut conn).unwrap_or_else(|error| {
+            conn = None;
+            with_causes(&*error)
+        });
+        if let Err(error) = show(&text) {
+            // Whoever read this has gone.
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+        thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+fn look(url: &str, conn: &mut Option<MysqlConnection>) -> Result<String, Box<dyn Error>> {
+    let conn = match conn {
+        Some(conn) => conn,
+        None => conn.insert(MysqlConnection::establish(url)?),
+    };
+    let held = locks::held(conn)?;
+    let schemas = diesel::sql_query("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")
+        .load::<Schema>(conn)?;
+    Ok(table(&held, &schemas))
+}
+
+/// In place of what was there, if somebody is looking.
+fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        write!(out, "\x1b[2J\x1b[H")?;
+    }
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+#[derive(QueryableByName)]
+struct Schema {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+fn table(held: &[HeldLock], schemas: &[Schema]) -> String {
+    if held.is_empty() {
+        return "no lock is held".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header([
+        "lock", "scope", "schema", "held by", "for", "doing", "waiting",
+    ]);
+    for lock in held {
+        table.add_row([
+            subject(&lock.name),
+            lock.name.scope().unwrap_or_default().to_owned(),
+            schema(&lock.name, schemas),
+            account(&lock.holder),
+            age(lock.held_for),
+            doing(lock.holder.activity.as_ref()),
+            lock.waiters
+                .iter()
+                .map(waiter)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        ]);
+    }
+    if let Some(age) = table.column_mut(4) {
+        age.set_cell_alignment(CellAlignment::Right);
+    }
+    let waiting: usize = held.iter().map(|lock| lock.waiters.len()).sum();
+    format!("{table}\n{} locks held, {waiting} waiting", held.len())
+}
+
+fn subject(name: &WrittenName) -> String {
+    match name.subject() {
+        Subject::Row { table, key } => format!("{table} {}", key.join(", ")),
+        Subject::Table { table } => format!("{table}, all of it"),
+        Subject::Named { name } => format!("\"{name}\""),
+        Subject::Hashed { resembles } => format!("{resembles}.. (hashed)"),
+        _ => name.to_string(),
+    }
+}
+
+/// A namespace is known by its hash alone, so it is looked for among those that the account sees.
+fn schema(name: &WrittenName, schemas: &[Schema]) -> String {
+    match schemas.iter().find(|schema| name.is_in(&schema.name)) {
+        Some(schema) => schema.name.clone(),
+        None if name.is_in("") => "(none)".to_owned(),
+        None => name.namespace().to_owned(),
+    }
+}
+
+fn account(session: &Session) -> String {
+    let id = session.connection_id;
+    match &session.activity {
+        Some(Activity { user, host, .. }) => format!("{id} {user}@{host}"),
+        None => id.to_string(),
+    }
+}
+
+fn age(held_for: HeldFor) -> String {
+    match held_for {
+        HeldFor::Exactly(age) => format!("{:.1} s", age.as_secs_f64()),
+        HeldFor::AtLeast(age) => format!("{} s or more", age.as_secs()),
+    }
+}
+
+fn doing(activity: Option<&Activity>) -> String {
+    const WIDTH: usize = 40;
+    let Some(activity) = activity else {
+        return "(not told)".to_owned();
+    };
+    let Some(statement) = &activity.statement else {
+        return format!("idle for {} s", activity.elapsed.as_secs());
+    };
+    let words: Vec<_> = statement.split_whitespace().collect();
+    let mut line = words.join(" ");
+    if let Some((end, _)) = line.char_indices().nth(WIDTH) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+fn waiter(session: &Session) -> String {
+    match &session.activity {
+        Some(activity) => format!("{} for {} s", account(session), activity.elapsed.as_secs()),
+        None => account(session),
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!("\n  because: {error}");
+        cause = error.source();
+    }
+    text
+}
