@@ -37,6 +37,10 @@
 //! | lock a method with one line above it | [`#[locked]`](macro@locked) |
 //! | let a model wait longer or shorter | [`#[derive(Lockable)]`](derive@Lockable), which sets its [`LockPolicy`] |
 //! | see what can go wrong | [`LockError`] |
+//! | be busy elsewhere under a lock | [`LockRequest::longest_hold`], [`Held::verify`] |
+//! | see who holds a lock, and who waits | [`LockError::holder`], [`LockName::status`], [`locks::held`] |
+//! | know what the server can promise | [`check_server`] |
+//! | operate it: pool, waits, alerts, clusters | `docs/operations.md` |
 //! | use an id type of your own | [`LockKey`], and [its derive](derive@LockKey) |
 //! | build the same name in another language | [`LockName::written`], `docs/lock-names.md` |
 //!
@@ -56,7 +60,7 @@
 //! - It is no lease. It is held until it is released or the connection ends; there is no time limit.
 //! - It is no security boundary: any account of the server can take any name.
 //! - It holds on one server. Galera and Group Replication with several primaries keep such locks
-//!   to each node, and a replica knows nothing of its source's.
+//!   to each node, and a replica knows nothing of its source's. [`check_server`] tells.
 //! - "A transaction is open" means open to Diesel. A `BEGIN` sent as raw SQL and `autocommit = 0` cannot
 //!   be seen, and then a lock may end before the COMMIT.
 //!
@@ -64,7 +68,8 @@
 //!
 //! On by default: `derive` (the macros), `mysql`, `r2d2`, and `32-column-tables`, which like
 //! `64-column-tables` and `128-column-tables` allows composite keys as wide as Diesel's tuples under those
-//! names. `uuid`, `chrono` and `time` let those types be keys. `bundled` and `buildtime_bindgen` are passed on to
+//! names. `uuid`, `chrono` and `time` let those types be keys. `tracing` has a span for each lock and events for what should
+//! not be, `metrics` counts and measures by table; `docs/operations.md` lists them. `bundled` and `buildtime_bindgen` are passed on to
 //! `mysqlclient-sys`.
 #![deny(missing_docs)]
 #![cfg_attr(

@@ -8,9 +8,11 @@ use crate::backend::sealed::Session as _;
 use crate::source::LockSource;
 
 mod session;
+mod status;
 
 pub use crate::name::{Subject, WrittenName};
 pub use session::{Activity, Session};
+pub use status::LockStatus;
 
 /// All locks of this crate that are held on the server at this moment, in the order of their names; whoever waits for
 /// one, longest first.
@@ -92,20 +94,6 @@ pub enum HeldFor {
     Exactly(Duration),
     /// At least so long: MySQL only tells since when the holder has been idle or in its present statement, in seconds.
     AtLeast(Duration),
-}
-
-/// Whether a lock is free, as far as the connection that was asked is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockStatus {
-    /// Nobody holds it.
-    Free,
-    /// The session of the connection that was asked holds it.
-    HeldHere,
-    /// Another session holds it.
-    HeldBy {
-        /// What `CONNECTION_ID()` is there, and what `KILL` takes.
-        connection_id: u64,
-    },
 }
 
 /// Why [`held`] cannot tell.

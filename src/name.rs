@@ -5,13 +5,10 @@ use std::{fmt, hash};
 use sha2::Sha256;
 
 use crate::backend::Wanted;
-use crate::backend::sealed::Session as _;
 use crate::error::LockError;
 use crate::key::LockKey;
-use crate::locks::LockStatus;
 use crate::observe::Label;
 use crate::request::LockRequest;
-use crate::source::LockSource;
 use crate::table::LockTable;
 
 mod format;
@@ -196,40 +193,6 @@ impl LockName {
             Namespace::Given(prefix) => self.after(prefix),
             Namespace::Exact => self.text.clone(),
         }
-    }
-
-    /// Whether the lock is free at this moment, and if not, who holds it: nothing is locked, and nobody waits. For looking
-    /// only: what is free now may be taken before you ask for it.
-    ///
-    /// Three round trips. For more than one name, and for who waits, see [`locks::held`](crate::locks::held).
-    ///
-    /// ```
-    /// # include!("doctest_setup.rs");
-    /// use diesel_advisory_lock::LockStatus;
-    /// use diesel_advisory_lock::prelude::*;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let name = LockName::row(notifications::table, 42);
-    /// match name.status(&mut conn)? {
-    ///     LockStatus::Free => println!("nobody is at it"),
-    ///     LockStatus::HeldHere => println!("we are at it, on this connection"),
-    ///     LockStatus::HeldBy { connection_id } => println!("KILL {connection_id} would end it"),
-    /// }
-    /// # assert_eq!(name.status(&mut conn)?, LockStatus::Free);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::InvalidName`], and [`LockError::Database`] if the server cannot be asked.
-    pub fn status<S: LockSource>(&self, conn: &mut S) -> Result<LockStatus, LockError> {
-        let status = conn.connection().status(self.wanted()?);
-        status.map_err(|source| LockError::Database {
-            name: self.clone(),
-            source,
-        })
     }
 
     pub(crate) fn wanted(&self) -> Result<Wanted<'_>, LockError> {
