@@ -74,8 +74,10 @@ impl Hold {
         match hold.begin(conn, attempt) {
             Ok(()) => Ok(hold),
             Err(error) => {
+                // The first error is the caller's; whoever watches sees both.
                 let released = hold.release(conn);
-                hold.ended(released.and(Err(error))).map(|()| hold)
+                drop(hold.ended(released));
+                Err(error)
             }
         }
     }
