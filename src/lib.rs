@@ -44,15 +44,19 @@
 //! | use an id type of your own | [`LockKey`], and [its derive](derive@LockKey) |
 //! | build the same name in another language | [`LockName::written`], `docs/lock-names.md` |
 //!
-//! # What to choose
+//! # Pages
 //!
-//! - [`ModelLock::transaction`] when all that is done is in the database: nobody sees half of it.
-//! - [`Lockable::with_lock`] when something happens outside, such as a mail that is sent. What
-//!   the closure saves is saved at once; if it fails between the mail and the save, the mail is out.
-//! - [`LockRequest::hold`] when there is no row to read.
-//! - [`LockAll::transaction`] when two rows must change together: locks taken one inside the other are an
-//!   invitation to deadlock.
-//! - The `_from` forms with a [`LockPool`] wherever many requests of one process may want the same row.
+#![cfg_attr(
+    doc,
+    doc = "- [Choosing between the calls](guide::choosing), and what each costs"
+)]
+#![cfg_attr(
+    doc,
+    doc = "- [Coming from Django, Rails, Ruby's gem or .NET](guide::coming_from): their calls beside these"
+)]
+//! - [Operating it](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/operations.md): pools, waits, alerts,
+//!   clusters and proxies
+//! - [The written name](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md), for other languages
 //!
 //! # What it does not promise
 //!
@@ -88,6 +92,8 @@ mod attempt;
 mod backend;
 mod error;
 mod guard;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod held;
 mod hold;
 mod key;

@@ -40,6 +40,14 @@ fn the_macros_are_compiled_only_with_their_feature() {
 }
 
 #[test]
+fn nobody_watches_unless_asked() {
+    for (feature, package) in [("tracing", "tracing "), ("metrics", "metrics ")] {
+        assert!(!compiled_with("mysql,r2d2,derive").contains(package));
+        assert!(compiled_with(feature).contains(package));
+    }
+}
+
+#[test]
 fn a_crate_that_renames_the_library_can_use_its_macros() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixture = root.join("tests/fixtures/renamed");

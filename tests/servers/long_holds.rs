@@ -158,14 +158,26 @@ fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
     let first = name.lock().longest_hold(Duration::from_secs(10 * 86_400));
     let mut first = first.acquire_from(&locks).unwrap();
     thread::scope(|scope| {
-        let second = scope.spawn(|| seen(&locks, None));
-        waits(1);
-        let third = scope.spawn(|| seen(&locks, Some(20)));
-        waits(2);
+        // Those who wait when the server grants the lock are handed it: the third by the second, and so on.
+        let others = [Some(20), None, Some(30), None];
+        let others: Vec<_> = (1..)
+            .zip(others)
+            .map(|(nth, longest)| {
+                let other = scope.spawn({
+                    let (locks, seen) = (&locks, &seen);
+                    move || seen(locks, longest)
+                });
+                waits(nth);
+                other
+            })
+            .collect();
         assert_eq!(limit(&mut first), 864_000);
         first.release().unwrap();
-        assert_eq!(second.join().unwrap(), usual);
-        assert_eq!(third.join().unwrap(), 2 * 864_000);
+        let seen: Vec<_> = others
+            .into_iter()
+            .map(|other| other.join().unwrap())
+            .collect();
+        assert_eq!(seen, [2 * 864_000, usual, 3 * 864_000, usual]);
     });
     assert_eq!(limit(&mut locks.pool().get().unwrap()), usual);
     db.assert_idle(&locks);

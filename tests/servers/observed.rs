@@ -517,31 +517,34 @@ fn a_failed_look_up_is_an_event(db: &Db) {
 fn who_is_handed_a_lock_has_a_span_of_its_own(db: &Db) {
     let locks = db.locks(1);
     let name = LockName::row(counters::table, 1);
-    let first = Watch::default();
-    let held = first.on(|| name.lock().acquire_from(&locks).unwrap());
-    let (second, numbers) = thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            watched(|| {
-                let held = name.lock().acquire_from(&locks).unwrap();
-                thread::sleep(Duration::from_millis(50));
-                held.release().unwrap();
-            })
-        });
-        until("the request waits", || locks.state().waiting == 1);
-        thread::sleep(Duration::from_millis(100));
-        first.on(|| held.release().unwrap());
-        let second = waiting.join().unwrap();
-        assert!(first.span().has("outcome", "released"));
-        assert!(first.span().seconds("hold") >= 0.1);
-        second
+    let held = name.lock().acquire_from(&locks).unwrap();
+    let request = || {
+        watched(|| {
+            let held = name.lock().acquire_from(&locks).unwrap();
+            thread::sleep(Duration::from_millis(50));
+            held.release().unwrap();
+        })
+    };
+    let waits = |many: usize| until("requests wait", || locks.state().waiting == many);
+    let told = thread::scope(|scope| {
+        let second = scope.spawn(request);
+        waits(1);
+        // Waits when the second is granted the lock, and so is handed it.
+        let third = scope.spawn(request);
+        waits(2);
+        held.release().unwrap();
+        [second, third].map(|request| request.join().unwrap())
     });
-    let span = second.span();
-    assert!(span.has("outcome", "released"), "{span:?}");
-    assert!(span.seconds("wait") >= 0.1, "{span:?}");
-    let hold = span.seconds("hold");
-    assert!(hold >= 0.05, "{hold}");
-    assert_eq!(numbers.count("contended_total counters"), 1);
-    assert_eq!(numbers.values("hold_seconds counters").len(), 1);
+    for (watch, numbers) in &told {
+        let span = watch.span();
+        assert!(span.has("outcome", "released"), "{span:?}");
+        assert!(span.seconds("hold") >= 0.05, "{span:?}");
+        assert_eq!(numbers.count("contended_total counters"), 1);
+        assert_eq!(numbers.values("wait_seconds counters").len(), 1);
+        assert_eq!(numbers.values("hold_seconds counters").len(), 1);
+    }
+    // The third waited for the second.
+    assert!(told[1].0.span().seconds("wait") >= 0.05);
 }
 
 fn a_pool_without_a_connection_is_told(db: &Db) {
