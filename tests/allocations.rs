@@ -52,7 +52,7 @@ fn a_hashed_name_is_two_however_long_the_key() {
 }
 
 /// Two are the library's: the request's copy of the name, and the whole name. The others are Diesel's, who makes the parameters
-/// and columns of each statement anew.
+/// and columns of each statement anew; and, if they are on, two are those of `metrics`, for a label each.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn a_lock_takes_as_many_allocations_as_stated() {
@@ -65,7 +65,8 @@ fn a_lock_takes_as_many_allocations_as_stated() {
     };
     hold();
     let cost = measure(hold);
-    assert!(cost.count_total <= 25, "{cost:?}");
+    let stated = if cfg!(feature = "metrics") { 27 } else { 25 };
+    assert!(cost.count_total <= stated, "{cost:?}");
     assert_eq!(cost.count_current, 0, "{cost:?}");
 }
 
@@ -110,7 +111,7 @@ fn a_name_that_nobody_is_here_for_takes_nothing() {
         lock_all_from(held, &locks, |_, _| Ok::<_, LockError>(())).unwrap();
     };
     let kept = measure(all_at_once).bytes_current;
-    assert!(kept <= 16 * 1024, "{kept} bytes");
+    assert!(kept <= 20 * 1024, "{kept} bytes");
 }
 
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
