@@ -1,7 +1,7 @@
 //! What a time-out tells, and who holds which lock.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -19,6 +19,7 @@ cases![
     a_time_out_of_several_locks_tells_who_holds_the_one,
     a_deadlock_tells_who_closed_the_circle,
     a_time_out_stays_one_when_the_holder_cannot_be_looked_up,
+    a_look_up_is_limited_on_either_server,
     a_status_is_of_the_lock_that_would_be_taken,
     a_status_leaves_the_namespace_open,
     held_locks_are_told_with_their_holders_and_waiters,
@@ -152,6 +153,20 @@ fn a_time_out_stays_one_when_the_holder_cannot_be_looked_up(db: &Db) {
         .unwrap();
     held.release().unwrap();
     name.lock().acquire(waiter).unwrap().release().unwrap();
+}
+
+/// By the words that a look-up begins with; a list of processes that takes long is not to be had.
+fn a_look_up_is_limited_on_either_server(db: &Db) {
+    let conn = &mut db.conn();
+    let begun = Instant::now();
+    let slow = diesel::sql_query(
+        "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ SLEEP(20)",
+    )
+    .execute(conn);
+    // MySQL's SLEEP answers that it was cut short, MariaDB's statement fails.
+    assert_eq!(slow.is_err(), db.is_mariadb(), "{slow:?}");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 fn a_status_is_of_the_lock_that_would_be_taken(db: &Db) {

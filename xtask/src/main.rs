@@ -2,11 +2,14 @@
 
 mod cargo;
 mod ci;
+mod copy;
 mod install;
 mod program;
+mod publish;
 mod sabotage;
 mod step;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -70,6 +73,35 @@ enum Task {
         servers: Vec<Kind>,
     },
 
+    /// Build both crates from what would be uploaded, and from nothing else
+    Package,
+
+    /// Compile the library with every set of its features
+    Features,
+
+    /// Compile the library with the oldest versions that it allows
+    Minimal,
+
+    /// Look at the licences and sources of what a user compiles, and for packages in two versions
+    Deny {
+        /// For known vulnerabilities, too, whose list is fetched from elsewhere than the registry
+        #[arg(long)]
+        advisories: bool,
+    },
+
+    /// Look for misspelt words
+    Typos,
+
+    /// Compare the public interface with docs/public-api.txt
+    Api {
+        /// Write what is there now
+        #[arg(long)]
+        bless: bool,
+    },
+
+    /// Compare the public interface with the last release's, by the rules of semantic versioning
+    Semver,
+
     /// Run every check that a change has to pass
     Ci,
 }
@@ -82,6 +114,13 @@ fn main() -> ExitCode {
         Task::Sabotage { server, only } => sabotage::run(server, &only),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),
+        Task::Package => publish::package(),
+        Task::Features => publish::features(),
+        Task::Minimal => publish::minimal(),
+        Task::Deny { advisories } => publish::deny(advisories),
+        Task::Typos => publish::typos(),
+        Task::Api { bless } => publish::api(bless),
+        Task::Semver => publish::semver(),
         Task::Ci => ci::run(),
     };
     match result {

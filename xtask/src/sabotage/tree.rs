@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::list::Edit;
+use crate::copy;
 
 pub(super) struct Tree {
     path: PathBuf,
@@ -19,10 +20,7 @@ pub(super) struct Edited {
 
 impl Tree {
     pub(super) fn copy(from: &Path, to: PathBuf) -> Result<Self> {
-        if to.exists() {
-            fs::remove_dir_all(&to).with_context(|| to.display().to_string())?;
-        }
-        copy(from, &to).with_context(|| format!("cannot copy to {}", to.display()))?;
+        copy::fresh(from, &to)?;
         Ok(Self { path: to })
     }
 
@@ -68,23 +66,4 @@ impl Edit {
         }
         Ok(text.replacen(self.find, self.replace, 1))
     }
-}
-
-/// All but what is built, and what git keeps.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let kind = entry.file_type()?;
-        if name == "target" || name == ".git" {
-            continue;
-        }
-        if kind.is_dir() {
-            copy(&entry.path(), &to.join(name))?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
 }

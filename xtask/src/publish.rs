@@ -1,0 +1,146 @@
+//! What has to be right before strangers get it: `package`, `features`, `minimal`, `deny`, `typos`, `api`, `semver`.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::{cargo, workspace};
+use crate::copy;
+use crate::install::{self, Need};
+use crate::step;
+use crate::tools::{self, Tool};
+
+const LIBRARY: &str = "diesel-advisory-lock";
+const DERIVE: &str = "diesel-advisory-lock-derive";
+
+/// Whoever builds the library needs it.
+fn ensure_client_library() -> Result<()> {
+    install::ensure(&[Need::ClientLibrary])
+}
+
+/// Both crates build from what would be uploaded, and from nothing else.
+pub(crate) fn package() -> Result<()> {
+    ensure_client_library()?;
+    let mut package = cargo("package");
+    package.args(["--package", DERIVE, "--package", LIBRARY, "--allow-dirty"]);
+    step::run("cargo package", &mut package)
+}
+
+/// Every set of features compiles without a warning. Those of one kind count as one.
+pub(crate) fn features() -> Result<()> {
+    ensure_client_library()?;
+    let mut hack = tools::cargo(&Tool::HACK)?;
+    hack.args(["hack", "clippy", "--package", LIBRARY, "--feature-powerset"])
+        .args(["--group-features", "uuid,chrono,time"])
+        // A client library from source, libclang, and tuples with which Diesel alone compiles for minutes.
+        .args(["--exclude-features", "default,bundled,buildtime_bindgen"])
+        .args([
+            "--exclude-features",
+            "32-column-tables,64-column-tables,128-column-tables",
+        ])
+        .args(["--", "-D", "warnings"]);
+    step::run("every set of features", &mut hack)
+}
+
+/// The oldest versions that Cargo.toml allows do, with the oldest compiler's feature set aside.
+pub(crate) fn minimal() -> Result<()> {
+    ensure_client_library()?;
+    let tree = workspace().join("target/minimal");
+    copy::fresh(workspace(), &tree)?;
+    let mut update = Command::new("cargo");
+    update
+        .args(["update", "-Z", "direct-minimal-versions"])
+        // The flag is of nightly compilers; nothing is compiled with it.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(&tree);
+    step::run("the oldest versions allowed", &mut update)?;
+    let mut check = Command::new("cargo");
+    check
+        .args(["check", "--package", LIBRARY])
+        .args(["--features", "uuid,chrono,time,tracing,metrics"])
+        .env("CARGO_TARGET_DIR", workspace().join("target/minimal-build"))
+        .current_dir(&tree);
+    step::run("the library with them", &mut check)
+}
+
+/// Licences, doubled and unknown packages; and advisories, whose list is fetched from elsewhere than the registry.
+pub(crate) fn deny(advisories: bool) -> Result<()> {
+    let mut deny = tools::cargo(&Tool::DENY)?;
+    deny.args(["deny", "check", "bans", "licenses", "sources"]);
+    if advisories {
+        deny.arg("advisories");
+    }
+    step::run("cargo deny", &mut deny)
+}
+
+pub(crate) fn typos() -> Result<()> {
+    let mut typos = tools::command(&Tool::TYPOS)?;
+    step::run("typos", typos.current_dir(workspace()))
+}
+
+/// The public interface, as text in `docs/public-api.txt`: a change of it is read, not overlooked.
+pub(crate) fn api(bless: bool) -> Result<()> {
+    ensure_client_library()?;
+    let mut list = tools::cargo(&Tool::PUBLIC_API)?;
+    list.args(["public-api", "--package", LIBRARY, "--simplified"])
+        .args(["--features", "uuid,chrono,time,tracing,metrics"])
+        .env("RUSTC_BOOTSTRAP", "1");
+    let output = list.output().context("cannot run cargo public-api")?;
+    if !output.status.success() {
+        bail!(
+            "cargo public-api failed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let found = String::from_utf8(output.stdout)?;
+    let path = workspace().join("docs/public-api.txt");
+    if bless {
+        return fs::write(&path, found).with_context(|| path.display().to_string());
+    }
+    let known = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    if known == found {
+        eprintln!("==> the public interface is the one in {}", path.display());
+        return Ok(());
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (before, after) = (lines(&known), lines(&found));
+    for line in before.iter().filter(|line| !after.contains(line)) {
+        eprintln!("- {line}");
+    }
+    for line in after.iter().filter(|line| !before.contains(line)) {
+        eprintln!("+ {line}");
+    }
+    bail!(
+        "the public interface has changed: say so in CHANGELOG.md, then run `cargo xtask api --bless`"
+    )
+}
+
+/// Whether a release of this would keep to semantic versioning. The baseline is the last release's tag.
+pub(crate) fn semver() -> Result<()> {
+    ensure_client_library()?;
+    let tag = Command::new("git")
+        .args(["describe", "--tags", "--abbrev=0", "--match", "v*"])
+        .current_dir(workspace())
+        .output()
+        .context("cannot run git")?;
+    if !tag.status.success() {
+        eprintln!(
+            "==> no release yet: nothing to compare with; the first one's tag will be the baseline"
+        );
+        return Ok(());
+    }
+    let tag = String::from_utf8(tag.stdout)?;
+    let mut checks = tools::cargo(&Tool::SEMVER_CHECKS)?;
+    checks.args([
+        "semver-checks",
+        "--package",
+        LIBRARY,
+        "--baseline-rev",
+        tag.trim(),
+    ]);
+    step::run(
+        &format!("semantic versioning since {}", tag.trim()),
+        &mut checks,
+    )
+}
