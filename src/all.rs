@@ -100,6 +100,21 @@ where
 ///
 /// It costs two round trips for each lock, one for each model, and one more for a set in which some names have a namespace
 /// of their own and others do not.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// use std::time::Duration;
+///
+/// let names = vec![LockName::row(notifications::table, 42), LockName::named("report")];
+/// LockAll::of(names)
+///     .timeout(Duration::from_secs(5)) // for both together
+///     .run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
 pub struct LockAll<L> {
@@ -161,6 +176,23 @@ impl<L> LockAll<L> {
 
     /// Lock all, re-read all, run, release all.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
+    /// # struct Account { id: i32, balance: i64 }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut from: Account = accounts::table.find(1).first(&mut conn)?;
+    /// # let mut to: Account = accounts::table.find(2).first(&mut conn)?;
+    /// LockAll::of((&mut from, &mut to)).run(&mut conn, |(from, to), _| {
+    ///     println!("{} and {}", from.balance, to.balance);
+    ///     Ok::<_, LockError>(())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
@@ -179,6 +211,18 @@ impl<L> LockAll<L> {
     }
 
     /// As [`run`](Self::run), or not at all if somebody else has one of the locks.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// let done = LockAll::of(names).try_run(&mut conn, |_, _| Ok::<_, LockError>("both are ours"))?;
+    /// assert!(done.is_some()); // `None` if somebody else has one of them
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -202,6 +246,25 @@ impl<L> LockAll<L> {
     /// Lock all, BEGIN, re-read all, run, COMMIT, release all: see
     /// [`ModelLock::transaction`](crate::ModelLock::transaction).
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
+    /// # struct Account { id: i32, balance: i64 }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut from: Account = accounts::table.find(1).first(&mut conn)?;
+    /// # let mut to: Account = accounts::table.find(2).first(&mut conn)?;
+    /// LockAll::of((&mut from, &mut to)).transaction(&mut conn, |(from, to), conn| {
+    ///     from.balance -= 30;
+    ///     to.balance += 30;
+    ///     diesel::update(&*from).set(&*from).execute(conn)?;
+    ///     diesel::update(&*to).set(&*to).execute(conn)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `body` returns, after a rollback, and [`LockError`] before and after it; see the
@@ -221,6 +284,20 @@ impl<L> LockAll<L> {
     }
 
     /// As [`transaction`](Self::transaction), or not at all if somebody else has one of the locks.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// let deleted = LockAll::of(names).try_transaction(&mut conn, |_, conn| {
+    ///     diesel::delete(notifications::table).execute(conn)
+    /// })?;
+    /// # assert_eq!(deleted, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

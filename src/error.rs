@@ -12,6 +12,23 @@ use crate::name::LockName;
 /// Every message names the lock. A closure's error type takes it by `From<LockError>`; Diesel's
 /// own [`Error`](diesel::result::Error) does, so a closure that returns `QueryResult` works, and
 /// [`LockError::in_diesel`] finds it again there.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let other = &mut establish_connection();
+/// let held = LockName::named("job").lock().acquire(other)?;
+/// match LockName::named("job").lock().no_wait().acquire(&mut conn) {
+///     Err(LockError::Timeout { name, holder, .. }) => println!("{name}: {holder:?}"),
+/// #   Ok(_) => panic!("it is taken"),
+///     other => drop(other?),
+/// }
+/// held.release()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
@@ -153,6 +170,16 @@ pub enum LockError {
 
 impl LockError {
     /// The lock that this is about.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let error = LockName::exact("").unwrap_err();
+    /// assert_eq!(error.name().to_string(), "");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &LockName {
         match self {
             LockError::Timeout { name, .. }
@@ -170,6 +197,22 @@ impl LockError {
     }
 
     /// Who held the lock, of a `Timeout` or a `Deadlock`, as far as the server told.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let other = &mut establish_connection();
+    /// let _held = LockName::named("job").lock().acquire(other)?;
+    /// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
+    /// if let Some(session) = error.holder() {
+    ///     println!("KILL {} would end it", session.connection_id);
+    /// }
+    /// # assert!(error.holder().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn holder(&self) -> Option<&Session> {
         match self {
             LockError::Timeout { holder, .. } | LockError::Deadlock { holder, .. } => {

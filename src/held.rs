@@ -57,18 +57,54 @@ impl<'c, C: LockSource> Held<'c, C> {
     }
 
     /// The lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let held = LockName::named("job").lock().acquire(&mut conn)?;
+    /// assert_eq!(held.name().to_string(), "=job");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &LockName {
         &self.hold.name
     }
 
     /// Whether this session held the lock already when this guard was acquired. It goes on holding
     /// it when this guard ends.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let mut outer = LockName::named("job").lock().acquire(&mut conn)?;
+    /// let inner = LockName::named("job").lock().acquire(&mut outer)?;
+    /// assert!(inner.is_nested());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_nested(&self) -> bool {
         self.hold.nested
     }
 
     /// Asks the server whether the lock is still ours, and has been so far: after a long time, before something that
     /// cannot be taken back. One round trip.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let mut held = LockName::named("nightly-report").lock().acquire(&mut conn)?;
+    /// // .. something that takes an hour, then, before a mail goes out:
+    /// held.verify()?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -79,6 +115,18 @@ impl<'c, C: LockSource> Held<'c, C> {
     }
 
     /// Releases the lock, and tells whether it was still ours.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let mut held = LockName::named("job").lock().acquire(&mut conn)?;
+    /// diesel::sql_query("DO RELEASE_ALL_LOCKS()").execute(&mut *held)?; // as if somebody had killed the session
+    /// assert!(matches!(held.release(), Err(LockError::Lost { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

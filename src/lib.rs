@@ -77,12 +77,12 @@
 //! `mysqlclient-sys`.
 #![deny(missing_docs)]
 #![cfg_attr(
-    not(feature = "r2d2"),
+    not(all(feature = "mysql", feature = "r2d2")),
     allow(
         dead_code,
         unreachable_pub,
         unused_imports,
-        reason = "what only pools use stands beside the rest"
+        reason = "what only servers and pools use stands beside the rest"
     )
 )]
 

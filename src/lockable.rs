@@ -31,9 +31,31 @@ use crate::table::LockTable;
 )]
 pub trait Lockable {
     /// The name of this row's lock; the same as [`LockName::row`] of its table and key.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// assert_eq!(notification.lock_name(), LockName::row(notifications::table, 42));
+    /// # Ok(())
+    /// # }
+    /// ```
     fn lock_name(&self) -> LockName;
 
     /// Starts a request for this row's lock: options first, then how to hold it.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// notification.lock().scope("send").run(&mut conn, |n, conn| n.send(conn))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     fn lock(&mut self) -> ModelLock<'_, Self>
     where
         Self: Sized,
@@ -147,6 +169,19 @@ pub trait Lockable {
 
     /// [`try_with_lock`](Self::try_with_lock) on a connection from `pool`.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = notification.try_with_lock_from(&locks, Notification::send)?;
+    /// # assert_eq!(sent, Some(true));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `try_with_lock`, and [`LockError::Pool`].
@@ -192,6 +227,24 @@ where
 /// `Lost`, `TransactionLeftOpen`. An error of `body` goes before any of the release. On an error, as
 /// on a panic, an open transaction is rolled back and the lock released. If the re-read fails on the server
 /// (`Database`), the connection is marked as broken, and a pool will discard it.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// use std::time::Duration;
+///
+/// let request = notification
+///     .lock()
+///     .scope("send")
+///     .timeout(Duration::from_millis(250)); // or `.no_wait()`, or `.wait_forever()`
+/// assert_eq!(request.name().to_string(), "notifications:42#send");
+/// request.run(&mut conn, |n, conn| n.send(conn))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
 pub struct ModelLock<'m, T> {
@@ -244,6 +297,18 @@ impl<'m, T> ModelLock<'m, T> {
 
     /// Lock, re-read, run, release.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let sent = notification.lock().run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(sent);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
@@ -262,6 +327,20 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// As [`run`](Self::run), or not at all if somebody else has the lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// match notification.lock().try_run(&mut conn, |n, conn| n.send(conn))? {
+    ///     Some(sent) => println!("sent: {sent}"),
+    ///     None => println!("somebody else is at it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -330,6 +409,21 @@ impl<'m, T> ModelLock<'m, T> {
 
     /// As [`transaction`](Self::transaction), or not at all if somebody else has the lock.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let changed = notification.lock().try_transaction(&mut conn, |n, conn| {
+    ///     n.message.push('!');
+    ///     diesel::update(&*n).set(&*n).execute(conn)
+    /// })?;
+    /// # assert_eq!(changed, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `transaction`, but for [`LockError::Timeout`], which is `Ok(None)`.
@@ -354,6 +448,19 @@ impl<'m, T> ModelLock<'m, T> {
     /// Lock and re-read; gives a guard, which derefs to the connection. The model is free to use
     /// beside it.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let mut held = notification.lock().acquire(&mut conn)?;
+    /// notification.send(&mut held)?; // read again just now, and nobody else can change it
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Any [`LockError`] of the time before `body` would run; see the [type](Self).
@@ -368,6 +475,20 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// As [`acquire`](Self::acquire), or `None` if somebody else has the lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// if let Some(mut held) = notification.lock().try_acquire(&mut conn)? {
+    ///     notification.send(&mut held)?;
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

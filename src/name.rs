@@ -73,6 +73,15 @@ impl LockName {
     /// **A string key is taken as it is stored.** Under a case-insensitive collation (the default
     /// of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the loaded
     /// model, gives that row's name.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(LockName::row(notifications::table, 42).to_string(), "notifications:42");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn row<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
         let (namespace, label, mut name) = Self::in_table(&table, Kind::Row);
         key.write_parts(&mut KeyParts::new(&mut name));
@@ -81,6 +90,17 @@ impl LockName {
 
     /// The whole table. Nobody is excluded but those who lock the table too: a row's lock is
     /// another lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let all = LockName::table(notifications::table);
+    /// assert_eq!(all.to_string(), "notifications:*");
+    /// assert_ne!(all, LockName::row(notifications::table, 42));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn table<T: LockTable>(table: T) -> Self {
         let (namespace, label, mut name) = Self::in_table(&table, Kind::Table);
         name.punctuation(":*");
@@ -88,6 +108,17 @@ impl LockName {
     }
 
     /// Any string at all: a job, a resource outside the database.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
+    /// // Whatever the server would not take, or take for another, is hashed.
+    /// assert_ne!(LockName::named("Nightly report"), LockName::named("nightly report"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn named(name: impl AsRef<str>) -> Self {
         let mut writer = NameWriter::new(Kind::Named);
         writer.punctuation("=");
@@ -137,6 +168,16 @@ impl LockName {
     ///
     /// An [exact](Self::exact) name takes no scope; [acquiring](LockRequest::acquire) it
     /// then is [`LockError::InvalidName`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let row = LockName::row(notifications::table, 42);
+    /// assert_eq!(row.scope("send").to_string(), "notifications:42#send");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
         if self.namespace == Namespace::Exact {
@@ -162,6 +203,16 @@ impl LockName {
     ///
     /// An [exact](Self::exact) name takes no namespace; [acquiring](LockRequest::acquire)
     /// it then is [`LockError::InvalidName`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = LockName::named("report").namespace("all tenants");
+    /// assert_eq!(report.written("tenant_7"), report.written("tenant_8"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
         if self.namespace == Namespace::Exact {
@@ -174,6 +225,16 @@ impl LockName {
     }
 
     /// Starts a request for this lock: options first, then how to hold it.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// LockName::named("report").lock().hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn lock(&self) -> LockRequest {
         LockRequest::new(self.clone())
     }

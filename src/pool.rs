@@ -95,16 +95,47 @@ pub struct LockPool<C: PoolConnection> {
 
 impl<C: PoolConnection> LockPool<C> {
     /// With the default limits.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// LockName::named("job").lock().hold_from(&locks, |_| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(pool: Pool<ConnectionManager<C>>) -> Self {
         LockPoolBuilder::default().build(pool)
     }
 
     /// To set the limits first.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::builder().max_hand_overs(4).build(pool()?);
+    /// # LockName::named("job").lock().hold_from(&locks, |_| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> LockPoolBuilder<C> {
         LockPoolBuilder::default()
     }
 
     /// The pool, for all that needs no lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let unsent: i64 = notifications::table.count().get_result(&mut locks.pool().get()?)?;
+    /// # assert_eq!(unsent, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
         &self.pool
     }
@@ -123,6 +154,19 @@ impl<C: PoolConnection> LockPool<C> {
     }
 
     /// Who is here at this moment.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let held = LockName::named("job").lock().acquire_from(&locks)?;
+    /// assert_eq!((locks.state().names, locks.state().waiting), (1, 0));
+    /// held.release()?;
+    /// assert_eq!(locks.state().names, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn state(&self) -> LockPoolState {
         let (names, waiting) = self.queue.size();
         LockPoolState { names, waiting }

@@ -20,6 +20,23 @@ use crate::source::LockSource;
 ///
 /// The other errors are the same for all: `OpenTransaction`, `Deadlock`, `Interrupted`,
 /// `InvalidName` and `Database` before the lock is held, `Lost` and `TransactionLeftOpen` after.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// use std::time::Duration;
+///
+/// let request = LockName::row(notifications::table, 42)
+///     .lock()
+///     .scope("send")
+///     .timeout(Duration::from_millis(250)); // or `.no_wait()`, or `.wait_forever()`
+/// assert_eq!(request.name().to_string(), "notifications:42#send");
+/// request.hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is locked until a terminal such as `.hold(..)` or `.acquire(..)` is called"]
 pub struct LockRequest {
@@ -142,6 +159,18 @@ impl LockRequest {
 
     /// Runs `body` under the lock, or not at all if somebody else has it.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = LockName::named("nightly-report");
+    /// let done = report.lock().try_hold(&mut conn, |_| Ok::<_, LockError>("written"))?;
+    /// assert_eq!(done, Some("written")); // `None` if somebody else is at it
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`hold`](Self::hold), but for [`LockError::Timeout`], which is `Ok(None)`.
@@ -162,6 +191,18 @@ impl LockRequest {
 
     /// Takes the lock and gives a guard, which derefs to the connection.
     ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let mut held = LockName::named("nightly-report").lock().acquire(&mut conn)?;
+    /// diesel::sql_query("DO 1").execute(&mut *held)?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Any [`LockError`] of the time before the lock is held; see the [type](Self).
@@ -173,6 +214,19 @@ impl LockRequest {
     }
 
     /// Takes the lock, or gives `None` if somebody else has it.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = LockName::named("nightly-report");
+    /// if let Some(held) = report.lock().try_acquire(&mut conn)? {
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -117,6 +117,19 @@ impl ServerReport {
     }
 
     /// What there is to know, refusals first.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
+    /// for finding in report.findings() {
+    ///     println!("{finding}"); // none of them is a refusal: those are errors
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -308,6 +321,19 @@ impl fmt::Display for ServerReport {
 }
 
 /// Why there is no server to lock on.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// match diesel_advisory_lock::check_server(&mut conn) {
+///     Ok(report) => println!("{report}"),
+///     Err(error) => eprintln!("{error}"), // says what to do
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {

@@ -25,6 +25,19 @@ pub struct WrittenName {
 }
 
 /// What a lock is of, as far as its name tells.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use diesel_advisory_lock::locks::{Subject, WrittenName};
+///
+/// let written = LockName::table(notifications::table).written("app");
+/// let read = WrittenName::parse(&written).expect("a name of this crate");
+/// assert_eq!(*read.subject(), Subject::Table { table: "notifications".into() });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {

@@ -45,6 +45,17 @@ impl LockRequest {
 
     /// [`try_hold`](Self::try_hold) on a connection from `pool`.
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let done = LockName::named("job").lock().try_hold_from(&locks, |_| Ok::<_, LockError>(()))?;
+    /// # assert!(done.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `try_hold`, and [`LockError::Pool`].
@@ -65,6 +76,17 @@ impl LockRequest {
 
     /// [`acquire`](Self::acquire) on a connection from `pool`, which the guard owns.
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let held = LockName::named("job").lock().acquire_from(&locks)?;
+    /// std::thread::spawn(move || held.release()).join().expect("no panic")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `acquire`, and [`LockError::Pool`].
@@ -77,6 +99,18 @@ impl LockRequest {
     }
 
     /// [`try_acquire`](Self::try_acquire) on a connection from `pool`, which the guard owns.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// if let Some(held) = LockName::named("job").lock().try_acquire_from(&locks)? {
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -92,6 +126,19 @@ impl LockRequest {
 
 impl<'m, T> ModelLock<'m, T> {
     /// [`run`](Self::run) on a connection from `pool`.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = notification.lock().scope("send").run_from(&locks, Notification::send)?;
+    /// # assert!(sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -112,6 +159,19 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// [`try_run`](Self::try_run) on a connection from `pool`.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = notification.lock().try_run_from(&locks, Notification::send)?;
+    /// # assert_eq!(sent, Some(true));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -137,6 +197,21 @@ impl<'m, T> ModelLock<'m, T> {
     /// this is the cheapest: while others wait in the process, neither taking nor releasing the lock
     /// costs a round trip.
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// notification.lock().transaction_from(&locks, |n, conn| {
+    ///     n.message.push('!');
+    ///     diesel::update(&*n).set(&*n).execute(conn)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `transaction`, and [`LockError::Pool`].
@@ -156,6 +231,19 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// [`try_transaction`](Self::try_transaction) on a connection from `pool`.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = notification.lock().try_transaction_from(&locks, Notification::send)?;
+    /// # assert_eq!(sent, Some(true));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -181,6 +269,20 @@ impl<'m, T> ModelLock<'m, T> {
 
     /// [`acquire`](Self::acquire) on a connection from `pool`, which the guard owns.
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let mut held = notification.lock().acquire_from(&locks)?;
+    /// notification.send(&mut held)?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `acquire`, and [`LockError::Pool`].
@@ -196,6 +298,21 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// [`try_acquire`](Self::try_acquire) on a connection from `pool`, which the guard owns.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// if let Some(mut held) = notification.lock().try_acquire_from(&locks)? {
+    ///     notification.send(&mut held)?;
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -255,6 +372,17 @@ where
 impl<L> LockAll<L> {
     /// [`run`](Self::run) on a connection from `pool`.
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let names = [LockName::named("report"), LockName::named("archive")];
+    /// # let locks = LockPool::new(pool()?);
+    /// LockAll::of(names).run_from(&locks, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `run`, and [`LockError::Pool`].
@@ -276,6 +404,17 @@ impl<L> LockAll<L> {
     }
 
     /// [`try_run`](Self::try_run) on a connection from `pool`.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let names = [LockName::named("report"), LockName::named("archive")];
+    /// # let locks = LockPool::new(pool()?);
+    /// LockAll::of(names).try_run_from(&locks, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -304,6 +443,17 @@ impl<L> LockAll<L> {
 
     /// [`transaction`](Self::transaction) on a connection from `pool`.
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let names = [LockName::named("report"), LockName::named("archive")];
+    /// # let locks = LockPool::new(pool()?);
+    /// LockAll::of(names).transaction_from(&locks, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `transaction`, and [`LockError::Pool`].
@@ -325,6 +475,17 @@ impl<L> LockAll<L> {
     }
 
     /// [`try_transaction`](Self::try_transaction) on a connection from `pool`.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let names = [LockName::named("report"), LockName::named("archive")];
+    /// # let locks = LockPool::new(pool()?);
+    /// LockAll::of(names).try_transaction_from(&locks, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

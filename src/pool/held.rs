@@ -81,6 +81,18 @@ impl<C: PoolConnection> PooledHeld<C> {
 
     /// Asks the server whether the lock is still ours: see [`Held::verify`](crate::Held::verify).
     ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let mut held = LockName::named("job").lock().acquire_from(&locks)?;
+    /// held.verify()?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `Held::verify`.
