@@ -5,6 +5,7 @@ use test_server::Kind;
 
 use crate::cargo::{cargo, cargo_workspace};
 use crate::install::{self, Need};
+use crate::publish;
 use crate::step;
 use crate::test;
 
@@ -26,5 +27,6 @@ pub(crate) fn run() -> Result<()> {
     doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings");
     step::run("cargo doc", &mut doc)?;
 
+    publish::at_hand()?;
     test::run(&Kind::ALL, &[])
 }

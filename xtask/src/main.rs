@@ -73,6 +73,9 @@ enum Task {
         servers: Vec<Kind>,
     },
 
+    /// Check all that strangers will meet: the next seven commands
+    Release,
+
     /// Build both crates from what would be uploaded, and from nothing else
     Package,
 
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         Task::Sabotage { server, only } => sabotage::run(server, &only),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),
+        Task::Release => publish::release(),
         Task::Package => publish::package(),
         Task::Features => publish::features(),
         Task::Minimal => publish::minimal(),

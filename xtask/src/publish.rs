@@ -1,4 +1,4 @@
-//! What has to be right before strangers get it: `package`, `features`, `minimal`, `deny`, `typos`, `api`, `semver`.
+//! What has to be right before strangers get it: `release` is all of it.
 
 use std::fs;
 use std::process::Command;
@@ -17,6 +17,36 @@ const DERIVE: &str = "diesel-advisory-lock-derive";
 /// Whoever builds the library needs it.
 fn ensure_client_library() -> Result<()> {
     install::ensure(&[Need::ClientLibrary])
+}
+
+/// All of it, before a release.
+pub(crate) fn release() -> Result<()> {
+    minimal()?;
+    features()?;
+    deny(true)?;
+    typos()?;
+    api(false)?;
+    semver()
+}
+
+/// For each change: what takes a minute, and what is there already. The tools take longer to build than the rest of the
+/// checks take together.
+pub(crate) fn at_hand() -> Result<()> {
+    minimal()?;
+    features()?;
+    let checks: [(&Tool, fn() -> Result<()>); 3] = [
+        (&Tool::DENY, || deny(false)),
+        (&Tool::TYPOS, typos),
+        (&Tool::PUBLIC_API, || api(false)),
+    ];
+    for (tool, check) in checks {
+        if tool.is_there() {
+            check()?;
+        } else {
+            eprintln!("==> left out: {tool} is not built; `cargo xtask release` builds it");
+        }
+    }
+    Ok(())
 }
 
 /// Both crates build from what would be uploaded, and from nothing else.
@@ -43,25 +73,55 @@ pub(crate) fn features() -> Result<()> {
     step::run("every set of features", &mut hack)
 }
 
-/// The oldest versions that Cargo.toml allows do, with the oldest compiler's feature set aside.
+/// The oldest versions that are allowed do, in what would be uploaded. The tests' own dependencies are left out: nobody
+/// else compiles them.
 pub(crate) fn minimal() -> Result<()> {
-    ensure_client_library()?;
-    let tree = workspace().join("target/minimal");
-    copy::fresh(workspace(), &tree)?;
-    let mut update = Command::new("cargo");
-    update
-        .args(["update", "-Z", "direct-minimal-versions"])
-        // The flag is of nightly compilers; nothing is compiled with it.
-        .env("RUSTC_BOOTSTRAP", "1")
-        .current_dir(&tree);
-    step::run("the oldest versions allowed", &mut update)?;
-    let mut check = Command::new("cargo");
-    check
-        .args(["check", "--package", LIBRARY])
-        .args(["--features", "uuid,chrono,time,tracing,metrics"])
-        .env("CARGO_TARGET_DIR", workspace().join("target/minimal-build"))
-        .current_dir(&tree);
+    package()?;
+    let target = workspace().join("target");
+    let version = env!("CARGO_PKG_VERSION");
+    let [library, derive] = [LIBRARY, DERIVE].map(|package| format!("{package}-{version}"));
+    for package in [&library, &derive] {
+        let copied = target.join("minimal").join(package);
+        copy::fresh(&target.join("package").join(package), &copied)?;
+        let manifest = copied.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest)?;
+        // A workspace of its own, though it lies in ours.
+        fs::write(
+            &manifest,
+            without_dev_dependencies(&text) + "\n[workspace]\n",
+        )?;
+        // Made anew, of the oldest.
+        fs::remove_file(copied.join("Cargo.lock"))?;
+    }
+    let patch = format!("patch.crates-io.{DERIVE}.path='../{derive}'");
+    let cargo = |verb: &str| {
+        let mut command = Command::new("cargo");
+        command
+            .args([verb, "--config", &patch])
+            .env("CARGO_TARGET_DIR", target.join("minimal/target"))
+            .current_dir(target.join("minimal").join(&library));
+        command
+    };
+    let mut oldest = cargo("generate-lockfile");
+    // The flag is of nightly compilers; nothing is compiled with it.
+    oldest
+        .args(["-Z", "direct-minimal-versions"])
+        .env("RUSTC_BOOTSTRAP", "1");
+    step::run("the oldest versions allowed", &mut oldest)?;
+    let mut check = cargo("check");
+    check.args(["--features", "uuid,chrono,time,tracing,metrics"]);
     step::run("the library with them", &mut check)
+}
+
+fn without_dev_dependencies(manifest: &str) -> String {
+    let mut is_dropped = false;
+    let kept = manifest.lines().filter(|line| {
+        if line.starts_with('[') {
+            is_dropped = line.starts_with("[dev-dependencies");
+        }
+        !is_dropped
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Licences, doubled and unknown packages; and advisories, whose list is fetched from elsewhere than the registry.
@@ -83,7 +143,7 @@ pub(crate) fn typos() -> Result<()> {
 pub(crate) fn api(bless: bool) -> Result<()> {
     ensure_client_library()?;
     let mut list = tools::cargo(&Tool::PUBLIC_API)?;
-    list.args(["public-api", "--package", LIBRARY, "--simplified"])
+    list.args(["public-api", "--package", LIBRARY, "-sss"])
         .args(["--features", "uuid,chrono,time,tracing,metrics"])
         .env("RUSTC_BOOTSTRAP", "1");
     let output = list.output().context("cannot run cargo public-api")?;

@@ -1,6 +1,7 @@
 //! Programs of the Rust registry that some commands need: of a pinned version, below `target/`, and nowhere else.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -37,14 +38,24 @@ impl Tool {
         workspace().join("target/tools").join(name)
     }
 
+    pub(crate) fn is_there(&self) -> bool {
+        self.program().exists()
+    }
+
     fn program(&self) -> PathBuf {
         self.root().join("bin").join(self.program)
     }
 }
 
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.package)
+    }
+}
+
 /// The program itself. Installs it first if it is not there.
 pub(crate) fn command(tool: &Tool) -> Result<Command> {
-    if !tool.program().exists() {
+    if !tool.is_there() {
         let mut install = own_cargo("install");
         install
             .args([
