@@ -34,7 +34,8 @@ pub(crate) fn release() -> Result<()> {
 pub(crate) fn at_hand() -> Result<()> {
     minimal()?;
     features()?;
-    let checks: [(&Tool, fn() -> Result<()>); 3] = [
+    type Check = fn() -> Result<()>;
+    let checks: [(&Tool, Check); 3] = [
         (&Tool::DENY, || deny(false)),
         (&Tool::TYPOS, typos),
         (&Tool::PUBLIC_API, || api(false)),
