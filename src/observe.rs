@@ -2,14 +2,16 @@
 
 #[cfg(feature = "metrics")]
 mod numbers;
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-mod on;
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-#[path = "observe/off.rs"]
+mod off;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
 mod on;
 #[cfg(feature = "tracing")]
 mod spans;
 
 #[cfg(feature = "metrics")]
 pub use numbers::describe_metrics;
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+pub(crate) use off::{Label, Observed, Scope, look_up_failed, not_shortened};
+#[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) use on::{Label, Observed, Scope, look_up_failed, not_shortened};
