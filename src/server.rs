@@ -172,6 +172,9 @@ pub enum Finding {
     /// The session has `autocommit = 0`. Refused: what the closure writes is committed at some later time, and then
     /// by somebody who does not hold the lock.
     AutocommitOff,
+    /// The client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does (measured). Refused: keys
+    /// that are text, and with them the names of rows, would all be the same.
+    TextIsLost,
     /// A replica of another server, whose locks it knows nothing of. Only those who lock here exclude each other.
     Replica,
     /// A server that takes no writes: a replica, or the reader of a managed service.
@@ -218,6 +221,7 @@ impl Finding {
                 | Finding::SeveralPrimaries
                 | Finding::TooOld { .. }
                 | Finding::AutocommitOff
+                | Finding::TextIsLost
                 | Finding::Vitess
         )
     }
@@ -247,6 +251,10 @@ impl fmt::Display for Finding {
             Finding::AutocommitOff => f.write_str(
                 "this session has autocommit off: locks would be released before what was written is committed; \
                  `SET autocommit = 1`",
+            ),
+            Finding::TextIsLost => f.write_str(
+                "the client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does \
+                 (Debian's libmariadb3 10.11.18); install a later one",
             ),
             Finding::Replica => f.write_str(
                 "a replica: it knows nothing of the locks on its source; lock where you write",

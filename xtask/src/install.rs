@@ -119,6 +119,23 @@ pub(crate) fn or_default(asked: &[Kind]) -> Vec<Kind> {
 /// Installs what is missing. Where that is not possible, the error says in two lines what is
 /// missing and what to do.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    install_missing(needs)?;
+    refuse_broken_client_library()
+}
+
+/// MariaDB Connector/C 3.3.19 gives every text back as an empty one through Diesel; 3.3.20 does not (measured).
+fn refuse_broken_client_library() -> Result<()> {
+    if runs("pkg-config", &["--exists", "libmariadb = 3.3.19"]) {
+        bail!(
+            "This machine's libmariadb 3.3.19 gives back every text as an empty one, and no test can pass with it.\n\
+             Upgrade libmariadb3 and libmariadb-dev; on Debian, the security updates have a later one \
+             (`deb http://deb.debian.org/debian-security bookworm-security main`)."
+        );
+    }
+    Ok(())
+}
+
+fn install_missing(needs: &[Need]) -> Result<()> {
     let missing: Vec<_> = needs
         .iter()
         .copied()

@@ -22,6 +22,7 @@ pub(super) fn check(conn: &mut MysqlConnection, check: ServerCheck) -> QueryResu
 /// Variables and states, by name.
 type Named = BTreeMap<String, String>;
 
+#[derive(Default)]
 struct Facts {
     version: String,
     global: Named,
@@ -30,9 +31,10 @@ struct Facts {
     replicates: Replicates,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Replicates {
     Yes,
+    #[default]
     No,
     Denied,
 }
@@ -52,6 +54,10 @@ impl Facts {
         const STATUS: Uncached<'_, (Text, Text)> =
             Uncached::new(&["SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_size'"]);
         let version: String = VERSION.get_result(conn)?;
+        if version.is_empty() {
+            // Then so is all else.
+            return Ok(Facts::default());
+        }
         Ok(Facts {
             replicates: replicates(conn, &version)?,
             version,
@@ -62,6 +68,14 @@ impl Facts {
     }
 
     fn report(&self, check: ServerCheck) -> ServerReport {
+        if self.version.is_empty() {
+            return ServerReport {
+                vendor: Vendor::MySql,
+                version: "unknown".to_owned(),
+                wait_timeout: None,
+                findings: vec![Finding::TextIsLost],
+            };
+        }
         let mut findings: Vec<Finding> = [
             self.galera(),
             self.several_primaries(),
@@ -342,6 +356,12 @@ mod tests {
         assert_eq!(facts.galera(), Some(Finding::Galera { nodes: None }));
         set(&mut facts, "wsrep_on", "OFF");
         assert_eq!(facts.galera(), None);
+    }
+
+    /// No server's version is empty.
+    #[test]
+    fn a_client_library_that_loses_text_is_told() {
+        assert_eq!(found("").1, [Finding::TextIsLost]);
     }
 
     #[test]
