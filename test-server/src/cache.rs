@@ -14,11 +14,6 @@ pub fn cache_dir() -> PathBuf {
     workspace.join(target).join("servers")
 }
 
-/// Where `cargo xtask` puts MariaDB's plugin, if the system does not have it.
-pub fn mariadb_plugins() -> PathBuf {
-    cache_dir().join("mariadb-plugins")
-}
-
 /// Where `cargo xtask` puts the Debian file tree that holds MySQL.
 pub fn mysql_tree() -> PathBuf {
     cache_dir().join("mysql-sid")

@@ -7,7 +7,7 @@ mod program;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
@@ -70,7 +70,16 @@ pub struct UnknownKind(String);
 
 /// Whether MariaDB can be told to install its plugin `metadata_lock_info`.
 pub fn mariadb_has_plugin() -> bool {
-    mariadb::plugins().is_some()
+    mariadb::Mariadb::find().is_ok_and(|mariadb| mariadb.plugins().is_some())
+}
+
+/// Where `cargo xtask` puts that plugin, if the system does not have it: by version, since a server takes its own only.
+///
+/// # Errors
+///
+/// If MariaDB is not installed.
+pub fn mariadb_plugins() -> Result<PathBuf, NotInstalled> {
+    Ok(mariadb::Mariadb::find()?.cached_plugins())
 }
 
 /// An installed server's programs.

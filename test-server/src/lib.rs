@@ -24,11 +24,11 @@ mod supervisor;
 mod template;
 mod under_test;
 
-pub use cache::{cache_dir, mariadb_plugins, mysql_tree};
+pub use cache::{cache_dir, mysql_tree};
 pub use error::{NotInstalled, StartError};
 pub use galera::Galera;
 pub use group::Group;
-pub use kind::{Kind, UnknownKind, mariadb_has_plugin};
+pub use kind::{Kind, UnknownKind, mariadb_has_plugin, mariadb_plugins};
 pub use proxy::Proxy;
 pub use server::Server;
 pub use under_test::{kinds_under_test, url_under_test};

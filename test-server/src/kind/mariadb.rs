@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Engine, flags, program};
-use crate::cache::mariadb_plugins;
+use crate::cache::cache_dir;
 use crate::error::NotInstalled;
 use crate::home::Home;
 
@@ -50,13 +50,20 @@ impl Mariadb {
             version,
         })
     }
-}
 
-/// The directory that has the plugin.
-pub(super) fn plugins() -> Option<PathBuf> {
-    let known = PLUGINS.iter().map(PathBuf::from).chain([mariadb_plugins()]);
-    let mut having = known.filter(|known| known.join("metadata_lock_info.so").exists());
-    having.next()
+    pub(super) fn cached_plugins(&self) -> PathBuf {
+        cache_dir().join(format!("mariadb-{}-plugins", self.version))
+    }
+
+    /// The directory that has the plugin.
+    pub(super) fn plugins(&self) -> Option<PathBuf> {
+        let known = PLUGINS
+            .iter()
+            .map(PathBuf::from)
+            .chain([self.cached_plugins()]);
+        let mut having = known.filter(|known| known.join("metadata_lock_info.so").exists());
+        having.next()
+    }
 }
 
 impl Engine for Mariadb {
@@ -85,7 +92,7 @@ impl Engine for Mariadb {
         flags::serve(&mut command, home, port);
         // Aria's tables, too, need not reach the disk.
         command.args([REDO_LOG, "--debug-no-sync"]);
-        if let Some(plugins) = plugins() {
+        if let Some(plugins) = self.plugins() {
             command.arg(format!("--plugin-dir={}", plugins.display()));
         }
         command

@@ -14,7 +14,9 @@ use crate::step;
 const PACKAGE: &str = "mariadb-server";
 
 pub(super) fn install_plugin(apt: &mut Apt) -> Result<()> {
-    let target = mariadb_plugins();
+    // Of the version that is about to be downloaded: a server takes its own plugins only.
+    apt.install(&["mariadb-server-core", "mariadb-client-core"])?;
+    let target = mariadb_plugins()?;
     let partial = target.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
