@@ -119,7 +119,7 @@ fn main() -> ExitCode {
         Task::Setup { servers } => install::setup(&servers),
         Task::Release => publish::release(),
         Task::Package => publish::package(),
-        Task::Features => publish::features(),
+        Task::Features => publish::features(publish::Sets::All),
         Task::Minimal => publish::minimal(),
         Task::Deny { advisories } => publish::deny(advisories),
         Task::Typos => publish::typos(),
