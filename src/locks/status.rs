@@ -23,7 +23,7 @@ impl LockName {
     /// Whether the lock is free at this moment, and if not, who holds it: nothing is locked, and nobody waits. For looking
     /// only: what is free now may be taken before you ask for it.
     ///
-    /// Three round trips. For more than one name, and for who waits, see [`locks::held`](super::held).
+    /// Two round trips. For more than one name, and for who waits, see [`locks::held`](super::held).
     ///
     /// ```
     /// # include!("../doctest_setup.rs");

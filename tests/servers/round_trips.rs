@@ -60,7 +60,24 @@ fn of_a_lock_on_a_connection(db: &Db) {
             name.lock().no_wait().hold(conn, nothing).unwrap_err();
         },
     );
+    assert_costs(&proxy, "the status of a lock", 2, || {
+        name.status(conn).unwrap();
+    });
     held.release().unwrap();
+    let a_second = std::time::Duration::from_secs(1);
+    assert_costs(&proxy, "a long hold with nothing to raise", 4, || {
+        name.lock()
+            .longest_hold(a_second)
+            .hold(conn, nothing)
+            .unwrap();
+    });
+    let a_year = 365 * 24 * 3_600 * a_second;
+    assert_costs(&proxy, "a long hold that is raised for", 8, || {
+        name.lock()
+            .longest_hold(a_year)
+            .hold(conn, nothing)
+            .unwrap();
+    });
     // To wait takes a statement of its own, which is prepared anew.
     assert_costs(&proxy, "hold of a lock that is taken", 4, || {
         let held = name.lock().acquire(other).unwrap();
