@@ -238,6 +238,13 @@ impl LockError {
             _ => None,
         }
     }
+
+    pub(crate) fn database(name: &LockName, source: DieselError) -> Self {
+        LockError::Database {
+            name: name.clone(),
+            source,
+        }
+    }
 }
 
 fn or_somebody(holder: &Option<Box<Session>>) -> String {

@@ -1,13 +1,9 @@
 //! [`Guard`]: what runs under a lock, whoever owns the connection and however many locks there are.
 
-use diesel::result::Error as DieselError;
-
 use crate::backend::LockConnection;
 use crate::error::{FromLockError, LockError};
-use crate::hold;
 use crate::name::LockName;
 use crate::observe::{Observed, Scope};
-use crate::reload::Reload;
 use crate::transaction;
 
 /// A lock or several that are held, with their connection. Dropping it rolls back and releases.
@@ -19,13 +15,6 @@ pub(crate) trait Guard: Sized {
 
     /// The lock within whose span the body runs; a set of none has none.
     fn observed(&self) -> Option<&Observed>;
-
-    /// The row was read again.
-    fn reread(&self) {
-        if let Some(observed) = self.observed() {
-            observed.reread();
-        }
-    }
 
     fn scope(&self) -> Scope {
         self.observed().map_or_else(Scope::default, Observed::scope)
@@ -40,13 +29,13 @@ pub(crate) trait Guard: Sized {
     /// A transaction that ends with the lock: [`commit`](Self::commit) it, or it is rolled back.
     fn begin(&mut self) -> Result<(), LockError> {
         let (name, conn) = self.parts();
-        transaction::begin(conn).map_err(|source| hold::database_error(name, source))
+        transaction::begin(conn).map_err(|source| LockError::database(name, source))
     }
 
     /// If a savepoint was left open, this ends only that, and the release finds the rest.
     fn commit(&mut self) -> Result<(), LockError> {
         let (name, conn) = self.parts();
-        transaction::commit(conn).map_err(|source| hold::database_error(name, source))
+        transaction::commit(conn).map_err(|source| LockError::database(name, source))
     }
 }
 
@@ -84,23 +73,4 @@ where
     held.commit()?;
     held.end(true)?;
     Ok(value)
-}
-
-/// The row as it is under the lock.
-pub(crate) fn reload<T, C>(model: &T, (name, conn): (&LockName, &mut C)) -> Result<T, LockError>
-where
-    T: for<'a> Reload<'a, C>,
-    C: LockConnection,
-{
-    match model.reload(conn) {
-        Ok(row) => Ok(row),
-        Err(DieselError::NotFound) => Err(LockError::Gone { name: name.clone() }),
-        Err(source) => {
-            // Diesel keeps the statement, and libmariadb would hang on running it again.
-            if matches!(source, DieselError::DatabaseError(..)) {
-                transaction::mark_broken(conn);
-            }
-            Err(hold::database_error(name, source))
-        }
-    }
 }

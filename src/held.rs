@@ -10,6 +10,7 @@ use crate::guard::Guard;
 use crate::hold::{self, Hold};
 use crate::name::LockName;
 use crate::observe::Observed;
+use crate::reload::{self, Reload};
 use crate::source::LockSource;
 
 /// A lock that is held, and the connection it is held on.
@@ -112,6 +113,29 @@ impl<'c, C: LockSource> Held<'c, C> {
     /// else's lock may be released through it.
     pub fn verify(&mut self) -> Result<(), LockError> {
         self.hold.confirm(self.source.connection())
+    }
+
+    /// The caller's model, as the row is under the lock. A nested lock's copy is current: the session has held the
+    /// lock since it was read, and it may have changes that are not saved yet.
+    pub(crate) fn refreshed<'m, T>(&mut self, model: &'m mut T) -> Result<&'m mut T, LockError>
+    where
+        T: for<'a> Reload<'a, C::Connection>,
+    {
+        if let Some(row) = self.fresh(model)? {
+            *model = row;
+        }
+        Ok(model)
+    }
+
+    /// The row as it is under the lock; `None` under a nested one.
+    pub(crate) fn fresh<T>(&mut self, model: &T) -> Result<Option<T>, LockError>
+    where
+        T: for<'a> Reload<'a, C::Connection>,
+    {
+        if self.is_nested() {
+            return Ok(None);
+        }
+        reload::under(&self.hold, model, self.source.connection()).map(Some)
     }
 
     /// Releases the lock, and tells whether it was still ours.

@@ -91,7 +91,7 @@ impl Hold {
         self.observed.acquired(attempt, self.nested);
         if let Some(longest) = attempt.longest_hold() {
             let raised = conn.raise_idle_limit(longest);
-            let before = raised.map_err(|source| database_error(&self.name, source))?;
+            let before = raised.map_err(|source| LockError::database(&self.name, source))?;
             self.idle_limit_before.set(before);
         }
         Ok(())
@@ -208,16 +208,9 @@ pub(crate) fn end<C: LockConnection>(
         }
         Ok(Left::Unknown(source)) => {
             give_back(conn)?;
-            Err(database_error(name, source))
+            Err(LockError::database(name, source))
         }
         Err(source) => Err(lost(conn, name, Some(source))),
-    }
-}
-
-pub(crate) fn database_error(name: &LockName, source: DieselError) -> LockError {
-    LockError::Database {
-        name: name.clone(),
-        source,
     }
 }
 

@@ -101,6 +101,7 @@ mod lockable;
 #[cfg(feature = "derive")]
 mod locked;
 pub mod locks;
+mod model_lock;
 mod name;
 mod observe;
 mod policy;
@@ -118,8 +119,9 @@ pub use backend::LockConnection;
 pub use error::{FromLockError, LockError};
 pub use held::Held;
 pub use key::LockKey;
-pub use lockable::{Lockable, ModelLock};
+pub use lockable::Lockable;
 pub use locks::LockStatus;
+pub use model_lock::ModelLock;
 pub use name::{KeyParts, LockName};
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;

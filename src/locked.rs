@@ -4,7 +4,8 @@
 use crate::error::{FromLockError, LockError};
 use crate::guard::Guard;
 use crate::held::Held;
-use crate::lockable::{Lockable, ModelLock, fresh, refresh};
+use crate::lockable::Lockable;
+use crate::model_lock::ModelLock;
 use crate::observe;
 use crate::policy::LockPolicy;
 use crate::reload::Reload;
@@ -74,7 +75,7 @@ where
 {
     let (model, request) = lock.into_parts();
     let mut entered = begin(request, source, in_transaction)?;
-    refresh(model, &mut entered.held)?;
+    entered.held.refreshed(model)?;
     Ok(entered)
 }
 
@@ -91,7 +92,7 @@ where
     S: LockSource,
 {
     let mut entered = begin(request, source, in_transaction)?;
-    let copy = fresh(model, &mut entered.held)?;
+    let copy = entered.held.fresh(model)?;
     Ok((entered, copy))
 }
 

@@ -12,10 +12,11 @@ use crate::request::LockRequest;
 use crate::table::LockTable;
 
 mod format;
+mod parts;
 mod written;
 
-pub use format::KeyParts;
 use format::{Finished, Kind, NameWriter, namespace_prefix};
+pub use parts::KeyParts;
 pub use written::{Subject, WrittenName};
 
 /// The name of a lock: of a row, of a table, or of anything else.

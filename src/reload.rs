@@ -5,8 +5,13 @@ use diesel::associations::{HasTable, Identifiable};
 use diesel::helper_types::{AsSelect, Find, Select};
 use diesel::query_builder::QueryId;
 use diesel::query_dsl::methods::{FindDsl, LoadQuery, SelectDsl};
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel::{RunQueryDsl, Selectable, SelectableHelper};
+
+use crate::backend::LockConnection;
+use crate::error::LockError;
+use crate::hold::Hold;
+use crate::transaction;
 
 /// A model whose row can be read again: `Identifiable`, `Queryable` and `Selectable`.
 ///
@@ -41,5 +46,29 @@ where
     fn reload(&'a self, conn: &mut C) -> QueryResult<Self> {
         let row = FindDsl::find(T::table(), self.id());
         SelectDsl::select(row, T::as_select()).get_result(conn)
+    }
+}
+
+/// The row as it is under a lock, for the caller's model.
+pub(crate) fn under<T, C>(hold: &Hold, model: &T, conn: &mut C) -> Result<T, LockError>
+where
+    T: for<'a> Reload<'a, C>,
+    C: LockConnection,
+{
+    match model.reload(conn) {
+        Ok(row) => {
+            hold.observed.reread();
+            Ok(row)
+        }
+        Err(DieselError::NotFound) => Err(LockError::Gone {
+            name: hold.name.clone(),
+        }),
+        Err(source) => {
+            // Diesel keeps the statement, and libmariadb would hang on running it again.
+            if matches!(source, DieselError::DatabaseError(..)) {
+                transaction::mark_broken(conn);
+            }
+            Err(LockError::database(&hold.name, source))
+        }
     }
 }

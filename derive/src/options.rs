@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
@@ -39,7 +39,7 @@ impl Times {
 }
 
 #[derive(Default)]
-struct Wait(Option<(WaitKind, Span)>);
+struct Wait(Option<WaitKind>);
 
 enum WaitKind {
     Timeout(Duration),
@@ -65,21 +65,16 @@ impl Wait {
                 "the wait was said before: keep one of `timeout = \"45s\"`, `no_wait`, `wait_forever`",
             ));
         }
-        self.0 = Some((
-            kind,
-            meta.path
-                .get_ident()
-                .map_or_else(Span::call_site, |i| i.span()),
-        ));
+        self.0 = Some(kind);
         Ok(true)
     }
 
     fn call(&self) -> TokenStream {
         match &self.0 {
             None => TokenStream::new(),
-            Some((WaitKind::NoWait, _)) => quote!(.no_wait()),
-            Some((WaitKind::Forever, _)) => quote!(.wait_forever()),
-            Some((WaitKind::Timeout(timeout), _)) => {
+            Some(WaitKind::NoWait) => quote!(.no_wait()),
+            Some(WaitKind::Forever) => quote!(.wait_forever()),
+            Some(WaitKind::Timeout(timeout)) => {
                 let timeout = duration_tokens(*timeout);
                 quote!(.timeout(#timeout))
             }

@@ -34,7 +34,7 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
     ) -> Result<Self, LockError> {
         let label = label(&names);
         let depth_before =
-            transaction::depth(conn).map_err(|source| hold::database_error(&label, source))?;
+            transaction::depth(conn).map_err(|source| LockError::database(&label, source))?;
         let order = order(conn, &names, &label)?;
         let mut held = HeldAll {
             conn,
@@ -131,7 +131,7 @@ fn order<C: LockConnection>(
     let namespace = if is_mixed {
         conn.namespace().map_err(|source| {
             transaction::mark_broken(conn);
-            hold::database_error(label, source)
+            LockError::database(label, source)
         })?
     } else {
         String::new()

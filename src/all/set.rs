@@ -4,11 +4,10 @@ use std::slice;
 
 use crate::backend::LockConnection;
 use crate::error::LockError;
-use crate::guard;
 use crate::hold::Hold;
 use crate::lockable::Lockable;
 use crate::name::LockName;
-use crate::reload::Reload;
+use crate::reload::{self, Reload};
 
 /// What [`lock_all`](crate::lock_all) and [`LockAll`](crate::LockAll) take, and what the closure gets back.
 ///
@@ -64,8 +63,7 @@ impl<'h, C: LockConnection> Rows<'h, C> {
     {
         let hold = self.items.next().and_then(|&hold| self.holds.get(hold));
         if let Some(hold) = hold.filter(|hold| !hold.nested) {
-            *model = guard::reload(model, (&hold.name, self.conn))?;
-            hold.observed.reread();
+            *model = reload::under(hold, model, self.conn)?;
         }
         Ok(())
     }

@@ -1,8 +1,6 @@
 //! Version 1 of the written form, everything after the slash. Frozen: `docs/lock-names.md` states it,
 //! and a change here lets two releases of a program run under "the same" lock at once.
 
-use std::fmt::{self, Write as _};
-
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
@@ -38,7 +36,7 @@ impl Kind {
 /// short enough, as slug and hash from then on. Allocates once.
 pub(crate) struct NameWriter {
     kind: Kind,
-    text: String,
+    pub(super) text: String,
     /// In a box: few names need it, and it is large.
     hash: Option<Box<Sha256>>,
 }
@@ -184,87 +182,4 @@ pub(crate) fn namespace_prefix(namespace: &str) -> [u8; 8] {
     let mut prefix = [0; 8];
     HEXLOWER.encode_mut(&Sha256::digest(namespace)[..4], &mut prefix);
     prefix
-}
-
-/// Takes the parts of a primary key, one call a column, in the order of the columns.
-///
-/// Handed to [`LockKey::write_parts`](crate::LockKey::write_parts).
-pub struct KeyParts<'n> {
-    name: &'n mut NameWriter,
-    separator: &'static str,
-}
-
-impl<'n> KeyParts<'n> {
-    pub(crate) fn new(name: &'n mut NameWriter) -> Self {
-        KeyParts {
-            name,
-            separator: ":",
-        }
-    }
-
-    /// A part that is text already.
-    pub fn text(&mut self, part: &str) {
-        self.name.component(self.separator, part);
-        self.separator = ",";
-    }
-
-    /// A part as `Display` writes it.
-    pub fn display(&mut self, part: impl fmt::Display) {
-        let mut buffer = Buffer::default();
-        match write!(buffer, "{part}") {
-            Ok(()) => self.text(buffer.as_str()),
-            // Longer than any number or date: a type of the user's own.
-            Err(fmt::Error) => self.text(&part.to_string()),
-        }
-    }
-
-    /// A part that is bytes: lower-case hex.
-    pub fn bytes(&mut self, part: &[u8]) {
-        let mut buffer = [0; 64];
-        match buffer.get_mut(..part.len() * 2) {
-            Some(hex) => self.text(HEXLOWER.encode_mut_str(part, hex)),
-            None => self.text(&HEXLOWER.encode(part)),
-        }
-    }
-}
-
-impl fmt::Debug for KeyParts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyParts")
-            .field("written", &self.name.text)
-            .finish()
-    }
-}
-
-/// Room on the stack for the longest number (`i128::MIN`) or date-time.
-struct Buffer {
-    bytes: [u8; 48],
-    len: usize,
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Buffer {
-            bytes: [0; 48],
-            len: 0,
-        }
-    }
-}
-
-impl Buffer {
-    fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.len]).expect("only whole `str`s are written")
-    }
-}
-
-impl fmt::Write for Buffer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
 }

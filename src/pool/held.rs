@@ -16,6 +16,7 @@ use crate::guard::Guard;
 use crate::hold::{self, Hold};
 use crate::name::LockName;
 use crate::observe::Observed;
+use crate::reload::{self, Reload};
 use crate::transaction;
 
 /// A lock that is held, and the pooled connection it is held on.
@@ -99,6 +100,17 @@ impl<C: PoolConnection> PooledHeld<C> {
     pub fn verify(&mut self) -> Result<(), LockError> {
         let Lease { conn, hold } = self.lease_mut();
         hold.confirm::<C>(conn)
+    }
+
+    /// The caller's model, as the row is under the lock. Always read: a session that was just checked out knows nothing
+    /// of it, also if somebody had put the connection back with the lock held.
+    pub(crate) fn refreshed<'m, T>(&mut self, model: &'m mut T) -> Result<&'m mut T, LockError>
+    where
+        T: for<'a> Reload<'a, C>,
+    {
+        let Lease { conn, hold } = self.lease_mut();
+        *model = reload::under::<T, C>(hold, model, conn)?;
+        Ok(model)
     }
 
     /// Releases the lock, and tells whether it was still ours.

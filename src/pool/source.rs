@@ -86,7 +86,9 @@ impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
 
     fn lend(&self, names: &[LockName], attempt: &Attempt) -> Result<Lent<C>, LockError> {
         for name in names {
-            name.wanted()?;
+            if let Err(error) = name.wanted() {
+                return Err(Asked::new(name.clone()).refused(attempt, |_| error));
+            }
         }
         let conn = check_out(self, attempt).map_err(|source| {
             Asked::new(all::label(names)).refused(attempt, |name| LockError::Pool { name, source })

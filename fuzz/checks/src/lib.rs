@@ -9,11 +9,13 @@ pub use attributes::check as attributes;
 pub use names::check as lock_names;
 
 // The macros themselves: what a proc-macro crate exports can only be called by the compiler.
-#[path = "../../../derive/src/lock_key.rs"]
-mod lock_key;
-#[path = "../../../derive/src/lockable.rs"]
-mod lockable;
-#[path = "../../../derive/src/locked.rs"]
-mod locked;
-#[path = "../../../derive/src/options.rs"]
-mod options;
+#[path = "../../../derive/src"]
+mod derive {
+    pub(crate) mod lock_key;
+    pub(crate) mod lockable;
+    pub(crate) mod locked;
+    pub(crate) mod options;
+}
+
+// Where they look for each other.
+use derive::{lock_key, lockable, locked, options};

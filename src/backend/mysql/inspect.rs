@@ -14,10 +14,10 @@ use diesel::mysql::MysqlConnection;
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Unsigned};
 use diesel::{OptionalExtension, RunQueryDsl};
-use sha2::{Digest, Sha256};
 
 use super::statement::Uncached;
-use super::{Wanted, code, last_error_code};
+use super::{code, namespace, wait};
+use crate::backend::Wanted;
 use crate::locks::{Activity, HeldFor, HeldLock, InspectError, LockStatus, Session, WrittenName};
 use crate::observe;
 
@@ -101,7 +101,7 @@ pub(super) fn status(conn: &mut MysqlConnection, name: &Wanted<'_>) -> QueryResu
     const IN_SESSION: &[&str] = &[
         concat!(
             "SELECT CAST(IS_USED_LOCK(CONCAT(COALESCE(",
-            namespace!(),
+            namespace::variable!(),
             ", LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)), '/', "
         ),
         ")) AS UNSIGNED), CAST(CONNECTION_ID() AS UNSIGNED)",
@@ -145,7 +145,7 @@ fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectErr
     ]);
     let rows = LOCKS
         .get_results::<(String, Option<u64>, bool, SeenRow)>(conn)
-        .map_err(|source| match last_error_code(conn) {
+        .map_err(|source| match code::of_last_error(conn) {
             Some(code::TABLE_ACCESS_DENIED | code::SELECT_DENIED) => InspectError::MissingGrant {
                 remedy: "`GRANT SELECT ON performance_schema.metadata_locks TO <account>` and \
                          `GRANT SELECT ON performance_schema.threads TO <account>`",
@@ -196,7 +196,7 @@ fn held_on_mariadb(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectE
     )]);
     let rows = LOCKS
         .get_results::<(String, u64, Option<i64>, SeenRow)>(conn)
-        .map_err(|source| match last_error_code(conn) {
+        .map_err(|source| match code::of_last_error(conn) {
             Some(code::UNKNOWN_TABLE) => InspectError::MissingPlugin {
                 remedy: "`INSTALL SONAME 'metadata_lock_info'`",
                 source,
@@ -210,36 +210,16 @@ fn held_on_mariadb(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectE
     for (name, id, age, seen) in rows {
         if let Some(name) = WrittenName::parse(&name) {
             let session = Session::new(id, activity(seen));
-            held.insert(waiters_mark(name.as_str()), lock(name, session, age));
+            held.insert(wait::mark(name.as_str()), lock(name, session, age));
         }
     }
     for (id, seen) in waiting {
-        let mark = seen.3.as_deref().and_then(mark_in);
+        let mark = seen.3.as_deref().and_then(wait::mark_in);
         if let Some(lock) = mark.and_then(|mark| held.get_mut(mark)) {
             lock.waiters.push(Session::new(id, activity(seen)));
         }
     }
     Ok(held.into_values().collect())
-}
-
-const MARK_CHARS: usize = 16;
-
-/// MariaDB lists who waits, with the statement, but not what for: the name is a parameter. So the statement has a
-/// comment that tells, which is no text of anybody's but a hash.
-pub(super) fn waiters_mark(server_name: &str) -> String {
-    let hash = Sha256::digest(server_name);
-    data_encoding::HEXLOWER.encode(&hash[..MARK_CHARS / 2])
-}
-
-pub(super) fn waiters_comment(server_name: &str) -> String {
-    format!("{COMMENT}{} */", waiters_mark(server_name))
-}
-
-const COMMENT: &str = " /* waits for lock ";
-
-fn mark_in(statement: &str) -> Option<&str> {
-    let (_, mark) = statement.split_once(COMMENT)?;
-    mark.get(..MARK_CHARS)
 }
 
 fn lock(name: WrittenName, holder: Session, age_in_ms: Option<i64>) -> HeldLock {

@@ -24,7 +24,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "no-lock",
         removed: "it does not look at what GET_LOCK says",
         edits: &[Edit {
-            file: "src/backend/mysql.rs",
+            file: "src/backend/mysql/acquire.rs",
             find: "got: number & 1 == 1,",
             replace: "got: true,",
         }],
@@ -36,12 +36,12 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "each session has names of its own for the same locks",
         edits: &[
             Edit {
-                file: "src/backend/mysql.rs",
+                file: "src/backend/mysql/namespace.rs",
                 find: "= LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), \"",
                 replace: "= LEFT(SHA2(CONNECTION_ID(), 256), 8), \"",
             },
             Edit {
-                file: "src/backend/mysql.rs",
+                file: "src/backend/mysql/namespace.rs",
                 find: "CONV(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), 16, 10)",
                 replace: "CONV(LEFT(SHA2(CONNECTION_ID(), 256), 8), 16, 10)",
             },
@@ -66,9 +66,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "no-reload",
         removed: "the closure gets the copy that the caller had",
         edits: &[Edit {
-            file: "src/lockable.rs",
-            find: "    if held.is_nested() {",
-            replace: "    if held.is_nested() || !held.is_nested() {",
+            file: "src/held.rs",
+            find: "        if self.is_nested() {",
+            replace: "        if self.is_nested() || !self.is_nested() {",
         }],
         options: &["--seconds=6", "--faults=none"],
         rules: "accounted",

@@ -1,0 +1,202 @@
+//! What a locked method becomes.
+
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
+use syn::{FnArg, ImplItemFn, Pat, Type};
+
+use super::{Options, Signature};
+
+/// `&mut self`: the body stays in the method, and so may return what it borrows from `self`.
+pub(super) fn in_place(
+    options: &Options,
+    method: ImplItemFn,
+    signature: &Signature,
+) -> TokenStream {
+    let krate = &options.krate;
+    let Signature { conn, returned, .. } = signature;
+    let ImplItemFn {
+        attrs,
+        vis,
+        defaultness,
+        sig,
+        block,
+    } = method;
+    // With the user's braces, the method counts as the user's where rustc looks for unused ones.
+    let braces = block.brace_token.span.join();
+    let calls = options.calls(&sig.ident);
+    let in_transaction = options.in_transaction();
+    // A closure cannot name an `impl Trait`.
+    let annotation = if mentions_impl(returned) {
+        TokenStream::new()
+    } else {
+        quote!(-> #returned)
+    };
+    let (mutability, name) = (&conn.mutability, &conn.ident);
+    let [source, entered, scope, error, result] = ["source", "entered", "scope", "error", "result"]
+        .map(|name| Ident::new(name, Span::mixed_site()));
+    let outcome = match_at(
+        returned,
+        &quote!({
+            use #krate::__private::DefaultPolicy as _;
+            #[allow(clippy::used_underscore_binding)]
+            let #source = &mut *#name;
+            #krate::__private::enter(
+                #krate::Lockable::lock(&mut *self).policy(Self::LOCK_POLICY) #calls,
+                #source,
+                #in_transaction,
+            )
+        }),
+        quote! {
+            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
+            ::core::result::Result::Ok(mut #entered) => {
+                let #result = {
+                    let #scope = #entered.scope();
+                    #[allow(unused_variables, unused_mut)]
+                    let #mutability #name = #entered.source();
+                    #scope.call(move || #annotation #block)
+                };
+                ::core::result::Result::Ok((#entered, #result))
+            }
+        },
+    );
+    let mut whole = Group::new(
+        Delimiter::Brace,
+        quote!(#krate::__private::finish(#outcome)),
+    );
+    whole.set_span(braces);
+    quote! {
+        #(#attrs)*
+        #vis #defaultness #sig #whole
+    }
+}
+
+/// `&self`: the body becomes a method of its own, whose `self` is the copy.
+pub(super) fn on_a_copy(
+    options: &Options,
+    method: ImplItemFn,
+    signature: &Signature,
+) -> TokenStream {
+    let krate = &options.krate;
+    let Signature { conn, returned, .. } = signature;
+    // With the user's braces, the method counts as the user's where rustc looks for unused ones.
+    let braces = method.block.brace_token.span.join();
+    let calls = options.calls(&method.sig.ident);
+    let in_transaction = options.in_transaction();
+
+    let mut body = method.clone();
+    body.sig.ident = format_ident!("__locked_{}", syn::ext::IdentExt::unraw(&method.sig.ident));
+    body.vis = syn::Visibility::Inherited;
+    body.attrs.retain(|attribute| {
+        ["allow", "cfg", "deny", "expect", "forbid", "warn"]
+            .iter()
+            .any(|name| attribute.path().is_ident(name))
+    });
+
+    let ImplItemFn {
+        attrs,
+        vis,
+        defaultness,
+        mut sig,
+        ..
+    } = method;
+    let [entered, scope, copy, error, result] = ["entered", "scope", "copy", "error", "result"]
+        .map(|name| Ident::new(name, Span::mixed_site()));
+    let mut arguments = Vec::new();
+    for (number, argument) in sig.inputs.iter_mut().enumerate() {
+        let FnArg::Typed(argument) = argument else {
+            continue;
+        };
+        let name = match &*argument.pat {
+            Pat::Ident(pattern) if pattern.subpat.is_none() && pattern.by_ref.is_none() => {
+                pattern.ident.clone()
+            }
+            _ => format_ident!("argument_{number}", span = Span::mixed_site()),
+        };
+        *argument.pat = syn::parse_quote!(#name);
+        arguments.push(if name == conn.ident {
+            quote!(#entered.source())
+        } else {
+            name.into_token_stream()
+        });
+    }
+    let has_types = sig
+        .generics
+        .params
+        .iter()
+        .any(|param| !matches!(param, syn::GenericParam::Lifetime(_)));
+    let turbofish = has_types.then(|| {
+        let names = sig.generics.params.iter().filter_map(|param| match param {
+            syn::GenericParam::Type(param) => Some(&param.ident),
+            syn::GenericParam::Const(param) => Some(&param.ident),
+            syn::GenericParam::Lifetime(_) => None,
+        });
+        quote!(::<#(#names),*>)
+    });
+    let (inner, name) = (&body.sig.ident, &conn.ident);
+    let outcome = match_at(
+        returned,
+        &quote!({
+            use #krate::__private::DefaultPolicy as _;
+            #krate::__private::enter_with_copy(
+                #krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY) #calls,
+                self,
+                &mut *#name,
+                #in_transaction,
+            )
+        }),
+        quote! {
+            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
+            ::core::result::Result::Ok((mut #entered, #copy)) => {
+                let #scope = #entered.scope();
+                let #result = #scope.call(|| Self::#inner #turbofish(
+                    #copy.as_ref().unwrap_or(self),
+                    #(#arguments),*
+                ));
+                ::core::result::Result::Ok((#entered, #result))
+            }
+        },
+    );
+    let mut whole = Group::new(
+        Delimiter::Brace,
+        quote!(#krate::__private::finish(#outcome)),
+    );
+    whole.set_span(braces);
+    quote! {
+        #(#attrs)*
+        #[allow(clippy::used_underscore_binding)]
+        #vis #defaultness #sig #whole
+
+        // Its signature is not the user's choice.
+        #[doc(hidden)]
+        #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+        #body
+    }
+}
+
+/// A `match` that an error about its type is shown at the method's return type for.
+fn match_at(returned: &Type, on: &TokenStream, arms: TokenStream) -> TokenStream {
+    let tokens = returned.to_token_stream().into_iter();
+    let (first, last) = tokens.fold((None, None), |(first, _), token| {
+        let span = token.span().resolved_at(Span::mixed_site());
+        (first.or(Some(span)), Some(span))
+    });
+    let keyword = Ident::new("match", first.unwrap_or_else(Span::mixed_site));
+    let mut arms = Group::new(Delimiter::Brace, arms);
+    arms.set_span(last.unwrap_or_else(Span::mixed_site));
+    quote!(#keyword #on #arms)
+}
+
+fn mentions_impl(type_: &Type) -> bool {
+    type_
+        .to_token_stream()
+        .into_iter()
+        .any(|token| has_impl(&token))
+}
+
+fn has_impl(token: &TokenTree) -> bool {
+    match token {
+        TokenTree::Ident(ident) => ident == "impl",
+        TokenTree::Group(group) => group.stream().into_iter().any(|token| has_impl(&token)),
+        _ => false,
+    }
+}

@@ -1,0 +1,325 @@
+//! [`ModelLock`]: the options, and the terminals that read a loaded model again.
+
+use std::time::Duration;
+
+use crate::error::{FromLockError, LockError};
+use crate::guard;
+use crate::held::Held;
+use crate::name::LockName;
+use crate::policy::LockPolicy;
+use crate::reload::Reload;
+use crate::request::LockRequest;
+use crate::source::LockSource;
+
+/// A row's lock that is about to be taken: options first, then a terminal that takes it.
+///
+/// Every terminal **reads the row again** under the lock and replaces the caller's model with it,
+/// so that nothing is decided on a stale copy. Not so when this session holds the lock already: then
+/// nobody else can have changed the row, and unsaved changes of the caller survive.
+///
+/// | terminal | waits | when it is not free in time |
+/// |---|---|---|
+/// | [`run`](Self::run), [`transaction`](Self::transaction), [`acquire`](Self::acquire) | 45 seconds, or as told | [`LockError::Timeout`] |
+/// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction), [`try_acquire`](Self::try_acquire) | not at all, or as told | `Ok(None)` |
+///
+/// The other errors are the same for all. Before `body` runs: `OpenTransaction`, `Deadlock`,
+/// `Interrupted`, `InvalidName`, `Database`, and `Gone` if the row was deleted meanwhile. After it:
+/// `Lost`, `TransactionLeftOpen`. An error of `body` goes before any of the release. On an error, as
+/// on a panic, an open transaction is rolled back and the lock released. If the re-read fails on the server
+/// (`Database`), the connection is marked as broken, and a pool will discard it.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// use std::time::Duration;
+///
+/// let request = notification
+///     .lock()
+///     .scope("send")
+///     .timeout(Duration::from_millis(250)); // or `.no_wait()`, or `.wait_forever()`
+/// assert_eq!(request.name().to_string(), "notifications:42#send");
+/// request.run(&mut conn, |n, conn| n.send(conn))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
+pub struct ModelLock<'m, T> {
+    model: &'m mut T,
+    request: LockRequest,
+}
+
+impl<'m, T> ModelLock<'m, T> {
+    pub(crate) fn new(model: &'m mut T, name: LockName) -> Self {
+        ModelLock {
+            model,
+            request: LockRequest::new(name),
+        }
+    }
+
+    /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    pub fn policy(self, policy: LockPolicy) -> Self {
+        self.with(|request| request.policy(policy))
+    }
+
+    /// Waits for at most `timeout`, to the millisecond (rounded up).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|request| request.timeout(timeout))
+    }
+
+    /// Does not wait: the lock is free now, or it is a time-out.
+    pub fn no_wait(self) -> Self {
+        self.with(LockRequest::no_wait)
+    }
+
+    /// Waits until the lock is free.
+    pub fn wait_forever(self) -> Self {
+        self.with(LockRequest::wait_forever)
+    }
+
+    /// Keeps the session alive for as long: see [`LockRequest::longest_hold`].
+    pub fn longest_hold(self, longest_hold: Duration) -> Self {
+        self.with(|request| request.longest_hold(longest_hold))
+    }
+
+    /// Takes a lock of its own for one use of the row, such as one method: see
+    /// [`LockName::scope`]. Under another scope the row is read again, so save before you
+    /// lock one scope inside another.
+    pub fn scope(self, scope: impl AsRef<str>) -> Self {
+        self.with(|request| request.scope(scope))
+    }
+
+    /// Locks in another namespace: see [`LockName::namespace`].
+    pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
+        self.with(|request| request.namespace(namespace))
+    }
+
+    /// The lock that will be taken, with scope and namespace as set.
+    pub fn name(&self) -> &LockName {
+        self.request.name()
+    }
+
+    /// Lock, re-read, run, release.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let sent = notification.lock().run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(sent);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see the [type](Self).
+    pub fn run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        let held = self.request.acquire(conn)?;
+        guard::run(held, |held| held.refreshed(self.model), body)
+    }
+
+    /// As [`run`](Self::run), or not at all if somebody else has the lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// match notification.lock().try_run(&mut conn, |n, conn| n.send(conn))? {
+    ///     Some(sent) => println!("sent: {sent}"),
+    ///     None => println!("somebody else is at it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `run`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        match self.request.try_acquire(conn)? {
+            Some(held) => guard::run(held, |held| held.refreshed(self.model), body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Lock, BEGIN, re-read, run, COMMIT, release: the next holder sees all that `body` wrote, or
+    /// nothing of it. The lock and the transaction end with the same connection, so what commits
+    /// was exclusive throughout.
+    ///
+    /// After a rollback the rows are as before, but the caller's model keeps what `body` put
+    /// into it: load it again before you go on with it.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// use std::time::Duration;
+    ///
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// notification
+    ///     .lock()
+    ///     .scope("rewrite")
+    ///     .timeout(Duration::from_millis(250))
+    ///     .transaction(&mut conn, |n, conn| {
+    ///         n.message.push('!');
+    ///         diesel::update(&*n).set(&*n).execute(conn)
+    ///     })?;
+    /// # assert_eq!(notification.message, "Hello world!");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, after a rollback, and [`LockError`] before and after it; see the
+    /// [type](Self). `Lost` here means that the COMMIT succeeded and the release did not.
+    pub fn transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        let held = self.request.acquire(conn)?;
+        guard::run_in_transaction(held, |held| held.refreshed(self.model), body)
+    }
+
+    /// As [`transaction`](Self::transaction), or not at all if somebody else has the lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let changed = notification.lock().try_transaction(&mut conn, |n, conn| {
+    ///     n.message.push('!');
+    ///     diesel::update(&*n).set(&*n).execute(conn)
+    /// })?;
+    /// # assert_eq!(changed, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `transaction`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(&mut T, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+        E: FromLockError,
+    {
+        match self.request.try_acquire(conn)? {
+            Some(held) => {
+                guard::run_in_transaction(held, |held| held.refreshed(self.model), body).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Lock and re-read; gives a guard, which derefs to the connection. The model is free to use
+    /// beside it.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let mut held = notification.lock().acquire(&mut conn)?;
+    /// notification.send(&mut held)?; // read again just now, and nobody else can change it
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any [`LockError`] of the time before `body` would run; see the [type](Self).
+    pub fn acquire<S>(self, conn: &mut S) -> Result<Held<'_, S::Connection>, LockError>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+    {
+        let mut held = self.request.acquire(conn)?;
+        held.refreshed(self.model)?;
+        Ok(held)
+    }
+
+    /// As [`acquire`](Self::acquire), or `None` if somebody else has the lock.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// if let Some(mut held) = notification.lock().try_acquire(&mut conn)? {
+    ///     notification.send(&mut held)?;
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `acquire`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    pub fn try_acquire<S>(self, conn: &mut S) -> Result<Option<Held<'_, S::Connection>>, LockError>
+    where
+        T: for<'a> Reload<'a, S::Connection>,
+        S: LockSource,
+    {
+        let Some(mut held) = self.request.try_acquire(conn)? else {
+            return Ok(None);
+        };
+        held.refreshed(self.model)?;
+        Ok(Some(held))
+    }
+
+    pub(crate) fn into_parts(self) -> (&'m mut T, LockRequest) {
+        (self.model, self.request)
+    }
+
+    fn with(self, option: impl FnOnce(LockRequest) -> LockRequest) -> Self {
+        ModelLock {
+            request: option(self.request),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! [`Finding`]: something to know about a server, and whether locks hold in spite of it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Something to know about a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// A node of a Galera cluster, such as MariaDB's or Percona XtraDB Cluster. Refused: locks are local to the node, so
+    /// two nodes grant one lock at once.
+    #[non_exhaustive]
+    Galera {
+        /// How many nodes there are, if it is connected.
+        nodes: Option<u32>,
+    },
+    /// A member of a group (Group Replication, InnoDB Cluster) that writes on several members. Refused: locks are local
+    /// to the member.
+    SeveralPrimaries,
+    /// A server from before a session could hold two locks: the second released the first. Refused.
+    #[non_exhaustive]
+    TooOld {
+        /// From which version on it would do.
+        needs: &'static str,
+    },
+    /// The session has `autocommit = 0`. Refused: what the closure writes is committed at some later time, and then
+    /// by somebody who does not hold the lock.
+    AutocommitOff,
+    /// The client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does (measured). Refused: keys
+    /// that are text, and with them the names of rows, would all be the same.
+    TextIsLost,
+    /// A replica of another server, whose locks it knows nothing of. Only those who lock here exclude each other.
+    Replica,
+    /// A server that takes no writes: a replica, or the reader of a managed service.
+    ReadOnly,
+    /// TiDB, by its documentation: locks hold across its cluster, but a wait is of 1 to 3,600 seconds, deadlocks are not
+    /// seen, nobody is told who holds a lock, and one that is held for longer than `max-txn-ttl` (an hour) is lost.
+    TiDb,
+    /// Vitess, by its documentation: locks are on a connection of their own, and not on that of the transaction. Refused.
+    Vitess,
+    /// Sessions end before the longest hold does.
+    #[non_exhaustive]
+    ShortWaitTimeout {
+        /// After what time without a word a session ends.
+        wait_timeout: Duration,
+        /// What was told.
+        longest_hold: Duration,
+    },
+    /// Sessions that are idle in a transaction end before the longest hold does.
+    #[non_exhaustive]
+    ShortIdleTransactionTimeout {
+        /// MariaDB's variable that says so.
+        variable: String,
+        /// After what time without a word a session ends.
+        limit: Duration,
+        /// What was told.
+        longest_hold: Duration,
+    },
+    /// Something that this account may not see, and so nobody has checked.
+    #[non_exhaustive]
+    Unchecked {
+        /// What was to be found out.
+        what: &'static str,
+        /// Which privilege would do.
+        needs: &'static str,
+    },
+}
+
+impl Finding {
+    /// Whether locks do not hold there. Other findings are warnings.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Finding::Galera { .. }
+                | Finding::SeveralPrimaries
+                | Finding::TooOld { .. }
+                | Finding::AutocommitOff
+                | Finding::TextIsLost
+                | Finding::Vitess
+        )
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Galera { nodes } => {
+                f.write_str("a node of a Galera cluster")?;
+                if let Some(nodes) = nodes {
+                    write!(f, " of {nodes}")?;
+                }
+                f.write_str(
+                    ": locks are local to the node, so two nodes grant one lock at once; \
+                     have all programs that lock connect to a single node, or lock on a server of its own",
+                )
+            }
+            Finding::SeveralPrimaries => f.write_str(
+                "a member of a replication group with several primaries: locks are local to the member; \
+                 run the group with a single primary, and lock there",
+            ),
+            Finding::TooOld { needs } => write!(
+                f,
+                "too old: a session's second lock releases its first; upgrade to {needs} or later"
+            ),
+            Finding::AutocommitOff => f.write_str(
+                "this session has autocommit off: locks would be released before what was written is committed; \
+                 `SET autocommit = 1`",
+            ),
+            Finding::TextIsLost => f.write_str(
+                "the client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does \
+                 (Debian's libmariadb3 10.11.18); install a later one",
+            ),
+            Finding::Replica => f.write_str(
+                "a replica: it knows nothing of the locks on its source; lock where you write",
+            ),
+            Finding::ReadOnly => {
+                f.write_str("takes no writes, as a replica does not: lock where you write")
+            }
+            Finding::TiDb => f.write_str(
+                "TiDB waits for a lock for 1 to 3,600 seconds, whatever it is told, does not see deadlocks, cannot tell \
+                 who holds a lock, and loses one that is held for longer than `max-txn-ttl`, which is an hour",
+            ),
+            Finding::Vitess => f.write_str(
+                "Vitess takes locks on another connection than the transaction's, so one may end without the other; lock \
+                 on a server of its own",
+            ),
+            Finding::ShortWaitTimeout {
+                wait_timeout,
+                longest_hold,
+            } => write!(
+                f,
+                "ends a session that is idle for {wait_timeout:?}, and a lock is to be held for up to {longest_hold:?}; \
+                 ask for it with `.longest_hold(..)`, or raise `wait_timeout`",
+            ),
+            Finding::ShortIdleTransactionTimeout {
+                variable,
+                limit,
+                longest_hold,
+            } => write!(
+                f,
+                "ends a session that is idle in a transaction for {limit:?}, and a lock is to be held for up to \
+                 {longest_hold:?}; raise `{variable}`, or do not be busy elsewhere in `.transaction(..)`",
+            ),
+            Finding::Unchecked { what, needs } => {
+                write!(f, "not checked, since the account may not see it: {what}; {needs}")
+            }
+        }
+    }
+}
