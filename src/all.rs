@@ -126,6 +126,17 @@ pub struct LockAll<L> {
 
 impl<L> LockAll<L> {
     /// Starts a request for all locks of a set.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let (report, archive) = (LockName::named("report"), LockName::named("archive"));
+    /// LockAll::of((&report, &archive)).run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(set: L) -> Self {
         LockAll {
             set,
@@ -136,39 +147,131 @@ impl<L> LockAll<L> {
     }
 
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// const PATIENT: LockPolicy = LockPolicy::new().timeout(Duration::from_secs(300));
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// LockAll::of(names).policy(PATIENT).run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn policy(mut self, policy: LockPolicy) -> Self {
         self.times.policy(policy);
         self
     }
 
     /// Waits for at most `timeout` for all together, to the millisecond (rounded up).
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// let request = LockAll::of(names).timeout(Duration::from_secs(5)); // for both together
+    /// request.run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(self, timeout: Duration) -> Self {
         self.wait(Wait::For(timeout))
     }
 
     /// Does not wait: all are free now, or it is a time-out.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// let names = [LockName::named("job"), LockName::named("report")];
+    /// let done = LockAll::of(names).no_wait().run(&mut conn, |_, _| Ok(()));
+    /// assert!(matches!(done, Err(LockError::Timeout { name, .. }) if name == LockName::named("job")));
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn no_wait(self) -> Self {
         self.timeout(Duration::ZERO)
     }
 
     /// Waits until all are free.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// LockAll::of(names).wait_forever().run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_forever(self) -> Self {
         self.wait(Wait::Forever)
     }
 
     /// Keeps the session alive for as long: see [`LockRequest::longest_hold`](crate::LockRequest::longest_hold).
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// let request = LockAll::of(names).longest_hold(Duration::from_secs(10 * 3_600));
+    /// request.run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn longest_hold(mut self, longest_hold: Duration) -> Self {
         self.times.longest_hold(longest_hold);
         self
     }
 
     /// Takes locks of their own for one use: [`LockName::scope`] of each.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let rows = [1, 2].map(|id| LockName::row(accounts::table, id));
+    /// // `accounts:1#statement` and `accounts:2#statement`.
+    /// LockAll::of(rows).scope("statement").run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
         self
     }
 
     /// Locks in another namespace: [`LockName::namespace`] of each.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let names = [LockName::named("report"), LockName::named("archive")];
+    /// LockAll::of(names).namespace("all tenants").run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self

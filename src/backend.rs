@@ -22,6 +22,21 @@ mod mysql;
 /// A connection whose server has session-level advisory locks.
 ///
 /// Sealed: the crate implements it for Diesel's `MysqlConnection`.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::LockConnection;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// fn run_job<C: LockConnection>(conn: &mut C) -> Result<(), LockError> {
+///     LockName::named("job").lock().hold(conn, |_: &mut C| Ok(()))
+/// }
+/// # run_job(&mut conn)?;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot take advisory locks",
     label = "not a connection to a server that this crate knows",

@@ -1,5 +1,8 @@
 // Hidden at the head of the documentation's examples: a model, and a table of its own on a private server.
 
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
@@ -70,12 +73,19 @@ fn database_url() -> String {
     })
 }
 
+/// Examples run side by side under the same names, and each has locks of its own: what stands before the slash.
+static NAMESPACE: LazyLock<u32> = LazyLock::new(|| RandomState::new().hash_one(()) as u32);
+
 /// The tables are temporary, so that nothing is left behind on a server that is not ours.
 #[derive(Debug)]
 struct Tables;
 
 impl Tables {
     fn create(&self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        conn.batch_execute(&format!(
+            "SET @diesel_advisory_lock_namespace = '{:08x}', @diesel_advisory_lock_namespace_number = {} * 4;",
+            *NAMESPACE, *NAMESPACE
+        ))?;
         conn.batch_execute(
             "CREATE TEMPORARY TABLE notifications (
                  id INTEGER PRIMARY KEY, message TEXT NOT NULL, sent BOOLEAN NOT NULL DEFAULT FALSE

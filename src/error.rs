@@ -265,6 +265,26 @@ impl From<LockError> for DieselError {
 /// The error of a closure that runs under a lock: anything with `From<LockError>`.
 ///
 /// Never implemented by hand; it exists so that the compiler can say what is missing.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// #[derive(Debug, thiserror::Error)]
+/// enum JobError {
+///     #[error(transparent)]
+///     Lock(#[from] LockError),
+///     #[error("nothing to do")]
+///     Idle,
+/// }
+///
+/// let job = LockName::named("job");
+/// let done: Result<(), _> = job.lock().hold(&mut conn, |_| Err(JobError::Idle));
+/// assert!(matches!(done, Err(JobError::Idle)));
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a closure that runs under a lock",
     label = "the lock's own errors do not fit into `{Self}`",

@@ -33,6 +33,23 @@ use crate::name::KeyParts;
 )]
 pub trait LockKey {
     /// Adds one part for each column of the key.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::{KeyParts, LockKey};
+    ///
+    /// struct AccountId(i64);
+    ///
+    /// impl LockKey for AccountId {
+    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
+    ///         self.0.write_parts(parts); // one part, or as many as the key has columns
+    ///     }
+    /// }
+    /// # diesel::table! {
+    /// #     accounts (id) { id -> BigInt, }
+    /// # }
+    /// # let name = diesel_advisory_lock::LockName::row(accounts::table, AccountId(7));
+    /// # assert_eq!(name.to_string(), "accounts:7");
+    /// ```
     fn write_parts(&self, parts: &mut KeyParts<'_>);
 }
 

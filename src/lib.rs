@@ -99,7 +99,7 @@ mod hold;
 mod key;
 mod lockable;
 #[cfg(feature = "derive")]
-mod locked;
+mod locked_method;
 pub mod locks;
 mod model_lock;
 mod name;
@@ -274,7 +274,7 @@ pub use diesel_advisory_lock_derive::locked;
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::locked::{DefaultPolicy, enter, enter_with_copy, finish};
+    pub use crate::locked_method::{DefaultPolicy, enter, enter_with_copy, finish};
 }
 
 /// What a program that locks models imports.

@@ -18,6 +18,22 @@ use crate::table::LockTable;
 /// model's table and primary key, so two structs over one row always take the same lock.
 ///
 /// The model must be in the database: a lock is on a row, and a row has a key.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(Identifiable)]
+/// #[diesel(table_name = notifications)]
+/// struct Message {
+///     id: i32,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(Message { id: 42 }.lock_name().to_string(), "notifications:42");
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no lock of its own",
     label = "not a model with a primary key that can stand in a lock's name",

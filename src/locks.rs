@@ -74,6 +74,26 @@ pub fn held<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectError> 
 }
 
 /// A lock that is held.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::locks;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let watching = &mut establish_connection();
+/// # let held = LockName::row(notifications::table, 42).lock().acquire(&mut conn)?;
+/// # if let Ok(all) = locks::held(watching) {
+/// # let all = all.into_iter().filter(|lock| lock.name.to_string().ends_with("/notifications:42"));
+/// for lock in all {
+///     println!("{}: {}, {} waiting", lock.name, lock.holder, lock.waiters.len());
+/// }
+/// # }
+/// # held.release()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeldLock {
@@ -88,6 +108,19 @@ pub struct HeldLock {
 }
 
 /// For how long a lock has been held.
+///
+/// ```
+/// use std::time::Duration;
+/// use diesel_advisory_lock::locks::HeldFor;
+///
+/// fn readable(held_for: HeldFor) -> String {
+///     match held_for {
+///         HeldFor::Exactly(time) => format!("{time:.1?}"),
+///         HeldFor::AtLeast(time) => format!("at least {time:.1?}"),
+///     }
+/// }
+/// assert_eq!(readable(HeldFor::AtLeast(Duration::from_secs(3))), "at least 3.0s");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldFor {
     /// So long (MariaDB, to the millisecond).
@@ -97,6 +130,22 @@ pub enum HeldFor {
 }
 
 /// Why [`held`] cannot tell.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::locks::{self, InspectError};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// match locks::held(&mut conn) {
+///     Ok(held) => println!("{} locks", held.len()),
+///     Err(InspectError::MissingPlugin { remedy, .. }) => println!("MariaDB has it as a plugin: {remedy}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InspectError {

@@ -61,26 +61,106 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// const PATIENT: LockPolicy = LockPolicy::new().timeout(Duration::from_secs(300));
+    /// notification.lock().policy(PATIENT).run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn policy(self, policy: LockPolicy) -> Self {
         self.with(|request| request.policy(policy))
     }
 
     /// Waits for at most `timeout`, to the millisecond (rounded up).
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let request = notification.lock().timeout(Duration::from_millis(250));
+    /// request.run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|request| request.timeout(timeout))
     }
 
     /// Does not wait: the lock is free now, or it is a time-out.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let other = &mut establish_connection();
+    /// # let held = notification.lock().acquire(other)?;
+    /// match notification.lock().no_wait().run(&mut conn, |n, conn| n.send(conn)) {
+    ///     Ok(sent) => println!("sent: {sent}"),
+    ///     Err(error) => match LockError::in_diesel(&error) {
+    ///         Some(LockError::Timeout { name, .. }) => println!("somebody else is at {name}"),
+    ///         _ => return Err(error.into()),
+    ///     },
+    /// }
+    /// # assert!(!notification.sent);
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn no_wait(self) -> Self {
         self.with(LockRequest::no_wait)
     }
 
     /// Waits until the lock is free.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// notification.lock().wait_forever().run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_forever(self) -> Self {
         self.with(LockRequest::wait_forever)
     }
 
     /// Keeps the session alive for as long: see [`LockRequest::longest_hold`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// // The mail server may take its time, and `wait_timeout` is short.
+    /// let request = notification.lock().longest_hold(Duration::from_secs(600));
+    /// request.run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn longest_hold(self, longest_hold: Duration) -> Self {
         self.with(|request| request.longest_hold(longest_hold))
     }
@@ -88,16 +168,52 @@ impl<'m, T> ModelLock<'m, T> {
     /// Takes a lock of its own for one use of the row, such as one method: see
     /// [`LockName::scope`]. Under another scope the row is read again, so save before you
     /// lock one scope inside another.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// notification.lock().scope("send").run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
         self.with(|request| request.scope(scope))
     }
 
     /// Locks in another namespace: see [`LockName::namespace`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// // Whoever else uses this namespace shares the lock, in whatever schema he is.
+    /// notification.lock().namespace("all tenants").run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(notification.sent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
         self.with(|request| request.namespace(namespace))
     }
 
     /// The lock that will be taken, with scope and namespace as set.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// assert_eq!(notification.lock().scope("send").name().to_string(), "notifications:42#send");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &LockName {
         self.request.name()
     }

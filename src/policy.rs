@@ -6,6 +6,13 @@ use crate::attempt::Attempt;
 use crate::backend::Wait;
 
 /// How long a request waits unless it is told: 45 seconds.
+///
+/// ```
+/// use diesel_advisory_lock::{DEFAULT_TIMEOUT, LockPolicy};
+///
+/// let twice = LockPolicy::new().timeout(2 * DEFAULT_TIMEOUT);
+/// # assert_ne!(twice, LockPolicy::new());
+/// ```
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How long the requests of a model wait and hold that do not say so themselves.
@@ -32,6 +39,12 @@ pub struct LockPolicy {
 
 impl LockPolicy {
     /// Waits for [`DEFAULT_TIMEOUT`].
+    ///
+    /// ```
+    /// use diesel_advisory_lock::{DEFAULT_TIMEOUT, LockPolicy};
+    ///
+    /// assert_eq!(LockPolicy::new(), LockPolicy::new().timeout(DEFAULT_TIMEOUT));
+    /// ```
     pub const fn new() -> Self {
         LockPolicy {
             wait: Wait::For(DEFAULT_TIMEOUT),
@@ -40,6 +53,14 @@ impl LockPolicy {
     }
 
     /// Waits for at most `timeout`, to the millisecond (rounded up).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// const IMPATIENT: LockPolicy = LockPolicy::new().timeout(Duration::from_millis(500));
+    /// # let _ = IMPATIENT;
+    /// ```
     pub const fn timeout(self, timeout: Duration) -> Self {
         LockPolicy {
             wait: Wait::For(timeout),
@@ -48,11 +69,25 @@ impl LockPolicy {
     }
 
     /// Does not wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// assert_eq!(LockPolicy::new().no_wait(), LockPolicy::new().timeout(Duration::ZERO));
+    /// ```
     pub const fn no_wait(self) -> Self {
         self.timeout(Duration::ZERO)
     }
 
     /// Waits until the lock is free.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// const PATIENT: LockPolicy = LockPolicy::new().wait_forever();
+    /// # assert_ne!(PATIENT, LockPolicy::new());
+    /// ```
     pub const fn wait_forever(self) -> Self {
         LockPolicy {
             wait: Wait::Forever,
@@ -61,6 +96,14 @@ impl LockPolicy {
     }
 
     /// Keeps the session alive for as long: see [`LockRequest::longest_hold`](crate::LockRequest::longest_hold).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// const SLOW: LockPolicy = LockPolicy::new().longest_hold(Duration::from_secs(600));
+    /// # assert_ne!(SLOW, LockPolicy::new());
+    /// ```
     pub const fn longest_hold(self, longest_hold: Duration) -> Self {
         LockPolicy {
             longest_hold: Some(longest_hold),

@@ -241,6 +241,19 @@ impl<C: PoolConnection> fmt::Debug for LockPool<C> {
 }
 
 /// Who is in a [`LockPool`] at a moment.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::LockPoolState;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let locks = LockPool::new(pool()?);
+/// let LockPoolState { names, waiting, .. } = locks.state();
+/// assert_eq!((names, waiting), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockPoolState {

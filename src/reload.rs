@@ -17,6 +17,26 @@ use crate::transaction;
 ///
 /// Never implemented by hand. The lifetime is that of the primary key, which the query borrows from
 /// the model; asked for as `for<'a> Reload<'a, C>`.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::Reload;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// /// For any model that can be locked.
+/// fn touch<T>(model: &mut T, conn: &mut MysqlConnection) -> Result<(), LockError>
+/// where
+///     T: Lockable + for<'a> Reload<'a, MysqlConnection>,
+/// {
+///     model.with_lock(conn, |_, _| Ok(()))
+/// }
+/// # touch(&mut notification, &mut conn)?;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read again under its lock",
     label = "the model must derive `Queryable` and `Selectable`",
@@ -25,6 +45,20 @@ use crate::transaction;
 )]
 pub trait Reload<'a, C>: Sized {
     /// Reads the row with this model's primary key.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::Reload;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let now = notification.reload(&mut conn)?;
+    /// assert_eq!(now, notification);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -53,22 +53,84 @@ impl LockRequest {
     }
 
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// const IMPATIENT: LockPolicy = LockPolicy::new().no_wait();
+    /// let job = LockName::named("job");
+    /// assert!(job.lock().policy(IMPATIENT).acquire(&mut conn).is_err()); // somebody else has it
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn policy(mut self, policy: LockPolicy) -> Self {
         self.times.policy(policy);
         self
     }
 
     /// Waits for at most `timeout`, to the millisecond (rounded up).
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// let request = LockName::named("job").lock().timeout(Duration::from_millis(20));
+    /// match request.acquire(&mut conn) {
+    ///     Err(LockError::Timeout { waited, .. }) => println!("not free within {waited:?}"),
+    /// #   Ok(_) => panic!("it is taken"),
+    ///     other => other?.release()?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(self, timeout: Duration) -> Self {
         self.wait(Wait::For(timeout))
     }
 
     /// Does not wait: the lock is free now, or it is a time-out.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// let request = LockName::named("job").lock().no_wait();
+    /// assert!(matches!(request.acquire(&mut conn), Err(LockError::Timeout { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn no_wait(self) -> Self {
         self.wait(Wait::For(Duration::ZERO))
     }
 
     /// Waits until the lock is free.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// # drop(held);
+    /// let nightly = LockName::named("job").lock().wait_forever();
+    /// nightly.hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_forever(self) -> Self {
         self.wait(Wait::Forever)
     }
@@ -107,6 +169,20 @@ impl LockRequest {
     }
 
     /// Takes a lock of its own for one use: see [`LockName::scope`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let row = LockName::row(notifications::table, 42);
+    /// let sending = row.lock().scope("send").acquire(&mut conn)?;
+    /// let other = &mut establish_connection();
+    /// row.lock().scope("archive").no_wait().acquire(other)?.release()?; // another lock
+    /// # sending.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
         LockRequest {
             name: self.name.scope(scope),
@@ -115,6 +191,19 @@ impl LockRequest {
     }
 
     /// Locks in another namespace: see [`LockName::namespace`].
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = LockName::named("report");
+    /// let request = report.lock().namespace("all tenants");
+    /// assert_eq!(request.name().written("tenant_7"), request.name().written("tenant_8"));
+    /// request.acquire(&mut conn)?.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
         LockRequest {
             name: self.name.namespace(namespace),
@@ -123,6 +212,16 @@ impl LockRequest {
     }
 
     /// The lock that will be taken, with scope and namespace as set.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let request = LockName::row(notifications::table, 42).lock().scope("send");
+    /// assert_eq!(request.name().to_string(), "notifications:42#send");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &LockName {
         &self.name
     }

@@ -37,6 +37,20 @@ pub fn check_server<S: LockSource>(conn: &mut S) -> Result<ServerReport, ServerE
 }
 
 /// [`check_server`], with what it should know of the program.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use std::time::Duration;
+/// use diesel_advisory_lock::server::ServerCheck;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let check = ServerCheck::new().longest_hold(Duration::from_secs(60));
+/// println!("{}", check.run(&mut conn)?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "nothing is asked until `.run(conn)`"]
 pub struct ServerCheck {
@@ -45,12 +59,40 @@ pub struct ServerCheck {
 
 impl ServerCheck {
     /// With nothing told.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::check_server;
+    /// use diesel_advisory_lock::server::ServerCheck;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// assert_eq!(ServerCheck::new().run(&mut conn)?, check_server(&mut conn)?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Self {
         ServerCheck::default()
     }
 
     /// The longest that the program holds a lock without a word on the connection. The server must not end the session
     /// before.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    /// use diesel_advisory_lock::server::{Finding, ServerCheck};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let a_week = Duration::from_secs(7 * 24 * 60 * 60);
+    /// let report = ServerCheck::new().longest_hold(a_week).run(&mut conn)?;
+    /// assert!(matches!(report.findings(), [Finding::ShortWaitTimeout { .. }]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn longest_hold(self, longest_hold: Duration) -> Self {
         ServerCheck {
             longest_hold: Some(longest_hold),
@@ -131,6 +173,21 @@ pub enum ServerError {
 
 impl ServerError {
     /// All that was found out about a server that is refused.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::check_server;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// if let Err(error) = check_server(&mut conn) {
+    ///     let version = error.report().map(|report| report.version());
+    ///     eprintln!("{version:?}: {error}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn report(&self) -> Option<&ServerReport> {
         match self {
             ServerError::Refused { report } => Some(report),

@@ -10,6 +10,24 @@ use crate::pool::{PoolConnection, PooledHeld};
 /// A closure always gets the plain connection, so that a method which takes
 /// `&mut MysqlConnection` can be passed whatever the caller has. A type of your own that wraps a connection
 /// may implement this; it must lend the same connection each time.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::LockSource;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// /// With whatever holds a connection.
+/// fn run_job(conn: &mut impl LockSource) -> Result<(), LockError> {
+///     LockName::named("job").lock().hold(conn, |_| Ok(()))
+/// }
+///
+/// run_job(&mut conn)?;
+/// run_job(&mut pool()?.get()?)?;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection that can take a lock",
     label = "pass a `MysqlConnection`, a pooled one, or a `Held` guard",
@@ -20,6 +38,31 @@ pub trait LockSource {
     type Connection: LockConnection;
 
     /// Borrows the plain connection.
+    ///
+    /// ```
+    /// # include!("doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::LockSource;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let conn = establish_connection();
+    /// struct Session {
+    ///     conn: MysqlConnection,
+    /// }
+    ///
+    /// impl LockSource for Session {
+    ///     type Connection = MysqlConnection;
+    ///
+    ///     fn connection(&mut self) -> &mut MysqlConnection {
+    ///         &mut self.conn
+    ///     }
+    /// }
+    ///
+    /// let mut session = Session { conn };
+    /// LockName::named("job").lock().hold(&mut session, |_| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     fn connection(&mut self) -> &mut Self::Connection;
 }
 

@@ -9,6 +9,21 @@ use diesel::query_builder::{QueryBuilder, QueryFragment};
 use diesel::query_source::Table;
 
 /// A table that can be locked: every table that `table!` makes.
+///
+/// ```
+/// # include!("doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::LockTable;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// /// For maintenance that wants no other maintenance beside it.
+/// fn whole<T: LockTable>(table: T) -> LockName {
+///     LockName::table(table).scope("maintenance")
+/// }
+/// assert_eq!(whole(accounts::table).to_string(), "accounts:*#maintenance");
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "expected the `table` struct that `table!` makes",

@@ -19,6 +19,23 @@ use crate::reload::{self, Reload};
 /// | tuples of up to 12 sets, arrays and `Vec`s of sets | all of theirs |
 ///
 /// Sealed: the methods are the crate's own.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let load = |conn: &mut MysqlConnection| notifications::table.find(42).first(conn);
+/// let (mut one, mut two): (Notification, Notification) = (load(&mut conn)?, load(&mut conn)?);
+/// let report = LockName::named("report");
+/// // A set of two models and a name; the closure gets the same three.
+/// lock_all((&mut one, &mut two, &report), &mut conn, |(one, two, _), _| {
+///     assert_eq!(one, two); // one row, read twice
+///     Ok::<_, LockError>(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of locks",
     label = "not something to lock at once",

@@ -4,6 +4,22 @@ use std::fmt;
 use std::time::Duration;
 
 /// A session of the server that holds a lock or waits for one.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let other = &mut establish_connection();
+/// # let held = LockName::named("job").lock().acquire(other)?;
+/// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
+/// let holder = error.holder().expect("it is held");
+/// println!("{holder}"); // connection 42 (app@10.0.0.3:51234, idle for 3 s)
+/// println!("KILL {}", holder.connection_id);
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
@@ -15,6 +31,23 @@ pub struct Session {
 }
 
 /// What a session is doing, at the moment it was asked for.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let other = &mut establish_connection();
+/// # let held = LockName::named("job").lock().acquire(other)?;
+/// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
+/// let activity = error.holder().and_then(|holder| holder.activity.as_ref());
+/// if let Some(activity) = activity {
+///     println!("{} for {:?}: {:?}", activity.user, activity.elapsed, activity.statement);
+/// }
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Activity {

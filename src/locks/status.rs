@@ -6,6 +6,22 @@ use crate::name::LockName;
 use crate::source::LockSource;
 
 /// Whether a lock is free, as far as the connection that was asked is concerned.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::LockStatus;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let job = LockName::named("job");
+/// let mut held = job.lock().acquire(&mut conn)?;
+/// assert_eq!(job.status(&mut held)?, LockStatus::HeldHere);
+/// assert!(matches!(job.status(&mut establish_connection())?, LockStatus::HeldBy { .. }));
+/// # held.release()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockStatus {
     /// Nobody holds it.

@@ -9,6 +9,26 @@ use super::format::NameWriter;
 /// Takes the parts of a primary key, one call a column, in the order of the columns.
 ///
 /// Handed to [`LockKey::write_parts`](crate::LockKey::write_parts).
+///
+/// ```
+/// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
+///
+/// /// Two columns.
+/// struct Place(u16, String);
+///
+/// impl LockKey for Place {
+///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
+///         parts.display(self.0);
+///         parts.text(&self.1);
+///     }
+/// }
+/// # diesel::table! {
+/// #     seats (row_number, letter) { row_number -> Unsigned<SmallInt>, letter -> Text, }
+/// # }
+///
+/// let name = LockName::row(seats::table, Place(12, "b".into()));
+/// assert_eq!(name.to_string(), "seats:12,b");
+/// ```
 pub struct KeyParts<'n> {
     name: &'n mut NameWriter,
     separator: &'static str,
@@ -23,12 +43,45 @@ impl<'n> KeyParts<'n> {
     }
 
     /// A part that is text already.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
+    ///
+    /// # diesel::table! {
+    /// #     things (id) { id -> Binary, }
+    /// # }
+    /// struct Country(&'static str);
+    ///
+    /// impl LockKey for Country {
+    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
+    ///         parts.text(self.0);
+    ///     }
+    /// }
+    /// # assert_eq!(LockName::row(things::table, Country("ch")).to_string(), "things:ch");
+    /// ```
     pub fn text(&mut self, part: &str) {
         self.name.component(self.separator, part);
         self.separator = ",";
     }
 
     /// A part as `Display` writes it.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
+    ///
+    /// # diesel::table! {
+    /// #     things (id) { id -> Binary, }
+    /// # }
+    /// struct Port(std::num::NonZero<u16>);
+    ///
+    /// impl LockKey for Port {
+    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
+    ///         parts.display(self.0);
+    ///     }
+    /// }
+    /// # let port = Port(std::num::NonZero::new(443).expect("not zero"));
+    /// # assert_eq!(LockName::row(things::table, port).to_string(), "things:443");
+    /// ```
     pub fn display(&mut self, part: impl fmt::Display) {
         let mut buffer = Buffer::default();
         match write!(buffer, "{part}") {
@@ -39,6 +92,22 @@ impl<'n> KeyParts<'n> {
     }
 
     /// A part that is bytes: lower-case hex.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
+    ///
+    /// # diesel::table! {
+    /// #     things (id) { id -> Binary, }
+    /// # }
+    /// struct Digest([u8; 4]);
+    ///
+    /// impl LockKey for Digest {
+    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
+    ///         parts.bytes(&self.0);
+    ///     }
+    /// }
+    /// # assert_eq!(LockName::row(things::table, Digest([0, 1, 0xfe, 0xff])).to_string(), "things:0001feff");
+    /// ```
     pub fn bytes(&mut self, part: &[u8]) {
         let mut buffer = [0; 64];
         match buffer.get_mut(..part.len() * 2) {

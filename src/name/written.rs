@@ -68,6 +68,13 @@ pub enum Subject {
 impl WrittenName {
     /// Reads a whole name, such as [`LockName::written`](crate::LockName::written) gives. `None`: it is not written as
     /// this crate writes names, or [exact](crate::LockName::exact), which looks like any other program's.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::locks::WrittenName;
+    ///
+    /// assert!(WrittenName::parse("a172cedc/notifications:42").is_some());
+    /// assert!(WrittenName::parse("notification|42").is_none());
+    /// ```
     pub fn parse(written: &str) -> Option<Self> {
         let (namespace, text) = written.split_once('/')?;
         let is_hex = |char: char| matches!(char, '0'..='9' | 'a'..='f');
@@ -86,26 +93,61 @@ impl WrittenName {
     }
 
     /// The whole name.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::locks::WrittenName;
+    ///
+    /// let name = WrittenName::parse("a172cedc/=nightly").expect("a name of this crate");
+    /// assert_eq!(name.as_str(), "a172cedc/=nightly");
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.written
     }
 
     /// The eight hex digits before the slash: the start of the SHA-256 of the namespace.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::locks::WrittenName;
+    ///
+    /// let name = WrittenName::parse("a172cedc/=nightly").expect("a name of this crate");
+    /// assert_eq!(name.namespace(), "a172cedc");
+    /// ```
     pub fn namespace(&self) -> &str {
         &self.written[..8]
     }
 
     /// Whether the lock is in this namespace, such as a schema (`""` for none).
+    ///
+    /// ```
+    /// use diesel_advisory_lock::locks::WrittenName;
+    ///
+    /// let name = WrittenName::parse("a172cedc/=nightly").expect("a name of this crate");
+    /// assert!(name.is_in("app") && !name.is_in("shop"));
+    /// ```
     pub fn is_in(&self, namespace: &str) -> bool {
         self.namespace().as_bytes() == namespace_prefix(namespace)
     }
 
     /// What is locked.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::locks::{Subject, WrittenName};
+    ///
+    /// let name = WrittenName::parse("a172cedc/=nightly").expect("a name of this crate");
+    /// assert_eq!(*name.subject(), Subject::Named { name: "nightly".into() });
+    /// ```
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
     /// The [scope](crate::LockName::scope), where it is plain. A hashed name may have one that cannot be told.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::locks::WrittenName;
+    ///
+    /// let name = WrittenName::parse("a172cedc/accounts:7#statement").expect("a name of this crate");
+    /// assert_eq!(name.scope(), Some("statement"));
+    /// ```
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }

@@ -76,6 +76,17 @@ impl<C: PoolConnection> PooledHeld<C> {
     }
 
     /// The lock.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let locks = LockPool::new(pool()?);
+    /// let held = LockName::named("job").lock().acquire_from(&locks)?;
+    /// assert_eq!(held.name(), &LockName::named("job"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &LockName {
         &self.lease().hold.name
     }
@@ -114,6 +125,17 @@ impl<C: PoolConnection> PooledHeld<C> {
     }
 
     /// Releases the lock, and tells whether it was still ours.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let locks = LockPool::new(pool()?);
+    /// let held = LockName::named("job").lock().acquire_from(&locks)?;
+    /// held.release()?; // an error, if it was lost meanwhile
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -35,6 +35,16 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
     /// How often a lock is handed on before the server's other waiters have their turn: 16 unless told. So a
     /// lone request in another process waits for at most 17 closures of this one. With 0, the server
     /// is asked for each.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::builder().max_hand_overs(4).build(pool()?);
+    /// # LockName::named("job").lock().acquire_from(&locks)?.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_hand_overs(mut self, max_hand_overs: u32) -> Self {
         self.limits.max_hand_overs = max_hand_overs;
         self
@@ -42,12 +52,34 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
 
     /// For how long a lock is handed on, from when the server granted it: 100 milliseconds unless told. A
     /// closure that runs longer is not cut short, but is the last.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::builder().max_tenure(Duration::from_millis(20)).build(pool()?);
+    /// # LockName::named("job").lock().acquire_from(&locks)?.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_tenure(mut self, max_tenure: Duration) -> Self {
         self.limits.max_tenure = max_tenure;
         self
     }
 
     /// Makes the pool of locks over a pool of connections.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::builder().build(pool()?); // the same as `LockPool::new`
+    /// # LockName::named("job").lock().acquire_from(&locks)?.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn build(self, pool: Pool<ConnectionManager<C>>) -> LockPool<C> {
         LockPool::with_limits(pool, self.limits)
     }

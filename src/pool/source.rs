@@ -15,6 +15,21 @@ use crate::name::LockName;
 use sealed::Lend;
 
 /// A connection that can take a lock and be pooled. Never implemented by hand.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::PoolConnection;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// /// What any pool will do for.
+/// fn run_job<C: PoolConnection>(locks: &LockPool<C>) -> Result<(), LockError> {
+///     LockName::named("job").lock().hold_from(locks, |_| Ok(()))
+/// }
+/// # run_job(&LockPool::new(pool()?))?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait PoolConnection: LockConnection + R2D2Connection + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
@@ -24,6 +39,24 @@ impl<C: LockConnection + R2D2Connection + Send + 'static> PoolConnection for C {
 /// connection, or r2d2's plain [`Pool`], where each waits on one.
 ///
 /// Sealed: a pool of your own is a `Pool` with a manager of Diesel's.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::PoolSource;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// /// With whichever of the two the caller has.
+/// fn run_job(pool: &impl PoolSource) -> Result<(), LockError> {
+///     LockName::named("job").lock().hold_from(pool, |_| Ok(()))
+/// }
+///
+/// let pool = pool()?;
+/// run_job(&pool)?;
+/// run_job(&LockPool::new(pool))?;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a pool that locks can be taken from",
     label = "pass a `LockPool`, or a `diesel::r2d2::Pool` of `ConnectionManager<MysqlConnection>`",

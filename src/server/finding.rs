@@ -4,6 +4,21 @@ use std::fmt;
 use std::time::Duration;
 
 /// Something to know about a server.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::server::Finding;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let report = diesel_advisory_lock::check_server(&mut conn)?;
+/// if report.findings().contains(&Finding::Replica) {
+///     eprintln!("connect to the source");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
@@ -68,6 +83,13 @@ pub enum Finding {
 
 impl Finding {
     /// Whether locks do not hold there. Other findings are warnings.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::server::Finding;
+    ///
+    /// assert!(Finding::AutocommitOff.is_refusal());
+    /// assert!(!Finding::Replica.is_refusal()); // a warning
+    /// ```
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,

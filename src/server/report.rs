@@ -6,6 +6,19 @@ use std::time::Duration;
 use super::Finding;
 
 /// What was found out about a server. `Display` writes it as text of several lines.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let report = diesel_advisory_lock::check_server(&mut conn)?;
+/// println!("{report}");
+/// // MariaDB (11.8.3-MariaDB)
+/// //   locks hold here, until a session says nothing for 28800s (`wait_timeout`)
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerReport {
     pub(crate) vendor: Vendor,
@@ -16,16 +29,56 @@ pub struct ServerReport {
 
 impl ServerReport {
     /// Whose server it is.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::server::Vendor;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
+    /// assert!(matches!(report.vendor(), Vendor::MySql | Vendor::MariaDb));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn vendor(&self) -> Vendor {
         self.vendor
     }
 
     /// What `VERSION()` says.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
+    /// println!("{}", report.version()); // 9.1.0, or 11.8.3-MariaDB
+    /// # assert!(report.version().contains('.'));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn version(&self) -> &str {
         &self.version
     }
 
     /// After what time without a word this session ends, and its locks with it; `None` if the server does not say.
+    ///
+    /// ```
+    /// # include!("../doctest_setup.rs");
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
+    /// if report.wait_timeout().is_some_and(|limit| limit < Duration::from_secs(600)) {
+    ///     println!("who is busy elsewhere under a lock for ten minutes needs `.longest_hold(..)`");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_timeout(&self) -> Option<Duration> {
         self.wait_timeout
     }
@@ -50,6 +103,22 @@ impl ServerReport {
 }
 
 /// Whose server it is.
+///
+/// ```
+/// # include!("../doctest_setup.rs");
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::server::Vendor;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let report = diesel_advisory_lock::check_server(&mut conn)?;
+/// match report.vendor() {
+///     Vendor::MySql | Vendor::MariaDb => println!("{}: everything here is tested on it", report.vendor()),
+///     other => println!("{other}: known by its documentation"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Vendor {
