@@ -25,7 +25,7 @@ pub(crate) use held::{HeldAll, label};
 /// taken in the order of their written names, whatever order they are given in, so no two calls can deadlock.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
@@ -102,7 +102,7 @@ where
 /// of their own and others do not.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
@@ -128,7 +128,7 @@ impl<L> LockAll<L> {
     /// Starts a request for all locks of a set.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -149,7 +149,7 @@ impl<L> LockAll<L> {
     /// Waits as `policy` says, unless it is told otherwise: see [`LockPolicy`].
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use std::time::Duration;
     /// use diesel_advisory_lock::LockPolicy;
@@ -170,7 +170,7 @@ impl<L> LockAll<L> {
     /// Waits for at most `timeout` for all together, to the millisecond (rounded up).
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use std::time::Duration;
     ///
@@ -189,7 +189,7 @@ impl<L> LockAll<L> {
     /// Does not wait: all are free now, or it is a time-out.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -209,7 +209,7 @@ impl<L> LockAll<L> {
     /// Waits until all are free.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -225,7 +225,7 @@ impl<L> LockAll<L> {
     /// Keeps the session alive for as long: see [`LockRequest::longest_hold`](crate::LockRequest::longest_hold).
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use std::time::Duration;
     ///
@@ -245,7 +245,7 @@ impl<L> LockAll<L> {
     /// Takes locks of their own for one use: [`LockName::scope`] of each.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -263,7 +263,7 @@ impl<L> LockAll<L> {
     /// Locks in another namespace: [`LockName::namespace`] of each.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -280,7 +280,7 @@ impl<L> LockAll<L> {
     /// Lock all, re-read all, run, release all.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
     /// # struct Account { id: i32, balance: i64 }
@@ -316,7 +316,7 @@ impl<L> LockAll<L> {
     /// As [`run`](Self::run), or not at all if somebody else has one of the locks.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -350,7 +350,7 @@ impl<L> LockAll<L> {
     /// [`ModelLock::transaction`](crate::ModelLock::transaction).
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
     /// # struct Account { id: i32, balance: i64 }
@@ -389,7 +389,7 @@ impl<L> LockAll<L> {
     /// As [`transaction`](Self::transaction), or not at all if somebody else has one of the locks.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();

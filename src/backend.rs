@@ -24,7 +24,7 @@ mod mysql;
 /// Sealed: the crate implements it for Diesel's `MysqlConnection`.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::LockConnection;
 ///

@@ -14,7 +14,7 @@ use crate::name::LockName;
 /// [`LockError::in_diesel`] finds it again there.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
@@ -172,7 +172,7 @@ impl LockError {
     /// The lock that this is about.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let error = LockName::exact("").unwrap_err();
@@ -199,7 +199,7 @@ impl LockError {
     /// Who held the lock, of a `Timeout` or a `Deadlock`, as far as the server told.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -267,7 +267,7 @@ impl From<LockError> for DieselError {
 /// Never implemented by hand; it exists so that the compiler can say what is missing.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();

@@ -20,7 +20,7 @@ use crate::source::LockSource;
 /// releases it too, but cannot tell.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
@@ -60,7 +60,7 @@ impl<'c, C: LockSource> Held<'c, C> {
     /// The lock.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -77,7 +77,7 @@ impl<'c, C: LockSource> Held<'c, C> {
     /// it when this guard ends.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -95,7 +95,7 @@ impl<'c, C: LockSource> Held<'c, C> {
     /// cannot be taken back. One round trip.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -141,7 +141,7 @@ impl<'c, C: LockSource> Held<'c, C> {
     /// Releases the lock, and tells whether it was still ours.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();

@@ -3,7 +3,7 @@
 //! In a program of many processes, "only one of us may do this to this row now" is one line:
 //!
 //! ```
-//! # include!("doctest_setup.rs");
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 //! use diesel_advisory_lock::prelude::*;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -161,7 +161,7 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// Gives a model a lock policy: how long its requests wait and hold that do not say so themselves.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// #[derive(Queryable, Selectable, Identifiable, Lockable)]
@@ -197,7 +197,7 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// is refused as a conflicting implementation.)
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// #[derive(Lockable)]
@@ -221,7 +221,7 @@ pub use diesel_advisory_lock_derive::Lockable;
 /// Runs a method under the lock of its row: one line above it, and callers call it as ever.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// impl Notification {

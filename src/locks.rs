@@ -29,7 +29,7 @@ pub use status::LockStatus;
 /// Two queries: for looking, not for deciding. `cargo run --example locks` prints it as a table.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::locks;
 /// use diesel_advisory_lock::prelude::*;
 ///
@@ -76,7 +76,7 @@ pub fn held<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectError> 
 /// A lock that is held.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::locks;
 ///
@@ -132,7 +132,7 @@ pub enum HeldFor {
 /// Why [`held`] cannot tell.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::locks::{self, InspectError};
 ///

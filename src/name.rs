@@ -76,7 +76,7 @@ impl LockName {
     /// model, gives that row's name.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// assert_eq!(LockName::row(notifications::table, 42).to_string(), "notifications:42");
@@ -93,7 +93,7 @@ impl LockName {
     /// another lock.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let all = LockName::table(notifications::table);
@@ -111,7 +111,7 @@ impl LockName {
     /// Any string at all: a job, a resource outside the database.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
@@ -171,7 +171,7 @@ impl LockName {
     /// then is [`LockError::InvalidName`].
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let row = LockName::row(notifications::table, 42);
@@ -206,7 +206,7 @@ impl LockName {
     /// it then is [`LockError::InvalidName`].
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let report = LockName::named("report").namespace("all tenants");
@@ -228,7 +228,7 @@ impl LockName {
     /// Starts a request for this lock: options first, then how to hold it.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();

@@ -37,7 +37,7 @@ use source::sealed::Lend;
 /// *the connection with the lock still held* to the next.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -97,7 +97,7 @@ impl<C: PoolConnection> LockPool<C> {
     /// With the default limits.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
@@ -112,7 +112,7 @@ impl<C: PoolConnection> LockPool<C> {
     /// To set the limits first.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::builder().max_hand_overs(4).build(pool()?);
@@ -127,7 +127,7 @@ impl<C: PoolConnection> LockPool<C> {
     /// The pool, for all that needs no lock.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
@@ -156,7 +156,7 @@ impl<C: PoolConnection> LockPool<C> {
     /// Who is here at this moment.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
@@ -243,7 +243,7 @@ impl<C: PoolConnection> fmt::Debug for LockPool<C> {
 /// Who is in a [`LockPool`] at a moment.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::LockPoolState;
 ///

@@ -19,7 +19,7 @@ use crate::transaction;
 /// the model; asked for as `for<'a> Reload<'a, C>`.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::Reload;
 ///
@@ -47,7 +47,7 @@ pub trait Reload<'a, C>: Sized {
     /// Reads the row with this model's primary key.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use diesel_advisory_lock::Reload;
     ///

@@ -17,7 +17,7 @@ pub use report::{ServerReport, Vendor};
 /// its set-up. [`ServerCheck::run`] with nothing told.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::check_server;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,7 +39,7 @@ pub fn check_server<S: LockSource>(conn: &mut S) -> Result<ServerReport, ServerE
 /// [`check_server`], with what it should know of the program.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use std::time::Duration;
 /// use diesel_advisory_lock::server::ServerCheck;
@@ -61,7 +61,7 @@ impl ServerCheck {
     /// With nothing told.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use diesel_advisory_lock::check_server;
     /// use diesel_advisory_lock::server::ServerCheck;
@@ -80,7 +80,7 @@ impl ServerCheck {
     /// before.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use std::time::Duration;
     /// use diesel_advisory_lock::server::{Finding, ServerCheck};
@@ -102,7 +102,7 @@ impl ServerCheck {
     /// Asks the server. Some five queries; nothing is locked, and nothing is changed.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// use std::time::Duration;
     ///
     /// use diesel_advisory_lock::server::{Finding, ServerCheck};
@@ -141,7 +141,7 @@ impl ServerCheck {
 /// Why there is no server to lock on.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
@@ -175,7 +175,7 @@ impl ServerError {
     /// All that was found out about a server that is refused.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use diesel_advisory_lock::check_server;
     ///

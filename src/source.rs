@@ -12,7 +12,7 @@ use crate::pool::{PoolConnection, PooledHeld};
 /// may implement this; it must lend the same connection each time.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::LockSource;
 ///
@@ -40,7 +40,7 @@ pub trait LockSource {
     /// Borrows the plain connection.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use diesel_advisory_lock::LockSource;
     ///

@@ -11,7 +11,7 @@ use diesel::query_source::Table;
 /// A table that can be locked: every table that `table!` makes.
 ///
 /// ```
-/// # include!("doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::LockTable;
 ///

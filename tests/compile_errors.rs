@@ -1,9 +1,13 @@
-//! Compile errors that a user is likely to meet, as the compiler words them. After a change on purpose:
+//! Compile errors that a user is likely to meet, as one version of the compiler words them. After a change on purpose:
 //! `TRYBUILD=overwrite cargo test --test compile_errors`, and read the difference.
 
 use std::fs;
 
 #[test]
+#[rustversion::attr(
+    not(stable(1.95)),
+    ignore = "the texts are those of Rust 1.95, and this is another"
+)]
 fn compile_errors_say_what_to_do() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");

@@ -21,7 +21,7 @@ use crate::reload::{self, Reload};
 /// Sealed: the methods are the crate's own.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();

@@ -8,7 +8,7 @@ use crate::source::LockSource;
 /// Whether a lock is free, as far as the connection that was asked is concerned.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::LockStatus;
 ///
@@ -42,7 +42,7 @@ impl LockName {
     /// Two round trips. For more than one name, and for who waits, see [`locks::held`](super::held).
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// use diesel_advisory_lock::LockStatus;
     /// use diesel_advisory_lock::prelude::*;
     ///

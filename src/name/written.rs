@@ -27,7 +27,7 @@ pub struct WrittenName {
 /// What a lock is of, as far as its name tells.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use diesel_advisory_lock::locks::{Subject, WrittenName};

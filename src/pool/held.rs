@@ -26,7 +26,7 @@ use crate::transaction;
 /// the same [`LockPool`].
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let locks = LockPool::new(pool()?);
@@ -78,7 +78,7 @@ impl<C: PoolConnection> PooledHeld<C> {
     /// The lock.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let locks = LockPool::new(pool()?);
@@ -94,7 +94,7 @@ impl<C: PoolConnection> PooledHeld<C> {
     /// Asks the server whether the lock is still ours: see [`Held::verify`](crate::Held::verify).
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
@@ -127,7 +127,7 @@ impl<C: PoolConnection> PooledHeld<C> {
     /// Releases the lock, and tells whether it was still ours.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let locks = LockPool::new(pool()?);

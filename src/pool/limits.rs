@@ -13,7 +13,7 @@ use super::{LockPool, PoolConnection};
 /// ```
 /// use std::time::Duration;
 ///
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let pool = pool()?;
@@ -37,7 +37,7 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
     /// is asked for each.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::builder().max_hand_overs(4).build(pool()?);
@@ -54,7 +54,7 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
     /// closure that runs longer is not cut short, but is the last.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use std::time::Duration;
     ///
@@ -72,7 +72,7 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
     /// Makes the pool of locks over a pool of connections.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::builder().build(pool()?); // the same as `LockPool::new`

@@ -17,7 +17,7 @@ use sealed::Lend;
 /// A connection that can take a lock and be pooled. Never implemented by hand.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::PoolConnection;
 ///
@@ -41,7 +41,7 @@ impl<C: LockConnection + R2D2Connection + Send + 'static> PoolConnection for C {
 /// Sealed: a pool of your own is a `Pool` with a manager of Diesel's.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::PoolSource;
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Something to know about a server.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::server::Finding;
 ///

@@ -8,7 +8,7 @@ use super::Finding;
 /// What was found out about a server. `Display` writes it as text of several lines.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
@@ -31,7 +31,7 @@ impl ServerReport {
     /// Whose server it is.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use diesel_advisory_lock::server::Vendor;
     ///
@@ -49,7 +49,7 @@ impl ServerReport {
     /// What `VERSION()` says.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -66,7 +66,7 @@ impl ServerReport {
     /// After what time without a word this session ends, and its locks with it; `None` if the server does not say.
     ///
     /// ```
-    /// # include!("../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// use std::time::Duration;
     ///
@@ -86,7 +86,7 @@ impl ServerReport {
     /// What there is to know, refusals first.
     ///
     /// ```
-    /// # include!("doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -105,7 +105,7 @@ impl ServerReport {
 /// Whose server it is.
 ///
 /// ```
-/// # include!("../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::server::Vendor;
 ///

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::cargo::{cargo, workspace};
 use crate::copy;
@@ -29,25 +29,13 @@ pub(crate) fn release() -> Result<()> {
     semver()
 }
 
-/// For each change: what takes a minute, and what is there already. The tools take longer to build than the rest of the
-/// checks take together.
-pub(crate) fn at_hand() -> Result<()> {
+/// For each change: all that needs nothing but the registry.
+pub(crate) fn each_change() -> Result<()> {
     minimal()?;
     features(Sets::Pairs)?;
-    type Check = fn() -> Result<()>;
-    let checks: [(&Tool, Check); 3] = [
-        (&Tool::DENY, || deny(false)),
-        (&Tool::TYPOS, typos),
-        (&Tool::PUBLIC_API, || api(false)),
-    ];
-    for (tool, check) in checks {
-        if tool.is_there() {
-            check()?;
-        } else {
-            eprintln!("==> left out: {tool} is not built; `cargo xtask release` builds it");
-        }
-    }
-    Ok(())
+    deny(false)?;
+    typos()?;
+    api(false)
 }
 
 /// Both crates build from what would be uploaded, and from nothing else.
@@ -153,40 +141,18 @@ pub(crate) fn typos() -> Result<()> {
     step::run("typos", typos.current_dir(workspace()))
 }
 
-/// The public interface, as text in `docs/public-api.txt`: a change of it is read, not overlooked.
+/// The public interface: as text in `docs/public-api.txt`, whose changes are read and not overlooked, and an example
+/// for each item.
 pub(crate) fn api(bless: bool) -> Result<()> {
     ensure_client_library()?;
-    let mut list = tools::cargo(&Tool::PUBLIC_API)?;
-    list.args(["public-api", "--package", LIBRARY, "-sss"])
-        .args(["--features", "uuid,chrono,time,tracing,metrics"])
-        .env("RUSTC_BOOTSTRAP", "1");
-    let output = list.output().context("cannot run cargo public-api")?;
-    if !output.status.success() {
-        bail!(
-            "cargo public-api failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    let found = String::from_utf8(output.stdout)?;
-    let path = workspace().join("docs/public-api.txt");
+    let mut test = cargo("test");
+    test.args(["--package", "xtask", "--features", "interface"])
+        .args(["--test", "interface"]);
     if bless {
-        return fs::write(&path, found).with_context(|| path.display().to_string());
+        test.env("UPDATE_SNAPSHOTS", "yes");
     }
-    let known = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    if known == found {
-        eprintln!("==> the public interface is the one in {}", path.display());
-        return Ok(());
-    }
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let (before, after) = (lines(&known), lines(&found));
-    for line in before.iter().filter(|line| !after.contains(line)) {
-        eprintln!("- {line}");
-    }
-    for line in after.iter().filter(|line| !before.contains(line)) {
-        eprintln!("+ {line}");
-    }
-    bail!(
-        "the public interface has changed: say so in CHANGELOG.md, then run `cargo xtask api --bless`"
+    step::run("the public interface", &mut test).context(
+        "a change on purpose is said in CHANGELOG.md and taken over by `cargo xtask api --bless`; a new item needs an example",
     )
 }
 

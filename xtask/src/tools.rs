@@ -1,7 +1,6 @@
 //! Programs of the Rust registry that some commands need: of a pinned version, below `target/`, and nowhere else.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -19,7 +18,6 @@ pub(crate) struct Tool {
 impl Tool {
     pub(crate) const HACK: Self = Self::new("cargo-hack", "0.6.46", "cargo-hack");
     pub(crate) const DENY: Self = Self::new("cargo-deny", "0.20.2", "cargo-deny");
-    pub(crate) const PUBLIC_API: Self = Self::new("cargo-public-api", "0.52.0", "cargo-public-api");
     pub(crate) const SEMVER_CHECKS: Self =
         Self::new("cargo-semver-checks", "0.51.0", "cargo-semver-checks");
     pub(crate) const TYPOS: Self = Self::new("typos-cli", "1.52.0", "typos");
@@ -37,39 +35,25 @@ impl Tool {
         let name = format!("{}-{}", self.package, self.version);
         workspace().join("target/tools").join(name)
     }
-
-    pub(crate) fn is_there(&self) -> bool {
-        self.program().exists()
-    }
-
-    fn program(&self) -> PathBuf {
-        self.root().join("bin").join(self.program)
-    }
-}
-
-impl fmt::Display for Tool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.package)
-    }
 }
 
 /// The program itself. Installs it first if it is not there.
 pub(crate) fn command(tool: &Tool) -> Result<Command> {
-    if !tool.is_there() {
+    let program = tool.root().join("bin").join(tool.program);
+    if !program.exists() {
+        let tools = workspace().join("target/tools");
         let mut install = own_cargo("install");
+        // It runs for a second: the time that counts is the compiler's.
         install
-            .args([
-                "--locked",
-                "--version",
-                tool.version,
-                tool.package,
-                "--root",
-            ])
-            .arg(tool.root());
-        let log = workspace().join("target/tools/install.log");
-        step::run_quietly(&format!("installing {}", tool.package), &mut install, &log)?;
+            .args(["--locked", "--debug", "--version", tool.version])
+            .args([tool.package, "--root"])
+            .arg(tool.root())
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_TARGET_DIR", tools.join("build"));
+        let name = format!("installing {}", tool.package);
+        step::run_quietly(&name, &mut install, &tools.join("install.log"))?;
     }
-    Ok(Command::new(tool.program()))
+    Ok(Command::new(program))
 }
 
 /// A cargo command in the workspace's root that finds the tool as its verb.

@@ -51,15 +51,15 @@ fn every_public_item_has_an_example() {
 
 /// Not parts of something that has one, such as a field, nor what stands for something else.
 fn takes_an_example(item: &Item) -> bool {
-    match &item.inner {
+    !matches!(
+        &item.inner,
         ItemEnum::Module(_)
-        | ItemEnum::Use(_)
-        | ItemEnum::Impl(_)
-        | ItemEnum::StructField(_)
-        | ItemEnum::Variant(_)
-        | ItemEnum::AssocType { .. } => false,
-        _ => true,
-    }
+            | ItemEnum::Use(_)
+            | ItemEnum::Impl(_)
+            | ItemEnum::StructField(_)
+            | ItemEnum::Variant(_)
+            | ItemEnum::AssocType { .. }
+    )
 }
 
 /// The impl that an item is in.

@@ -9,7 +9,7 @@ use crate::request::or_none;
 /// [`lock_all`](crate::lock_all) on a connection from `pool`.
 ///
 /// ```
-/// # include!("../../doctest_setup.rs");
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
 /// # use diesel_advisory_lock::lock_all_from;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,7 +45,7 @@ impl<L> LockAll<L> {
     /// [`run`](Self::run) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let names = [LockName::named("report"), LockName::named("archive")];
@@ -78,7 +78,7 @@ impl<L> LockAll<L> {
     /// [`try_run`](Self::try_run) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let names = [LockName::named("report"), LockName::named("archive")];
@@ -116,7 +116,7 @@ impl<L> LockAll<L> {
     /// [`transaction`](Self::transaction) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let names = [LockName::named("report"), LockName::named("archive")];
@@ -149,7 +149,7 @@ impl<L> LockAll<L> {
     /// [`try_transaction`](Self::try_transaction) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let names = [LockName::named("report"), LockName::named("archive")];

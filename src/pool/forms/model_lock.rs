@@ -10,7 +10,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// [`run`](Self::run) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -43,7 +43,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// [`try_run`](Self::try_run) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -80,7 +80,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// costs a round trip.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -115,7 +115,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// [`try_transaction`](Self::try_transaction) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -152,7 +152,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// [`acquire`](Self::acquire) on a connection from `pool`, which the guard owns.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
@@ -182,7 +182,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// [`try_acquire`](Self::try_acquire) on a connection from `pool`, which the guard owns.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();

@@ -10,7 +10,7 @@ impl LockRequest {
     /// [`hold`](Self::hold) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let pool = pool()?;
@@ -42,7 +42,7 @@ impl LockRequest {
     /// [`try_hold`](Self::try_hold) on a connection from `pool`.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
@@ -73,7 +73,7 @@ impl LockRequest {
     /// [`acquire`](Self::acquire) on a connection from `pool`, which the guard owns.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
@@ -97,7 +97,7 @@ impl LockRequest {
     /// [`try_acquire`](Self::try_acquire) on a connection from `pool`, which the guard owns.
     ///
     /// ```
-    /// # include!("../../doctest_setup.rs");
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let locks = LockPool::new(pool()?);
