@@ -81,8 +81,8 @@ use source::sealed::Lend;
 /// # What it costs
 ///
 /// While others wait here, one round trip for a closure and none for a transaction, beside its own; and no wake-up through
-/// the server. With 64 threads on one row and nothing to do under the lock, four connections did 1.7 to 6 times as
-/// many closures as 64 connections did; with a millisecond to the server and back, 1.07 to 1.17 times as many.
+/// the server. With 64 threads on one row and nothing to do under the lock, four connections did 1.9 to 3.6 times as
+/// many closures as 64 connections did; with a millisecond to the server and back, 1.07 to 1.18 times as many.
 /// (`cargo xtask bench --only hot`; the ratios are of one interleaved run.) A request that waits takes some 80 bytes
 /// and its name twice; a name that nobody is here for takes none (`tests/allocations.rs` counts).
 ///

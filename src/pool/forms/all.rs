@@ -1,7 +1,8 @@
 //! [`LockAll`] on a connection from a pool.
 
 use crate::all::{HeldAll, LockAll, LockSet};
-use crate::error::FromLockError;
+use crate::attempt::Attempt;
+use crate::error::{FromLockError, LockError};
 use crate::guard;
 use crate::pool::PoolSource;
 use crate::request::or_none;
@@ -25,7 +26,7 @@ use crate::request::or_none;
 ///
 /// # Errors
 ///
-/// As for `lock_all`, and [`LockError::Pool`](crate::LockError::Pool).
+/// As for `lock_all`, and [`LockError::Pool`].
 pub fn lock_all_from<L, P, R, E>(
     set: L,
     pool: &P,
@@ -57,7 +58,7 @@ impl<L> LockAll<L> {
     ///
     /// # Errors
     ///
-    /// As for `run`, and [`LockError::Pool`](crate::LockError::Pool).
+    /// As for `run`, and [`LockError::Pool`].
     pub fn run_from<P, R, E>(
         self,
         pool: &P,
@@ -69,10 +70,9 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         let attempt = self.attempt();
-        let names = self.names();
-        let mut lent = pool.lend(&names, &attempt)?;
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt)?;
-        guard::run(held, |held| held.refreshed(self.into_set()), body)
+        self.locked_from(pool, &attempt, |held, set| {
+            guard::run(held, |held| held.refreshed(set), body)
+        })?
     }
 
     /// [`try_run`](Self::try_run) on a connection from `pool`.
@@ -90,7 +90,7 @@ impl<L> LockAll<L> {
     ///
     /// # Errors
     ///
-    /// As for `try_run`, and [`LockError::Pool`](crate::LockError::Pool).
+    /// As for `try_run`, and [`LockError::Pool`].
     pub fn try_run_from<P, R, E>(
         self,
         pool: &P,
@@ -102,15 +102,10 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         let attempt = self.try_attempt();
-        let names = self.names();
-        let Some(mut lent) = or_none(pool.lend(&names, &attempt))? else {
-            return Ok(None);
-        };
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt);
-        match or_none(held)? {
-            Some(held) => guard::run(held, |held| held.refreshed(self.into_set()), body).map(Some),
-            None => Ok(None),
-        }
+        let locked = self.locked_from(pool, &attempt, |held, set| {
+            guard::run(held, |held| held.refreshed(set), body)
+        });
+        or_none(locked)?.transpose()
     }
 
     /// [`transaction`](Self::transaction) on a connection from `pool`.
@@ -128,7 +123,7 @@ impl<L> LockAll<L> {
     ///
     /// # Errors
     ///
-    /// As for `transaction`, and [`LockError::Pool`](crate::LockError::Pool).
+    /// As for `transaction`, and [`LockError::Pool`].
     pub fn transaction_from<P, R, E>(
         self,
         pool: &P,
@@ -140,10 +135,9 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         let attempt = self.attempt();
-        let names = self.names();
-        let mut lent = pool.lend(&names, &attempt)?;
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt)?;
-        guard::run_in_transaction(held, |held| held.refreshed(self.into_set()), body)
+        self.locked_from(pool, &attempt, |held, set| {
+            guard::run_in_transaction(held, |held| held.refreshed(set), body)
+        })?
     }
 
     /// [`try_transaction`](Self::try_transaction) on a connection from `pool`.
@@ -161,7 +155,7 @@ impl<L> LockAll<L> {
     ///
     /// # Errors
     ///
-    /// As for `try_transaction`, and [`LockError::Pool`](crate::LockError::Pool).
+    /// As for `try_transaction`, and [`LockError::Pool`].
     pub fn try_transaction_from<P, R, E>(
         self,
         pool: &P,
@@ -173,17 +167,26 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         let attempt = self.try_attempt();
+        let locked = self.locked_from(pool, &attempt, |held, set| {
+            guard::run_in_transaction(held, |held| held.refreshed(set), body)
+        });
+        or_none(locked)?.transpose()
+    }
+
+    /// Runs `body` with all locks. The error is of the time before.
+    fn locked_from<P, O>(
+        self,
+        pool: &P,
+        attempt: &Attempt,
+        body: impl FnOnce(HeldAll<'_, P::Connection>, L) -> O,
+    ) -> Result<O, LockError>
+    where
+        L: LockSet<P::Connection>,
+        P: PoolSource,
+    {
         let names = self.names();
-        let Some(mut lent) = or_none(pool.lend(&names, &attempt))? else {
-            return Ok(None);
-        };
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, &attempt);
-        match or_none(held)? {
-            Some(held) => {
-                guard::run_in_transaction(held, |held| held.refreshed(self.into_set()), body)
-                    .map(Some)
-            }
-            None => Ok(None),
-        }
+        let mut lent = pool.lend(&names, attempt)?;
+        let held = HeldAll::acquire_checked_out(lent.connection(), names, attempt)?;
+        Ok(body(held, self.into_set()))
     }
 }

@@ -1,24 +1,20 @@
 //! Packages of Debian and Ubuntu.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 use test_server::cache_dir;
 
 use super::root::Root;
+use super::runs;
 use crate::step;
 
 /// No questions; and no service is to be started by a package, as in single-user mode.
 const ENVIRONMENT: [(&str, &str); 2] = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
 
 pub(super) fn is_here() -> bool {
-    Command::new("apt-get")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    runs("apt-get", &["--version"])
 }
 
 pub(super) struct Apt {
@@ -82,12 +78,7 @@ impl Apt {
 
 /// Whether a package of exactly this name can be installed.
 fn is_known(package: &str) -> bool {
-    Command::new("apt-cache")
-        .args(["show", "--no-all-versions", package])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    runs("apt-cache", &["show", "--no-all-versions", package])
 }
 
 fn log() -> PathBuf {

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::runs;
+
 /// How this process may act as root.
 #[derive(Clone, Copy)]
 pub(super) enum Root {
@@ -29,12 +31,7 @@ impl Root {
         if rustix::process::geteuid().is_root() {
             return Some(Self::Already);
         }
-        Command::new("sudo")
-            .args(["-n", "true"])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-            .then_some(Self::Sudo)
+        runs("sudo", &["-n", "true"]).then_some(Self::Sudo)
     }
 
     /// A command with these environment variables in addition.
