@@ -1,5 +1,5 @@
 //! Compile errors that a user is likely to meet, as one version of the compiler words them. After a change on purpose:
-//! `TRYBUILD=overwrite cargo test --test compile_errors`, and read the difference.
+//! `TRYBUILD=overwrite cargo test --package ui --test compile_errors`, and read the difference.
 
 use std::fs;
 
@@ -10,15 +10,15 @@ use std::fs;
 )]
 fn compile_errors_say_what_to_do() {
     let cases = trybuild::TestCases::new();
-    cases.compile_fail("tests/ui/*.rs");
-    cases.compile_fail("tests/ui/macros/*.rs");
+    cases.compile_fail("*.rs");
+    cases.compile_fail("macros/*.rs");
     // It compiles them here, and overwrites what is counted below.
     drop(cases);
     each_mistake_with_a_macro_is_one_error();
 }
 
 fn each_mistake_with_a_macro_is_one_error() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ui/macros");
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/macros");
     let mut mistakes = 0;
     for entry in fs::read_dir(directory).expect("the mistakes") {
         let path = entry.expect("an entry").path();
