@@ -28,6 +28,8 @@ cases![
     a_refused_name_is_told,
 ];
 
+type Manager = <MysqlConnection as Connection>::TransactionManager;
+
 fn add_one(locks: &Locks) -> QueryResult<()> {
     Counter { id: 1, value: 0 }
         .lock()
@@ -170,10 +172,9 @@ fn a_connection_that_is_marked_as_broken_is_not_handed_on(db: &Db) {
         || add_one(locks).unwrap(),
         || {
             let run = Counter { id: 1, value: 0 }.with_lock_from(locks, |_, conn| {
-            <MysqlConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
-                .set_in_error();
-            Ok::<_, LockError>(())
-        });
+                Manager::transaction_manager_status_mut(conn).set_in_error();
+                Ok::<_, LockError>(())
+            });
             assert!(matches!(run, Err(LockError::Database { .. })), "{run:?}");
         },
     );
