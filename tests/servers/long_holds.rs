@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use diesel_advisory_lock::{LockPolicy, LockStatus, prelude::*};
 use test_server::Server;
 
-use crate::support::{Db, Locks, Target, until};
+use crate::support::{Db, Locks, Target, until, wait_timeout};
 
 cases![
     a_lock_is_lost_to_wait_timeout,
@@ -26,14 +25,6 @@ cases![
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn limit(conn: &mut MysqlConnection) -> i64 {
-    diesel::select(diesel::dsl::sql::<BigInt>(
-        "CAST(@@SESSION.wait_timeout AS SIGNED)",
-    ))
-    .get_result(conn)
-    .unwrap()
-}
 
 fn limited(db: &Db, seconds: i64) -> MysqlConnection {
     let mut conn = db.conn();
@@ -60,7 +51,7 @@ fn a_long_hold_is_not(db: &Db) {
             Ok::<_, LockError>(())
         })
         .unwrap();
-    assert_eq!(limit(conn), 1);
+    assert_eq!(wait_timeout(conn), 1);
 }
 
 fn the_limit_is_raised_and_set_back(db: &Db) {
@@ -69,31 +60,31 @@ fn the_limit_is_raised_and_set_back(db: &Db) {
     let seen = |longest: u64, conn: &mut MysqlConnection| {
         let request = name.lock().longest_hold(Duration::from_secs(longest));
         request
-            .hold(conn, |conn| Ok::<_, LockError>(limit(conn)))
+            .hold(conn, |conn| Ok::<_, LockError>(wait_timeout(conn)))
             .unwrap()
     };
     assert_eq!(seen(600, conn), 600);
-    assert_eq!(limit(conn), 100);
+    assert_eq!(wait_timeout(conn), 100);
     // What is long enough is left alone.
     assert_eq!(seen(60, conn), 100);
-    assert_eq!(limit(conn), 100);
+    assert_eq!(wait_timeout(conn), 100);
     // Also if nobody releases, or the closure fails.
     let held = name.lock().longest_hold(600 * SECOND).acquire(conn);
     drop(held.unwrap());
-    assert_eq!(limit(conn), 100);
+    assert_eq!(wait_timeout(conn), 100);
     let failed = name.lock().longest_hold(600 * SECOND).hold(conn, |_| {
         Err::<(), LockError>(LockName::exact("").unwrap_err())
     });
     assert!(matches!(failed, Err(LockError::InvalidName { .. })));
-    assert_eq!(limit(conn), 100);
+    assert_eq!(wait_timeout(conn), 100);
     // A policy says it for a whole model; the request itself goes before it.
     let policy = LockPolicy::new().longest_hold(600 * SECOND);
-    let by_policy = |conn: &mut MysqlConnection| Ok::<_, LockError>(limit(conn));
+    let by_policy = |conn: &mut MysqlConnection| Ok::<_, LockError>(wait_timeout(conn));
     let seen = name.lock().policy(policy).hold(conn, by_policy).unwrap();
     assert_eq!(seen, 600);
     let own = name.lock().longest_hold(700 * SECOND).policy(policy);
     assert_eq!(own.hold(conn, by_policy).unwrap(), 700);
-    assert_eq!(limit(conn), 100);
+    assert_eq!(wait_timeout(conn), 100);
 }
 
 fn a_nested_long_hold_leaves_the_outer_one_its_own(db: &Db) {
@@ -109,11 +100,11 @@ fn a_nested_long_hold_leaves_the_outer_one_its_own(db: &Db) {
         .longest_hold(300 * SECOND)
         .acquire(&mut outer)
         .unwrap();
-    assert_eq!(limit(&mut inner), 300);
+    assert_eq!(wait_timeout(&mut inner), 300);
     inner.release().unwrap();
-    assert_eq!(limit(&mut outer), 200);
+    assert_eq!(wait_timeout(&mut outer), 200);
     outer.release().unwrap();
-    assert_eq!(limit(conn), 100);
+    assert_eq!(wait_timeout(conn), 100);
 }
 
 fn a_part_of_a_second_is_rounded_up_and_a_year_is_the_most(db: &Db) {
@@ -126,9 +117,9 @@ fn a_part_of_a_second_is_rounded_up_and_a_year_is_the_most(db: &Db) {
         (Duration::MAX, 31_536_000),
     ] {
         let request = LockName::named("job").lock().longest_hold(longest);
-        let seen = request.hold(conn, |conn| Ok::<_, LockError>(limit(conn)));
+        let seen = request.hold(conn, |conn| Ok::<_, LockError>(wait_timeout(conn)));
         assert_eq!(seen.unwrap(), seconds);
-        assert_eq!(limit(conn), 1);
+        assert_eq!(wait_timeout(conn), 1);
     }
 }
 
@@ -136,22 +127,22 @@ fn several_locks_raise_it_once(db: &Db) {
     let conn = &mut limited(db, 1);
     let names = ["a", "b", "c"].map(LockName::named);
     let all = LockAll::of(names.to_vec()).longest_hold(600 * SECOND);
-    let seen = all.run(conn, |_, conn| Ok::<_, LockError>(limit(conn)));
+    let seen = all.run(conn, |_, conn| Ok::<_, LockError>(wait_timeout(conn)));
     assert_eq!(seen.unwrap(), 600);
-    assert_eq!(limit(conn), 1);
+    assert_eq!(wait_timeout(conn), 1);
 }
 
 fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
     let locks = db.locks(1);
     let name = LockName::named("job");
-    let usual = limit(&mut locks.pool().get().unwrap());
+    let usual = wait_timeout(&mut locks.pool().get().unwrap());
     let seen = |locks: &Locks, longest: Option<u64>| {
         let mut request = name.lock();
         if let Some(days) = longest {
             request = request.longest_hold(Duration::from_secs(days * 86_400));
         }
         request
-            .hold_from(locks, |conn| Ok::<_, LockError>(limit(conn)))
+            .hold_from(locks, |conn| Ok::<_, LockError>(wait_timeout(conn)))
             .unwrap()
     };
     let waits = |many: usize| until("requests wait", || locks.state().waiting == many);
@@ -171,7 +162,7 @@ fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
                 other
             })
             .collect();
-        assert_eq!(limit(&mut first), 864_000);
+        assert_eq!(wait_timeout(&mut first), 864_000);
         first.release().unwrap();
         let seen: Vec<_> = others
             .into_iter()
@@ -179,7 +170,7 @@ fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
             .collect();
         assert_eq!(seen, [2 * 864_000, usual, 3 * 864_000, usual]);
     });
-    assert_eq!(limit(&mut locks.pool().get().unwrap()), usual);
+    assert_eq!(wait_timeout(&mut locks.pool().get().unwrap()), usual);
     db.assert_idle(&locks);
 }
 

@@ -31,13 +31,14 @@ macro_rules! cases {
 }
 
 mod clusters;
+mod derives;
 mod faults;
 mod inspect;
 mod lock_pool;
 mod lock_pool_faults;
+mod locked;
 mod locks_example;
 mod long_holds;
-mod macros;
 mod names;
 mod nesting;
 mod notifications;
@@ -61,13 +62,14 @@ fn main() {
     }
     let cases: Vec<Case> = [
         clusters::cases(),
+        derives::cases(),
         faults::cases(),
         inspect::cases(),
         lock_pool::cases(),
         lock_pool_faults::cases(),
+        locked::cases(),
         locks_example::cases(),
         long_holds::cases(),
-        macros::cases(),
         names::cases(),
         nesting::cases(),
         notifications::cases(),

@@ -1,23 +1,18 @@
-//! What `tracing` and `metrics` are told, collected by the collectors of those crates.
+//! What `tracing` and `metrics` are told.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
-use metrics_util::MetricKind;
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::Level;
 
 use crate::support::{Counter, Db, counters, session_id, until};
+use watch::watched;
+
+mod watch;
 
 cases![
     a_lock_has_a_span_and_its_numbers,
@@ -39,174 +34,6 @@ cases![
     a_pool_without_a_connection_is_told,
     metrics_never_have_a_key,
 ];
-
-type Fields = BTreeMap<String, String>;
-
-#[derive(Clone, Debug)]
-struct Told {
-    fields: Fields,
-    parent: Option<String>,
-}
-
-#[derive(Default)]
-struct Seen {
-    /// In the order they closed.
-    spans: Vec<Told>,
-    events: Vec<(Level, Fields)>,
-}
-
-/// Collects what is told on this thread and those it starts within [`Watch::on`].
-#[derive(Clone, Default)]
-struct Watch(Arc<Mutex<Seen>>);
-
-struct Text<'f>(&'f mut Fields);
-
-impl Visit for Text<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.to_owned());
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watch {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Fields::new();
-        attributes.record(&mut Text(&mut fields));
-        let span = context.span(id).unwrap();
-        assert_eq!(span.metadata().name(), "lock");
-        assert_eq!(span.metadata().target(), "diesel_advisory_lock");
-        span.extensions_mut().insert(fields);
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        let span = context.span(id).unwrap();
-        let mut extensions = span.extensions_mut();
-        values.record(&mut Text(extensions.get_mut::<Fields>().unwrap()));
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::new();
-        event.record(&mut Text(&mut fields));
-        if let Some(span) = context.event_span(event) {
-            let of_span = span.extensions();
-            let name = of_span.get::<Fields>().unwrap()["name"].clone();
-            fields.insert("span".to_owned(), name);
-        }
-        let level = *event.metadata().level();
-        self.0.lock().unwrap().events.push((level, fields));
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let span = context.span(&id).unwrap();
-        let name = |fields: &Fields| fields["name"].clone();
-        let parent = span.parent().map(|parent| {
-            let fields = parent.extensions();
-            name(fields.get::<Fields>().unwrap())
-        });
-        let fields = span.extensions_mut().remove::<Fields>().unwrap();
-        let told = Told { fields, parent };
-        self.0.lock().unwrap().spans.push(told);
-    }
-}
-
-impl Watch {
-    fn on<R>(&self, work: impl FnOnce() -> R) -> R {
-        let subscriber = tracing_subscriber::registry().with(self.clone());
-        tracing::subscriber::with_default(subscriber, work)
-    }
-
-    fn spans(&self) -> Vec<Told> {
-        self.0.lock().unwrap().spans.clone()
-    }
-
-    /// The only span.
-    #[track_caller]
-    fn span(&self) -> Told {
-        let spans = self.spans();
-        let [span] = &spans[..] else {
-            panic!("{spans:?}");
-        };
-        span.clone()
-    }
-
-    fn events(&self) -> Vec<(Level, Fields)> {
-        self.0.lock().unwrap().events.clone()
-    }
-
-    /// The only event.
-    #[track_caller]
-    fn event(&self) -> (Level, Fields) {
-        let events = self.events();
-        let [event] = &events[..] else {
-            panic!("{events:?}");
-        };
-        event.clone()
-    }
-}
-
-impl Told {
-    #[track_caller]
-    fn seconds(&self, field: &str) -> f64 {
-        self.fields[field].parse().unwrap()
-    }
-
-    fn has(&self, field: &str, value: &str) -> bool {
-        self.fields.get(field).is_some_and(|found| found == value)
-    }
-}
-
-/// Every metric as `name table`: how many there are in a counter, the values of a histogram.
-#[derive(Debug, Default)]
-struct Numbers {
-    counters: BTreeMap<String, u64>,
-    histograms: BTreeMap<String, Vec<f64>>,
-}
-
-impl Numbers {
-    fn count(&self, name: &str) -> u64 {
-        self.counters.get(name).copied().unwrap_or(0)
-    }
-
-    fn values(&self, name: &str) -> &[f64] {
-        self.histograms.get(name).map_or(&[], Vec::as_slice)
-    }
-}
-
-fn read(snapshotter: &Snapshotter) -> Numbers {
-    let mut numbers = Numbers::default();
-    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
-        let labels: Vec<_> = key.key().labels().collect();
-        let [label] = &labels[..] else {
-            panic!("{labels:?}");
-        };
-        assert_eq!(label.key(), "table");
-        let name = key.key().name().strip_prefix("diesel_advisory_lock_");
-        let name = format!("{} {}", name.unwrap(), label.value());
-        match (key.kind(), value) {
-            (MetricKind::Counter, DebugValue::Counter(count)) => {
-                numbers.counters.insert(name, count);
-            }
-            (MetricKind::Histogram, DebugValue::Histogram(values)) => {
-                let values = values.into_iter().map(f64::from).collect();
-                numbers.histograms.insert(name, values);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    numbers
-}
-
-/// What is told while `work` runs.
-fn watched(work: impl FnOnce()) -> (Watch, Numbers) {
-    let watch = Watch::default();
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    metrics::with_local_recorder(&recorder, || watch.on(work));
-    (watch, read(&snapshotter))
-}
 
 fn a_lock_has_a_span_and_its_numbers(db: &Db) {
     let conn = &mut db.conn();
