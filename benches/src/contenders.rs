@@ -28,7 +28,7 @@ pub(crate) use for_update::ForUpdate;
 pub(crate) use hold_statements::HoldStatements;
 pub(crate) use load::{Load, Outcome};
 pub(crate) use lock_table::LockTable;
-pub(crate) use measures::Measures;
+pub(crate) use measures::{Measures, percentile};
 pub(crate) use mysql_crate::MysqlCrate;
 pub(crate) use others::Others;
 pub(crate) use ours::{Call, Ours, Size};

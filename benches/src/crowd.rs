@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 
+use crate::contenders::percentile;
 use crate::database::{Account, Connections, Database, Transport, accounts};
 use crate::finding::{Column, Finding, Picture, Row};
 use crate::report::Report;
@@ -36,6 +37,7 @@ enum Crowd {
 /// What the others saw in a round.
 #[derive(Default)]
 struct Seen {
+    /// In ascending order.
     micros: Vec<f64>,
     timeouts: usize,
     /// Closures that ran under the lock.
@@ -77,14 +79,14 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
     let mut quiet = None;
     let rows = crowds.iter().zip(&mut rounds).map(|((name, _), rounds)| {
         rounds.remove(0);
-        let mut of = |per_round: &dyn Fn(&mut Seen) -> f64| {
-            median(&mut rounds.iter_mut().map(per_round).collect::<Vec<_>>())
+        let of = |per_round: &dyn Fn(&Seen) -> f64| {
+            median(&mut rounds.iter().map(per_round).collect::<Vec<_>>())
         };
         let seconds = plan.time.as_secs_f64();
-        let p99 = of(&|seen| percentile(&mut seen.micros, 0.99));
+        let p99 = of(&|seen| percentile(&seen.micros, 0.99));
         let quiet = *quiet.get_or_insert(p99);
         let cells = [
-            of(&|seen| percentile(&mut seen.micros, 0.5)),
+            of(&|seen| percentile(&seen.micros, 0.5)),
             p99,
             p99 / quiet,
             of(&|seen| seen.micros.len() as f64 / seconds),
@@ -167,6 +169,7 @@ fn round(
             all.micros.extend(seen.micros);
             all.timeouts += seen.timeouts;
         }
+        all.micros.sort_by(f64::total_cmp);
         all.closures = closures.load(Ordering::Relaxed);
         anyhow::Ok(())
     })?;
@@ -191,10 +194,4 @@ fn read(pool: &Connections, stop: &AtomicBool) -> Result<Seen> {
         thread::sleep(PACE.saturating_sub(start.elapsed()));
     }
     Ok(seen)
-}
-
-fn percentile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let index = ((values.len() as f64 * part) as usize).min(values.len().saturating_sub(1));
-    values.get(index).copied().unwrap_or(f64::NAN)
 }

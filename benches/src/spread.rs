@@ -38,7 +38,7 @@ pub(crate) fn run(
     growing.run(lockers(database, others), plan.rounds, report)
 }
 
-fn lockers<'a>(database: &'a Database, others: &'a Others) -> Lockers<'a> {
+fn lockers<'a>(database: &'a Database, others: &'a mut Others) -> Lockers<'a> {
     let transport = Transport::Tcp;
     let at = database.by(transport);
     let pool = |connections| Ours::pooled(at, Call::Hold, Size::Always(connections));

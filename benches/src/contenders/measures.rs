@@ -27,7 +27,7 @@ impl From<Outcome> for Measures {
 }
 
 /// The value that such a part of all does not exceed; of values in ascending order.
-fn percentile(sorted: &[f64], part: f64) -> f64 {
+pub(crate) fn percentile(sorted: &[f64], part: f64) -> f64 {
     let rank = (sorted.len() as f64 * part).ceil() as usize;
     sorted
         .get(rank.saturating_sub(1))

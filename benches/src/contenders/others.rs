@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use super::Lockers;
 use super::python::{Environment, Program, Python};
 use super::redis::{self, Redis};
-use super::{Locker, Lockers};
 use crate::database::{Database, Transport};
 
 /// The modules in `benches/python/`, each a library.
@@ -32,26 +32,26 @@ impl Others {
     }
 
     pub(crate) fn python(&mut self, transport: Transport) -> Lockers<'_> {
-        let programs = self.python.iter_mut();
-        programs
-            .map(|program| Box::new(Python { program, transport }) as Box<dyn Locker>)
-            .collect()
+        self.split(transport).0
     }
 
-    pub(crate) fn redis(&self, transport: Transport) -> Lockers<'_> {
-        let server = self.redis.iter();
-        server
-            .map(|server| Box::new(Redis { server, transport }) as Box<dyn Locker>)
-            .collect()
+    pub(crate) fn redis(&mut self, transport: Transport) -> Lockers<'_> {
+        self.split(transport).1
     }
 
     pub(crate) fn all(&mut self, transport: Transport) -> Lockers<'_> {
+        let (mut all, redis) = self.split(transport);
+        all.extend(redis);
+        all
+    }
+
+    /// Those in Python, and Redis.
+    fn split(&mut self, transport: Transport) -> (Lockers<'_>, Lockers<'_>) {
         let python = self.python.iter_mut();
+        let python = python.map(|program| Box::new(Python { program, transport }) as _);
         let redis = self.redis.iter();
-        python
-            .map(|program| Box::new(Python { program, transport }) as Box<dyn Locker>)
-            .chain(redis.map(|server| Box::new(Redis { server, transport }) as Box<dyn Locker>))
-            .collect()
+        let redis = redis.map(|server| Box::new(Redis { server, transport }) as _);
+        (python.collect(), redis.collect())
     }
 }
 
