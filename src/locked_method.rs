@@ -64,6 +64,10 @@ impl<S: LockSource> Entered<'_, S> {
 }
 
 /// For `&mut self`: lock, BEGIN if asked, and read the row again into the model.
+///
+/// # Errors
+///
+/// Any [`LockError`] of the time before the body runs.
 pub fn enter<'c, T, S>(
     lock: ModelLock<'_, T>,
     source: &'c mut S,
@@ -81,6 +85,10 @@ where
 
 /// For `&self`: the same, but the row is read into a copy. `None` if the lock is nested, and the model
 /// itself is current.
+///
+/// # Errors
+///
+/// Any [`LockError`] of the time before the body runs.
 pub fn enter_with_copy<'c, T, S>(
     request: LockRequest,
     model: &T,

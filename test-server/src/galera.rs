@@ -86,7 +86,11 @@ impl Galera {
         })
     }
 
-    /// Whether a cluster can be started here; the error says in two lines what is missing and how to get it.
+    /// Whether a cluster can be started here.
+    ///
+    /// # Errors
+    ///
+    /// If not; it says in two lines what is missing and how to get it.
     pub fn availability() -> Result<(), NotInstalled> {
         Kind::Mariadb.availability()?;
         library().map(drop)

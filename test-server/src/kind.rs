@@ -29,8 +29,11 @@ impl Kind {
         self.availability().is_ok()
     }
 
-    /// Like [`is_installed`](Self::is_installed); the error says in two lines what is missing and
-    /// how to get it.
+    /// Like [`is_installed`](Self::is_installed), with a reason.
+    ///
+    /// # Errors
+    ///
+    /// If not; it says in two lines what is missing and how to get it.
     pub fn availability(self) -> Result<(), NotInstalled> {
         self.engine().map(drop)
     }

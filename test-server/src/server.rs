@@ -67,6 +67,10 @@ impl Server {
 
     /// Like [`start`](Self::start), with further flags for the server, such as
     /// `--lc-messages=de_DE`.
+    ///
+    /// # Errors
+    ///
+    /// As for `start`.
     pub fn start_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         Self::start_from(Origin::default(), kind, arguments)
