@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<()> {
     // Warnings are refused by an argument: RUSTFLAGS would make cargo build everything once more.
     let deny = ["--", "-D", "warnings"];
     let mut clippy = cargo_workspace("clippy");
-    clippy.args(["--features", "xtask/interface", "--all-targets"]);
+    clippy.args(["--features", "xtask/public-api", "--all-targets"]);
     step::run("cargo clippy", clippy.args(deny))?;
     let mut bare = cargo("clippy");
     bare.args(["--package", "diesel-advisory-lock", "--no-default-features"]);

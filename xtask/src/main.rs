@@ -95,7 +95,7 @@ enum Task {
     /// Look for misspelt words
     Typos,
 
-    /// Compare the public interface with docs/public-api.txt
+    /// Compare the public interface with docs/public-api.txt, and look for items without an example
     Api {
         /// Write what is there now
         #[arg(long)]

@@ -146,8 +146,8 @@ pub(crate) fn typos() -> Result<()> {
 pub(crate) fn api(bless: bool) -> Result<()> {
     ensure_client_library()?;
     let mut test = cargo("test");
-    test.args(["--package", "xtask", "--features", "interface"])
-        .args(["--test", "interface"]);
+    test.args(["--package", "xtask", "--features", "public-api"])
+        .args(["--test", "public_api"]);
     if bless {
         test.env("UPDATE_SNAPSHOTS", "yes");
     }

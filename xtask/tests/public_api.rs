@@ -90,7 +90,7 @@ static RUSTDOC: LazyLock<PathBuf> = LazyLock::new(|| {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace");
-    let target = workspace.join("target/interface");
+    let target = workspace.join("target/public-api");
     fs::create_dir_all(&target).expect("a directory");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["rustdoc", "--package", "diesel-advisory-lock"])
