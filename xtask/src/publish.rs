@@ -151,9 +151,11 @@ pub(crate) fn api(bless: bool) -> Result<()> {
     if bless {
         test.env("UPDATE_SNAPSHOTS", "yes");
     }
-    step::run("the public interface", &mut test).context(
-        "a change on purpose is said in CHANGELOG.md and taken over by `cargo xtask api --bless`; a new item needs an example",
-    )
+    step::run("the public interface", &mut test).inspect_err(|_| {
+        eprintln!(
+            "A change on purpose is said in CHANGELOG.md, and taken over by `cargo xtask api --bless`. A new item needs an example."
+        );
+    })
 }
 
 /// Whether a release of this would keep to semantic versioning. The baseline is the last release's tag.
