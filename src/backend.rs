@@ -1,4 +1,4 @@
-//! What a server must offer. Each backend keeps all its SQL in one file below.
+//! What a server must offer. Each backend keeps all its SQL in one file below, and in the files below that.
 #![cfg_attr(
     not(feature = "mysql"),
     allow(

@@ -133,9 +133,9 @@ impl Observed {
         {
             if !held.nested {
                 numbers::held(self.label, hold);
-            }
-            if matches!(ended, Err(LockError::Lost { .. })) {
-                numbers::lost(self.label);
+                if matches!(ended, Err(LockError::Lost { .. })) {
+                    numbers::lost(self.label);
+                }
             }
         }
     }

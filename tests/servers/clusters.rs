@@ -7,14 +7,14 @@ use diesel_advisory_lock::server::{Finding, ServerError, ServerReport};
 use diesel_advisory_lock::{check_server, prelude::*};
 use test_server::{Galera, Group, Kind, Server};
 
-use crate::support::{Case, Db, Target, until};
+use crate::support::{Case, Db, until};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case!(galera_is_refused_because_each_node_grants_the_lock).only(Kind::Mariadb),
         case!(a_group_with_several_primaries_is_refused_because_each_grants_the_lock)
             .only(Kind::Mysql),
-        case!(a_replica_is_warned_of_because_it_grants_the_lock_too),
+        case!(a_replica_is_warned_of_because_it_grants_the_lock_too).private(),
     ]
 }
 
@@ -95,9 +95,7 @@ fn a_group_with_several_primaries_is_refused_because_each_grants_the_lock(_db: &
 }
 
 fn a_replica_is_warned_of_because_it_grants_the_lock_too(db: &Db) {
-    let Target::Private(kind) = db.target() else {
-        return;
-    };
+    let kind = db.kind();
     let start = |id: u8| {
         let id = format!("--server-id={id}");
         Server::start_with(kind, &[&id, "--log-bin"]).unwrap()

@@ -10,22 +10,24 @@ use diesel_advisory_lock::locks::{self, HeldFor, InspectError, Subject};
 use diesel_advisory_lock::{LockStatus, prelude::*};
 use test_server::Server;
 
-use crate::support::{Account, Db, Target, counters, session_id};
+use crate::support::{Account, Case, Db, Stingy, counters, session_id};
 
-cases![
-    a_time_out_tells_who_holds_the_lock,
-    a_time_out_tells_what_the_holder_is_running,
-    a_time_out_tells_a_weak_account_the_connection_alone,
-    a_time_out_of_several_locks_tells_who_holds_the_one,
-    a_deadlock_tells_who_closed_the_circle,
-    a_time_out_stays_one_when_the_holder_cannot_be_looked_up,
-    a_look_up_is_limited_on_either_server,
-    a_status_is_of_the_lock_that_would_be_taken,
-    a_status_leaves_the_namespace_open,
-    held_locks_are_told_with_their_holders_and_waiters,
-    names_are_read_back,
-    what_is_missing_is_said,
-];
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(a_time_out_tells_who_holds_the_lock),
+        case!(a_time_out_tells_what_the_holder_is_running),
+        case!(a_time_out_tells_a_weak_account_the_connection_alone),
+        case!(a_time_out_of_several_locks_tells_who_holds_the_one),
+        case!(a_deadlock_tells_who_closed_the_circle),
+        case!(a_time_out_stays_one_when_the_holder_cannot_be_looked_up).private(),
+        case!(a_look_up_is_limited_on_either_server),
+        case!(a_status_is_of_the_lock_that_would_be_taken),
+        case!(a_status_leaves_the_namespace_open),
+        case!(held_locks_are_told_with_their_holders_and_waiters).private(),
+        case!(names_are_read_back).private(),
+        case!(what_is_missing_is_said).private(),
+    ]
+}
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -133,36 +135,29 @@ fn a_deadlock_tells_who_closed_the_circle(db: &Db) {
 
 /// On a server of its own, where no statement can be prepared any more.
 fn a_time_out_stays_one_when_the_holder_cannot_be_looked_up(db: &Db) {
-    let Target::Private(kind) = db.target() else {
-        return;
-    };
-    let server = Server::start(kind).unwrap();
-    let connect = || MysqlConnection::establish(&server.url("")).unwrap();
-    let (holder, waiter, root) = (&mut connect(), &mut connect(), &mut connect());
+    let server = Stingy::start(db);
+    let (holder, waiter) = (&mut server.conn(), &mut server.conn());
     let name = LockName::named("job");
-    // What is prepared once is prepared from here on.
     name.lock().acquire(waiter).unwrap().release().unwrap();
     let held = name.lock().acquire(holder).unwrap();
-    root.batch_execute("SET GLOBAL max_prepared_stmt_count = 0")
-        .unwrap();
+    server.forbid();
     let error = name.lock().no_wait().acquire(waiter).unwrap_err();
     assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
     assert_eq!(error.holder(), None);
     assert!(error.to_string().contains("somebody else holds it"));
-    root.batch_execute("SET GLOBAL max_prepared_stmt_count = 1000")
-        .unwrap();
+    server.permit();
     held.release().unwrap();
     name.lock().acquire(waiter).unwrap().release().unwrap();
 }
 
 /// By the words that a look-up begins with; a list of processes that takes long is not to be had.
 fn a_look_up_is_limited_on_either_server(db: &Db) {
+    const LIMITED: &str = "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ ";
+    let library = include_str!("../../src/backend/mysql/inspect.rs");
+    assert!(library.contains(&format!("\"{LIMITED}\"")), "other words");
     let conn = &mut db.conn();
     let begun = Instant::now();
-    let slow = diesel::sql_query(
-        "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ SLEEP(20)",
-    )
-    .execute(conn);
+    let slow = diesel::sql_query(format!("{LIMITED}SLEEP(20)")).execute(conn);
     // MySQL's SLEEP answers that it was cut short, MariaDB's statement fails.
     assert_eq!(slow.is_err(), db.is_mariadb(), "{slow:?}");
     let took = begun.elapsed();
@@ -211,9 +206,7 @@ fn a_status_leaves_the_namespace_open(db: &Db) {
 }
 
 fn held_locks_are_told_with_their_holders_and_waiters(db: &Db) {
-    if !db.lets_locks_be_seen() {
-        return;
-    }
+    db.let_locks_be_seen();
     let (holder, other) = (&mut db.conn(), &mut db.conn());
     let holders_id = id(holder);
     let row = LockName::row(counters::table, 1);
@@ -282,9 +275,7 @@ fn held_locks_are_told_with_their_holders_and_waiters(db: &Db) {
 }
 
 fn names_are_read_back(db: &Db) {
-    if !db.lets_locks_be_seen() {
-        return;
-    }
+    db.let_locks_be_seen();
     let conn = &mut db.conn();
     let long = "x".repeat(60);
     let held = LockName::row(counters::table, 7)
@@ -316,9 +307,7 @@ fn names_are_read_back(db: &Db) {
 
 /// On servers of its own, since what is missing must be missing.
 fn what_is_missing_is_said(db: &Db) {
-    let Target::Private(kind) = db.target() else {
-        return;
-    };
+    let kind = db.kind();
     let server = Server::start(kind).unwrap();
     let conn = &mut MysqlConnection::establish(&server.url("")).unwrap();
     if db.is_mariadb() {

@@ -1,6 +1,7 @@
 //! `LockPool` when things break: nobody hangs, nobody gets a lock that is not held, nothing goes back locked.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -138,8 +139,11 @@ fn a_holder_that_lost_its_lock_is_told_and_hands_on_nothing(db: &Db) {
 fn a_connection_that_dies_on_the_way_is_told(db: &Db) {
     db.counter(1);
     let locks = &db.locks(1);
-    let failed = &AtomicUsize::new(0);
-    let others = || _ = failed.fetch_add(usize::from(add_one(locks).is_err()), Ordering::SeqCst);
+    let failed = &Mutex::new(Vec::new());
+    let others = || {
+        let error = add_one(locks).err();
+        failed.lock().unwrap().extend(error);
+    };
     let (row, killer) = (&mut db.conn(), &mut db.conn());
     in_front_of(db, locks, 5, others, || {
         let mut held = Counter { id: 1, value: 0 }
@@ -156,7 +160,15 @@ fn a_connection_that_dies_on_the_way_is_told(db: &Db) {
             .unwrap();
         row.batch_execute("UNLOCK TABLES").unwrap();
     });
-    assert_eq!(failed.load(Ordering::SeqCst), 1);
+    let failed = failed.lock().unwrap();
+    let [error] = &failed[..] else {
+        panic!("{failed:?}");
+    };
+    let told = LockError::in_diesel(error);
+    assert!(
+        matches!(told, Some(LockError::Database { .. })),
+        "{error:?}"
+    );
     assert_eq!(db.value(1), 4);
     db.assert_idle(locks);
 }

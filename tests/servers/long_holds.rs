@@ -6,23 +6,24 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_advisory_lock::{LockPolicy, LockStatus, prelude::*};
-use test_server::Server;
 
-use crate::support::{Db, Locks, Target, until, wait_timeout};
+use crate::support::{Case, Db, Locks, Stingy, until, wait_timeout};
 
-cases![
-    a_lock_is_lost_to_wait_timeout,
-    a_long_hold_is_not,
-    the_limit_is_raised_and_set_back,
-    a_nested_long_hold_leaves_the_outer_one_its_own,
-    a_part_of_a_second_is_rounded_up_and_a_year_is_the_most,
-    several_locks_raise_it_once,
-    who_is_handed_a_lock_has_times_of_its_own,
-    a_lock_whose_limit_cannot_be_raised_is_given_back,
-    a_verified_lock_is_still_ours,
-    a_lost_lock_is_told_by_verify,
-    a_pooled_lock_is_verified_too,
-];
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(a_lock_is_lost_to_wait_timeout),
+        case!(a_long_hold_is_not),
+        case!(the_limit_is_raised_and_set_back),
+        case!(a_nested_long_hold_leaves_the_outer_one_its_own),
+        case!(a_part_of_a_second_is_rounded_up_and_a_year_is_the_most),
+        case!(several_locks_raise_it_once),
+        case!(who_is_handed_a_lock_has_times_of_its_own),
+        case!(a_lock_whose_limit_cannot_be_raised_is_given_back).private(),
+        case!(a_verified_lock_is_still_ours),
+        case!(a_lost_lock_is_told_by_verify),
+        case!(a_pooled_lock_is_verified_too),
+    ]
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -176,28 +177,19 @@ fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
 
 /// No statement can be prepared any more on this server of its own.
 fn a_lock_whose_limit_cannot_be_raised_is_given_back(db: &Db) {
-    let Target::Private(kind) = db.target() else {
-        return;
-    };
-    let server = Server::start(kind).unwrap();
-    let connect = || MysqlConnection::establish(&server.url("")).unwrap();
-    let (conn, root) = (&mut connect(), &mut connect());
+    let server = Stingy::start(db);
+    let conn = &mut server.conn();
     let name = LockName::named("job");
-    // What is prepared once is prepared from here on.
     name.lock().acquire(conn).unwrap().release().unwrap();
-    let limit = |root: &mut MysqlConnection, statements: u32| {
-        let sql = format!("SET GLOBAL max_prepared_stmt_count = {statements}");
-        root.batch_execute(&sql).unwrap();
-    };
-    limit(root, 0);
+    server.forbid();
     let error = name
         .lock()
         .longest_hold(600 * SECOND)
         .acquire(conn)
         .unwrap_err();
     assert!(matches!(error, LockError::Database { .. }), "{error:?}");
-    limit(root, 1_000);
-    assert_eq!(name.status(root).unwrap(), LockStatus::Free);
+    server.permit();
+    assert_eq!(name.status(&mut server.conn()).unwrap(), LockStatus::Free);
 }
 
 fn a_verified_lock_is_still_ours(db: &Db) {

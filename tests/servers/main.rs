@@ -109,4 +109,5 @@ fn trial(target: Target, case: Case) -> Trial {
         (case.run)(&db);
         Ok(())
     })
+    .with_ignored_flag(case.is_ignored_on(target))
 }

@@ -9,31 +9,33 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use tracing::Level;
 
-use crate::support::{Counter, Db, counters, session_id, until};
+use crate::support::{Case, Counter, Db, Stingy, counters, session_id, until};
 use watch::watched;
 
 mod watch;
 
-cases![
-    a_lock_has_a_span_and_its_numbers,
-    a_model_is_told_to_be_read_again,
-    a_nested_lock_is_told_as_such_and_not_counted,
-    a_closure_runs_within_the_span,
-    several_locks_are_spans_within_spans,
-    a_wait_is_contention,
-    a_time_out_is_told_and_counted,
-    a_try_form_is_contention_and_no_time_out,
-    a_deadlock_is_told,
-    a_refusal_before_the_server_is_asked_is_told,
-    a_lost_lock_is_an_event,
-    a_release_that_fails_is_an_event_also_on_drop,
-    a_transaction_left_open_is_an_event,
-    a_hold_past_what_was_expected_is_an_event,
-    a_failed_look_up_is_an_event,
-    who_is_handed_a_lock_has_a_span_of_its_own,
-    a_pool_without_a_connection_is_told,
-    metrics_never_have_a_key,
-];
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(a_lock_has_a_span_and_its_numbers),
+        case!(a_model_is_told_to_be_read_again),
+        case!(a_nested_lock_is_told_as_such_and_not_counted),
+        case!(a_closure_runs_within_the_span),
+        case!(several_locks_are_spans_within_spans),
+        case!(a_wait_is_contention),
+        case!(a_time_out_is_told_and_counted),
+        case!(a_try_form_is_contention_and_no_time_out),
+        case!(a_deadlock_is_told),
+        case!(a_refusal_before_the_server_is_asked_is_told),
+        case!(a_lost_lock_is_an_event),
+        case!(a_release_that_fails_is_an_event_also_on_drop),
+        case!(a_transaction_left_open_is_an_event),
+        case!(a_hold_past_what_was_expected_is_an_event),
+        case!(a_failed_look_up_is_an_event).private(),
+        case!(who_is_handed_a_lock_has_a_span_of_its_own),
+        case!(a_pool_without_a_connection_is_told),
+        case!(metrics_never_have_a_key),
+    ]
+}
 
 fn a_lock_has_a_span_and_its_numbers(db: &Db) {
     let conn = &mut db.conn();
@@ -263,6 +265,19 @@ fn a_lost_lock_is_an_event(db: &Db) {
     assert_eq!(fields["span"], "counters:7");
     assert!(watch.span().has("outcome", "lost"));
     assert_eq!(numbers.count("lost_total counters"), 1);
+
+    // One loss, though both guards are told of it.
+    let conn = &mut db.conn();
+    let (_, numbers) = watched(|| {
+        let mut outer = name.lock().acquire(conn).unwrap();
+        let mut inner = name.lock().acquire(&mut outer).unwrap();
+        diesel::sql_query("DO RELEASE_ALL_LOCKS()")
+            .execute(&mut *inner)
+            .unwrap();
+        inner.release().unwrap_err();
+        outer.release().unwrap_err();
+    });
+    assert_eq!(numbers.count("lost_total counters"), 1);
 }
 
 fn a_release_that_fails_is_an_event_also_on_drop(db: &Db) {
@@ -319,26 +334,19 @@ fn a_hold_past_what_was_expected_is_an_event(db: &Db) {
 
 /// On a server of its own, where no statement can be prepared any more.
 fn a_failed_look_up_is_an_event(db: &Db) {
-    let crate::support::Target::Private(kind) = db.target() else {
-        return;
-    };
-    let server = test_server::Server::start(kind).unwrap();
-    let connect = || MysqlConnection::establish(&server.url("")).unwrap();
-    let (holder, waiter, root) = (&mut connect(), &mut connect(), &mut connect());
+    let server = Stingy::start(db);
+    let (holder, waiter) = (&mut server.conn(), &mut server.conn());
     let name = LockName::named("job");
-    // What is prepared once is prepared from here on.
     name.lock().acquire(waiter).unwrap().release().unwrap();
     let _held = name.lock().acquire(holder).unwrap();
-    root.batch_execute("SET GLOBAL max_prepared_stmt_count = 0")
-        .unwrap();
+    server.forbid();
     let (watch, _) = watched(|| {
         name.lock().no_wait().acquire(waiter).unwrap_err();
     });
     let (level, fields) = watch.event();
     assert_eq!(level, Level::WARN);
     assert!(fields["message"].contains("could not be looked up"));
-    root.batch_execute("SET GLOBAL max_prepared_stmt_count = 1000")
-        .unwrap();
+    server.permit();
 }
 
 fn who_is_handed_a_lock_has_a_span_of_its_own(db: &Db) {

@@ -12,12 +12,14 @@ mod case;
 mod db;
 mod events;
 mod model;
+mod stingy;
 
 pub(crate) use account::Account;
 pub(crate) use case::{Case, Target};
 pub(crate) use db::{Db, Locks};
 pub(crate) use events::Events;
 pub(crate) use model::{Counter, Document, counters, documents};
+pub(crate) use stingy::Stingy;
 
 /// Cargo builds the examples with the tests, beside them.
 pub(crate) fn example(name: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Guarantee 8: exact waits.
+//! Guarantee 6: exact waits.
 
 use std::time::{Duration, Instant};
 

@@ -12,6 +12,8 @@ pub(crate) struct Case {
     pub(crate) run: fn(&Db),
     /// It looks at the clock.
     pub(crate) alone: bool,
+    /// It needs a server that may be changed, or starts one.
+    pub(crate) private: bool,
     /// It is about one kind of server, and starts its own.
     pub(crate) only: Option<Kind>,
 }
@@ -22,6 +24,7 @@ impl Case {
             name,
             run,
             alone: false,
+            private: false,
             only: None,
         }
     }
@@ -29,6 +32,13 @@ impl Case {
     pub(crate) fn alone(self) -> Self {
         Case {
             alone: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn private(self) -> Self {
+        Case {
+            private: true,
             ..self
         }
     }
@@ -46,6 +56,11 @@ impl Case {
             (Some(_), Target::Url) => false,
             (None, _) => true,
         }
+    }
+
+    /// Told as ignored, where the server is somebody's.
+    pub(crate) fn is_ignored_on(&self, target: Target) -> bool {
+        self.private && matches!(target, Target::Url)
     }
 }
 

@@ -44,11 +44,22 @@ impl Db {
     }
 
     pub(crate) fn is_mariadb(&self) -> bool {
-        self.text("SELECT VERSION()").contains("MariaDB")
+        let version: String = diesel::select(diesel::dsl::sql::<Text>("VERSION()"))
+            .get_result(&mut self.conn())
+            .unwrap();
+        version.contains("MariaDB")
     }
 
     pub(crate) fn target(&self) -> Target {
         self.target
+    }
+
+    /// Of a private case.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.target {
+            Target::Private(kind) => kind,
+            Target::Url => panic!("this case is not marked as private"),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -136,25 +147,13 @@ impl Db {
         self.conn().batch_execute(sql).unwrap();
     }
 
-    /// MariaDB tells who holds which lock by a plugin. Nothing is installed on a server that is not ours.
-    pub(crate) fn lets_locks_be_seen(&self) -> bool {
-        match self.target {
-            Target::Private(Kind::Mysql) => {}
-            Target::Private(Kind::Mariadb) => self.execute(
+    /// MariaDB tells who holds which lock by a plugin.
+    pub(crate) fn let_locks_be_seen(&self) {
+        if self.kind() == Kind::Mariadb {
+            self.execute(
                 "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
-            ),
-            Target::Url => {
-                eprintln!("SKIPPED: who holds which lock is looked at on private servers only");
-                return false;
-            }
+            );
         }
-        true
-    }
-
-    fn text(&self, sql: &str) -> String {
-        diesel::select(diesel::dsl::sql::<Text>(sql.trim_start_matches("SELECT ")))
-            .get_result(&mut self.conn())
-            .unwrap()
     }
 
     /// A counter at zero.
