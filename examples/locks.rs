@@ -14,6 +14,11 @@ use diesel_advisory_lock::locks::{
     self, Activity, HeldFor, HeldLock, Session, Subject, WrittenName,
 };
 
+use causes::Causes;
+
+#[path = "shared/causes.rs"]
+mod causes;
+
 /// Prints the locks that are held on a server, who holds them, and who waits.
 #[derive(Debug, Parser)]
 #[command(name = "locks")]
@@ -36,7 +41,7 @@ fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                eprintln!("{}", with_causes(&*error));
+                eprintln!("{}", Causes(&*error));
                 ExitCode::FAILURE
             }
         };
@@ -46,7 +51,7 @@ fn main() -> ExitCode {
         // A server that restarts is to be seen again when it is back.
         let text = look(&cli.database_url, &mut conn).unwrap_or_else(|error| {
             conn = None;
-            with_causes(&*error)
+            Causes(&*error).to_string()
         });
         if let Err(error) = show(&text) {
             // Whoever read this has gone.
@@ -171,14 +176,4 @@ fn waiter(session: &Session) -> String {
         Some(activity) => format!("{} for {} s", account(session), activity.elapsed.as_secs()),
         None => account(session),
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!("\n  because: {error}");
-        cause = error.source();
-    }
-    text
 }

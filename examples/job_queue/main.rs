@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example job_queue` shows it: three processes of four threads, of which one is killed at work.
 
+#[path = "../shared/causes.rs"]
+mod causes;
 mod job;
 mod store;
 mod worker;
@@ -17,6 +19,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use test_server::Kind;
 
+use causes::Causes;
 use store::Store;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", Causes(&*error));
             ExitCode::FAILURE
         }
     }

@@ -9,6 +9,7 @@ use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::check_server;
 
 use crate::Fallible;
+use crate::causes::Causes;
 use crate::job::Job;
 use crate::store::DATABASE_URL;
 
@@ -23,7 +24,9 @@ pub(crate) fn run(name: &str) -> Fallible<()> {
         let threads: Vec<_> = (0..THREADS)
             .map(|number| {
                 let pool = &pool;
-                scope.spawn(move || work(pool, name, number).map_err(|error| error.to_string()))
+                scope.spawn(move || {
+                    work(pool, name, number).map_err(|error| Causes(&*error).to_string())
+                })
             })
             .collect();
         for thread in threads {

@@ -16,6 +16,8 @@
 //! | `report.rs`, `progress.rs` | what you see |
 //! | `cli.rs`, `error.rs` | options and errors |
 
+#[path = "../shared/causes.rs"]
+mod causes;
 mod cli;
 mod database;
 mod error;
@@ -33,8 +35,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::causes::Causes;
 use crate::cli::{Cli, Command};
-use crate::error::Causes;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

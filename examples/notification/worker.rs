@@ -10,9 +10,9 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool, PoolError, PooledConnection};
 use diesel_advisory_lock::prelude::*;
 
+use crate::causes::Causes;
 use crate::cli::WorkerOptions;
 use crate::database::DATABASE_URL;
-use crate::error::Causes;
 use crate::mail::{MailError, Mailer};
 use crate::model::{Delivery, Notification, SendError};
 use crate::protocol::{Attempt, Order, Outcome, Report, UnknownLine};
