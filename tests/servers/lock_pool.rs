@@ -11,7 +11,7 @@ use diesel_advisory_lock::prelude::*;
 
 use crate::processes::Elsewhere;
 use crate::statements::session_status;
-use crate::support::{Counter, Db, Locks, session_id, until};
+use crate::support::{Counter, Db, Locks, session_id, until, until_in_line};
 
 cases![
     a_hot_lock_leaves_the_connections_to_others,
@@ -32,13 +32,6 @@ cases![
     clones_share_one_queue,
 ];
 
-impl Counter {
-    fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        self.value += 1;
-        self.save(conn)
-    }
-}
-
 /// Threads that wait in line behind a holder, in the order of their numbers.
 fn line_up<'s>(
     scope: &'s Scope<'s, '_>,
@@ -49,9 +42,7 @@ fn line_up<'s>(
     let before = locks.state().waiting;
     for (waiting, number) in numbers.enumerate() {
         scope.spawn(move || request(number));
-        until("the thread waits in line", || {
-            locks.state().waiting == before + waiting + 1
-        });
+        until_in_line(locks, before + waiting + 1);
     }
 }
 
@@ -65,12 +56,10 @@ fn a_hot_lock_leaves_the_connections_to_others(db: &Db) {
         for _ in 0..64 {
             scope.spawn(|| {
                 let mut counter = Counter { id: 1, value: 0 };
-                counter.with_lock_from(&locks, Counter::increment).unwrap();
+                counter.with_lock_from(&locks, Counter::add_one).unwrap();
             });
         }
-        until("all but the first wait in line", || {
-            locks.state().waiting == 63
-        });
+        until_in_line(&locks, 63);
         // One of the four connections waits on the server; the others are free at once.
         let others: Vec<_> = (0..3).map(|_| locks.pool().try_get()).collect();
         assert!(others.iter().all(Option::is_some));
@@ -90,7 +79,7 @@ fn each_closure_sees_the_last_ones_work(db: &Db) {
                 for _ in 0..10 {
                     // A copy from before anybody began.
                     let mut counter = Counter { id: 1, value: 0 };
-                    counter.with_lock_from(&locks, Counter::increment).unwrap();
+                    counter.with_lock_from(&locks, Counter::add_one).unwrap();
                 }
             });
         }
@@ -110,12 +99,12 @@ fn each_transaction_sees_the_last_ones_work(db: &Db) {
                     let mut counter = Counter { id: 1, value: 0 };
                     // Some are rolled back, and some have no transaction.
                     let result = match (thread + turn) % 4 {
-                        0 => counter.with_lock_from(locks, Counter::increment),
+                        0 => counter.with_lock_from(locks, Counter::add_one),
                         1 => counter.lock().transaction_from(locks, |counter, conn| {
-                            counter.increment(conn)?;
+                            counter.add_one(conn)?;
                             Err(diesel::result::Error::RollbackTransaction)
                         }),
-                        _ => counter.lock().transaction_from(locks, Counter::increment),
+                        _ => counter.lock().transaction_from(locks, Counter::add_one),
                     };
                     assert_eq!(result.is_err(), (thread + turn) % 4 == 1, "{result:?}");
                 }
@@ -304,7 +293,7 @@ fn a_lock_nests_in_its_closure(db: &Db) {
         .with_lock_from(&locks, |counter, conn| {
             counter.value = 5;
             // Not read again: what is not saved yet survives.
-            counter.with_lock(conn, Counter::increment)
+            counter.with_lock(conn, Counter::add_one)
         })
         .unwrap();
     assert_eq!(db.value(1), 6);
@@ -324,7 +313,7 @@ fn an_open_transaction_is_refused(db: &Db) {
     );
     let left_open = counter.with_lock_from(&locks, |counter, conn| {
         <MysqlConnection as Connection>::TransactionManager::begin_transaction(conn)?;
-        counter.increment(conn)
+        counter.add_one(conn)
     });
     let error = left_open.unwrap_err();
     assert!(
@@ -342,7 +331,7 @@ fn a_guard_may_end_in_another_thread(db: &Db) {
     let mut counter = db.counter(1);
     let locks = db.locks(1);
     let mut held = counter.lock().acquire_from(&locks).unwrap();
-    counter.increment(&mut held).unwrap();
+    counter.add_one(&mut held).unwrap();
     assert!(counter.lock().try_acquire_from(&locks).unwrap().is_none());
     thread::spawn(move || held.release().unwrap())
         .join()

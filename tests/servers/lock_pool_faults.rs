@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 
-use crate::support::{Counter, Db, Locks, session_id, until};
+use crate::support::{Counter, Db, Locks, session_id, until, until_in_line};
 
 cases![
     a_holder_panics_with_thirty_in_line,
@@ -34,14 +34,8 @@ type Manager = <MysqlConnection as Connection>::TransactionManager;
 fn add_one(locks: &Locks) -> QueryResult<()> {
     Counter { id: 1, value: 0 }
         .lock()
-        .transaction_from(locks, |counter, conn| {
-            counter.value += 1;
-            counter.save(conn).map(drop)
-        })
-}
-
-fn until_waiting(locks: &Locks, waiting: usize) {
-    until("they wait in line", || locks.state().waiting == waiting);
+        .transaction_from(locks, Counter::add_one)
+        .map(drop)
 }
 
 /// `first` asks for the lock of counter 1, then `count` others line up behind it, and then the server grants it: so it may
@@ -60,7 +54,7 @@ fn in_front_of<R: Send>(
         let first = scope.spawn(first);
         until("the first asks the server", || db.waiting() == 1);
         (0..count).for_each(|_| _ = scope.spawn(&others));
-        until_waiting(locks, count);
+        until_in_line(locks, count);
         held.release().unwrap();
         first.join().unwrap()
     })
@@ -154,7 +148,7 @@ fn a_connection_that_dies_on_the_way_is_told(db: &Db) {
         // Stops the next in its first statement.
         row.batch_execute("LOCK TABLES counters WRITE").unwrap();
         held.release().unwrap();
-        until_waiting(locks, 4);
+        until_in_line(locks, 4);
         killer
             .batch_execute(&format!("KILL CONNECTION {session}"))
             .unwrap();
@@ -332,7 +326,7 @@ fn a_row_deleted_meanwhile_is_told_to_each(db: &Db) {
                         assert!(matches!(error, Some(LockError::Gone { .. })), "{error:?}");
                     });
                 }
-                until_waiting(locks, 5);
+                until_in_line(locks, 5);
                 conn.batch_execute("DELETE FROM counters")
             })
             .unwrap();
@@ -450,7 +444,7 @@ fn a_connection_put_back_locked_is_thrown_away(db: &Db) {
             let next = request.hold_from(&locks, |conn| Ok::<_, LockError>(session_id(conn)));
             assert_ne!(next.unwrap(), session);
         });
-        until_waiting(&locks, 1);
+        until_in_line(&locks, 1);
         held.release().unwrap();
         next.join().unwrap();
     });

@@ -85,18 +85,18 @@ fn a_nested_call_on_a_shared_self_sees_them(db: &Db) {
 }
 
 fn the_lock_is_held_while_the_body_runs(db: &Db) {
-    let held = Account::of(db).holder(&mut db.conn(), db).unwrap();
+    let held = Account::of(db).held_plainly(&mut db.conn(), db).unwrap();
     assert_eq!(held, [true, false, false]);
 }
 
 fn a_scope_is_the_methods_or_its_own(db: &Db) {
     let mut account = Account::of(db);
     assert_eq!(
-        account.holder_by_scope(&mut db.conn(), db).unwrap(),
+        account.held_by_own_scope(&mut db.conn(), db).unwrap(),
         [false, true, false]
     );
     assert_eq!(
-        account.holder_by_other(&mut db.conn(), db).unwrap(),
+        account.held_by_other_scope(&mut db.conn(), db).unwrap(),
         [false, false, true]
     );
 }

@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_advisory_lock::{LockPolicy, LockStatus, prelude::*};
 
-use crate::support::{Case, Db, Locks, Stingy, until, wait_timeout};
+use crate::support::{Case, Db, Locks, Stingy, until_in_line, wait_timeout};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -146,7 +146,6 @@ fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
             .hold_from(locks, |conn| Ok::<_, LockError>(wait_timeout(conn)))
             .unwrap()
     };
-    let waits = |many: usize| until("requests wait", || locks.state().waiting == many);
     let first = name.lock().longest_hold(Duration::from_secs(10 * 86_400));
     let mut first = first.acquire_from(&locks).unwrap();
     thread::scope(|scope| {
@@ -159,7 +158,7 @@ fn who_is_handed_a_lock_has_times_of_its_own(db: &Db) {
                     let (locks, seen) = (&locks, &seen);
                     move || seen(locks, longest)
                 });
-                waits(nth);
+                until_in_line(&locks, nth);
                 other
             })
             .collect();

@@ -92,15 +92,11 @@ fn another_lock_inside_is_read_again(db: &Db) {
 fn inside_a_transaction_a_held_lock_nests(db: &Db) {
     let mut counter = db.counter(1);
     let name = counter.lock_name();
-    fn add(counter: &mut Counter, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        counter.value += 1;
-        counter.save(conn)
-    }
     counter
         .lock()
         .transaction(&mut db.conn(), |counter, conn| {
-            counter.with_lock(conn, add)?;
-            counter.lock().transaction(conn, add)?;
+            counter.with_lock(conn, Counter::add_one)?;
+            counter.lock().transaction(conn, Counter::add_one)?;
             assert!(db.holder(&name).is_some());
             assert_eq!(
                 db.value(1),

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use tracing::Level;
 
-use crate::support::{Case, Counter, Db, Stingy, counters, session_id, until};
+use crate::support::{Case, Counter, Db, Stingy, counters, session_id, until_in_line};
 use watch::watched;
 
 mod watch;
@@ -360,13 +360,12 @@ fn who_is_handed_a_lock_has_a_span_of_its_own(db: &Db) {
             held.release().unwrap();
         })
     };
-    let waits = |many: usize| until("requests wait", || locks.state().waiting == many);
     let told = thread::scope(|scope| {
         let second = scope.spawn(request);
-        waits(1);
+        until_in_line(&locks, 1);
         // Waits when the second is granted the lock, and so is handed it.
         let third = scope.spawn(request);
-        waits(2);
+        until_in_line(&locks, 2);
         held.release().unwrap();
         [second, third].map(|request| request.join().unwrap())
     });

@@ -22,13 +22,6 @@ cases![
 
 type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 
-impl Counter {
-    fn add_one(&mut self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        self.value += 1;
-        self.save(conn)
-    }
-}
-
 fn a_method_takes_a_pooled_connection(db: &Db) {
     let mut counter = db.counter(1);
     let (pool, _) = db.pool(1);

@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel_advisory_lock::lock_all_from;
 use diesel_advisory_lock::prelude::*;
 
-use crate::support::{Counter, Db, session_id, until};
+use crate::support::{Counter, Db, session_id, until, until_in_line};
 
 cases![
     money_is_neither_made_nor_lost,
@@ -189,9 +189,7 @@ fn waiting_for_turns_takes_no_connection(db: &Db) {
                     .unwrap();
             });
         }
-        until("all but the first wait for their turn", || {
-            locks.state().waiting == 19
-        });
+        until_in_line(locks, 19);
         assert_eq!(locks.pool().state().idle_connections, 2);
         held.release().unwrap();
     });

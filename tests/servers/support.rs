@@ -43,6 +43,11 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until so many requests wait for their turn in a `LockPool`.
+pub(crate) fn until_in_line(locks: &Locks, many: usize) {
+    until("they wait in line", || locks.state().waiting == many);
+}
+
 pub(crate) fn session_id(conn: &mut MysqlConnection) -> i64 {
     diesel::select(diesel::dsl::sql::<BigInt>(
         "CAST(CONNECTION_ID() AS SIGNED)",

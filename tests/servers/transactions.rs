@@ -32,11 +32,6 @@ const TIMES: usize = 250;
 
 type Manager = <MysqlConnection as Connection>::TransactionManager;
 
-fn add_one(counter: &mut Counter, conn: &mut MysqlConnection) -> QueryResult<usize> {
-    counter.value += 1;
-    counter.save(conn)
-}
-
 fn an_open_transaction_is_refused(db: &Db) {
     let mut counter = db.counter(1);
     let name = counter.lock_name();
@@ -73,7 +68,7 @@ fn an_open_transaction_is_refused(db: &Db) {
     })
     .unwrap();
     // Nothing is wrong with the connection.
-    counter.with_lock(conn, add_one).unwrap();
+    counter.with_lock(conn, Counter::add_one).unwrap();
 }
 
 fn a_test_transaction_is_not(db: &Db) {
@@ -81,8 +76,8 @@ fn a_test_transaction_is_not(db: &Db) {
     let name = counter.lock_name();
     let conn = &mut db.conn();
     conn.begin_test_transaction().unwrap();
-    counter.with_lock(conn, add_one).unwrap();
-    counter.lock().transaction(conn, add_one).unwrap();
+    counter.with_lock(conn, Counter::add_one).unwrap();
+    counter.lock().transaction(conn, Counter::add_one).unwrap();
     assert_eq!(counter.value, 2);
     assert_eq!(db.value(1), 0, "the test transaction is still open");
     db.assert_free(&name);
@@ -106,7 +101,9 @@ fn a_savepoint_in_a_test_transaction_is(db: &Db) {
     .unwrap();
     counter
         .lock()
-        .transaction(conn, |counter, conn| counter.with_lock(conn, add_one))
+        .transaction(conn, |counter, conn| {
+            counter.with_lock(conn, Counter::add_one)
+        })
         .expect("held already, so it nests at any depth");
 }
 
@@ -128,7 +125,11 @@ fn race(db: &Db, increment: impl Fn(&mut MysqlConnection) + Sync) -> i64 {
 fn a_transaction_keeps_every_increment(db: &Db) {
     let counter = db.counter(1);
     let total = race(db, |conn| {
-        counter.clone().lock().transaction(conn, add_one).unwrap();
+        counter
+            .clone()
+            .lock()
+            .transaction(conn, Counter::add_one)
+            .unwrap();
     });
     assert_eq!(total, 2_000);
 }
@@ -165,7 +166,7 @@ fn an_error_rolls_back_and_then_releases(db: &Db) {
     let mut counter = db.counter(1);
     let conn = &mut db.conn();
     let run = counter.lock().transaction(conn, |counter, conn| {
-        add_one(counter, conn)?;
+        counter.add_one(conn)?;
         Err::<(), _>(DieselError::RollbackTransaction)
     });
     assert_eq!(run, Err(DieselError::RollbackTransaction));
@@ -175,7 +176,7 @@ fn an_error_rolls_back_and_then_releases(db: &Db) {
         "the caller's model keeps what the closure put into it"
     );
     db.assert_free(&counter.lock_name());
-    counter.lock().transaction(conn, add_one).unwrap();
+    counter.lock().transaction(conn, Counter::add_one).unwrap();
     assert_eq!(db.value(1), 1);
 }
 
@@ -185,7 +186,7 @@ fn a_panic_rolls_back_and_then_releases(db: &Db) {
     let conn = &mut db.conn();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         counter.lock().transaction(conn, |counter, conn| {
-            add_one(counter, conn)?;
+            counter.add_one(conn)?;
             panic_quietly();
             QueryResult::Ok(())
         })
@@ -196,7 +197,7 @@ fn a_panic_rolls_back_and_then_releases(db: &Db) {
     let mut again = Counter { id: 1, value: 0 };
     again
         .lock()
-        .transaction(conn, add_one)
+        .transaction(conn, Counter::add_one)
         .expect("the connection is as good as new");
 }
 
@@ -212,8 +213,12 @@ fn the_commit_comes_before_the_release(db: &Db) {
     for round in 1..=100 {
         std::thread::scope(|scope| {
             let other = &mut db.conn();
-            let writer =
-                scope.spawn(|| counter.clone().lock().transaction(&mut db.conn(), add_one));
+            let writer = scope.spawn(|| {
+                counter
+                    .clone()
+                    .lock()
+                    .transaction(&mut db.conn(), Counter::add_one)
+            });
             crate::support::until("the writer has or had the lock", || {
                 writer.is_finished() || db.holder(&name).is_some()
             });
@@ -245,7 +250,7 @@ fn a_transaction_left_open_is_rolled_back_and_told(db: &Db) {
     assert_eq!(db.value(1), 0);
     db.assert_free(&counter.lock_name());
     counter
-        .with_lock(conn, add_one)
+        .with_lock(conn, Counter::add_one)
         .expect("the connection is clean");
     assert_eq!(db.value(1), 1);
 }
@@ -267,7 +272,7 @@ fn a_savepoint_left_open_in_a_transaction_is_told(db: &Db) {
     db.assert_free(&counter.lock_name());
     counter
         .lock()
-        .transaction(conn, add_one)
+        .transaction(conn, Counter::add_one)
         .expect("the connection is clean");
 }
 
@@ -276,7 +281,7 @@ fn a_guard_tells_of_a_transaction_left_open(db: &Db) {
     let conn = &mut db.conn();
     let mut held = counter.lock().acquire(conn).unwrap();
     Manager::begin_transaction(&mut *held).unwrap();
-    add_one(&mut counter, &mut held).unwrap();
+    counter.add_one(&mut held).unwrap();
     let released = held.release();
     assert!(
         matches!(released, Err(LockError::TransactionLeftOpen { .. })),
@@ -292,12 +297,11 @@ fn a_dropped_guard_rolls_back_too(db: &Db) {
     let conn = &mut db.conn();
     let mut held = counter.lock().acquire(conn).unwrap();
     Manager::begin_transaction(&mut *held).unwrap();
-    add_one(&mut counter, &mut held).unwrap();
+    counter.add_one(&mut held).unwrap();
     drop(held);
     assert_eq!(db.value(1), 0);
     db.assert_free(&name);
-    conn.transaction(|conn| add_one(&mut counter, conn))
-        .unwrap();
+    conn.transaction(|conn| counter.add_one(conn)).unwrap();
 }
 
 fn an_error_goes_before_a_transaction_left_open(db: &Db) {
@@ -305,7 +309,7 @@ fn an_error_goes_before_a_transaction_left_open(db: &Db) {
     let conn = &mut db.conn();
     let run = counter.with_lock(conn, |counter, conn| {
         Manager::begin_transaction(conn)?;
-        add_one(counter, conn)?;
+        counter.add_one(conn)?;
         Err::<(), _>(DieselError::RollbackTransaction)
     });
     assert_eq!(run, Err(DieselError::RollbackTransaction));
@@ -337,7 +341,7 @@ fn a_connection_diesel_gave_up_is_rolled_back_and_told(db: &Db) {
     let conn = &mut db.conn();
     let run: Result<(), LockError> = counter.with_lock(conn, |counter, conn| {
         Manager::begin_transaction(conn).unwrap();
-        add_one(counter, conn).unwrap();
+        counter.add_one(conn).unwrap();
         Manager::transaction_manager_status_mut(conn).set_in_error();
         Ok(())
     });
@@ -353,6 +357,9 @@ fn a_connection_diesel_gave_up_is_rolled_back_and_told(db: &Db) {
     );
     db.assert_free(&counter.lock_name());
     // No row lock is left either, though the connection lives on.
-    counter.lock().transaction(&mut db.conn(), add_one).unwrap();
+    counter
+        .lock()
+        .transaction(&mut db.conn(), Counter::add_one)
+        .unwrap();
     assert_eq!(db.value(1), 1);
 }

@@ -69,51 +69,44 @@ impl Account {
         Ok(self.value)
     }
 
+    /// Which of the row's locks are held: its own, and those of the two scopes below.
+    fn held(&self, db: &Db) -> [bool; 3] {
+        let name = self.lock_name();
+        [
+            name.clone(),
+            name.clone().scope("held_by_own_scope"),
+            name.scope("other"),
+        ]
+        .map(|name| db.holder(&name).is_some())
+    }
+
     #[locked]
-    pub(super) fn holder(
+    pub(super) fn held_plainly(
         &mut self,
         _conn: &mut MysqlConnection,
         db: &Db,
     ) -> QueryResult<[bool; 3]> {
-        let name = self.lock_name();
-        Ok([
-            name.clone(),
-            name.clone().scope("holder_by_scope"),
-            name.scope("other"),
-        ]
-        .map(|name| db.holder(&name).is_some()))
+        Ok(self.held(db))
     }
 
     #[locked(scope)]
-    pub(super) fn holder_by_scope(
+    pub(super) fn held_by_own_scope(
         &mut self,
         conn: &mut MysqlConnection,
         db: &Db,
     ) -> QueryResult<[bool; 3]> {
-        let name = self.lock_name();
         let _ = conn;
-        Ok([
-            name.clone(),
-            name.clone().scope("holder_by_scope"),
-            name.scope("other"),
-        ]
-        .map(|name| db.holder(&name).is_some()))
+        Ok(self.held(db))
     }
 
     #[locked(scope = "other")]
-    pub(super) fn holder_by_other(
+    pub(super) fn held_by_other_scope(
         &self,
         conn: &mut MysqlConnection,
         db: &Db,
     ) -> QueryResult<[bool; 3]> {
-        let name = self.lock_name();
         let _ = conn;
-        Ok([
-            name.clone(),
-            name.clone().scope("holder_by_scope"),
-            name.scope("other"),
-        ]
-        .map(|name| db.holder(&name).is_some()))
+        Ok(self.held(db))
     }
 
     #[locked(transaction)]

@@ -33,6 +33,11 @@ pub(crate) struct Document {
 }
 
 impl Counter {
+    pub(crate) fn add_one(&mut self, conn: &mut MysqlConnection) -> QueryResult<usize> {
+        self.value += 1;
+        self.save(conn)
+    }
+
     pub(crate) fn save(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
         diesel::update(self).set(self).execute(conn)
     }
