@@ -12,6 +12,7 @@ diesel::table! {
         id -> BigInt,
         payload -> Text,
         begun -> Integer,
+        worker -> Nullable<Text>,
         finished -> Bool,
     }
 }
@@ -26,6 +27,9 @@ diesel::table! {
     }
 }
 
+/// The payload of the job that hangs its first worker, which the example then kills.
+pub(crate) const HANGS: &str = "hangs its first worker";
+
 /// A job may take a while, in which its connection has nothing to say.
 #[derive(Debug, Queryable, Selectable, Identifiable, AsChangeset, Lockable)]
 #[diesel(table_name = jobs)]
@@ -35,6 +39,8 @@ pub(crate) struct Job {
     payload: String,
     /// How often somebody has begun; more than once if a worker died at it.
     begun: i32,
+    /// The worker that has begun last.
+    worker: Option<String>,
     finished: bool,
 }
 
@@ -57,7 +63,12 @@ impl Job {
         }
         // Saved at once, so that a job that kills its workers can be found.
         self.begun += 1;
+        self.worker = Some(worker.to_owned());
         self.save(conn)?;
+        if self.payload == HANGS && self.begun == 1 {
+            // Long enough to be killed. Not for ever: nothing kills it if the supervisor has died.
+            thread::sleep(Duration::from_secs(60));
+        }
         deliver(&self.payload);
         self.finished = true;
         // Both or none. The lock is held around it, as it must be.

@@ -1,7 +1,8 @@
 //! A job queue in one table: whoever holds a job's lock works on it. There is no state "running", no heartbeat and no
 //! time limit: when a worker dies, the server frees its locks, and another takes its jobs up at once.
 //!
-//! `cargo run --example job_queue` shows it: three processes of four threads, of which one is killed at work.
+//! `cargo run --example job_queue` shows it with three processes of four threads. One job hangs its first worker, and
+//! the program kills that worker: always at work, with the job's lock held.
 
 #[path = "../shared/causes.rs"]
 mod causes;
@@ -36,7 +37,7 @@ struct Cli {
     command: Option<Role>,
 
     /// How many jobs there are to do
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     jobs: u32,
 
     /// How many processes do them
@@ -72,14 +73,50 @@ fn main() -> ExitCode {
 }
 
 /// Ends with the program.
-struct Worker(Child);
+struct Worker {
+    name: String,
+    process: Child,
+}
+
+impl Worker {
+    fn start(name: String, url: &str) -> Fallible<Self> {
+        let process = Command::new(std::env::current_exe()?)
+            .args(["worker", &name])
+            .env(store::DATABASE_URL, url)
+            .spawn()?;
+        Ok(Worker { name, process })
+    }
+
+    /// As a crash would: the worker reports nothing, and cleans nothing up.
+    fn kill(&mut self) -> Fallible<()> {
+        self.process.kill()?;
+        match self.process.wait()?.code() {
+            None => Ok(()),
+            Some(code) => Err(format!(
+                "{} was not killed: it had exited with code {code}",
+                self.name
+            )
+            .into()),
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(Some(_)) | Err(_))
+    }
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {
         // It may have ended by itself, and then there is nothing to kill.
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
+}
+
+/// What became of the worker that hung at its job.
+struct Killed {
+    worker: String,
+    after: Duration,
 }
 
 /// Tells whether each job was finished exactly once.
@@ -87,13 +124,7 @@ fn supervise(cli: &Cli) -> Fallible<bool> {
     let mut store = Store::open(cli.server)?;
     store.fill(cli.jobs)?;
     let mut workers = (1..=cli.workers)
-        .map(|number| {
-            let worker = Command::new(std::env::current_exe()?)
-                .args(["worker", &format!("worker {number}")])
-                .env(store::DATABASE_URL, store.url())
-                .spawn()?;
-            Ok(Worker(worker))
-        })
+        .map(|number| Worker::start(format!("worker {number}"), store.url()))
         .collect::<Fallible<Vec<_>>>()?;
 
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} jobs, {msg}")?;
@@ -107,31 +138,28 @@ fn supervise(cli: &Cli) -> Fallible<bool> {
         if finished >= cli.jobs.into() {
             break;
         }
-        if killed.is_none() && finished >= u64::from(cli.jobs / 3) {
-            // As a crash would: it says nothing, and cleans nothing up.
-            workers[0].0.kill()?;
-            killed = Some(start.elapsed());
-            progress.set_message("worker 1 was killed at work");
+        if killed.is_none()
+            && let Some(name) = store.hanging_worker()?
+        {
+            let mut named = workers.iter_mut().filter(|worker| worker.name == name);
+            named.next().ok_or("an unknown worker")?.kill()?;
+            progress.set_message(format!("{name} was killed at work"));
+            killed = Some(Killed {
+                worker: name,
+                after: start.elapsed(),
+            });
         }
-        if workers.iter_mut().all(|worker| has_ended(&mut worker.0)) {
+        if workers.iter_mut().all(Worker::has_ended) {
             return Err("all workers have ended, and jobs are left".into());
         }
         thread::sleep(Duration::from_millis(20));
     }
     progress.finish();
-    report(&mut store, cli, start.elapsed(), killed)
+    let killed = killed.ok_or("no worker was killed, though one hung at its job")?;
+    report(&mut store, cli, start.elapsed(), &killed)
 }
 
-fn has_ended(worker: &mut Child) -> bool {
-    matches!(worker.try_wait(), Ok(Some(_)) | Err(_))
-}
-
-fn report(
-    store: &mut Store,
-    cli: &Cli,
-    took: Duration,
-    killed: Option<Duration>,
-) -> Fallible<bool> {
+fn report(store: &mut Store, cli: &Cli, took: Duration, killed: &Killed) -> Fallible<bool> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["worker", "jobs finished"]);
@@ -143,13 +171,12 @@ fn report(
     }
     println!("{table}");
     let (once, again) = (store.finished_once()?, store.begun_again()?);
-    if let Some(killed) = killed {
-        println!(
-            "Worker 1 was killed after {:.1} s with {again} jobs begun; the others took them up, and the queue was empty after {:.1} s.",
-            killed.as_secs_f64(),
-            took.as_secs_f64()
-        );
-    }
+    println!(
+        "Killed at work: {} after {:.1} s, with {again} of its jobs begun and not finished. The queue was empty after {:.1} s.",
+        killed.worker,
+        killed.after.as_secs_f64(),
+        took.as_secs_f64()
+    );
     println!("{once} of {} jobs were finished exactly once.", cli.jobs);
     Ok(once == u64::from(cli.jobs))
 }

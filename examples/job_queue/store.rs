@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use test_server::{Kind, Server};
 
 use crate::Fallible;
-use crate::job::{finishes, jobs};
+use crate::job::{HANGS, finishes, jobs};
 
 /// The environment variable with the database, also for the workers.
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
@@ -37,15 +37,14 @@ impl Store {
         };
         let mut conn = MysqlConnection::establish(&url)?;
         conn.batch_execute(
-            "CREATE TABLE IF NOT EXISTS job_queue_example_jobs (
+            "DROP TABLE IF EXISTS job_queue_example_jobs, job_queue_example_finishes;
+             CREATE TABLE job_queue_example_jobs (
                  id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, payload TEXT NOT NULL,
-                 begun INTEGER NOT NULL DEFAULT 0, finished BOOLEAN NOT NULL DEFAULT FALSE
+                 begun INTEGER NOT NULL DEFAULT 0, worker TEXT, finished BOOLEAN NOT NULL DEFAULT FALSE
              );
-             CREATE TABLE IF NOT EXISTS job_queue_example_finishes (
+             CREATE TABLE job_queue_example_finishes (
                  id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, job_id BIGINT NOT NULL, worker TEXT NOT NULL
-             );
-             DELETE FROM job_queue_example_jobs;
-             DELETE FROM job_queue_example_finishes;",
+             );",
         )?;
         Ok(Store {
             url,
@@ -58,9 +57,15 @@ impl Store {
         &self.url
     }
 
+    /// One job, after a third of them, hangs its first worker.
     pub(crate) fn fill(&mut self, many: u32) -> QueryResult<usize> {
         let payloads: Vec<_> = (1..=many)
-            .map(|number| jobs::payload.eq(format!("job {number}")))
+            .map(|number| {
+                jobs::payload.eq(match number == many.div_ceil(3) {
+                    true => HANGS.to_owned(),
+                    false => format!("job {number}"),
+                })
+            })
             .collect();
         diesel::insert_into(jobs::table)
             .values(payloads)
@@ -73,6 +78,16 @@ impl Store {
             .count()
             .get_result(&mut self.conn)?;
         Ok(finished.try_into()?)
+    }
+
+    /// The worker that hangs at its job and holds the job's lock, once there is one.
+    pub(crate) fn hanging_worker(&mut self) -> QueryResult<Option<String>> {
+        jobs::table
+            .filter(jobs::payload.eq(HANGS).and(jobs::finished.eq(false)))
+            .select(jobs::worker)
+            .first(&mut self.conn)
+            .optional()
+            .map(Option::flatten)
     }
 
     pub(crate) fn by_worker(&mut self) -> QueryResult<Vec<(String, i64)>> {

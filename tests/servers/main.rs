@@ -34,6 +34,7 @@ mod clusters;
 mod derives;
 mod faults;
 mod inspect;
+mod job_queue_example;
 mod lock_pool;
 mod lock_pool_faults;
 mod locked;
@@ -65,6 +66,7 @@ fn main() {
         derives::cases(),
         faults::cases(),
         inspect::cases(),
+        job_queue_example::cases(),
         lock_pool::cases(),
         lock_pool_faults::cases(),
         locked::cases(),
