@@ -14,6 +14,7 @@ mod hot;
 mod lines;
 mod machine;
 mod memory;
+mod options;
 mod report;
 mod rounds;
 mod spread;
@@ -29,48 +30,9 @@ use time::OffsetDateTime;
 use contenders::Others;
 use database::Database;
 use machine::Machine;
+use options::{Options, Subject};
 use report::Report;
 use rounds::Plan;
-
-#[derive(Parser)]
-#[command(bin_name = "cargo xtask bench", about = "Measure the library")]
-struct Options {
-    /// The server: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value = "mariadb")]
-    server: Kind,
-
-    /// How often each contender runs
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-
-    /// How long each runs in a round
-    #[arg(long, default_value_t = 0.5)]
-    seconds: f64,
-
-    /// What to measure [default: all]
-    #[arg(long, value_enum)]
-    only: Vec<Subject>,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Subject {
-    /// One session and a lock that nobody else wants
-    Alone,
-    /// 2 to 256 threads on one lock
-    Contended,
-    /// 64 threads on 1 to 100,000 locks
-    Spread,
-    /// One session, and half a millisecond or five to the server and back
-    Distance,
-    /// Names and statements without a server
-    Cpu,
-    /// What grows with locks held, with waiters, and with names
-    Growth,
-    /// 64 threads on one lock
-    Hot,
-    /// What a hot lock does to others who use the pool
-    Crowd,
-}
 
 fn main() -> Result<()> {
     let options = Options::parse();

@@ -1,11 +1,12 @@
-//! The options.
+//! The options. `cargo xtask demo` includes this file, to answer `--help` before the example is built.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
-use lettre::message::Mailbox;
 use test_server::Kind;
+
+use super::Mailbox;
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -70,7 +71,7 @@ pub(crate) struct WorkerOptions {
     #[arg(long, value_name = "DIR")]
     pub(crate) outbox: Option<PathBuf>,
 
-    /// Who sends the mails
+    /// The sender of the mails
     #[arg(
         long,
         value_name = "MAILBOX",
@@ -78,7 +79,7 @@ pub(crate) struct WorkerOptions {
     )]
     pub(crate) from: Mailbox,
 
-    /// Who gets them
+    /// Their recipient
     #[arg(
         long,
         value_name = "MAILBOX",

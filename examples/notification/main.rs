@@ -34,6 +34,7 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
+use lettre::message::Mailbox;
 
 use crate::causes::Causes;
 use crate::cli::{Cli, Command};

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line. `cargo xtask torture` includes this file, to answer `--help` before the torture is built.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -4,6 +4,7 @@ mod cargo;
 mod ci;
 mod copy;
 mod install;
+mod options;
 mod program;
 mod publish;
 mod sabotage;
@@ -19,29 +20,14 @@ use test_server::Kind;
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The project's commands")]
 enum Task {
-    /// Let many processes race to send the same notifications
-    #[command(disable_help_flag = true)]
-    Demo {
-        /// Passed on to the example; `--help` lists what it takes
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// Let many processes race to send the same mails: each goes out exactly once
+    Demo(options::demo::Cli),
 
     /// Measure the library on this machine
-    #[command(disable_help_flag = true)]
-    Bench {
-        /// Passed on to the benchmarks; `--help` lists what they take
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    Bench(options::bench::Options),
 
     /// Lock from many processes, cause every fault that can be caused, and judge what came of it
-    #[command(disable_help_flag = true)]
-    Torture {
-        /// Passed on to the torture; `--help` lists what it takes
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    Torture(options::torture::Cli),
 
     /// Take each protection out of a copy of the library, and see that the torture notices
     Sabotage {
@@ -54,14 +40,14 @@ enum Task {
         only: Vec<String>,
     },
 
-    /// Run all tests, on MariaDB unless told otherwise
+    /// Install what the tests need, build them, and run them
     Test {
-        /// The server to test against: mariadb or mysql. May be given twice. Without it, the
-        /// server of DATABASE_URL is used if that is set
+        /// The private server to start: mariadb or mysql. May be given twice [default: mariadb, or
+        /// none if DATABASE_URL is set: then the tests run on that server]
         #[arg(long = "server", value_name = "KIND")]
         servers: Vec<Kind>,
 
-        /// Passed on to `cargo test`
+        /// Passed on to `cargo test`, such as `--test servers stale` [default: all tests]
         #[arg(last = true)]
         arguments: Vec<String>,
     },
@@ -111,9 +97,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
-        Task::Demo { arguments } => program::run(&program::DEMO, &arguments),
-        Task::Bench { arguments } => program::run(&program::BENCH, &arguments),
-        Task::Torture { arguments } => program::run(&program::TORTURE, &arguments),
+        Task::Demo(options) => program::run(&program::DEMO, options.race.server),
+        Task::Bench(options) => program::run(&program::BENCH, options.server),
+        Task::Torture(options) => program::run(&program::TORTURE, options.run.server),
         Task::Sabotage { server, only } => sabotage::run(server, &only),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),

@@ -35,10 +35,11 @@ pub(crate) const TORTURE: Program = Program {
     takes_url: false,
 };
 
-pub(crate) fn run(program: &Program, arguments: &[String]) -> Result<()> {
+/// Passes on the arguments after the verb as they were given.
+pub(crate) fn run(program: &Program, server: Kind) -> Result<()> {
     let mut needs = vec![Need::ClientLibrary];
     if !program.takes_url || env::var_os("DATABASE_URL").is_none() {
-        needs.push(Need::Server(server(arguments)?));
+        needs.push(Need::Server(server));
     }
     install::ensure(&needs)?;
     let mut build = cargo("build");
@@ -50,50 +51,10 @@ pub(crate) fn run(program: &Program, arguments: &[String]) -> Result<()> {
         .arg("--quiet")
         .args(program.target)
         .arg("--")
-        .args(arguments)
+        .args(env::args_os().skip(2))
         .status()?;
     if !status.success() {
         bail!("{} failed ({status})", program.name);
     }
     Ok(())
-}
-
-/// Which server the program is going to start, by its own option.
-fn server(arguments: &[String]) -> Result<Kind> {
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        if argument == "--server" {
-            if let Some(value) = arguments.next() {
-                return Ok(value.parse()?);
-            }
-        } else if let Some(value) = argument.strip_prefix("--server=") {
-            return Ok(value.parse()?);
-        }
-    }
-    Ok(Kind::Mariadb)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server_of(line: &str) -> Result<Kind> {
-        let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-        server(&arguments)
-    }
-
-    #[test]
-    fn the_programs_own_option_tells_the_server() {
-        assert_eq!(server_of("").ok(), Some(Kind::Mariadb));
-        assert_eq!(server_of("--without-lock").ok(), Some(Kind::Mariadb));
-        assert_eq!(
-            server_of("--without-lock --server mysql").ok(),
-            Some(Kind::Mysql)
-        );
-        assert_eq!(
-            server_of("--server=mysql --processes 2").ok(),
-            Some(Kind::Mysql)
-        );
-        assert!(server_of("--server oracle").is_err());
-    }
 }

@@ -1,0 +1,68 @@
+//! `--help` and usage errors are answered at once: no cargo, compiler, client library or server is needed.
+
+use std::process::{Command, Output};
+
+/// Runs xtask where no other program can be run.
+fn xtask(line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(line.split_whitespace())
+        .env("PATH", "/nonexistent")
+        .env("CARGO", "/nonexistent/cargo")
+        .env_remove("DATABASE_URL")
+        .output()
+        .expect("xtask runs")
+}
+
+#[track_caller]
+fn help(line: &str) -> String {
+    let output = xtask(line);
+    let text = String::from_utf8(output.stdout).expect("help is UTF-8");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {errors}");
+    text
+}
+
+#[test]
+fn help_of_every_command_is_printed_without_a_build() {
+    let list = help("--help");
+    let commands: Vec<_> = list
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.contains(&"bench"), "{list}");
+    for command in commands {
+        let usage = format!("Usage: cargo xtask {command}");
+        for line in [format!("{command} --help"), format!("help {command}")] {
+            let text = help(&line);
+            assert!(text.contains(&usage), "{line}: {text}");
+        }
+    }
+}
+
+#[test]
+fn help_lists_the_options_of_the_program_that_is_run() {
+    for (command, option) in [
+        ("demo", "--without-lock"),
+        ("bench", "--only"),
+        ("torture", "--faults"),
+        ("sabotage", "--only"),
+        ("test", "--server"),
+    ] {
+        let text = help(&format!("{command} --help"));
+        assert!(text.contains(option), "{command}: {text}");
+    }
+}
+
+#[test]
+fn a_wrong_option_is_refused_before_the_build() {
+    for line in ["demo --locks", "bench --only all", "torture --faults fire"] {
+        let output = xtask(line);
+        assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.starts_with("error: "), "{line}: {errors}");
+    }
+}
