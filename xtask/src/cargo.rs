@@ -8,6 +8,9 @@ use std::process::Command;
 /// needs libclang, and `128-column-tables`, with which Diesel alone compiles for minutes.
 const FEATURES: &str = "uuid,chrono,time,64-column-tables,tracing,metrics";
 
+/// The library's package.
+pub(crate) const LIBRARY: &str = "diesel-advisory-lock";
+
 /// The workspace's root.
 pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,5 +28,15 @@ pub(crate) fn cargo(verb: &str) -> Command {
 pub(crate) fn cargo_workspace(verb: &str) -> Command {
     let mut command = cargo(verb);
     command.args(["--workspace", "--features", FEATURES]);
+    command
+}
+
+/// The same for packages that further arguments name: cargo ignores `--package` beside `--workspace`.
+pub(crate) fn cargo_packages(verb: &str, packages: &[String]) -> Command {
+    let mut command = cargo(verb);
+    // Cargo refuses features that none of the packages has.
+    if packages.iter().any(|package| package == LIBRARY) {
+        command.args(["--features", FEATURES]);
+    }
     command
 }

@@ -5,13 +5,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{cargo, workspace};
+use crate::cargo::{LIBRARY, cargo, workspace};
 use crate::copy;
 use crate::install::{self, Need};
 use crate::step;
 use crate::tools::{self, Tool};
 
-const LIBRARY: &str = "diesel-advisory-lock";
 const DERIVE: &str = "diesel-advisory-lock-derive";
 
 /// Whoever builds the library needs it.

@@ -23,7 +23,7 @@ const HONEST: [&str; 4] = ["--package", "torture", "--package", "torture-check"]
 
 pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
     let chosen = choose(only)?;
-    install::ensure(&Need::all(&[kind]))?;
+    install::ensure(&[Need::ClientLibrary, Need::Server(kind)])?;
     let target = cache_dir().with_file_name("sabotage");
     let workshop = Workshop {
         kind,

@@ -1,4 +1,7 @@
-//! `cargo xtask test`: every test, on every server asked for.
+//! `cargo xtask test`: every test, or those that are selected, on every server asked for.
+
+mod needs;
+mod selection;
 
 use std::env;
 use std::process::Command;
@@ -7,19 +10,27 @@ use std::time::Instant;
 use anyhow::Result;
 use test_server::Kind;
 
-use crate::cargo::cargo_workspace;
+use crate::cargo::{LIBRARY, cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
+use selection::Selection;
 
 pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
     let since = Instant::now();
     let target = Target::choose(servers, env::var_os("DATABASE_URL").is_some());
-    install::ensure(&target.needs())?;
+    let selection = Selection::parse(arguments);
+    let selection = selection.as_ref();
+    install::ensure(&target.needs(selection))?;
 
-    // Tests run these programs. `cargo test` builds them too, but not if told to run some tests only.
-    let mut examples = cargo_workspace("build");
-    step::run("build the examples", examples.arg("--examples"))?;
-    let mut tests = cargo_workspace("test");
+    // These tests run the examples. `cargo test` builds them too, unless it runs some tests only.
+    if selection.is_none_or(|selection| selection.includes_target(LIBRARY, "servers")) {
+        let mut examples = cargo_workspace("build");
+        step::run("build the examples", examples.arg("--examples"))?;
+    }
+    let mut tests = match selection.map_or(&[][..], Selection::packages) {
+        [] => cargo_workspace("test"),
+        packages => cargo_packages("test", packages),
+    };
     target.tell(&mut tests);
     step::run(
         &format!("cargo test on {}", target.name()),
@@ -49,9 +60,9 @@ impl Target {
         }
     }
 
-    fn needs(&self) -> Vec<Need> {
+    fn needs(&self, selection: Option<&Selection>) -> Vec<Need> {
         match self {
-            Self::Kinds(kinds) => Need::all(kinds),
+            Self::Kinds(kinds) => needs::of_tests(Need::all(kinds), selection),
             Self::Url => Vec::new(),
         }
     }
@@ -99,7 +110,7 @@ mod tests {
     #[test]
     fn a_url_is_used_unless_servers_are_asked_for() {
         assert_eq!(Target::choose(&[], true), Target::Url);
-        assert!(Target::Url.needs().is_empty());
+        assert!(Target::Url.needs(None).is_empty());
         let target = Target::choose(&[Kind::Mysql], true);
         assert_eq!(target, Target::Kinds(vec![Kind::Mysql]));
     }
