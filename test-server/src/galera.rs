@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::error::{NotInstalled, StartError};
 use crate::kind::Kind;
 use crate::port::Port;
-use crate::server::{Origin, Server};
+use crate::server::{Data, Origin, Server};
 
 /// Where Debian and others put the library.
 const LIBRARIES: [&str; 3] = [
@@ -60,7 +60,7 @@ impl Galera {
         };
         let origin = Origin {
             programs: Some(scripts.path()),
-            data: None,
+            data: Data::Template,
         };
         let mut of_first: Vec<String> = arguments(one, "").into();
         of_first.push("--wsrep-new-cluster".to_owned());
@@ -71,7 +71,7 @@ impl Galera {
         let data = first.directory().join("data");
         let other = arguments(two, &format!("127.0.0.1:{one}")).into();
         let origin = Origin {
-            data: Some(&data),
+            data: Data::CopyOf(&data),
             ..origin
         };
         let other = Server::prepare(origin, Kind::Mariadb, other)?;

@@ -50,8 +50,19 @@ pub struct Server {
 pub(crate) struct Origin<'p> {
     /// A directory of programs that it calls.
     pub(crate) programs: Option<&'p Path>,
-    /// Another's data, which is stopped; fresh ones otherwise.
-    pub(crate) data: Option<&'p Path>,
+    pub(crate) data: Data<'p>,
+}
+
+/// Where a server's data come from.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Data<'p> {
+    /// A copy of fresh data that are made once.
+    #[default]
+    Template,
+    /// A copy of the data of a stopped server.
+    CopyOf(&'p Path),
+    /// Fresh data that are made under the server's own flags.
+    Initialised,
 }
 
 impl Server {
@@ -74,6 +85,21 @@ impl Server {
     pub fn start_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         Self::start_from(Origin::default(), kind, arguments)
+    }
+
+    /// Like [`start_with`](Self::start_with), with data that are made under these flags as well.
+    /// MySQL requires this for `--lower-case-table-names`. It takes seconds.
+    ///
+    /// # Errors
+    ///
+    /// As for `start`.
+    pub fn start_initialised_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let origin = Origin {
+            data: Data::Initialised,
+            ..Origin::default()
+        };
+        Self::start_from(origin, kind, arguments)
     }
 
     pub(crate) fn start_from(
@@ -106,8 +132,9 @@ impl Server {
         let engine = kind.engine()?;
         let home = Home::new().map_err(StartError::doing("make the server's directory"))?;
         match origin.data {
-            Some(data) => template::copy_of(kind, data, &home.data())?,
-            None => template::copy(kind, &*engine, &home.data())?,
+            Data::Template => template::copy(kind, &*engine, &home.data())?,
+            Data::CopyOf(data) => template::copy_of(kind, data, &home.data())?,
+            Data::Initialised => template::make(kind, &*engine, &home.data(), &arguments)?,
         }
         Ok(Self {
             kind,

@@ -28,6 +28,20 @@ pub(crate) fn copy_of(kind: Kind, data: &Path, target: &Path) -> Result<(), Star
     run(kind, copy)
 }
 
+/// Makes a fresh data directory of this kind at `target`, under further flags.
+pub(crate) fn make(
+    kind: Kind,
+    engine: &dyn Engine,
+    target: &Path,
+    arguments: &[String],
+) -> Result<(), StartError> {
+    let doing = || StartError::doing(format!("make {}", target.display()));
+    let scratch = tempfile::tempdir().map_err(doing())?;
+    let mut command = engine.initialise(target, scratch.path()).map_err(doing())?;
+    command.args(arguments);
+    run(kind, command)
+}
+
 /// The template's path. Makes it if this is the first use of this version.
 fn ensure(kind: Kind, engine: &dyn Engine) -> Result<PathBuf, StartError> {
     let cache = cache_dir();
