@@ -32,6 +32,11 @@ pub struct Session {
 
 /// What a session is doing, at the moment it was asked for.
 ///
+/// `Debug` prints the length of the statement in place of its text. The same holds for types that
+/// contain an `Activity`, such as [`LockError`](crate::LockError). The statement is another
+/// session's and may contain passwords or card numbers, while `unwrap`, `?` in `main` and loggers
+/// print `Debug`.
+///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// # use diesel_advisory_lock::prelude::*;
@@ -42,13 +47,17 @@ pub struct Session {
 /// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
 /// let activity = error.holder().and_then(|holder| holder.activity.as_ref());
 /// if let Some(activity) = activity {
-///     println!("{} for {:?}: {:?}", activity.user, activity.elapsed, activity.statement);
+///     println!("{activity}"); // app@10.0.0.3:51234, idle for 3 s
+///     if let Some(sql) = &activity.statement {
+///         // May contain personal data: for a screen, not for a log.
+///         println!("{sql}");
+///     }
 /// }
 /// # drop(held);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Activity {
     /// Its account.
@@ -57,7 +66,8 @@ pub struct Activity {
     pub host: String,
     /// For how long it has been idle or in its statement, in whole seconds.
     pub elapsed: Duration,
-    /// The first 1,000 characters of its statement; `None` if it is idle.
+    /// The first 1,000 characters of its statement; `None` if it is idle. Neither `Display` nor
+    /// `Debug` prints it.
     pub statement: Option<String>,
 }
 
@@ -92,6 +102,28 @@ impl fmt::Display for Activity {
     }
 }
 
+/// Without the text of the statement: `unwrap`, `?` in `main` and loggers print `Debug`.
+impl fmt::Debug for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let statement = self.statement.as_deref().map(NotShown);
+        f.debug_struct("Activity")
+            .field("user", &self.user)
+            .field("host", &self.host)
+            .field("elapsed", &self.elapsed)
+            .field("statement", &statement)
+            .finish()
+    }
+}
+
+/// A text of which only the length is printed.
+struct NotShown<'t>(&'t str);
+
+impl fmt::Debug for NotShown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} characters, not shown>", self.0.chars().count())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +150,25 @@ mod tests {
             told(Some(activity)),
             "connection 42 (app@10.0.0.3:51234, in a statement for 3 s)"
         );
+    }
+
+    #[test]
+    fn debug_output_of_a_session_counts_the_characters_of_its_statement() {
+        let activity = Activity {
+            user: "app".into(),
+            host: "10.0.0.3".into(),
+            elapsed: Duration::from_secs(3),
+            statement: Some("UPDATE users SET name = 'Zoë'".into()),
+        };
+        let idle = Activity {
+            statement: None,
+            ..activity.clone()
+        };
+        assert_eq!(
+            format!("{:?}", Session::new(42, Some(activity))),
+            "Session { connection_id: 42, activity: Some(Activity { user: \"app\", \
+             host: \"10.0.0.3\", elapsed: 3s, statement: Some(<29 characters, not shown>) }) }"
+        );
+        assert!(format!("{idle:?}").ends_with("statement: None }"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel_advisory_lock::locks::{self, HeldFor, InspectError, Subject};
+use diesel_advisory_lock::locks::{self, HeldFor, HeldLock, InspectError, Subject};
 use diesel_advisory_lock::{LockStatus, prelude::*};
 use test_server::Server;
 
@@ -26,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(held_locks_are_told_with_their_holders_and_waiters).private(),
         case!(names_are_read_back).private(),
         case!(what_is_missing_is_said).private(),
+        case!(debug_output_of_errors_and_locks_hides_the_holders_statement).private(),
     ]
 }
 
@@ -363,4 +364,40 @@ fn what_is_missing_is_said(db: &Db) {
         matches!(error, InspectError::NotRecorded { .. }),
         "{error:?}"
     );
+}
+
+/// `unwrap` and `?` in `main` print `Debug`, and so may a logger: no place for another session's
+/// SQL.
+fn debug_output_of_errors_and_locks_hides_the_holders_statement(db: &Db) {
+    const STATEMENT: &str = "SELECT SLEEP(2), '4111-1111-1111-1111' AS pan";
+    db.let_locks_be_seen();
+    let name = LockName::named("cards");
+    let conn = &mut db.conn();
+    let holders_id = id(conn);
+    let mut held = name.lock().acquire(conn).unwrap();
+    thread::scope(|scope| {
+        let holder = scope.spawn(move || {
+            diesel::sql_query(STATEMENT).execute(&mut *held).unwrap();
+            held.release().unwrap();
+        });
+        let waiter = &mut db.conn();
+        let error = refused(waiter, &name);
+        let activity = error.holder().unwrap().activity.as_ref().unwrap();
+        assert_eq!(activity.statement.as_deref(), Some(STATEMENT));
+        let locks = locks::held(waiter).unwrap();
+        let lock = locks.into_iter().find(|lock| lock.name.is_in(&db.schema));
+        let lock: HeldLock = lock.expect("the lock");
+        let seen = lock.holder.activity.as_ref().unwrap();
+        assert_eq!(seen.statement.as_deref(), Some(STATEMENT));
+        for text in [
+            format!("{error:?}"),
+            format!("{error:#?}"),
+            format!("{lock:?}"),
+        ] {
+            assert!(!text.contains("4111") && !text.contains("SLEEP"), "{text}");
+            assert!(text.contains("<45 characters, not shown>"), "{text}");
+            assert!(text.contains(&holders_id.to_string()), "{text}");
+        }
+        holder.join().unwrap();
+    });
 }
