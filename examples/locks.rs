@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_advisory_lock::locks::{
-    self, Activity, HeldFor, HeldLock, Session, Subject, WrittenName,
+    self, Activity, HeldFor, HeldLock, InspectError, Session, Subject, WrittenName,
 };
 
 use causes::Causes;
@@ -67,10 +67,19 @@ fn look(url: &str, conn: &mut Option<MysqlConnection>) -> Result<String, Box<dyn
         Some(conn) => conn,
         None => conn.insert(MysqlConnection::establish(url)?),
     };
-    let held = locks::held(conn)?;
+    let held = locks::held(conn);
+    let warning = held
+        .as_ref()
+        .err()
+        .map(|error| format!("\nwarning: {error}"));
+    // Some of them are worth more than none.
+    let held = match held {
+        Ok(held) | Err(InspectError::Incomplete { held, .. }) => held,
+        Err(error) => return Err(error.into()),
+    };
     let schemas = diesel::sql_query("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")
         .load::<Schema>(conn)?;
-    Ok(table(&held, &schemas))
+    Ok(table(&held, &schemas) + &warning.unwrap_or_default())
 }
 
 /// In place of what was there, if somebody is looking.

@@ -25,8 +25,10 @@ pub use status::LockStatus;
 /// | where from | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` |
 /// | needs | `GRANT SELECT` on both | `INSTALL SONAME 'metadata_lock_info'`; `PROCESS`, or waiters and activities of other accounts are not seen |
 /// | how long a lock has been held | [`HeldFor::AtLeast`] | [`HeldFor::Exactly`] |
+/// | locks may be missing | if `performance_schema_max_metadata_locks` is too low: [`InspectError::Incomplete`] | no |
 ///
-/// Two queries: for looking, not for deciding. `cargo run --example locks` prints it as a table.
+/// Two or three queries: for looking, not for deciding. `cargo run --example locks` prints it as a
+/// table.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -62,15 +64,22 @@ pub use status::LockStatus;
 ///
 /// # Errors
 ///
-/// [`InspectError`], which says what is missing.
+/// [`InspectError`], which says what is missing. [`InspectError::Incomplete`] carries the locks
+/// that could be read.
 pub fn held<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectError> {
-    let mut held = conn.connection().held_locks()?;
+    let mut result = conn.connection().held_locks();
+    if let Ok(held) | Err(InspectError::Incomplete { held, .. }) = &mut result {
+        sort(held);
+    }
+    result
+}
+
+fn sort(held: &mut [HeldLock]) {
     held.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
-    for lock in &mut held {
+    for lock in held {
         lock.waiters
             .sort_by_key(|waiter| std::cmp::Reverse(waiter.activity.as_ref().map(|it| it.elapsed)));
     }
-    Ok(held)
 }
 
 /// A lock that is held.
@@ -141,6 +150,9 @@ pub enum HeldFor {
 /// match locks::held(&mut conn) {
 ///     Ok(held) => println!("{} locks", held.len()),
 ///     Err(InspectError::MissingPlugin { remedy, .. }) => println!("MariaDB has it as a plugin: {remedy}"),
+///     Err(InspectError::Incomplete { held, lost, .. }) => {
+///         println!("{} locks or more, since {lost} were not recorded", held.len());
+///     }
 ///     Err(error) => println!("{error}"),
 /// }
 /// # Ok(())
@@ -180,6 +192,28 @@ pub enum InspectError {
     #[non_exhaustive]
     NotRecorded {
         /// What an administrator would run or set.
+        remedy: &'static str,
+    },
+
+    /// MySQL did not record every lock, because its table of metadata locks was full.
+    ///
+    /// The error carries the locks that could be read; others may be held, and other sessions may
+    /// wait.
+    #[error(
+        "MySQL has not recorded {lost} metadata locks since its start, so locks or waiters may be \
+         missing from the {} that it reports; an administrator can make room for them: {remedy}",
+        held.len()
+    )]
+    #[non_exhaustive]
+    Incomplete {
+        /// The locks that could be read, as [`held`] would return them.
+        held: Vec<HeldLock>,
+        /// How many metadata locks of any kind, those of tables included, MySQL has not recorded
+        /// since it started: `Performance_schema_metadata_lock_lost`. No release lowers this
+        /// counter, so the error is returned until the server restarts. `FLUSH STATUS` sets it to
+        /// 0; locks that were lost before may then be missing without this error.
+        lost: u64,
+        /// What an administrator would set.
         remedy: &'static str,
     },
 

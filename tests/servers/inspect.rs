@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_advisory_lock::locks::{self, HeldFor, HeldLock, InspectError, Subject};
 use diesel_advisory_lock::{LockStatus, prelude::*};
-use test_server::Server;
+use test_server::{Kind, Server};
 
 use crate::support::{Account, Case, Db, Stingy, counters, session_id};
 
@@ -27,6 +27,9 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(names_are_read_back).private(),
         case!(what_is_missing_is_said).private(),
         case!(debug_output_of_errors_and_locks_hides_the_holders_statement).private(),
+        case!(held_with_metadata_locks_lost_returns_incomplete).only(Kind::Mysql),
+        case!(held_without_room_for_any_metadata_lock_returns_incomplete).only(Kind::Mysql),
+        case!(held_under_max_join_size_1_returns_the_locks).private(),
     ]
 }
 
@@ -400,4 +403,76 @@ fn debug_output_of_errors_and_locks_hides_the_holders_statement(db: &Db) {
         }
         holder.join().unwrap();
     });
+}
+
+/// Sessions that hold a lock each, from `job-00` on.
+fn hold_many(server: &Server, many: usize) -> Vec<MysqlConnection> {
+    let hold = |number| {
+        let mut conn = MysqlConnection::establish(&server.url("")).unwrap();
+        let written = LockName::named(format!("job-{number:02}")).written("");
+        conn.batch_execute(&format!("DO GET_LOCK('{written}', 0)"))
+            .unwrap();
+        conn
+    };
+    (0..many).map(hold).collect()
+}
+
+fn held_with_metadata_locks_lost_returns_incomplete(db: &Db) {
+    const LIMIT: &str = "--performance-schema-max-metadata-locks=25";
+    let server = Server::start_with(db.kind(), &[LIMIT]).unwrap();
+    let holders = hold_many(&server, 64);
+    let watching = &mut MysqlConnection::establish(&server.url("")).unwrap();
+    let error = locks::held(watching).unwrap_err();
+    let text = error.to_string();
+    let InspectError::Incomplete {
+        held, lost, remedy, ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert!((1..=25).contains(&held.len()), "{}", held.len());
+    assert!(lost >= 64 - 25, "{lost}");
+    assert!(held.is_sorted_by_key(|lock| lock.name.as_str().to_owned()));
+    assert!(remedy.contains("performance_schema_max_metadata_locks"));
+    for part in [&lost.to_string(), &held.len().to_string(), remedy] {
+        assert!(text.contains(part), "{text}");
+    }
+    let again = |conn: &mut MysqlConnection| {
+        let error = locks::held(conn).unwrap_err();
+        assert!(
+            matches!(error, InspectError::Incomplete { .. }),
+            "{error:?}"
+        );
+    };
+    // The table is still full, so the query itself is a loss.
+    watching.batch_execute("FLUSH STATUS").unwrap();
+    again(watching);
+    // The counter does not fall when locks are released.
+    drop(holders);
+    again(watching);
+}
+
+/// Not `NotRecorded`, whose remedy would not help.
+fn held_without_room_for_any_metadata_lock_returns_incomplete(db: &Db) {
+    const LIMIT: &str = "--performance-schema-max-metadata-locks=0";
+    let server = Server::start_with(db.kind(), &[LIMIT]).unwrap();
+    let _holders = hold_many(&server, 1);
+    let watching = &mut MysqlConnection::establish(&server.url("")).unwrap();
+    let error = locks::held(watching).unwrap_err();
+    let InspectError::Incomplete { held, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(held, []);
+}
+
+fn held_under_max_join_size_1_returns_the_locks(db: &Db) {
+    db.let_locks_be_seen();
+    let (holder, watching) = (&mut db.conn(), &mut db.conn());
+    let held = LockName::named("job").lock().acquire(holder).unwrap();
+    watching
+        .batch_execute("SET max_join_size = 1, sql_big_selects = 0")
+        .unwrap();
+    let found = locks::held(watching).unwrap();
+    assert!(found.iter().any(|lock| lock.name.is_in(&db.schema)));
+    held.release().unwrap();
 }

@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
-use test_server::Kind;
+use test_server::{Kind, Server};
 
 use crate::support::{Account, Case, Db, counters, example, session_id};
 
@@ -13,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(it_prints_holders_and_waiters).private(),
         case!(it_keeps_the_screen_current).private(),
         case!(it_says_what_is_missing).only(Kind::Mysql),
+        case!(it_prints_a_partial_table_with_a_warning_when_locks_were_lost).only(Kind::Mysql),
     ]
 }
 
@@ -103,4 +106,31 @@ fn it_says_what_is_missing(db: &Db) {
         "{text}"
     );
     assert!(text.contains("because: "), "{text}");
+}
+
+fn it_prints_a_partial_table_with_a_warning_when_locks_were_lost(db: &Db) {
+    const LIMIT: &str = "--performance-schema-max-metadata-locks=25";
+    let server = Server::start_with(db.kind(), &[LIMIT]).unwrap();
+    let conn = &mut MysqlConnection::establish(&server.url("")).unwrap();
+    for number in 0..64 {
+        let written = LockName::named(format!("job-{number}")).written("");
+        conn.batch_execute(&format!("DO GET_LOCK('{written}', 0)"))
+            .unwrap();
+    }
+    let output = Command::new(example("locks"))
+        .args(["--database-url", &server.url("")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\"job-"), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("warning: MySQL has not recorded "),
+        "{text}"
+    );
+    assert!(
+        last.contains("performance_schema_max_metadata_locks"),
+        "{text}"
+    );
 }

@@ -15,7 +15,7 @@ use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Unsigned};
 use diesel::{OptionalExtension, RunQueryDsl};
 
-use super::statement::Uncached;
+use super::statement::{Uncached, big_select};
 use super::{code, namespace, wait};
 use crate::backend::Wanted;
 use crate::locks::{Activity, HeldFor, HeldLock, InspectError, LockStatus, Session, WrittenName};
@@ -132,7 +132,8 @@ type OnMysql = (Text, Nullable<Id>, Bool, Seen);
 
 fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectError> {
     const LOCKS: Uncached<'_, OnMysql> = Uncached::new(&[concat!(
-        "SELECT l.OBJECT_NAME, t.PROCESSLIST_ID, l.LOCK_STATUS = 'GRANTED', \
+        big_select!(select),
+        "l.OBJECT_NAME, t.PROCESSLIST_ID, l.LOCK_STATUS = 'GRANTED', \
          t.PROCESSLIST_USER, t.PROCESSLIST_HOST, CAST(t.PROCESSLIST_TIME AS SIGNED), ",
         statement_start!("t.PROCESSLIST_INFO"),
         " FROM performance_schema.metadata_locks l \
@@ -140,9 +141,10 @@ fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectErr
          WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK'"
     )]);
     // A session that reads the table holds a lock on it. If not even that is there, nothing is recorded.
-    const RECORDS: Uncached<'_, Bool> = Uncached::new(&[
-        "SELECT COUNT(*) > 0 FROM performance_schema.metadata_locks WHERE OBJECT_TYPE = 'TABLE'",
-    ]);
+    const RECORDS: Uncached<'_, Bool> = Uncached::new(&[concat!(
+        big_select!(select),
+        "COUNT(*) > 0 FROM performance_schema.metadata_locks WHERE OBJECT_TYPE = 'TABLE'"
+    )]);
     let rows = LOCKS
         .get_results::<(String, Option<u64>, bool, SeenRow)>(conn)
         .map_err(|source| match code::of_last_error(conn) {
@@ -153,7 +155,9 @@ fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectErr
             },
             _ => database(source),
         })?;
-    if rows.is_empty() && !RECORDS.get_result(conn).map_err(database)? {
+    // Read after the locks, so that it counts whatever they lack.
+    let lost = lost_on_mysql(conn).map_err(database)?;
+    if rows.is_empty() && lost == 0 && !RECORDS.get_result(conn).map_err(database)? {
         return Err(InspectError::NotRecorded {
             remedy: "start it with `performance_schema = ON`, and run `UPDATE performance_schema.setup_instruments \
                      SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl'`",
@@ -178,19 +182,41 @@ fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectErr
             lock.waiters.push(waiter);
         }
     }
-    Ok(held.into_values().collect())
+    let held = held.into_values().collect();
+    if lost > 0 {
+        return Err(InspectError::Incomplete {
+            held,
+            lost,
+            remedy: "raise `performance_schema_max_metadata_locks` in the server's configuration, \
+                     and restart the server",
+        });
+    }
+    Ok(held)
+}
+
+/// How many metadata locks of any kind MySQL had no room to record, since its start or the last
+/// `FLUSH STATUS`. Any account may read it, under any `max_join_size`, since MySQL finds a single
+/// status variable by its name.
+fn lost_on_mysql(conn: &mut MysqlConnection) -> QueryResult<u64> {
+    const LOST: Uncached<'_, (Text, Text)> = Uncached::new(&[
+        "SHOW GLOBAL STATUS WHERE Variable_name = 'Performance_schema_metadata_lock_lost'",
+    ]);
+    let lost = LOST.get_result::<(String, String)>(conn).optional()?;
+    Ok(lost.and_then(|(_, lost)| lost.parse().ok()).unwrap_or(0))
 }
 
 fn held_on_mariadb(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectError> {
     const LOCKS: Uncached<'_, (Text, Id, Nullable<BigInt>, Seen)> = Uncached::new(&[concat!(
-        "SELECT l.TABLE_SCHEMA, l.THREAD_ID, CAST(l.LOCK_TIME_MS AS SIGNED), ",
+        big_select!(),
+        "l.TABLE_SCHEMA, l.THREAD_ID, CAST(l.LOCK_TIME_MS AS SIGNED), ",
         process!(),
         " FROM information_schema.METADATA_LOCK_INFO l \
          LEFT JOIN information_schema.PROCESSLIST p ON p.ID = l.THREAD_ID \
          WHERE l.LOCK_TYPE = 'User lock'"
     )]);
     const WAITERS: Uncached<'_, (Id, Seen)> = Uncached::new(&[concat!(
-        "SELECT CAST(p.ID AS UNSIGNED), ",
+        big_select!(),
+        "CAST(p.ID AS UNSIGNED), ",
         process!(),
         " FROM information_schema.PROCESSLIST p WHERE p.STATE = 'User lock'"
     )]);

@@ -98,3 +98,23 @@ impl<A> Query for Uncached<'_, A> {
 }
 
 impl<A> RunQueryDsl<MysqlConnection> for Uncached<'_, A> {}
+
+/// What lets one statement read tables under any `max_join_size` of the session: MariaDB's form
+/// stands before any statement, MySQL's in a SELECT. Each server takes the other's form for a
+/// comment, as does MySQL before 8.0.3 its own.
+macro_rules! big_select {
+    (before any statement) => {
+        "/*M!100102 SET STATEMENT sql_big_selects = 1 FOR */ "
+    };
+    (select) => {
+        "SELECT /*+ SET_VAR(sql_big_selects = ON) */ "
+    };
+    () => {
+        concat!(
+            $crate::backend::mysql::statement::big_select!(before any statement),
+            $crate::backend::mysql::statement::big_select!(select)
+        )
+    };
+}
+
+pub(super) use big_select;
