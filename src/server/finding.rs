@@ -71,12 +71,12 @@ pub enum Finding {
         /// What was told.
         longest_hold: Duration,
     },
-    /// Something that this account may not see, and so nobody has checked.
+    /// Something that this session cannot read, and that was therefore not checked.
     #[non_exhaustive]
     Unchecked {
         /// What was to be found out.
         what: &'static str,
-        /// Which privilege would do.
+        /// Which privilege or setting is required to read it.
         needs: &'static str,
     },
 }
@@ -164,7 +164,7 @@ impl fmt::Display for Finding {
                  {longest_hold:?}; raise `{variable}`, or do not be busy elsewhere in `.transaction(..)`",
             ),
             Finding::Unchecked { what, needs } => {
-                write!(f, "not checked, since the account may not see it: {what}; {needs}")
+                write!(f, "not checked, since this session cannot read it: {what}; requires {needs}")
             }
         }
     }

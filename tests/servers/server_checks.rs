@@ -7,15 +7,18 @@ use diesel::prelude::*;
 use diesel_advisory_lock::check_server;
 use diesel_advisory_lock::server::{Finding, ServerCheck, ServerError, Vendor};
 
-use crate::support::{Account, Db};
+use crate::support::{Account, Case, Db};
 
-cases![
-    a_server_is_known_and_fit,
-    a_session_without_autocommit_is_refused,
-    what_ends_a_long_hold_is_warned_of,
-    what_an_account_may_not_see_is_told,
-    a_server_that_cannot_be_asked_is_an_error,
-];
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(a_server_is_known_and_fit),
+        case!(a_session_without_autocommit_is_refused),
+        case!(what_ends_a_long_hold_is_warned_of),
+        case!(what_an_account_may_not_see_is_told),
+        case!(a_server_that_cannot_be_asked_is_an_error),
+        case!(check_server_under_max_join_size_1_returns_the_usual_report),
+    ]
+}
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -108,4 +111,23 @@ fn a_server_that_cannot_be_asked_is_an_error(db: &Db) {
     let error = check_server(conn).unwrap_err();
     assert!(matches!(error, ServerError::Database { .. }), "{error:?}");
     assert!(error.report().is_none());
+}
+
+/// Every query of the check that reads a table fails with error 1104 in such a session.
+fn check_server_under_max_join_size_1_returns_the_usual_report(db: &Db) {
+    let (limited, account) = (&mut db.conn(), Account::create(db));
+    let weak = &mut account.conn();
+    let (usual, usual_of_weak) = (check_server(limited).unwrap(), check_server(weak).unwrap());
+    for conn in [&mut *limited, &mut *weak] {
+        conn.batch_execute("SET max_join_size = 1, sql_big_selects = 0")
+            .unwrap();
+        let tables = diesel::sql_query("SELECT * FROM information_schema.TABLES").execute(conn);
+        assert!(tables.unwrap_err().to_string().contains("MAX_JOIN_SIZE"));
+    }
+    assert_eq!(check_server(limited).unwrap(), usual);
+    assert_eq!(check_server(weak).unwrap(), usual_of_weak);
+    limited.batch_execute("SET autocommit = 0").unwrap();
+    let report = check_server(limited).unwrap_err();
+    let report = report.report().expect("a report");
+    assert_eq!(report.findings(), [Finding::AutocommitOff]);
 }

@@ -33,6 +33,9 @@ pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
 /// MySQL's `MAX_EXECUTION_TIME`, as hint or as variable.
 pub(super) const QUERY_TIMEOUT: i64 = 3024;
 
+/// A statement that would read more rows than `max_join_size` permits.
+pub(super) const TOO_BIG_SELECT: i64 = 1104;
+
 pub(super) fn refusal(code: Option<i64>, error: DieselError) -> Refusal {
     match code {
         Some(QUERY_INTERRUPTED | STATEMENT_TIMEOUT | QUERY_TIMEOUT) => {

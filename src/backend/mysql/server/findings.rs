@@ -25,7 +25,8 @@ impl Facts {
             self.replica(),
             self.vendor_limits(),
             self.wait_timeout_for(check),
-            self.unchecked(),
+            self.unchecked_replica(),
+            self.unchecked_variables(),
         ]
         .into_iter()
         .flatten()
@@ -78,7 +79,10 @@ impl Facts {
     }
 
     fn autocommit(&self) -> Option<Finding> {
-        (!is_on(&self.session, "autocommit")).then_some(Finding::AutocommitOff)
+        let autocommit = self.session.get("autocommit");
+        let is_off = !is_on(&self.session, "autocommit");
+        // Without a value it was not read, which is another finding.
+        (is_off && (autocommit.is_some() || !self.too_big)).then_some(Finding::AutocommitOff)
     }
 
     fn replica(&self) -> Option<Finding> {
@@ -125,7 +129,14 @@ impl Facts {
         })
     }
 
-    fn unchecked(&self) -> Option<Finding> {
+    fn unchecked_variables(&self) -> Option<Finding> {
+        self.too_big.then_some(Finding::Unchecked {
+            what: "the server's variables, some of which decide whether locks hold",
+            needs: "`SET sql_big_selects = 1`, because of this session's `max_join_size`",
+        })
+    }
+
+    fn unchecked_replica(&self) -> Option<Finding> {
         let records_nothing = self.global.get("performance_schema");
         let records_nothing =
             records_nothing.is_some_and(|value| value == "OFF") && self.vendor() == Vendor::MySql;
@@ -192,6 +203,7 @@ mod tests {
             session: named(&[("autocommit", "ON"), ("wait_timeout", "28800")]),
             status: Named::new(),
             replicates: Replicates::No,
+            too_big: false,
         }
     }
 
@@ -264,6 +276,21 @@ mod tests {
         assert_eq!(facts.galera(), Some(Finding::Galera { nodes: None }));
         set(&mut facts, "wsrep_on", "OFF");
         assert_eq!(facts.galera(), None);
+    }
+
+    /// As on MySQL before 8.0.3 under a small `max_join_size`.
+    #[test]
+    fn variables_that_cannot_be_read_are_reported_as_unchecked() {
+        let mut facts = facts("5.7.44");
+        (facts.global, facts.session) = (Named::new(), Named::new());
+        facts.too_big = true;
+        let report = facts.report(ServerCheck::new());
+        let [finding @ Finding::Unchecked { .. }] = report.findings() else {
+            panic!("{report}");
+        };
+        let text = finding.to_string();
+        assert!(text.contains("`SET sql_big_selects = 1`"), "{text}");
+        assert_eq!(report.wait_timeout(), None);
     }
 
     /// No server's version is empty.
