@@ -41,6 +41,14 @@ pub enum Finding {
     /// The session has `autocommit = 0`. Refused: what the closure writes is committed at some later time, and then
     /// by somebody who does not hold the lock.
     AutocommitOff,
+    /// The session has a `completion_type` other than `NO_CHAIN`. Refused: with `CHAIN` every
+    /// COMMIT starts another transaction, which is open when the lock is released; with `RELEASE`
+    /// every COMMIT ends the session, and with it the lock.
+    #[non_exhaustive]
+    CompletionType {
+        /// The value: `CHAIN` or `RELEASE`.
+        value: String,
+    },
     /// The client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does (measured). Refused: keys
     /// that are text, and with them the names of rows, would all be the same.
     TextIsLost,
@@ -53,6 +61,14 @@ pub enum Finding {
     TiDb,
     /// Vitess, by its documentation: locks are on a connection of their own, and not on that of the transaction. Refused.
     Vitess,
+    /// The server ignores the case of table names: `lower_case_table_names` is not 0, as on Windows
+    /// and macOS. Names of locks are spelled as in `table!`, so a table that is spelled in two ways
+    /// has two locks for each row.
+    #[non_exhaustive]
+    CaseInsensitiveTableNames {
+        /// The value of `lower_case_table_names`: 1 or 2.
+        lower_case_table_names: u8,
+    },
     /// Sessions end before the longest hold does.
     #[non_exhaustive]
     ShortWaitTimeout {
@@ -97,6 +113,7 @@ impl Finding {
                 | Finding::SeveralPrimaries
                 | Finding::TooOld { .. }
                 | Finding::AutocommitOff
+                | Finding::CompletionType { .. }
                 | Finding::TextIsLost
                 | Finding::Vitess
         )
@@ -128,6 +145,17 @@ impl fmt::Display for Finding {
                 "this session has autocommit off: locks would be released before what was written is committed; \
                  `SET autocommit = 1`",
             ),
+            Finding::CompletionType { value } => {
+                write!(f, "this session has completion_type = {value}: ")?;
+                f.write_str(match &**value {
+                    "RELEASE" => "every COMMIT ends the session, and its locks with it",
+                    _ => {
+                        "every COMMIT starts another transaction, which is open when a lock is \
+                         released"
+                    }
+                })?;
+                f.write_str("; `SET completion_type = NO_CHAIN`")
+            }
             Finding::TextIsLost => f.write_str(
                 "the client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does \
                  (Debian's libmariadb3 10.11.18); install a later one",
@@ -145,6 +173,16 @@ impl fmt::Display for Finding {
             Finding::Vitess => f.write_str(
                 "Vitess takes locks on another connection than the transaction's, so one may end without the other; lock \
                  on a server of its own",
+            ),
+            Finding::CaseInsensitiveTableNames {
+                lower_case_table_names,
+            } => write!(
+                f,
+                "ignores the case of table names (`lower_case_table_names` is \
+                 {lower_case_table_names}), and names of locks do not: a table that is spelled in \
+                 two ways has two locks for each row; write tables and schemas in lower case, in \
+                 every `table!` and in the connection's URL, and name the schema in every `table!` \
+                 of a table or in none",
             ),
             Finding::ShortWaitTimeout {
                 wait_timeout,
@@ -164,7 +202,10 @@ impl fmt::Display for Finding {
                  {longest_hold:?}; raise `{variable}`, or do not be busy elsewhere in `.transaction(..)`",
             ),
             Finding::Unchecked { what, needs } => {
-                write!(f, "not checked, since this session cannot read it: {what}; requires {needs}")
+                write!(
+                    f,
+                    "not checked, since this session cannot read it: {what}; requires {needs}"
+                )
             }
         }
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_advisory_lock::check_server;
 use diesel_advisory_lock::server::{Finding, ServerCheck, ServerError, Vendor};
+use diesel_advisory_lock::{check_server, prelude::*};
+use test_server::Server;
 
 use crate::support::{Account, Case, Db};
 
@@ -13,10 +14,13 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case!(a_server_is_known_and_fit),
         case!(a_session_without_autocommit_is_refused),
+        case!(a_session_with_completion_type_chain_or_release_is_refused),
         case!(what_ends_a_long_hold_is_warned_of),
         case!(what_an_account_may_not_see_is_told),
         case!(a_server_that_cannot_be_asked_is_an_error),
         case!(check_server_under_max_join_size_1_returns_the_usual_report),
+        case!(lower_case_table_names_1_is_reported_as_a_warning).private(),
+        case!(tables_in_lower_case_have_one_lock_under_lower_case_table_names_1).private(),
     ]
 }
 
@@ -54,6 +58,28 @@ fn a_session_without_autocommit_is_refused(db: &Db) {
             .to_string()
             .contains("refused: this session has autocommit off")
     );
+}
+
+fn a_session_with_completion_type_chain_or_release_is_refused(db: &Db) {
+    for (expected, consequence) in [
+        ("CHAIN", "every COMMIT starts another transaction"),
+        ("RELEASE", "every COMMIT ends the session"),
+    ] {
+        let conn = &mut db.conn();
+        conn.batch_execute(&format!("SET completion_type = '{expected}'"))
+            .unwrap();
+        let error = check_server(conn).unwrap_err();
+        let report = error.report().expect("a report");
+        let [finding @ Finding::CompletionType { value, .. }] = report.findings() else {
+            panic!("{report}");
+        };
+        assert_eq!(value, expected);
+        assert!(finding.is_refusal());
+        assert!(finding.to_string().contains(consequence), "{finding}");
+        conn.batch_execute("SET completion_type = NO_CHAIN")
+            .unwrap();
+        assert_eq!(check_server(conn).unwrap().findings(), []);
+    }
 }
 
 fn what_ends_a_long_hold_is_warned_of(db: &Db) {
@@ -130,4 +156,74 @@ fn check_server_under_max_join_size_1_returns_the_usual_report(db: &Db) {
     let report = check_server(limited).unwrap_err();
     let report = report.report().expect("a report");
     assert_eq!(report.findings(), [Finding::AutocommitOff]);
+}
+
+/// A server with this option, and a connection to its schema `Shop`, which has the table `Users`.
+fn case_insensitive(db: &Db) -> (Server, MysqlConnection, MysqlConnection) {
+    let server =
+        Server::start_initialised_with(db.kind(), &["--lower-case-table-names=1"]).unwrap();
+    let mut conn = MysqlConnection::establish(&server.url("")).unwrap();
+    conn.batch_execute("CREATE DATABASE Shop; CREATE TABLE Shop.Users (id INT PRIMARY KEY)")
+        .unwrap();
+    conn.batch_execute("USE Shop").unwrap();
+    let other = MysqlConnection::establish(&server.url("Shop")).unwrap();
+    (server, conn, other)
+}
+
+mod spelled {
+    pub(super) mod lower {
+        diesel::table! { users (id) { id -> Integer, } }
+    }
+
+    pub(super) mod upper {
+        diesel::table! { #[sql_name = "Users"] users (id) { id -> Integer, } }
+    }
+
+    pub(super) mod with_lower_schema {
+        diesel::table! { shop.users (id) { id -> Integer, } }
+    }
+
+    pub(super) mod with_upper_schema {
+        diesel::table! { Shop.users (id) { id -> Integer, } }
+    }
+}
+
+fn lower_case_table_names_1_is_reported_as_a_warning(db: &Db) {
+    let (_server, mut one, mut other) = case_insensitive(db);
+    let report = check_server(&mut one).unwrap();
+    let [finding @ Finding::CaseInsensitiveTableNames { .. }] = report.findings() else {
+        panic!("{report}");
+    };
+    assert!(!finding.is_refusal());
+    let text = finding.to_string();
+    assert!(text.contains("`lower_case_table_names` is 1"), "{text}");
+    assert!(text.contains("lower case, in every `table!`"), "{text}");
+    // What the warning is for: one row, and two sessions that hold "its" lock at once.
+    let row = LockName::row(spelled::lower::users::table, 1);
+    let held = row.lock().acquire(&mut one).unwrap();
+    for spelled_otherwise in [
+        LockName::row(spelled::upper::users::table, 1),
+        LockName::row(spelled::with_upper_schema::users::table, 1),
+    ] {
+        let granted = spelled_otherwise.lock().try_acquire(&mut other).unwrap();
+        granted.expect("another lock").release().unwrap();
+    }
+    held.release().unwrap();
+}
+
+/// Whatever the case of the schema's name in the connection's URL or in `USE`.
+fn tables_in_lower_case_have_one_lock_under_lower_case_table_names_1(db: &Db) {
+    let (_server, mut one, mut other) = case_insensitive(db);
+    let row = LockName::row(spelled::lower::users::table, 1);
+    let held = row.lock().acquire(&mut one).unwrap();
+    for name in [
+        row,
+        LockName::row(spelled::with_lower_schema::users::table, 1),
+    ] {
+        assert!(
+            name.lock().try_acquire(&mut other).unwrap().is_none(),
+            "{name}"
+        );
+    }
+    held.release().unwrap();
 }

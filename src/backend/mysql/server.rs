@@ -29,7 +29,8 @@ struct Facts {
     session: Named,
     status: Named,
     replicates: Replicates,
-    /// Whether the session's `max_join_size` kept variables from being read, as on MySQL before 8.0.3.
+    /// Whether the session's `max_join_size` kept variables from being read, as on MySQL before
+    /// 8.0.3.
     too_big: bool,
 }
 
@@ -43,8 +44,8 @@ enum Replicates {
 
 type Rows = Uncached<'static, (Text, Text)>;
 
-/// Queries for variables of one scope, the second for where the first reads too many rows. Variables that a server does
-/// not have are missing from the rows.
+/// Queries for variables of one scope, the second for where the first reads too many rows.
+/// Variables that a server does not have are missing from the rows.
 macro_rules! variables {
     ($scope:literal, $names:literal) => {
         [
@@ -56,7 +57,8 @@ macro_rules! variables {
                 $names,
                 ")"
             )]),
-            // Where MySQL's SHOW reads them, but with room for its hint. Any account may read this table.
+            // Where MySQL's SHOW reads them, but with room for its hint. Any account may read this
+            // table.
             Uncached::new(&[concat!(
                 big_select!(select),
                 "VARIABLE_NAME, COALESCE(VARIABLE_VALUE, '') FROM performance_schema.",
@@ -74,12 +76,12 @@ impl Facts {
         const VERSION: Uncached<'_, Text> = Uncached::new(&["SELECT VERSION()"]);
         const GLOBAL: [Rows; 2] = variables!(
             "global",
-            "'wsrep_on', 'wsrep_provider', 'group_replication_single_primary_mode', 'performance_schema', 'read_only', \
-             'innodb_read_only'"
+            "'wsrep_on', 'wsrep_provider', 'group_replication_single_primary_mode', \
+             'performance_schema', 'read_only', 'innodb_read_only', 'lower_case_table_names'"
         );
         const SESSION: [Rows; 2] = variables!(
             "session",
-            "'wait_timeout', 'autocommit', 'idle_transaction_timeout', \
+            "'wait_timeout', 'autocommit', 'completion_type', 'idle_transaction_timeout', \
              'idle_write_transaction_timeout', 'idle_readonly_transaction_timeout'"
         );
         const STATUS: [Rows; 1] = [Uncached::new(&[concat!(
@@ -106,7 +108,8 @@ impl Facts {
     }
 }
 
-/// The answer to the first of these queries that the session's `max_join_size` permits; `None` if it permits none.
+/// The answer to the first of these queries that the session's `max_join_size` permits; `None` if
+/// it permits none.
 fn named<const N: usize>(
     conn: &mut MysqlConnection,
     queries: [Rows; N],

@@ -22,7 +22,9 @@ impl Facts {
             self.several_primaries(),
             self.too_old(),
             self.autocommit(),
+            self.completion_type(),
             self.replica(),
+            self.table_names(),
             self.vendor_limits(),
             self.wait_timeout_for(check),
             self.unchecked_replica(),
@@ -83,6 +85,20 @@ impl Facts {
         let is_off = !is_on(&self.session, "autocommit");
         // Without a value it was not read, which is another finding.
         (is_off && (autocommit.is_some() || !self.too_big)).then_some(Finding::AutocommitOff)
+    }
+
+    fn completion_type(&self) -> Option<Finding> {
+        let value = self.session.get("completion_type")?;
+        (value != "NO_CHAIN").then(|| Finding::CompletionType {
+            value: value.clone(),
+        })
+    }
+
+    fn table_names(&self) -> Option<Finding> {
+        let value = self.global.get("lower_case_table_names")?.parse().ok()?;
+        (value != 0).then_some(Finding::CaseInsensitiveTableNames {
+            lower_case_table_names: value,
+        })
     }
 
     fn replica(&self) -> Option<Finding> {
@@ -291,6 +307,46 @@ mod tests {
         let text = finding.to_string();
         assert!(text.contains("`SET sql_big_selects = 1`"), "{text}");
         assert_eq!(report.wait_timeout(), None);
+    }
+
+    /// The servers report a word also where `completion_type` was set as a number.
+    #[test]
+    fn completion_types_other_than_no_chain_are_refused() {
+        let mut facts = facts("9.7.4");
+        let mut found = |value: &str| {
+            facts
+                .session
+                .insert("completion_type".into(), value.to_owned());
+            facts.completion_type()
+        };
+        assert_eq!(found("NO_CHAIN"), None);
+        for value in ["CHAIN", "RELEASE"] {
+            let finding = found(value).expect("a finding");
+            assert!(finding.is_refusal());
+            assert_eq!(
+                finding,
+                Finding::CompletionType {
+                    value: value.to_owned()
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn lower_case_table_names_1_and_2_are_warnings() {
+        let mut facts = facts("9.7.4");
+        let mut found = |value: &str| {
+            facts
+                .global
+                .insert("lower_case_table_names".into(), value.to_owned());
+            facts.table_names()
+        };
+        assert_eq!(found("0"), None);
+        for value in ["1", "2"] {
+            let finding = found(value).expect("a finding");
+            assert!(!finding.is_refusal());
+            assert!(finding.to_string().contains(&format!("is {value})")));
+        }
     }
 
     /// No server's version is empty.
