@@ -3,6 +3,7 @@
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
 
+mod generics;
 mod lock_key;
 mod lockable;
 mod locked;

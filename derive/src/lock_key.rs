@@ -10,6 +10,7 @@ use syn::{
     Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, Index, LitStr, Member, Result,
 };
 
+use crate::generics::as_arguments;
 use crate::options::{Krate, once, string};
 
 pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
@@ -25,11 +26,12 @@ pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
     if let Some(bound) = bound {
         generics.make_where_clause().predicates.push(bound);
     }
-    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    let arguments = as_arguments(&generics.params);
     quote! {
         #error
         #[automatically_derived]
-        impl #impl_generics #krate::LockKey for #name #type_generics #where_clause {
+        impl #impl_generics #krate::LockKey for #name #arguments #where_clause {
             fn write_parts(&self, parts: &mut #krate::KeyParts<'_>) {
                 #body
             }

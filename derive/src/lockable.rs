@@ -6,6 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
+use crate::generics::as_arguments;
 use crate::options::{Krate, Module, Times, once, value};
 
 #[derive(Default)]
@@ -226,10 +227,11 @@ fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenS
     let implement = Ident::new("impl", at(table.span()));
     let mut name = input.ident.clone();
     name.set_span(at(table.span()));
-    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    let (impl_generics, _, where_clause) = input.generics.split_for_impl();
+    let arguments = as_arguments(&input.generics.params);
     quote! {
         #[automatically_derived]
-        #implement #impl_generics #krate::Lockable for #name #type_generics #where_clause #body
+        #implement #impl_generics #krate::Lockable for #name #arguments #where_clause #body
         #methods
     }
 }
@@ -281,11 +283,12 @@ fn policy(input: &DeriveInput, options: &Options) -> TokenStream {
 
 fn inherent(input: &DeriveInput, items: &TokenStream) -> TokenStream {
     let name = &input.ident;
-    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    let (impl_generics, _, where_clause) = input.generics.split_for_impl();
+    let arguments = as_arguments(&input.generics.params);
     quote! {
         #[automatically_derived]
         #[allow(dead_code)]
-        impl #impl_generics #name #type_generics #where_clause {
+        impl #impl_generics #name #arguments #where_clause {
             #items
         }
     }

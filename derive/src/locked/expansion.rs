@@ -5,6 +5,7 @@ use quote::{ToTokens, format_ident, quote};
 use syn::{FnArg, ImplItemFn, Pat, Type};
 
 use super::{Options, Signature};
+use crate::generics::as_arguments;
 
 /// `&mut self`: the body stays in the method, and so may return what it borrows from `self`.
 pub(super) fn in_place(
@@ -119,19 +120,13 @@ pub(super) fn on_a_copy(
             name.into_token_stream()
         });
     }
-    let has_types = sig
-        .generics
-        .params
-        .iter()
-        .any(|param| !matches!(param, syn::GenericParam::Lifetime(_)));
-    let turbofish = has_types.then(|| {
-        let names = sig.generics.params.iter().filter_map(|param| match param {
-            syn::GenericParam::Type(param) => Some(&param.ident),
-            syn::GenericParam::Const(param) => Some(&param.ident),
-            syn::GenericParam::Lifetime(_) => None,
-        });
-        quote!(::<#(#names),*>)
-    });
+    let turbofish = as_arguments(
+        sig.generics
+            .params
+            .iter()
+            .filter(|param| !matches!(param, syn::GenericParam::Lifetime(_))),
+    )
+    .map(|arguments| quote!(::#arguments));
     let (inner, name) = (&body.sig.ident, &conn.ident);
     let outcome = match_at(
         returned,

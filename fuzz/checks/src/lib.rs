@@ -11,6 +11,7 @@ pub use names::check as lock_names;
 // The macros themselves: what a proc-macro crate exports can only be called by the compiler.
 #[path = "../../../derive/src"]
 mod derive {
+    pub(crate) mod generics;
     pub(crate) mod lock_key;
     pub(crate) mod lockable;
     pub(crate) mod locked;
@@ -18,4 +19,4 @@ mod derive {
 }
 
 // Where they look for each other.
-use derive::{lock_key, lockable, locked, options};
+use derive::{generics, lock_key, lockable, locked, options};

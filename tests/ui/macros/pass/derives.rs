@@ -85,6 +85,28 @@ pub enum Region {
     Asia,
 }
 
+/// A type by the name of the constant parameters below.
+pub struct M;
+
+/// Stands for a notification, and has a constant parameter.
+#[derive(Lockable)]
+#[lock(table = notifications, key(id))]
+pub struct Batch<'a, T, const M: usize> {
+    id: NotificationId<{ M }>,
+    rest: &'a [T; M],
+}
+
+/// An id with a constant parameter.
+#[derive(LockKey)]
+pub struct NotificationId<const M: usize>(i32);
+
+/// A key with few values, and a constant parameter.
+#[derive(LockKey)]
+pub enum Part<const M: usize> {
+    /// The first of them.
+    First,
+}
+
 fn callers(conn: &mut MysqlConnection) -> QueryResult<()> {
     Timed { id: 1 }.with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
     Impatient { id: 1 }.try_with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
@@ -97,6 +119,12 @@ fn callers(conn: &mut MysqlConnection) -> QueryResult<()> {
     };
     join.lock().hold(conn, |_| Ok::<_, LockError>(()))?;
     drop((Region::Europe, join.lock_name()));
+    let batch = Batch {
+        id: NotificationId(1),
+        rest: &[M, M],
+    };
+    batch.lock().hold(conn, |_| Ok::<_, LockError>(()))?;
+    drop((Batch::<M, 2>::LOCK_POLICY, batch.rest, Part::<2>::First));
     drop(LockName::row(notifications::table, UserId { number: 1 }));
     Ok(())
 }

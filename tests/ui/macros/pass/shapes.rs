@@ -21,6 +21,9 @@ mod schema {
 
 use schema::notifications;
 
+/// A type by the name of the methods' constant parameters.
+pub struct M;
+
 /// A model with a policy.
 #[derive(Debug, Identifiable, Queryable, Selectable, AsChangeset, Lockable)]
 #[lock(timeout = "1m 30s")]
@@ -114,6 +117,25 @@ impl Notification {
     {
         diesel::update(self).set(self).execute(conn)?;
         Ok((&words[0], moved))
+    }
+
+    #[locked]
+    fn constant_named_like_a_type<T, const M: usize>(
+        &mut self,
+        conn: &mut MysqlConnection,
+        words: [T; M],
+    ) -> QueryResult<[T; M]> {
+        self.send(conn)?;
+        Ok(words)
+    }
+
+    #[locked]
+    fn constant_named_like_a_type_copy<T, const M: usize>(
+        &self,
+        _conn: &mut MysqlConnection,
+        words: [T; M],
+    ) -> QueryResult<([T; M], bool)> {
+        Ok((words, self.sent))
     }
 
     #[locked]
@@ -225,6 +247,8 @@ fn callers(notification: &mut Notification, conn: &mut MysqlConnection) -> Query
     notification.send(conn)?;
     notification.generic(conn, [1, 2], String::new())?;
     notification.generic_copy(conn, &[1, 2], String::new())?;
+    let [_] = notification.constant_named_like_a_type(conn, [M])?;
+    let ([_], _) = notification.constant_named_like_a_type_copy(conn, [M])?;
     notification.change(conn, String::clear)?;
     notification.measure(conn, str::len)?;
     notification.borrowed(conn)?;
