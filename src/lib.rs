@@ -274,6 +274,7 @@ pub use diesel_advisory_lock_derive::locked;
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::__pool_methods as pool_methods;
     pub use crate::locked_method::{DefaultPolicy, enter, enter_with_copy, finish};
 }
 

@@ -219,3 +219,65 @@ where
         LockName::row(T::table(), self.id())
     }
 }
+
+/// Methods of a `#[derive(Lockable)]` model that take a connection from a pool. The library defines
+/// them: Cargo compiles the macros once for all builds of the library, so that a feature of the
+/// macros would not be this build's.
+#[cfg(all(feature = "derive", feature = "r2d2"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __pool_methods {
+    ($($vis:tt)*) => {
+        /// Locks the row by the model's lock policy on a connection from `pool`, reads it again
+        /// into `self`, runs `body`, and releases.
+        ///
+        /// # Errors
+        ///
+        /// What `body` returns, and the lock's own errors before and after it.
+        $($vis)* fn with_lock_from<LockP, LockR, LockE>(
+            &mut self,
+            pool: &LockP,
+            body: impl ::core::ops::FnOnce(
+                &mut Self,
+                &mut LockP::Connection,
+            ) -> ::core::result::Result<LockR, LockE>,
+        ) -> ::core::result::Result<LockR, LockE>
+        where
+            Self: for<'lock> $crate::Reload<'lock, LockP::Connection>,
+            LockP: $crate::PoolSource,
+            LockE: $crate::FromLockError,
+        {
+            self.lock().run_from(pool, body)
+        }
+
+        /// Runs `body` under the lock if the lock is free now, and returns `Ok(None)` if another
+        /// session holds it.
+        ///
+        /// # Errors
+        ///
+        /// What `body` returns, and the lock's own errors before and after it.
+        $($vis)* fn try_with_lock_from<LockP, LockR, LockE>(
+            &mut self,
+            pool: &LockP,
+            body: impl ::core::ops::FnOnce(
+                &mut Self,
+                &mut LockP::Connection,
+            ) -> ::core::result::Result<LockR, LockE>,
+        ) -> ::core::result::Result<::core::option::Option<LockR>, LockE>
+        where
+            Self: for<'lock> $crate::Reload<'lock, LockP::Connection>,
+            LockP: $crate::PoolSource,
+            LockE: $crate::FromLockError,
+        {
+            self.lock().try_run_from(pool, body)
+        }
+    };
+}
+
+/// Expands to nothing: without the feature `r2d2` there are no pools.
+#[cfg(all(feature = "derive", not(feature = "r2d2")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __pool_methods {
+    ($($vis:tt)*) => {};
+}

@@ -1,7 +1,7 @@
 //! `#[derive(Lockable)]`.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
@@ -125,79 +125,59 @@ fn known(part: &Ident, fields: &Fields) -> Result<()> {
 fn of_model(input: &DeriveInput, options: &Options) -> TokenStream {
     let krate = &options.krate;
     let lock = quote!(#krate::Lockable::lock(self).policy(Self::LOCK_POLICY));
-    inherent(input, &model_methods(input, options, &lock))
+    with_policy(input, options, &model_methods(input, options, &lock))
 }
 
 fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
     let krate = &options.krate;
     let vis = &input.vis;
-    let policy = policy(input, options);
-    let on_connection = with_lock(input, options, "", &quote!(conn: &mut LockS), "LockSource");
-    let from_pool = cfg!(feature = "r2d2")
-        .then(|| with_lock(input, options, "_from", &quote!(conn: &LockS), "PoolSource"));
     quote! {
-        #policy
-
         /// Starts a request for this row's lock, with the model's lock policy.
         #vis fn lock(&mut self) -> #krate::ModelLock<'_, Self> {
             #lock
         }
 
-        #on_connection
-        #from_pool
-    }
-}
-
-/// `with_lock` and `try_with_lock` of a connection, or their forms that take one from a pool.
-fn with_lock(
-    input: &DeriveInput,
-    options: &Options,
-    suffix: &str,
-    conn: &TokenStream,
-    source: &str,
-) -> TokenStream {
-    let krate = &options.krate;
-    let vis = &input.vis;
-    let source = format_ident!("{source}");
-    let [with_lock, try_with_lock, run, try_run] = ["with_lock", "try_with_lock", "run", "try_run"]
-        .map(|name| format_ident!("{name}{suffix}"));
-    quote! {
         /// Locks the row by the model's lock policy, reads it again into `self`, runs `body`, and
         /// releases.
         ///
         /// # Errors
         ///
         /// What `body` returns, and the lock's own errors before and after it.
-        #vis fn #with_lock<LockS, LockR, LockE>(
+        #vis fn with_lock<LockS, LockR, LockE>(
             &mut self,
-            #conn,
+            conn: &mut LockS,
             body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
         ) -> ::core::result::Result<LockR, LockE>
         where
             Self: for<'lock> #krate::Reload<'lock, LockS::Connection>,
-            LockS: #krate::#source,
+            LockS: #krate::LockSource,
             LockE: #krate::FromLockError,
         {
-            self.lock().#run(conn, body)
+            self.lock().run(conn, body)
         }
 
-        /// The same if the lock is free now, and `Ok(None)` if somebody else has it.
+        /// Runs `body` under the lock if the lock is free now, and returns `Ok(None)` if another
+        /// session holds it.
         ///
         /// # Errors
         ///
         /// What `body` returns, and the lock's own errors before and after it.
-        #vis fn #try_with_lock<LockS, LockR, LockE>(
+        #vis fn try_with_lock<LockS, LockR, LockE>(
             &mut self,
-            #conn,
+            conn: &mut LockS,
             body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
         ) -> ::core::result::Result<::core::option::Option<LockR>, LockE>
         where
             Self: for<'lock> #krate::Reload<'lock, LockS::Connection>,
-            LockS: #krate::#source,
+            LockS: #krate::LockSource,
             LockE: #krate::FromLockError,
         {
-            self.lock().#try_run(conn, body)
+            self.lock().try_run(conn, body)
         }
+
+        // Cargo compiles the macros once for all builds of the library, with the features that any
+        // of them enables: only the library knows whether it has pools.
+        #krate::__private::pool_methods! { #vis }
     }
 }
 
@@ -206,7 +186,7 @@ fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenS
     let krate = &options.krate;
     let Identity { table, key } = identity;
     let lock = quote!(#krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY));
-    let methods = inherent(input, &row_methods(input, options, &lock));
+    let methods = with_policy(input, options, &row_methods(input, options, &lock));
     // A field that cannot be a key is shown where `key` names it, and at `table` that the struct is
     // `Identifiable`, and so has this impl already.
     let at = |span: Span| span.resolved_at(Span::call_site());
@@ -239,10 +219,7 @@ fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenS
 fn row_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
     let krate = &options.krate;
     let vis = &input.vis;
-    let policy = policy(input, options);
     quote! {
-        #policy
-
         /// Starts a request for the row's lock, with this type's lock policy.
         #vis fn lock(&self) -> #krate::LockRequest {
             #lock
@@ -260,8 +237,9 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
     } else {
         model_methods(input, options, &unreachable)
     };
-    inherent(
+    with_policy(
         input,
+        options,
         &quote! {
             #methods
 
@@ -272,24 +250,20 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
     )
 }
 
-fn policy(input: &DeriveInput, options: &Options) -> TokenStream {
+/// The type's own methods, and its policy.
+fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) -> TokenStream {
     let krate = &options.krate;
-    let (vis, times) = (&input.vis, options.times.calls());
-    quote! {
-        /// How long a request for this type's lock waits and holds, unless it says so itself.
-        #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
-    }
-}
-
-fn inherent(input: &DeriveInput, items: &TokenStream) -> TokenStream {
-    let name = &input.ident;
+    let (name, vis, times) = (&input.ident, &input.vis, options.times.calls());
     let (impl_generics, _, where_clause) = input.generics.split_for_impl();
     let arguments = as_arguments(&input.generics.params);
     quote! {
         #[automatically_derived]
         #[allow(dead_code)]
         impl #impl_generics #name #arguments #where_clause {
-            #items
+            /// How long a request for this type's lock waits and holds, unless it says so itself.
+            #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
+
+            #methods
         }
     }
 }

@@ -182,16 +182,17 @@ pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, form: &str) -> Result<
     })
 }
 
-/// Keeps an option, which may be said once.
+/// Keeps an option, which may be said once; the first stays, and what follows the mistake uses it.
 pub(crate) fn once<T>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>, value: T) -> Result<()> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Error::new_spanned(
-            &meta.path,
-            format!(
-                "`{}` was said before: keep one",
-                meta.path.to_token_stream()
-            ),
-        )),
+    if slot.is_none() {
+        *slot = Some(value);
+        return Ok(());
     }
+    Err(Error::new_spanned(
+        &meta.path,
+        format!(
+            "`{}` was said before: keep one",
+            meta.path.to_token_stream()
+        ),
+    ))
 }

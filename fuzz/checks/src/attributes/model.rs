@@ -78,10 +78,7 @@ impl Model<'_> {
             options.times()
         ));
         if options.table.is_none() && options.key.is_none() {
-            expect_methods(&options, "", "LockSource", writer);
-            if cfg!(feature = "r2d2") {
-                expect_methods(&options, "_from", "PoolSource", writer);
-            }
+            expect_methods(&options, writer);
         }
         if let (Some(table), Some(key)) = (options.table, &options.key) {
             writer.refuse_if(key.iter().any(|field| !fields.contains(field)));
@@ -118,13 +115,14 @@ impl Model<'_> {
     }
 }
 
-/// `with_lock` and `try_with_lock`, on a connection or from a pool.
-fn expect_methods(options: &Options, suffix: &str, source: &str, writer: &mut Writer) {
+/// `with_lock` and `try_with_lock`; their forms that take a connection from a pool are the library's.
+fn expect_methods(options: &Options, writer: &mut Writer) {
     let krate = options.krate();
     for (name, run) in [("with_lock", "run"), ("try_with_lock", "try_run")] {
-        writer.expect(format!("fn {name}{suffix}<LockS, LockR, LockE>"));
+        writer.expect(format!("fn {name}<LockS, LockR, LockE>"));
         writer.expect(format!(
-            "LockS: {krate}::{source}, LockE: {krate}::FromLockError, {{ self.lock().{run}{suffix}(conn, body) }}"
+            "LockS: {krate}::LockSource, LockE: {krate}::FromLockError, {{ self.lock().{run}(conn, body) }}"
         ));
     }
+    writer.expect(format!("{krate}::__private::pool_methods!"));
 }
