@@ -24,6 +24,10 @@ pub(crate) use held::{HeldAll, label};
 /// Two callers who take the same locks in different orders wait for each other for ever. Here they are
 /// taken in the order of their written names, whatever order they are given in, so no two calls can deadlock.
 ///
+/// The default policy applies, not the models' own, since one timeout covers all locks. To use a
+/// model's policy, write `LockAll::of(..).policy(Account::LOCK_POLICY)`; see
+/// [`HasLockPolicy`](crate::HasLockPolicy).
+///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;
@@ -96,7 +100,8 @@ where
 /// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction) | not at all, or as told | `Ok(None)` |
 ///
 /// The other errors are those of [`ModelLock`](crate::ModelLock), each about the first lock that it is true of. A
-/// model's own [`LockPolicy`] is not looked at: say it here. An empty set runs `body` without any lock.
+/// model's own [`LockPolicy`] does not apply: pass it here, as in `.policy(Account::LOCK_POLICY)`;
+/// see [`HasLockPolicy`](crate::HasLockPolicy). An empty set runs `body` without any lock.
 ///
 /// It costs two round trips for each lock, one for each model, and one more for a set in which some names have a namespace
 /// of their own and others do not.

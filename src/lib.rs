@@ -36,6 +36,7 @@
 //! | keep a lock that everybody wants from emptying the pool | [`LockPool`] |
 //! | lock a method with one line above it | [`#[locked]`](macro@locked) |
 //! | let a model wait longer or shorter | [`#[derive(Lockable)]`](derive@Lockable), which sets its [`LockPolicy`] |
+//! | use a model's policy in generic code, or for several locks | [`HasLockPolicy`] |
 //! | see what can go wrong | [`LockError`] |
 //! | be busy elsewhere under a lock | [`LockRequest::longest_hold`], [`Held::verify`] |
 //! | see who holds a lock, and who waits | [`LockError::holder`], [`LockName::status`], [`locks::held`] |
@@ -125,7 +126,7 @@ pub use model_lock::ModelLock;
 pub use name::{KeyParts, LockName};
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;
-pub use policy::{DEFAULT_TIMEOUT, LockPolicy};
+pub use policy::{DEFAULT_TIMEOUT, HasLockPolicy, LockPolicy};
 #[cfg(feature = "r2d2")]
 pub use pool::{
     LockPool, LockPoolBuilder, LockPoolState, PoolConnection, PoolSource, PooledHeld, lock_all_from,
@@ -191,6 +192,12 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// `try_with_lock` start from it, as `#[locked]` methods do. It never changes **which** lock is
 /// taken: two structs over one row exclude each other whatever their policies. The `try_` forms do
 /// not wait by a policy.
+///
+/// `lock`, `with_lock` and the like are inherent methods of the type. Generic code (`T: Lockable`)
+/// and [`lock_all`] do not call them, and **start from the default policy**. For them, the derive
+/// implements [`HasLockPolicy`], whose constant is the policy: write
+/// `model.lock().policy(T::LOCK_POLICY)` with `T: Lockable + HasLockPolicy`, and
+/// `LockAll::of(..).policy(Account::LOCK_POLICY)`.
 ///
 /// A struct that is no row itself, such as a command, may stand for one. There is nothing to read
 /// again then, so its `lock` gives a [`LockRequest`]. (On an `Identifiable` struct, whose row is known, `table`
@@ -275,7 +282,7 @@ pub use diesel_advisory_lock_derive::locked;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__pool_methods as pool_methods;
-    pub use crate::locked_method::{DefaultPolicy, enter, enter_with_copy, finish};
+    pub use crate::locked_method::{DefaultPolicy, PolicyOf, enter, enter_with_copy, finish};
 }
 
 /// What a program that locks models imports.

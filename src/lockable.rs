@@ -19,6 +19,12 @@ use crate::table::LockTable;
 ///
 /// The model must be in the database: a lock is on a row, and a row has a key.
 ///
+/// The methods of this trait start from the default policy. A type with
+/// [`#[derive(Lockable)]`](derive@crate::Lockable) has inherent methods of the same names, which
+/// start from its own policy. Generic code (`T: Lockable`) calls the trait's methods: there, write
+/// `model.lock().policy(T::LOCK_POLICY)` with `T: Lockable + HasLockPolicy`; see
+/// [`HasLockPolicy`](crate::HasLockPolicy).
+///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
 /// use diesel_advisory_lock::prelude::*;

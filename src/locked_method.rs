@@ -1,24 +1,34 @@
 //! What `#[locked]` expands to: the steps of [`ModelLock::run`](crate::ModelLock::run) around a body that
 //! stays where it is, with `self` and its connection as they were declared. Not for use by hand.
 
+use std::marker::PhantomData;
+
 use crate::error::{FromLockError, LockError};
 use crate::guard::Guard;
 use crate::held::Held;
 use crate::lockable::Lockable;
 use crate::model_lock::ModelLock;
 use crate::observe;
-use crate::policy::LockPolicy;
+use crate::policy::{HasLockPolicy, LockPolicy};
 use crate::reload::Reload;
 use crate::request::LockRequest;
 use crate::source::LockSource;
 
-/// The policy of a type that has none of its own: an inherent constant of that name goes before it.
+/// The policy of `T`: the one of its [`HasLockPolicy`], or else the default of [`DefaultPolicy`].
+pub struct PolicyOf<T: ?Sized>(PhantomData<T>);
+
+impl<T: HasLockPolicy + ?Sized> PolicyOf<T> {
+    /// Takes precedence over the constant of a trait.
+    pub const LOCK_POLICY: LockPolicy = T::LOCK_POLICY;
+}
+
+/// The policy of a type that has none of its own.
 pub trait DefaultPolicy {
     /// 45 seconds.
     const LOCK_POLICY: LockPolicy = LockPolicy::new();
 }
 
-impl<T: ?Sized> DefaultPolicy for T {}
+impl<T: ?Sized> DefaultPolicy for PolicyOf<T> {}
 
 /// What a method may return that runs under a lock.
 #[diagnostic::on_unimplemented(

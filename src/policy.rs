@@ -1,4 +1,5 @@
-//! [`LockPolicy`]: how long requests wait and hold that do not say so themselves.
+//! [`LockPolicy`]: how long requests wait and hold that do not say so themselves;
+//! [`HasLockPolicy`]: a type's own policy, for generic code.
 
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 /// requests with it. A policy is never part of a lock's identity: two structs over one row take the same
 /// lock, whatever each is ready to wait. The `try_` forms do not wait by a policy, only
 /// if the request itself was told to.
+///
+/// Generic code over [`Lockable`](crate::Lockable), [`lock_all`](crate::lock_all) and
+/// [`LockAll`](crate::LockAll) start from the default policy, not from the type's. The type's policy
+/// is the constant of [`HasLockPolicy`]: pass it to `.policy(..)`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,6 +115,91 @@ impl LockPolicy {
             ..self
         }
     }
+}
+
+/// A type's own lock policy, as a constant for generic code.
+///
+/// `#[derive(Lockable)]` implements it. The derive's `lock` and `with_lock` are methods of the type,
+/// and start from its policy. Generic code calls the methods of [`Lockable`](crate::Lockable)
+/// instead, which start from the default policy. Pass the constant to `.policy(..)` there:
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::{HasLockPolicy, LockSource, Reload};
+///
+/// fn with_policy<T, S, R>(
+///     model: &mut T,
+///     conn: &mut S,
+///     body: impl FnOnce(&mut T, &mut S::Connection) -> QueryResult<R>,
+/// ) -> QueryResult<R>
+/// where
+///     T: Lockable + HasLockPolicy + for<'a> Reload<'a, S::Connection>,
+///     S: LockSource,
+/// {
+///     model.lock().policy(T::LOCK_POLICY).run(conn, body)
+/// }
+///
+/// #[derive(Queryable, Selectable, Identifiable, Lockable)]
+/// #[diesel(table_name = accounts)]
+/// #[lock(timeout = "5s")]
+/// struct Account {
+///     id: i32,
+///     balance: i64,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let mut from: Account = accounts::table.find(1).first(&mut conn)?;
+/// let balance = with_policy(&mut from, &mut conn, |account, _| Ok(account.balance))?; // waits 5s
+/// # assert_eq!(balance, 100);
+///
+/// // A set of locks has one policy, which is the default unless it is given:
+/// let mut to: Account = accounts::table.find(2).first(&mut conn)?;
+/// let sum = LockAll::of((&mut from, &mut to))
+///     .policy(Account::LOCK_POLICY)
+///     .run(&mut conn, |(from, to), _| QueryResult::Ok(from.balance + to.balance))?;
+/// # assert_eq!(sum, 200);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A type without the derive may implement the trait by hand. Generic code and
+/// [`#[locked]`](macro@crate::locked) methods then use that policy, but `model.lock()` still starts
+/// from the default.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no lock policy of its own",
+    label = "no `LOCK_POLICY`",
+    note = "`#[derive(Lockable)]` gives a type one, which is the default unless `#[lock(timeout = \"5s\")]` \
+            or the like changes it"
+)]
+pub trait HasLockPolicy {
+    /// How long a request for this type's lock waits and holds, unless the request says so itself.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// use std::time::Duration;
+    ///
+    /// use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::{HasLockPolicy, LockPolicy};
+    ///
+    /// #[derive(Identifiable, Lockable)]
+    /// #[diesel(table_name = accounts)]
+    /// #[lock(timeout = "5s")]
+    /// struct Account {
+    ///     id: i32,
+    /// }
+    ///
+    /// fn policy_of<T: HasLockPolicy>(_: &T) -> LockPolicy {
+    ///     T::LOCK_POLICY
+    /// }
+    ///
+    /// # fn main() {
+    /// let policy = policy_of(&Account { id: 1 });
+    /// assert_eq!(policy, LockPolicy::new().timeout(Duration::from_secs(5)));
+    /// # }
+    /// ```
+    const LOCK_POLICY: LockPolicy;
 }
 
 impl Default for LockPolicy {

@@ -250,7 +250,7 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
     )
 }
 
-/// The type's own methods, and its policy.
+/// The type's own methods, and its policy: an inherent constant, and the trait's for generic code.
 fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) -> TokenStream {
     let krate = &options.krate;
     let (name, vis, times) = (&input.ident, &input.vis, options.times.calls());
@@ -264,6 +264,11 @@ fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) ->
             #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
 
             #methods
+        }
+
+        #[automatically_derived]
+        impl #impl_generics #krate::HasLockPolicy for #name #arguments #where_clause {
+            const LOCK_POLICY: #krate::LockPolicy = Self::LOCK_POLICY;
         }
     }
 }

@@ -1,16 +1,22 @@
 //! `#[derive(Lockable)]` and `#[derive(LockKey)]` at work.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
-use diesel_advisory_lock::LockPolicy;
 use diesel_advisory_lock::prelude::*;
+use diesel_advisory_lock::{HasLockPolicy, LockPolicy, Reload};
 
 use crate::support::{Db, counters, documents, times_out};
 
 cases![alone:
     a_policy_is_the_models,
     a_policy_is_not_for_try_forms,
+    generic_code_with_the_policy_constant_waits_by_the_policy,
+    generic_code_without_the_policy_constant_waits_by_the_default,
+    lock_all_with_the_policy_constant_waits_by_the_policy,
+    lock_all_without_the_policy_constant_waits_by_the_default,
+    locked_methods_use_a_policy_implemented_by_hand,
     a_struct_that_is_no_row_locks_one,
     keys_of_the_users_own_types,
 ];
@@ -94,6 +100,103 @@ fn a_policy_is_not_for_try_forms(db: &Db) {
             .unwrap(),
         Some(7)
     );
+}
+
+fn by_policy<T>(model: &mut T, conn: &mut MysqlConnection) -> Result<(), LockError>
+where
+    T: Lockable + HasLockPolicy + for<'a> Reload<'a, MysqlConnection>,
+{
+    model.lock().policy(T::LOCK_POLICY).run(conn, |_, _| Ok(()))
+}
+
+fn by_default<T>(model: &mut T, conn: &mut MysqlConnection) -> Result<(), LockError>
+where
+    T: Lockable + for<'a> Reload<'a, MysqlConnection>,
+{
+    model.with_lock(conn, |_, _| Ok(()))
+}
+
+fn generic_code_with_the_policy_constant_waits_by_the_policy(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let conn = &mut db.conn();
+    times_out(db, &name, Duration::from_millis(150), || {
+        by_policy(&mut Hasty { id: 1 }, conn)
+    });
+}
+
+fn generic_code_without_the_policy_constant_waits_by_the_default(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let conn = &mut db.conn();
+    outlasts_the_policy(db, &name, || by_default(&mut Hasty { id: 1 }, conn));
+}
+
+fn lock_all_with_the_policy_constant_waits_by_the_policy(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let report = LockName::named("report");
+    let conn = &mut db.conn();
+    times_out(db, &name, Duration::from_millis(150), || {
+        LockAll::of((&mut Hasty { id: 1 }, &report))
+            .policy(Hasty::LOCK_POLICY)
+            .run(conn, |_, _| Ok(()))
+    });
+}
+
+fn lock_all_without_the_policy_constant_waits_by_the_default(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let report = LockName::named("report");
+    let conn = &mut db.conn();
+    outlasts_the_policy(db, &name, || {
+        lock_all((&mut Hasty { id: 1 }, &report), conn, |_, _| Ok(()))
+    });
+}
+
+/// Runs `attempt` while another session holds the lock for twice the timeout of `Hasty`: it must
+/// wait and succeed.
+fn outlasts_the_policy(db: &Db, name: &LockName, attempt: impl FnOnce() -> Result<(), LockError>) {
+    let hold = Duration::from_millis(300);
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
+    let start = Instant::now();
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            thread::sleep(hold);
+            held.release().unwrap();
+        });
+        attempt().unwrap();
+    });
+    assert!(start.elapsed() >= hold, "{:?}", start.elapsed());
+}
+
+/// The same rows once more, with a policy that no derive wrote.
+#[derive(Clone, Debug, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+struct ByHand {
+    id: i64,
+}
+
+impl HasLockPolicy for ByHand {
+    const LOCK_POLICY: LockPolicy = LockPolicy::new().timeout(Duration::from_millis(150));
+}
+
+impl ByHand {
+    #[locked]
+    fn in_place(&mut self, _conn: &mut MysqlConnection) -> Result<(), LockError> {
+        Ok(())
+    }
+
+    #[locked]
+    fn on_a_copy(&self, _conn: &mut MysqlConnection) -> Result<(), LockError> {
+        Ok(())
+    }
+}
+
+fn locked_methods_use_a_policy_implemented_by_hand(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let mut by_hand = ByHand { id: 1 };
+    let conn = &mut db.conn();
+    let by_policy = Duration::from_millis(150);
+    times_out(db, &name, by_policy, || by_hand.in_place(conn));
+    times_out(db, &name, by_policy, || by_hand.on_a_copy(conn));
 }
 
 /// A command: not a row, but about one.

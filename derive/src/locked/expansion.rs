@@ -42,7 +42,7 @@ pub(super) fn in_place(
             #[allow(clippy::used_underscore_binding)]
             let #source = &mut *#name;
             #krate::__private::enter(
-                #krate::Lockable::lock(&mut *self).policy(Self::LOCK_POLICY) #calls,
+                #krate::Lockable::lock(&mut *self).policy(#krate::__private::PolicyOf::<Self>::LOCK_POLICY) #calls,
                 #source,
                 #in_transaction,
             )
@@ -133,7 +133,7 @@ pub(super) fn on_a_copy(
         &quote!({
             use #krate::__private::DefaultPolicy as _;
             #krate::__private::enter_with_copy(
-                #krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY) #calls,
+                #krate::Lockable::lock_name(self).lock().policy(#krate::__private::PolicyOf::<Self>::LOCK_POLICY) #calls,
                 self,
                 &mut *#name,
                 #in_transaction,

@@ -277,8 +277,11 @@ impl Method<'_> {
             Some(None) => format!(".scope({scope:?})"),
             Some(Some(literal)) => format!(".scope({literal})"),
         };
-        let request = format!(".policy(Self::LOCK_POLICY){}{scope}", options.times());
         let (krate, transaction) = (options.krate(), options.transaction);
+        let request = format!(
+            ".policy({krate}::__private::PolicyOf:: <Self> ::LOCK_POLICY){}{scope}",
+            options.times()
+        );
         match self_ {
             Self_::Changed => writer.expect(format!(
                 "{krate}::__private::enter({krate}::Lockable::lock(&mut *self){request}, source, {transaction},)"

@@ -5,6 +5,7 @@
 
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
+use diesel_advisory_lock::{HasLockPolicy, LockPolicy, Reload};
 
 #[allow(missing_docs)]
 mod schema {
@@ -85,6 +86,37 @@ pub enum Region {
     Asia,
 }
 
+/// Has a policy without the derive.
+#[derive(Identifiable, Queryable, Selectable)]
+#[diesel(table_name = notifications)]
+pub struct ByHand {
+    id: i32,
+}
+
+impl HasLockPolicy for ByHand {
+    const LOCK_POLICY: LockPolicy = LockPolicy::new().no_wait();
+}
+
+impl ByHand {
+    #[locked]
+    fn in_place(&mut self, _conn: &mut MysqlConnection) -> QueryResult<i32> {
+        Ok(self.id)
+    }
+
+    #[locked]
+    fn on_a_copy(&self, _conn: &mut MysqlConnection) -> QueryResult<i32> {
+        Ok(self.id)
+    }
+}
+
+/// Generic code.
+fn by_policy<T>(model: &mut T, conn: &mut MysqlConnection) -> QueryResult<()>
+where
+    T: Lockable + HasLockPolicy + for<'a> Reload<'a, MysqlConnection>,
+{
+    model.lock().policy(T::LOCK_POLICY).run(conn, |_, _| Ok(()))
+}
+
 /// A type by the name of the constant parameters below.
 pub struct M;
 
@@ -119,6 +151,10 @@ fn callers(conn: &mut MysqlConnection) -> QueryResult<()> {
     };
     join.lock().hold(conn, |_| Ok::<_, LockError>(()))?;
     drop((Region::Europe, join.lock_name()));
+    by_policy(&mut Plain { id: 1 }, conn)?;
+    by_policy(&mut ByHand { id: 1 }, conn)?;
+    ByHand { id: 1 }.in_place(conn)?;
+    ByHand { id: 1 }.on_a_copy(conn)?;
     let batch = Batch {
         id: NotificationId(1),
         rest: &[M, M],
