@@ -16,10 +16,10 @@ mod set;
 
 pub use set::{LockSet, Rows};
 
-pub(crate) use held::{HeldAll, label};
+pub(crate) use held::{HeldAll, check, label};
 
-/// Locks all of a set, reads its models again, runs `body`, and releases: [`LockAll::run`] with all options at their
-/// defaults.
+/// Locks all of a set, reloads its models, runs `body`, and releases: [`LockAll::run`] with all
+/// options at their defaults.
 ///
 /// Two callers who take the same locks in different orders wait for each other for ever. Here they are
 /// taken in the order of their written names, whatever order they are given in, so no two calls can deadlock.
@@ -90,9 +90,11 @@ where
 ///
 /// - The locks are taken in the order of their written names, and released in reverse. One that is named twice is
 ///   taken once; two models of one row are then two copies of it, both current.
-/// - One time-out covers all. If one of them cannot be had, those that were taken are released, and the error names
-///   that one.
-/// - Each model is read again once **all** are held, but for one whose lock the session held already.
+/// - One timeout covers all. If one of them cannot be acquired, those that were acquired are
+///   released, and the error names that one.
+/// - Each model is reloaded once **all** are held, except the very model that an enclosing closure
+///   was given under this same lock; see [`ModelLock`](crate::ModelLock).
+/// - Before a `transaction` commits, the session proves that it holds all of them.
 ///
 /// | terminal | waits | when they are not free in time |
 /// |---|---|---|
@@ -103,8 +105,9 @@ where
 /// model's own [`LockPolicy`] does not apply: pass it here, as in `.policy(Account::LOCK_POLICY)`;
 /// see [`HasLockPolicy`](crate::HasLockPolicy). An empty set runs `body` without any lock.
 ///
-/// It costs two round trips for each lock, one for each model, and one more for a set in which some names have a namespace
-/// of their own and others do not.
+/// It costs two round trips for each lock, one for each model, and one more for a set in which some
+/// names have a namespace of their own and others do not. A transaction costs seven more: six for
+/// BEGIN and COMMIT, and one for the proof, for up to 64 locks.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -191,7 +194,7 @@ impl<L> LockAll<L> {
         self.wait(Wait::For(timeout))
     }
 
-    /// Does not wait: all are free now, or it is a time-out.
+    /// Does not wait: all are free now, or [`LockError::Timeout`] is returned.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -282,7 +285,7 @@ impl<L> LockAll<L> {
         self
     }
 
-    /// Lock all, re-read all, run, release all.
+    /// Lock all, reload all, run, release all.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -315,10 +318,10 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         let held = self.acquire(conn, &self.attempt())?;
-        guard::run(held, |held| held.refreshed(self.set), body)
+        guard::run(held, |held| held.reloaded(self.set), body)
     }
 
-    /// As [`run`](Self::run), or not at all if somebody else has one of the locks.
+    /// Like [`run`](Self::run), but returns `Ok(None)` if one of the locks is held elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -327,7 +330,7 @@ impl<L> LockAll<L> {
     /// # let mut conn = establish_connection();
     /// let names = [LockName::named("report"), LockName::named("archive")];
     /// let done = LockAll::of(names).try_run(&mut conn, |_, _| Ok::<_, LockError>("both are ours"))?;
-    /// assert!(done.is_some()); // `None` if somebody else has one of them
+    /// assert!(done.is_some()); // `None` if one of them is held elsewhere
     /// # Ok(())
     /// # }
     /// ```
@@ -346,12 +349,12 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         match or_none(self.acquire(conn, &self.try_attempt()))? {
-            Some(held) => guard::run(held, |held| held.refreshed(self.set), body).map(Some),
+            Some(held) => guard::run(held, |held| held.reloaded(self.set), body).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Lock all, BEGIN, re-read all, run, COMMIT, release all: see
+    /// Lock all, BEGIN, reload all, run, proof, COMMIT, release all: see
     /// [`ModelLock::transaction`](crate::ModelLock::transaction).
     ///
     /// ```
@@ -376,7 +379,8 @@ impl<L> LockAll<L> {
     /// # Errors
     ///
     /// What `body` returns, after a rollback, and [`LockError`] before and after it; see the
-    /// [type](Self). `Lost` here means that the COMMIT succeeded and a release did not.
+    /// [type](Self). `Lost` names a lock that the session did not hold before the COMMIT: the transaction has
+    /// been rolled back.
     pub fn transaction<S, R, E>(
         self,
         conn: &mut S,
@@ -388,10 +392,11 @@ impl<L> LockAll<L> {
         E: FromLockError,
     {
         let held = self.acquire(conn, &self.attempt())?;
-        guard::run_in_transaction(held, |held| held.refreshed(self.set), body)
+        guard::run_in_transaction(held, |held| held.reloaded(self.set), body)
     }
 
-    /// As [`transaction`](Self::transaction), or not at all if somebody else has one of the locks.
+    /// Like [`transaction`](Self::transaction), but returns `Ok(None)` if one of the locks is held
+    /// elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -422,7 +427,7 @@ impl<L> LockAll<L> {
     {
         match or_none(self.acquire(conn, &self.try_attempt()))? {
             Some(held) => {
-                guard::run_in_transaction(held, |held| held.refreshed(self.set), body).map(Some)
+                guard::run_in_transaction(held, |held| held.reloaded(self.set), body).map(Some)
             }
             None => Ok(None),
         }

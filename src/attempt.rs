@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::Wait;
-use crate::error::LockError;
+use crate::error::{LockError, TimeoutCause};
 use crate::locks::Session;
 use crate::name::LockName;
 
@@ -59,13 +59,18 @@ impl Attempt {
         }
     }
 
-    /// A time-out before the server was asked.
-    pub(crate) fn timeout(&self, name: LockName) -> LockError {
+    /// A timeout before the server was asked.
+    pub(crate) fn timeout(&self, name: LockName, cause: TimeoutCause) -> LockError {
         LockError::Timeout {
             name,
             waited: self.elapsed(),
             holder: None,
+            cause,
         }
+    }
+
+    pub(crate) fn is_without_wait(&self) -> bool {
+        self.wait == Wait::For(Duration::ZERO)
     }
 
     /// `None` is beyond what the clock can tell.
@@ -76,11 +81,9 @@ impl Attempt {
         }
     }
 
-    /// How long to wait for a connection, which a pool limits too. Who does not wait for the lock
-    /// still needs a connection to ask for it.
+    /// How long to wait for a connection, which a pool limits too.
     pub(crate) fn for_connection(&self, limit: Duration) -> Duration {
         match self.remaining() {
-            _ if self.wait == Wait::For(Duration::ZERO) => limit,
             Wait::For(remaining) => remaining.min(limit),
             Wait::Forever => limit,
         }

@@ -3,7 +3,7 @@
     not(feature = "mysql"),
     allow(
         dead_code,
-        reason = "without a backend there are names, and nobody to ask for them"
+        reason = "without a backend there are names, and no server to ask for them"
     )
 )]
 
@@ -12,9 +12,11 @@ use std::time::Duration;
 use diesel::Connection;
 use diesel::result::Error as DieselError;
 
+use crate::error::OpenTransactionReason;
 use crate::locks::{HeldLock, InspectError, LockStatus, Session as Holder};
 use crate::server::{ServerCheck, ServerReport};
 use crate::source::LockSource;
+use crate::transaction::Surroundings;
 
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -46,30 +48,41 @@ pub trait LockConnection: sealed::Session + LockSource<Connection = Self> {}
 
 pub(crate) mod sealed {
     use super::{
-        Acquired, Connection, DieselError, Duration, HeldLock, Holder, InspectError, LockStatus,
-        Refusal, Request, ServerCheck, ServerReport, Wanted,
+        Acquired, Connection, DieselError, Duration, HeldLock, Holder, Holding, InspectError,
+        LockStatus, Passed, Refusal, ReleaseAnswer, Request, ServerCheck, ServerReport,
+        Surroundings, Wanted,
     };
 
     /// Out of users' reach, so that it can change with the next backend.
     pub trait Session: Connection {
-        /// Asks for a lock and waits.
+        /// Acquires a lock, waiting for it if necessary.
         ///
-        /// Leaves nothing behind on a refusal: if the session may hold the lock all the same, the
-        /// connection is marked as broken.
+        /// Leaves nothing behind on a refusal: a session that may hold the lock all the same is ended.
         fn acquire(&mut self, request: Request<'_>) -> Result<Acquired, Refusal>;
 
-        /// Gives one hold of a lock back. `false`: the server says that it is not ours.
-        fn release(&mut self, server_name: &str) -> Result<bool, DieselError>;
+        /// Releases one hold of a lock, unless a transaction is open that `surroundings` do not explain.
+        fn release(&mut self, server_name: &str, surroundings: Surroundings) -> ReleaseAnswer;
 
-        /// Whether this session still holds a lock.
-        fn holds(&mut self, server_name: &str) -> Result<bool, DieselError>;
+        /// Whether this session holds all of these locks. One round trip for up to 64.
+        fn holds(
+            &mut self,
+            server_names: &[&str],
+            surroundings: Surroundings,
+        ) -> Result<Holding, DieselError>;
 
-        /// Releases a lock and takes it again if no other session waits for it, in one step. Tells whether it
-        /// was ours, and whether it is again.
-        fn give_way(&mut self, server_name: &str) -> Result<(bool, bool), DieselError>;
+        /// The session, to compare with [`Acquired::session`].
+        fn session(&mut self) -> Result<u32, DieselError>;
 
-        /// Who holds a lock, to explain why somebody else does not. Bounded in time; what the server does not tell is
-        /// left out.
+        /// Releases a lock and acquires it again if no other session waits for it, in one step.
+        fn give_way(&mut self, server_name: &str) -> Result<Passed, DieselError>;
+
+        /// Ends the session, and with it all its locks and its transaction. The connection is marked as broken.
+        fn end_session(&mut self);
+
+        /// Whether a statement that failed may have begun to run: then the client library must not run it again.
+        fn may_have_run(&mut self, error: &DieselError) -> bool;
+
+        /// Who holds a lock, to explain a timeout. Bounded in time; what the server does not tell is left out.
         fn holder(&mut self, server_name: &str) -> Option<Holder>;
 
         /// Whether a lock is free.
@@ -81,7 +94,7 @@ pub(crate) mod sealed {
         /// What the server can promise.
         fn check_server(&mut self, check: ServerCheck) -> Result<ServerReport, DieselError>;
 
-        /// Has the server bear with an idle session for that long. Gives the limit that was there, if it was shorter.
+        /// Raises the session's idle timeout to at least this. Returns the one before, if it was shorter.
         fn raise_idle_limit(&mut self, at_least: Duration)
         -> Result<Option<Duration>, DieselError>;
 
@@ -101,8 +114,8 @@ pub(crate) mod sealed {
 pub struct Request<'n> {
     pub(crate) name: Wanted<'n>,
     pub(crate) wait: Wait,
-    /// Refuse unless this session holds the lock already.
-    pub(crate) only_again: bool,
+    /// Inside a transaction, only a lock that this session holds already is granted again.
+    pub(crate) surroundings: Surroundings,
 }
 
 /// The name to ask for.
@@ -125,9 +138,11 @@ pub(crate) enum Wait {
 pub struct Acquired {
     /// The whole name as the server computed it: what to release, whatever `USE` does meanwhile.
     pub(crate) server_name: String,
+    /// Which session this is.
+    pub(crate) session: u32,
     /// Whether the session held it before.
     pub(crate) nested: bool,
-    /// Whether somebody else had it first.
+    /// Whether another session held it first.
     pub(crate) waited: bool,
 }
 
@@ -138,12 +153,60 @@ pub enum Refusal {
     Timeout {
         server_name: String,
     },
-    /// Not held before, though that was asked for.
-    NotHeld,
+    OpenTransaction(OpenTransactionReason),
     Deadlock {
         server_name: String,
         error: DieselError,
     },
     Interrupted(Option<DieselError>),
     Database(DieselError),
+}
+
+/// What the server answers to a release.
+#[derive(Debug)]
+pub enum ReleaseAnswer {
+    /// One hold of this session was released.
+    Released {
+        /// There are more: an enclosing lock, or a leaked one.
+        still_held: bool,
+    },
+    /// Nothing was released: a transaction is open that would outlive the lock.
+    TransactionOpen,
+    /// This session did not hold it.
+    NotHeld,
+    /// The release is not confirmed.
+    Failed(DieselError),
+}
+
+/// What the server answers when asked for several locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    All(Condition),
+    /// The first that this session does not hold.
+    Not(usize),
+}
+
+/// Whether the session, beside holding its locks, is as a new caller expects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Clean,
+    /// A transaction is open, or every statement opens one.
+    TransactionOpen,
+    /// Its schema is not the one that its namespace was computed for.
+    OtherSchema,
+}
+
+/// What became of a lock that was offered to the sessions that wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// No session waited: this one has it again.
+    Kept,
+    /// Another session has it.
+    Released,
+    /// This session holds it more than once, so that it could not be released.
+    StillHeld,
+    /// It was not this session's.
+    NotHeld,
+    /// Nothing was released: a transaction is open that would outlive the lock.
+    TransactionOpen,
 }

@@ -1,5 +1,6 @@
 //! [`LockError`]: everything that can go wrong, each with what to do about it.
 
+use std::fmt;
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
@@ -7,11 +8,25 @@ use diesel::result::Error as DieselError;
 use crate::locks::Session;
 use crate::name::LockName;
 
-/// Why a lock was not had, or not kept.
+/// Why a lock could not be acquired, or was lost.
 ///
-/// Every message names the lock. A closure's error type takes it by `From<LockError>`; Diesel's
-/// own [`Error`](diesel::result::Error) does, so a closure that returns `QueryResult` works, and
-/// [`LockError::in_diesel`] finds it again there.
+/// Every message names the lock. [`outcome`](Self::outcome) says whether the closure ran and what
+/// became of its work, [`is_retryable`](Self::is_retryable) whether the call may be repeated as it
+/// is.
+///
+/// A closure's error type takes it by `From<LockError>`; Diesel's own
+/// [`Error`](diesel::result::Error) does, so a closure that returns `QueryResult` works.
+/// [`LockError::in_diesel`] finds it there, and `LockError::try_from` takes it out as a value.
+///
+/// | variant | the closure | its work |
+/// |---|---|---|
+/// | `Timeout`, `Deadlock`, `Interrupted`, `Pool` | did not run | |
+/// | `OpenTransaction`, `InvalidName` | did not run | |
+/// | `Gone`, `KeyMismatch` | did not run | |
+/// | `TransactionLeftOpen` | ran | what was left open is rolled back |
+/// | `Lost` | ran | rolled back from a `.transaction` form, else done: `outcome` |
+/// | `CommitUnknown` | ran | committed or rolled back |
+/// | `Database` | `outcome` | `outcome` |
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -32,21 +47,23 @@ use crate::name::LockName;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Somebody else held the lock for as long as we were ready to wait.
+    /// The lock was held elsewhere for as long as the call was ready to wait. `cause` says where.
     #[error(
-        "lock `{name}` was not free within {waited:?}: {} holds it; try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it",
-        or_somebody(holder)
+        "lock `{name}` was not free within {waited:?}: {}",
+        cause.explain(holder.as_deref())
     )]
     #[non_exhaustive]
     Timeout {
         /// The lock.
         name: LockName,
-        /// How long we waited, measured here.
+        /// How long the call waited, measured in this process.
         waited: Duration,
-        /// Who held it just after that, as the server told. `None` if nobody did any more, if the server
-        /// could not be asked (within a second), or if the wait was for a turn in a `LockPool`, which a request of this
-        /// process had.
+        /// The session that held the lock just after that, as the server reports it. `None` if no
+        /// session did any more, if the server did not answer within a second, or if the call
+        /// waited for its turn in a `LockPool`.
         holder: Option<Box<Session>>,
+        /// What the call waited for.
+        cause: TimeoutCause,
     },
 
     /// Waiting would never have ended: the holder waits for a lock that this session holds. The
@@ -54,27 +71,26 @@ pub enum LockError {
     ///
     /// The servers look no further than 32 sessions along a chain, each of which waits for the next, and
     /// call a longer one a deadlock too. A circle that goes through a row lock they do not see: that
-    /// ends with the time-out.
+    /// ends with the timeout.
     #[error(
         "lock `{name}` would deadlock: {} holds it and waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere",
-        or_somebody(holder)
+        or_another(holder.as_deref())
     )]
     #[non_exhaustive]
     Deadlock {
         /// The lock.
         name: LockName,
-        /// Who held it just after that, as the server told; see `Timeout`.
+        /// The session that held the lock just after that, as the server reports it; see `Timeout`.
         holder: Option<Box<Session>>,
         /// What the server answered.
         source: DieselError,
     },
 
-    /// The wait was ended from outside: `KILL QUERY`, a server-side limit on statements
-    /// (`max_statement_time`, `max_execution_time`), or a server that is stopping. The lock is not held.
-    /// If it was not the waiting statement that was killed but the one before it, the connection is
-    /// marked as broken.
+    /// The wait was ended from outside: `KILL QUERY`, or a server that is stopping. The lock is not held.
+    /// If the killed statement was not the waiting one but the one before it, the session has been
+    /// ended and the connection marked as broken.
     #[error(
-        "waiting for lock `{name}` was interrupted by the server (`KILL QUERY`, a statement time limit, or a shutdown); it was not acquired, try again if you still want it"
+        "waiting for lock `{name}` was interrupted by the server (`KILL QUERY`, or a shutdown); it was not acquired, try again if you still want it"
     )]
     #[non_exhaustive]
     Interrupted {
@@ -84,20 +100,30 @@ pub enum LockError {
         source: Option<DieselError>,
     },
 
-    /// A transaction is open on the connection, and this session does not hold the lock yet. It
-    /// would be released before that transaction commits, and what the transaction reads may be older
-    /// than the lock.
-    #[error(
-        "lock `{name}` was refused: a transaction is open on the connection and would outlive it; take the lock first, as `.lock().transaction(conn, ..)` does"
-    )]
+    /// A transaction is open on the connection, and this session does not hold the lock yet. The
+    /// lock would be released before that transaction commits, and what the transaction reads may
+    /// be older than the lock.
+    ///
+    /// Diesel's `begin_test_transaction` is the exception; `conn.test_transaction(..)` is refused,
+    /// since it runs its closure in an ordinary transaction. A `BEGIN` as raw SQL is invisible on
+    /// MySQL.
+    #[error("lock `{name}` was refused: {reason}")]
     #[non_exhaustive]
     OpenTransaction {
         /// The lock.
         name: LockName,
+        /// Which transaction, or which setting that opens one.
+        reason: OpenTransactionReason,
     },
 
     /// The closure returned, or the guard was released, with a transaction open that had not been
     /// open before. It was rolled back.
+    ///
+    /// Also returned if the closure leaves the session with `autocommit = 0`, with a
+    /// `completion_type` other than `NO_CHAIN`, or, on MariaDB, in a transaction begun by a raw
+    /// `BEGIN`. On MySQL a raw `BEGIN` is invisible.
+    ///
+    /// What the closure did before that transaction began, outside of one, is done.
     #[error(
         "a transaction begun under lock `{name}` was left open, and has been rolled back; commit it before the lock ends, or use `.lock().transaction(conn, ..)`"
     )]
@@ -107,27 +133,69 @@ pub enum LockError {
         name: LockName,
     },
 
-    /// The server did not confirm that the lock was still ours at the end, so somebody else may
-    /// have held it meanwhile. The connection is marked as broken, and a pool will discard it.
+    /// The server did not confirm that the session still held the lock, so another session may
+    /// have held it meanwhile. The session has been ended, and the connection marked as broken: a pool discards it.
+    ///
+    /// A `.transaction(..)` form finds this out before the COMMIT, and rolls back. After a COMMIT
+    /// that succeeded it is never returned: the closure's value is, the session is ended, and a
+    /// `tracing` event is emitted.
     #[error(
-        "lock `{name}` was lost while it was held: the server does not confirm it on release; what was done under it outside of a transaction may not have been exclusive, check it"
+        "lock `{name}` was lost while it was held: the server does not confirm it; {}",
+        match outcome {
+            Outcome::RolledBack => "the transaction has been rolled back, try again",
+            _ => "what was done under it outside of a transaction may not have been exclusive, check it",
+        }
     )]
     #[non_exhaustive]
     Lost {
         /// The lock.
         name: LockName,
-        /// Why the server could not be asked, if so; otherwise it answered that the lock is not ours.
+        /// Why the server could not be asked. `None` if it answered that the session does not hold
+        /// the lock.
         source: Option<DieselError>,
+        /// What became of the work.
+        outcome: Outcome,
     },
 
-    /// The row was deleted before we got its lock. The caller's model is as it was.
+    /// The connection failed during COMMIT: the server may have committed or not. The session has been ended, and the
+    /// connection marked as broken.
     #[error(
-        "the row of lock `{name}` no longer exists: it was deleted before the lock was acquired"
+        "the connection failed while the work under lock `{name}` was being committed: it is committed or rolled back, which only the database can tell; read it on another connection before you repeat it"
+    )]
+    #[non_exhaustive]
+    CommitUnknown {
+        /// The lock.
+        name: LockName,
+        /// The error as Diesel reports it.
+        source: DieselError,
+    },
+
+    /// There is no row with the model's key: it was deleted, or never inserted. The closure did not
+    /// run, and the caller's model is as it was.
+    #[error(
+        "there is no row for lock `{name}`: it was deleted, or never inserted; a model is locked after it has been inserted"
     )]
     #[non_exhaustive]
     Gone {
         /// The lock.
         name: LockName,
+    },
+
+    /// The reloaded row has another lock than the one that was acquired. The closure did not run,
+    /// and the caller's model is as it was.
+    ///
+    /// Either the model's key is not spelled as it is stored, or its `primary_key(..)` is not the
+    /// table's. A case-insensitive collation finds the row `Alice` by the key `alice`: two callers
+    /// would each hold a lock, and not the same one.
+    #[error(
+        "lock `{name}` is not the lock of the row that its key finds, which is `{row}`: spell the key as the column stores it, as a loaded model does, and give the model the table's own `primary_key(..)`, in its order"
+    )]
+    #[non_exhaustive]
+    KeyMismatch {
+        /// The lock that was acquired.
+        name: LockName,
+        /// The lock of the row, without a scope.
+        row: Box<LockName>,
     },
 
     /// The servers would refuse the name, cut it, or take it for another one.
@@ -140,9 +208,11 @@ pub enum LockError {
         reason: &'static str,
     },
 
-    /// The pool gave no connection in time, so that nobody could be asked for the lock: all are in use, or
-    /// the server cannot be reached.
-    #[cfg(feature = "r2d2")]
+    /// The pool gave no connection in time: all are in use, or the server cannot be reached.
+    ///
+    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if all
+    /// connections are in use and the pool has its full size. It waits for a connection that the
+    /// pool still has to establish.
     #[error(
         "the pool had no connection to ask for lock `{name}`; its error says why; if all were in use, make it larger, or queue for locks without a connection by a `LockPool`"
     )]
@@ -150,11 +220,15 @@ pub enum LockError {
     Pool {
         /// The lock.
         name: LockName,
-        /// What the pool says.
-        source: diesel::r2d2::PoolError,
+        /// The pool's own error, or that the request in front of this one in a `LockPool` still
+        /// waits for a connection.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// Any other database error while locking, re-reading, or in `BEGIN` and `COMMIT`.
+    /// Any other database error while locking, reloading, or in `BEGIN` and `COMMIT`.
+    ///
+    /// With `NotInTransaction` as its source and [`Outcome::Unknown`], the closure of a
+    /// `.transaction` form has ended the transaction by itself.
     ///
     /// With `BrokenTransactionManager` as its source the connection was marked as broken before, by
     /// Diesel or by an earlier lock: take another connection.
@@ -165,7 +239,139 @@ pub enum LockError {
         name: LockName,
         /// The error as Diesel reports it.
         source: DieselError,
+        /// What became of the work.
+        outcome: Outcome,
     },
+}
+
+/// Whether the closure ran, and what became of its work.
+///
+/// ```
+/// use diesel_advisory_lock::{LockName, Outcome};
+///
+/// let error = LockName::exact("").unwrap_err();
+/// assert_eq!(error.outcome(), Outcome::NothingHappened);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The closure did not run.
+    NothingHappened,
+    /// The closure ran, and its transaction has been rolled back.
+    RolledBack,
+    /// The closure ran outside of a transaction of the lock: what it did is done, as far as it got.
+    Ran,
+    /// The closure ran, and its work is committed.
+    ///
+    /// No call returns this at present: after a COMMIT that succeeded, the closure's value is
+    /// returned.
+    Committed,
+    /// The closure ran, and its work is committed or rolled back.
+    Unknown,
+}
+
+/// What a call waited for in vain: the `cause` of [`LockError::Timeout`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::TimeoutCause;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let locks = LockPool::new(pool()?);
+/// let job = LockName::named("job");
+/// let inner = job.lock().hold_from(&locks, |_conn| {
+///     // Not through `_conn`, so this would wait for the closure that it is in.
+///     Ok::<_, LockError>(job.lock().acquire_from(&locks).map(drop))
+/// })?;
+/// let is_own = matches!(inner, Err(LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. }));
+/// assert!(is_own);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeoutCause {
+    /// Another session on the server.
+    Session,
+    /// Another request in the same `LockPool`, which had the lock's turn.
+    Queue,
+    /// A closure on this thread, which runs under a lock of this name on another connection, and which the call was made
+    /// in: it would have waited for itself.
+    EnclosingCall,
+}
+
+impl TimeoutCause {
+    fn explain(self, holder: Option<&Session>) -> String {
+        let advice = "try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it";
+        match self {
+            TimeoutCause::Session => format!("{} holds it; {advice}", or_another(holder)),
+            TimeoutCause::Queue => {
+                format!("another request of this process in the `LockPool` has it; {advice}")
+            }
+            TimeoutCause::EnclosingCall => {
+                "this call was made in a closure that runs under a lock of this name on another connection, and would \
+                 wait for itself; use the connection that the closure is given"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// Which transaction is open: the `reason` of [`LockError::OpenTransaction`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::OpenTransactionReason;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// conn.batch_execute("SET autocommit = 0")?;
+/// let refused = LockName::named("job").lock().acquire(&mut conn).map(drop);
+/// assert!(matches!(
+///     refused,
+///     Err(LockError::OpenTransaction { reason: OpenTransactionReason::NoAutocommit, .. })
+/// ));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpenTransactionReason {
+    /// One that Diesel began, `conn.test_transaction(..)` among them. `begin_test_transaction` does
+    /// not count.
+    Diesel,
+    /// The session has `autocommit = 0`: each statement opens one.
+    NoAutocommit,
+    /// The session's `completion_type` is not `NO_CHAIN`: each COMMIT opens the next one, or ends the session.
+    CompletionType,
+    /// A `BEGIN` as raw SQL. MariaDB reports it. On MySQL it is invisible, and this is never
+    /// returned.
+    RawBegin,
+}
+
+impl fmt::Display for OpenTransactionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OpenTransactionReason::Diesel => {
+                "a transaction is open on the connection and would outlive it; take the lock first, as \
+                 `.lock().transaction(conn, ..)` does"
+            }
+            OpenTransactionReason::NoAutocommit => {
+                "the session has `autocommit = 0`, so the lock would be released before the COMMIT; \
+                 `SET autocommit = 1`, and use `.lock().transaction(conn, ..)`"
+            }
+            OpenTransactionReason::CompletionType => {
+                "the session's `completion_type` is not `NO_CHAIN`, so every COMMIT begins another transaction, or ends \
+                 the session; `SET completion_type = 'NO_CHAIN'`"
+            }
+            OpenTransactionReason::RawBegin => {
+                "a transaction is open on the connection that was begun by raw SQL, and it would outlive the lock; take \
+                 the lock first, as `.lock().transaction(conn, ..)` does"
+            }
+        })
+    }
 }
 
 impl LockError {
@@ -188,15 +394,104 @@ impl LockError {
             | LockError::OpenTransaction { name, .. }
             | LockError::TransactionLeftOpen { name, .. }
             | LockError::Lost { name, .. }
+            | LockError::CommitUnknown { name, .. }
             | LockError::Gone { name, .. }
+            | LockError::KeyMismatch { name, .. }
             | LockError::InvalidName { name, .. }
+            | LockError::Pool { name, .. }
             | LockError::Database { name, .. } => name,
-            #[cfg(feature = "r2d2")]
-            LockError::Pool { name, .. } => name,
         }
     }
 
-    /// Who held the lock, of a `Timeout` or a `Deadlock`, as far as the server told.
+    /// Whether the closure of the call that returned this error ran, and what became of its work.
+    ///
+    /// An error that the closure itself returned, such as that of a nested call, says nothing about
+    /// the enclosing call: its `outcome` is the nested call's.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::Outcome;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// let job = LockName::named("job");
+    /// let error = job.lock().no_wait().hold(&mut conn, |_| Ok::<_, LockError>(())).unwrap_err();
+    /// match error.outcome() {
+    ///     Outcome::NothingHappened | Outcome::RolledBack => println!("as if it had not been called"),
+    ///     Outcome::Committed => println!("done"),
+    ///     Outcome::Ran | Outcome::Unknown => println!("look at the data"),
+    ///     _ => {}
+    /// }
+    /// # assert_eq!(error.outcome(), Outcome::NothingHappened);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            LockError::Timeout { .. }
+            | LockError::Deadlock { .. }
+            | LockError::Interrupted { .. }
+            | LockError::OpenTransaction { .. }
+            | LockError::Gone { .. }
+            | LockError::KeyMismatch { .. }
+            | LockError::InvalidName { .. }
+            | LockError::Pool { .. } => Outcome::NothingHappened,
+            LockError::TransactionLeftOpen { .. } => Outcome::RolledBack,
+            LockError::CommitUnknown { .. } => Outcome::Unknown,
+            LockError::Lost { outcome, .. } | LockError::Database { outcome, .. } => *outcome,
+        }
+    }
+
+    /// Whether the lock was held elsewhere: [`Timeout`](Self::Timeout) and [`Deadlock`](Self::Deadlock).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let error = LockName::exact("").unwrap_err();
+    /// assert!(!error.is_contended());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_contended(&self) -> bool {
+        matches!(self, LockError::Timeout { .. } | LockError::Deadlock { .. })
+    }
+
+    /// Whether the call may be repeated as it is: nothing of it is left, and the cause may pass.
+    ///
+    /// Repeat it on another connection if this one is marked as broken, as it is after `Lost`.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let error = LockName::exact("").unwrap_err();
+    /// assert!(!error.is_retryable()); // the name stays empty
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            LockError::Timeout { cause, .. } => *cause != TimeoutCause::EnclosingCall,
+            LockError::Deadlock { .. } | LockError::Interrupted { .. } | LockError::Pool { .. } => {
+                true
+            }
+            LockError::Lost { outcome, .. } | LockError::Database { outcome, .. } => {
+                matches!(outcome, Outcome::NothingHappened | Outcome::RolledBack)
+            }
+            LockError::OpenTransaction { .. }
+            | LockError::TransactionLeftOpen { .. }
+            | LockError::CommitUnknown { .. }
+            | LockError::Gone { .. }
+            | LockError::KeyMismatch { .. }
+            | LockError::InvalidName { .. } => false,
+        }
+    }
+
+    /// The session that held the lock, of a `Timeout` or a `Deadlock`, if the server reported it.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -239,26 +534,52 @@ impl LockError {
         }
     }
 
-    pub(crate) fn database(name: &LockName, source: DieselError) -> Self {
+    /// A database error before the closure ran.
+    pub(crate) fn before(name: &LockName, source: DieselError) -> Self {
         LockError::Database {
             name: name.clone(),
             source,
+            outcome: Outcome::NothingHappened,
         }
     }
 }
 
-fn or_somebody(holder: &Option<Box<Session>>) -> String {
+fn or_another(holder: Option<&Session>) -> String {
     match holder {
         Some(session) => session.to_string(),
-        None => "somebody else".to_owned(),
+        None => "another session".to_owned(),
     }
 }
 
 /// Boxed as [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), the variant that
-/// Diesel has for errors from outside; [`LockError::in_diesel`] gets it out again.
+/// Diesel has for errors from outside; `LockError::try_from` and [`LockError::in_diesel`] get it out again.
 impl From<LockError> for DieselError {
     fn from(error: LockError) -> Self {
         DieselError::QueryBuilderError(Box::new(error))
+    }
+}
+
+/// The lock error in a Diesel error; any other error is given back as it was.
+///
+/// ```
+/// use diesel_advisory_lock::{LockError, LockName};
+///
+/// let error = diesel::result::Error::from(LockName::exact("").unwrap_err());
+/// assert!(matches!(LockError::try_from(error), Ok(LockError::InvalidName { .. })));
+/// let error = LockError::try_from(diesel::result::Error::NotFound);
+/// assert!(matches!(error, Err(diesel::result::Error::NotFound)));
+/// ```
+impl TryFrom<DieselError> for LockError {
+    type Error = DieselError;
+
+    fn try_from(error: DieselError) -> Result<Self, DieselError> {
+        match error {
+            DieselError::QueryBuilderError(boxed) => boxed
+                .downcast::<LockError>()
+                .map(|error| *error)
+                .map_err(DieselError::QueryBuilderError),
+            other => Err(other),
+        }
     }
 }
 
@@ -300,7 +621,9 @@ mod tests {
     use std::error::Error;
     use std::time::Duration;
 
-    use super::{DieselError, LockError, LockName, Session};
+    use super::{
+        DieselError, LockError, LockName, OpenTransactionReason, Outcome, Session, TimeoutCause,
+    };
 
     fn every_error() -> Vec<LockError> {
         let name = || LockName::named("job");
@@ -310,6 +633,7 @@ mod tests {
                 name: name(),
                 waited: Duration::from_millis(300),
                 holder: Some(Box::new(Session::new(42, None))),
+                cause: TimeoutCause::Session,
             },
             LockError::Deadlock {
                 name: name(),
@@ -320,13 +644,29 @@ mod tests {
                 name: name(),
                 source: Some(source()),
             },
-            LockError::OpenTransaction { name: name() },
+            LockError::OpenTransaction {
+                name: name(),
+                reason: OpenTransactionReason::Diesel,
+            },
             LockError::TransactionLeftOpen { name: name() },
             LockError::Lost {
                 name: name(),
                 source: Some(source()),
+                outcome: Outcome::Ran,
+            },
+            LockError::CommitUnknown {
+                name: name(),
+                source: source(),
             },
             LockError::Gone { name: name() },
+            LockError::KeyMismatch {
+                name: name(),
+                row: Box::new(LockName::named("Job")),
+            },
+            LockError::Pool {
+                name: name(),
+                source: Box::new(source()),
+            },
             LockError::InvalidName {
                 name: name(),
                 reason: "it is a test",
@@ -334,6 +674,7 @@ mod tests {
             LockError::Database {
                 name: name(),
                 source: source(),
+                outcome: Outcome::Committed,
             },
         ]
     }
@@ -355,21 +696,61 @@ mod tests {
                 source == Some(&DieselError::RollbackTransaction)
             })
             .count();
-        assert_eq!(with_source, 4);
+        assert_eq!(with_source, 6);
     }
 
     #[test]
-    fn a_time_out_says_how_long_it_waited() {
+    fn a_timeout_says_how_long_it_waited() {
         assert!(every_error()[0].to_string().contains("300ms"));
     }
 
     #[test]
-    fn a_time_out_says_who_holds_the_lock() {
+    fn a_timeout_names_the_session_that_holds_the_lock() {
         assert_eq!(every_error()[0].holder(), Some(&Session::new(42, None)));
         let told = every_error()[0].to_string();
         assert!(told.contains("connection 42 holds it"), "{told}");
         let untold = every_error()[1].to_string();
-        assert!(untold.contains("somebody else holds it"), "{untold}");
+        assert!(untold.contains("another session holds it"), "{untold}");
+    }
+
+    #[test]
+    fn a_timeout_in_an_enclosing_call_names_no_other_session() {
+        let error = LockError::Timeout {
+            name: LockName::named("job"),
+            waited: Duration::ZERO,
+            holder: None,
+            cause: TimeoutCause::EnclosingCall,
+        };
+        let text = error.to_string();
+        assert!(text.contains("wait for itself"), "{text}");
+        assert!(!text.contains("another session"), "{text}");
+        assert!(error.is_contended() && !error.is_retryable());
+    }
+
+    #[test]
+    fn what_is_retryable_has_left_nothing_behind() {
+        for error in every_error() {
+            let is_clean = matches!(
+                error.outcome(),
+                Outcome::NothingHappened | Outcome::RolledBack
+            );
+            assert!(!error.is_retryable() || is_clean, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_diesel_error_gives_it_back_as_a_value() {
+        let error = DieselError::from(LockError::Gone {
+            name: LockName::named("job"),
+        });
+        assert!(matches!(
+            LockError::try_from(error),
+            Ok(LockError::Gone { .. })
+        ));
+        let other = LockError::try_from(DieselError::NotFound);
+        assert!(matches!(other, Err(DieselError::NotFound)));
+        let other = LockError::try_from(DieselError::QueryBuilderError("other".into()));
+        assert!(matches!(other, Err(DieselError::QueryBuilderError(_))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::name::KeyParts;
 ///
 /// Implemented for what Diesel reads a key column into: all integers, `bool`, strings, bytes,
 /// tuples of these for composite keys, and, behind the features of those names, the types of
-/// `uuid`, `chrono` and `time`. A type of your own hands on what it wraps:
+/// `uuid`, `chrono` and `time`. A type of your own writes what it wraps:
 ///
 /// ```
 /// use diesel_advisory_lock::{KeyParts, LockKey};
@@ -37,6 +37,9 @@ pub trait LockKey {
     /// ```
     /// use diesel_advisory_lock::{KeyParts, LockKey};
     ///
+    /// // `AsExpression` is for Diesel's `find`, and so for `LockName::row`.
+    /// #[derive(Debug, diesel::expression::AsExpression)]
+    /// #[diesel(sql_type = diesel::sql_types::BigInt)]
     /// struct AccountId(i64);
     ///
     /// impl LockKey for AccountId {
@@ -47,7 +50,7 @@ pub trait LockKey {
     /// # diesel::table! {
     /// #     accounts (id) { id -> BigInt, }
     /// # }
-    /// # let name = diesel_advisory_lock::LockName::row(accounts::table, AccountId(7));
+    /// # let name = diesel_advisory_lock::LockName::row_unchecked(accounts::table, AccountId(7));
     /// # assert_eq!(name.to_string(), "accounts:7");
     /// ```
     fn write_parts(&self, parts: &mut KeyParts<'_>);

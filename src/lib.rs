@@ -15,13 +15,14 @@
 //! # }
 //! ```
 //!
-//! `with_lock` takes the lock of row 42, **reads the row again**, runs `send`, and releases. Nobody
-//! else, in any process that speaks to this server, runs under this row's lock meanwhile, and
-//! whoever comes next sees what `send` has saved: however many try, one mail goes out.
+//! `with_lock` acquires the lock of row 42, **reloads the row**, runs `send`, and releases. No
+//! other process that uses this server runs under this row's lock meanwhile, and the next holder
+//! sees what `send` has saved: however many try, one mail goes out.
 //!
 //! The lock is kept by the server (MySQL's and MariaDB's `GET_LOCK`) for **the very connection that
-//! the closure gets**. When that connection dies, the server drops the lock and rolls back the open
-//! transaction together, so a transaction that commits has held its lock throughout.
+//! the closure gets**. When that connection dies, the server releases the lock and rolls back the
+//! open transaction together. Before a `.transaction` commits, the session proves that it holds the
+//! lock, so a transaction that commits has held its lock throughout.
 //!
 //! # Where to find things
 //!
@@ -38,8 +39,10 @@
 //! | let a model wait longer or shorter | [`#[derive(Lockable)]`](derive@Lockable), which sets its [`LockPolicy`] |
 //! | use a model's policy in generic code, or for several locks | [`HasLockPolicy`] |
 //! | see what can go wrong | [`LockError`] |
+//! | know whether a failed call has done its work, and repeat it | [`LockError::outcome`], [`LockError::is_retryable`] |
+//! | test code that locks | [Testing](#testing) |
 //! | be busy elsewhere under a lock | [`LockRequest::longest_hold`], [`Held::verify`] |
-//! | see who holds a lock, and who waits | [`LockError::holder`], [`LockName::status`], [`locks::held`] |
+//! | see which session holds a lock, and which wait | [`LockError::holder`], [`LockName::status`], [`locks::held`] |
 //! | know what the server can promise | [`check_server`] |
 //! | operate it: pool, waits, alerts, clusters | `docs/operations.md` |
 //! | use an id type of your own | [`LockKey`], and [its derive](derive@LockKey) |
@@ -61,20 +64,51 @@
 //!
 //! # What it does not promise
 //!
-//! - It is advisory: who does not ask for the lock is not stopped.
-//! - It is no lease. It is held until it is released or the connection ends; there is no time limit.
+//! - It is advisory: code that does not acquire the lock is not blocked.
+//! - It is not a lease. It is held until it is released or the connection ends; there is no time
+//!   limit.
 //! - It is no security boundary: any account of the server can take any name.
-//! - It holds on one server. Galera and Group Replication with several primaries keep such locks
-//!   to each node, and a replica knows nothing of its source's. [`check_server`] tells.
-//! - "A transaction is open" means open to Diesel. A `BEGIN` sent as raw SQL and `autocommit = 0` cannot
-//!   be seen, and then a lock may end before the COMMIT.
+//! - It holds on one server. Galera and Group Replication with several primaries keep such locks to
+//!   each node, and a replica knows nothing of its source's. [`check_server`] refuses them, or
+//!   warns.
+//! - **A raw `BEGIN` is invisible on MySQL**, since no variable of the session reports it. A lock
+//!   may then be released before the COMMIT. Start transactions through Diesel. A raw `BEGIN` on
+//!   MariaDB, and on both servers `autocommit = 0` and a `completion_type` other than `NO_CHAIN`,
+//!   are refused when a lock is acquired ([`OpenTransactionReason`]), and rolled back and reported
+//!   if a closure leaves them ([`LockError::TransactionLeftOpen`]).
+//! - A leaked guard, or a connection swapped under one, keeps the lock until its session ends:
+//!   [`Held`](Held#limitations).
+//!
+//! # Testing
+//!
+//! Diesel's `begin_test_transaction` works: locks are acquired and released inside it, and nothing
+//! is committed.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+//! use diesel_advisory_lock::prelude::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut conn = establish_connection();
+//! conn.begin_test_transaction()?;
+//! let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+//! assert!(notification.with_lock(&mut conn, Notification::send)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `conn.test_transaction(..)` is refused ([`LockError::OpenTransaction`]). It runs its closure in
+//! an ordinary transaction, which nothing tells apart from one that will commit. Inside a test
+//! transaction the reload reads that transaction's snapshot; to test two connections against each
+//! other, use neither.
 //!
 //! # Features
 //!
 //! On by default: `derive` (the macros), `mysql`, `r2d2`, and `32-column-tables`, which like
-//! `64-column-tables` and `128-column-tables` allows composite keys as wide as Diesel's tuples under those
-//! names. `uuid`, `chrono` and `time` let those types be keys. `tracing` has a span for each lock and events for what should
-//! not be, `metrics` counts and measures by table; `docs/operations.md` lists them. `bundled` and `buildtime_bindgen` are passed on to
+//! `64-column-tables` and `128-column-tables` allows composite keys as wide as Diesel's tuples
+//! under those names. `uuid`, `chrono` and `time` let those types be keys. `tracing` has a span for
+//! each lock and events for what should not be, `metrics` counts and measures by table or name;
+//! `docs/operations.md` lists them. `bundled` and `buildtime_bindgen` are passed on to
 //! `mysqlclient-sys`.
 #![deny(missing_docs)]
 #![cfg_attr(
@@ -97,6 +131,7 @@ mod guard;
 pub mod guide;
 mod held;
 mod hold;
+mod in_use;
 mod key;
 mod lockable;
 #[cfg(feature = "derive")]
@@ -117,7 +152,7 @@ mod transaction;
 
 pub use all::{LockAll, LockSet, Rows, lock_all};
 pub use backend::LockConnection;
-pub use error::{FromLockError, LockError};
+pub use error::{FromLockError, LockError, OpenTransactionReason, Outcome, TimeoutCause};
 pub use held::Held;
 pub use key::LockKey;
 pub use lockable::Lockable;
@@ -135,7 +170,7 @@ pub use reload::Reload;
 pub use request::LockRequest;
 pub use server::check_server;
 pub use source::LockSource;
-pub use table::LockTable;
+pub use table::{LockTable, RowKey};
 
 /// Lets a type of your own stand in a lock's name: a newtype as what it wraps, an enum without fields by the
 /// variant's name.
@@ -156,6 +191,30 @@ pub use table::LockTable;
 ///
 /// The text is part of the lock's name: rename a variant as you would rename a column, and keep its text
 /// with `#[lock(rename = "..")]`. `#[lock(crate = path)]` names the library where it was renamed.
+///
+/// A newtype that has only `LockKey` does not fit [`LockName::row`], which takes what Diesel's
+/// `find` takes: derive Diesel's `AsExpression` as well. A model with such a key works, since its
+/// name comes from the loaded key. So does `#[derive(Lockable)]` with
+/// `#[lock(table = .., key(..))]`, which goes around `find`:
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(LockKey)]
+/// struct AccountId(i32);
+///
+/// #[derive(Lockable)]
+/// #[lock(table = accounts, key(id))]
+/// struct Close {
+///     id: AccountId,
+/// }
+///
+/// # fn main() {
+/// let close = Close { id: AccountId(7) };
+/// assert_eq!(close.lock_name(), LockName::row(accounts::table, 7));
+/// # }
+/// ```
 #[cfg(feature = "derive")]
 pub use diesel_advisory_lock_derive::LockKey;
 
@@ -190,8 +249,8 @@ pub use diesel_advisory_lock_derive::LockKey;
 ///
 /// The policy is the constant `LOCK_POLICY` of the type, and the type's own `lock`, `with_lock` and
 /// `try_with_lock` start from it, as `#[locked]` methods do. It never changes **which** lock is
-/// taken: two structs over one row exclude each other whatever their policies. The `try_` forms do
-/// not wait by a policy.
+/// taken: two structs that name the same table and key exclude each other whatever their policies.
+/// The `try_` forms do not wait by a policy.
 ///
 /// `lock`, `with_lock` and the like are inherent methods of the type. Generic code (`T: Lockable`)
 /// and [`lock_all`] do not call them, and **start from the default policy**. For them, the derive
@@ -199,9 +258,10 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// `model.lock().policy(T::LOCK_POLICY)` with `T: Lockable + HasLockPolicy`, and
 /// `LockAll::of(..).policy(Account::LOCK_POLICY)`.
 ///
-/// A struct that is no row itself, such as a command, may stand for one. There is nothing to read
-/// again then, so its `lock` gives a [`LockRequest`]. (On an `Identifiable` struct, whose row is known, `table`
-/// is refused as a conflicting implementation.)
+/// A struct that is no row itself, such as a command, may stand for one. There is nothing to reload
+/// then, so its `lock` gives a [`LockRequest`]. Its key need not be one that Diesel's `find` takes.
+/// (On an `Identifiable` struct, whose row is known, `table` is refused as a conflicting
+/// implementation.)
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -254,12 +314,15 @@ pub use diesel_advisory_lock_derive::Lockable;
 /// # }
 /// ```
 ///
-/// - On **`&mut self`** the row is read again into `self` before the body runs.
-/// - On **`&self`** the body's `self` is a copy that was read under the lock; the caller's is untouched. The
-///   body becomes a private method beside it, so this does not work in an `impl` of a trait, and
-///   what is returned cannot borrow from `self`.
-/// - One locked method may call another of the same object on the same connection: the
-///   lock nests, nothing is read again, and changes that are not saved yet are kept.
+/// - On **`&mut self`** the row is reloaded into `self` before the body runs.
+/// - On **`&self`** the body's `self` is a copy that was loaded under the lock; the caller's is
+///   untouched. The body becomes a private method beside it, so this does not work in an `impl` of
+///   a trait, and what is returned cannot borrow from `self`.
+/// - One locked method may call another one on its own `self` and connection, under the same lock:
+///   the lock nests, nothing is reloaded, and changes that are not saved yet are kept. Any other
+///   copy of the row is reloaded, and so is `self` under another scope.
+/// - With `transaction`, the session proves before the COMMIT that it holds the lock, as in
+///   [`ModelLock::transaction`].
 /// - The method returns a `Result` whose error has `From<LockError>`.
 ///
 /// | option | |
@@ -268,7 +331,7 @@ pub use diesel_advisory_lock_derive::Lockable;
 /// | `scope = "archive"` | the same by another name, which several methods may share |
 /// | `timeout = "500ms"`, `no_wait`, `wait_forever` | how long to wait, rather than by the model's [`LockPolicy`] |
 /// | `longest_hold = "10m"` | keep the session alive for as long, rather than by the policy |
-/// | `transaction` | lock, BEGIN, re-read, body, COMMIT, release |
+/// | `transaction` | lock, BEGIN, reload, body, proof, COMMIT, release |
 /// | `conn = name` | the argument that is the connection, where its type does not tell |
 /// | `crate = path` | the library, where it was renamed |
 ///

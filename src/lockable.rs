@@ -15,9 +15,16 @@ use crate::table::LockTable;
 /// A model that has a lock of its own: every `#[derive(Identifiable)]` model.
 ///
 /// There is nothing to implement and nothing to register. The name of the lock comes from the
-/// model's table and primary key, so two structs over one row always take the same lock.
+/// model's table and primary key. Two structs over one row take the same lock if they name the same
+/// table and schema in the same way, and declare the same primary key.
 ///
-/// The model must be in the database: a lock is on a row, and a row has a key.
+/// The key is spelled as the column stores it in every loaded model. If a model's key finds a row
+/// whose own lock is another one, such as `alice` for the row `Alice`, the call returns
+/// [`LockError::KeyMismatch`](crate::LockError::KeyMismatch).
+///
+/// The model must be in the database: a lock is on a row, and a row has a key. Without one, the
+/// call returns
+/// [`LockError::Gone`](crate::LockError::Gone).
 ///
 /// The methods of this trait start from the default policy. A type with
 /// [`#[derive(Lockable)]`](derive@crate::Lockable) has inherent methods of the same names, which
@@ -77,12 +84,14 @@ pub trait Lockable {
     where
         Self: Sized,
     {
-        let name = self.lock_name();
-        ModelLock::new(self, name)
+        ModelLock::new(self, Self::lock_name)
     }
 
-    /// Locks the row, reads it again into `self`, runs `body`, and releases: [`ModelLock::run`]
-    /// with all options at their defaults.
+    /// Locks the row, reloads it into `self`, runs `body`, and releases: [`ModelLock::run`] with
+    /// all options at their defaults.
+    ///
+    /// Unsaved changes of `self` are overwritten, unless an enclosing closure was given this very
+    /// model under this same lock; see [`ModelLock`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -116,7 +125,8 @@ pub trait Lockable {
         self.lock().run(conn, body)
     }
 
-    /// The same if the lock is free now, and `Ok(None)` if somebody else has it:
+    /// Like [`with_lock`](Self::with_lock) if the lock is free now, and `Ok(None)` if it is held
+    /// elsewhere:
     /// [`ModelLock::try_run`] with all options at their defaults.
     ///
     /// ```
@@ -127,7 +137,7 @@ pub trait Lockable {
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// match notification.try_with_lock(&mut conn, |n, conn| n.send(conn))? {
     ///     Some(sent) => println!("sent: {sent}"),
-    ///     None => println!("somebody else is at it"),
+    ///     None => println!("another session is sending it"),
     /// }
     /// # Ok(())
     /// # }
@@ -222,7 +232,7 @@ where
     for<'a> &'a T: Identifiable<Id: LockKey>,
 {
     fn lock_name(&self) -> LockName {
-        LockName::row(T::table(), self.id())
+        LockName::row_unchecked(T::table(), self.id())
     }
 }
 

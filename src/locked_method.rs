@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use crate::error::{FromLockError, LockError};
 use crate::guard::Guard;
 use crate::held::Held;
+use crate::in_use::{Enclosing, InUse};
 use crate::lockable::Lockable;
 use crate::model_lock::ModelLock;
 use crate::observe;
@@ -46,22 +47,35 @@ pub trait MethodResult {
 impl<R, E: FromLockError> MethodResult for Result<R, E> {
     fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self {
         let (mut entered, result) = entered?;
+        drop((entered.in_use, entered.enclosing));
         let value = result?;
         if entered.in_transaction {
             entered.held.commit()?;
         }
-        entered.held.end(entered.in_transaction)?;
+        entered.held.end()?;
         Ok(value)
     }
 }
 
 /// A lock that a method body runs under.
 pub struct Entered<'c, S: LockSource> {
+    /// The model that the body works on, or the copy of it.
+    in_use: InUse,
+    enclosing: Enclosing,
     held: Held<'c, S>,
     in_transaction: bool,
 }
 
-impl<S: LockSource> Entered<'_, S> {
+impl<'c, S: LockSource> Entered<'c, S> {
+    fn new(mut held: Held<'c, S>, in_use: InUse, in_transaction: bool) -> Self {
+        Entered {
+            in_use,
+            enclosing: held.enclosing(),
+            held,
+            in_transaction,
+        }
+    }
+
     /// Where the body runs.
     pub fn scope(&self) -> Scope {
         Scope(self.held.scope())
@@ -87,14 +101,14 @@ where
     T: for<'a> Reload<'a, S::Connection>,
     S: LockSource,
 {
-    let (model, request) = lock.into_parts();
-    let mut entered = begin(request, source, in_transaction)?;
-    entered.held.refreshed(model)?;
-    Ok(entered)
+    let (model, name_of, request) = lock.into_parts();
+    let mut held = begin(request, source, in_transaction)?;
+    let (_, in_use) = held.reloaded(model, name_of)?;
+    Ok(Entered::new(held, in_use, in_transaction))
 }
 
-/// For `&self`: the same, but the row is read into a copy. `None` if the lock is nested, and the model
-/// itself is current.
+/// For `&self`: the same, but the row is read into a copy. `None` if the model
+/// itself is in use under this lock.
 ///
 /// # Errors
 ///
@@ -104,29 +118,26 @@ pub fn enter_with_copy<'c, T, S>(
     model: &T,
     source: &'c mut S,
     in_transaction: bool,
-) -> Result<(Entered<'c, S>, Option<T>), LockError>
+) -> Result<(Entered<'c, S>, Option<Box<T>>), LockError>
 where
     T: Lockable + for<'a> Reload<'a, S::Connection>,
     S: LockSource,
 {
-    let mut entered = begin(request, source, in_transaction)?;
-    let copy = entered.held.fresh(model)?;
-    Ok((entered, copy))
+    let mut held = begin(request, source, in_transaction)?;
+    let (copy, in_use) = held.reloaded_copy(model, T::lock_name)?;
+    Ok((Entered::new(held, in_use, in_transaction), copy))
 }
 
 fn begin<S: LockSource>(
     request: LockRequest,
     source: &mut S,
     in_transaction: bool,
-) -> Result<Entered<'_, S>, LockError> {
+) -> Result<Held<'_, S>, LockError> {
     let mut held = request.acquire_on(source)?;
     if in_transaction {
         held.begin()?;
     }
-    Ok(Entered {
-        held,
-        in_transaction,
-    })
+    Ok(held)
 }
 
 /// Within the lock's span, if there is one.

@@ -1,4 +1,4 @@
-//! [`ModelLock`]: the options, and the terminals that read a loaded model again.
+//! [`ModelLock`]: the options, and the terminals that reload a model.
 
 use std::time::Duration;
 
@@ -13,20 +13,32 @@ use crate::source::LockSource;
 
 /// A row's lock that is about to be taken: options first, then a terminal that takes it.
 ///
-/// Every terminal **reads the row again** under the lock and replaces the caller's model with it,
-/// so that nothing is decided on a stale copy. Not so when this session holds the lock already: then
-/// nobody else can have changed the row, and unsaved changes of the caller survive.
+/// Every terminal **reloads the row** under the lock and replaces the caller's model with it, so
+/// that nothing is decided on a stale copy. Save changes before you lock, since the reload
+/// overwrites them. This holds whether the lock is nested or not, with one exception:
+///
+/// - The very model that an enclosing closure was given **under this same lock**, while that
+///   closure runs, keeps its unsaved changes. Any other copy of the row is reloaded, and so is a
+///   model under another scope.
+/// - Under a guard the model is always reloaded, since no closure was given it:
+///   [`acquire`](Self::acquire).
 ///
 /// | terminal | waits | when it is not free in time |
 /// |---|---|---|
 /// | [`run`](Self::run), [`transaction`](Self::transaction), [`acquire`](Self::acquire) | 45 seconds, or as told | [`LockError::Timeout`] |
 /// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction), [`try_acquire`](Self::try_acquire) | not at all, or as told | `Ok(None)` |
 ///
-/// The other errors are the same for all. Before `body` runs: `OpenTransaction`, `Deadlock`,
-/// `Interrupted`, `InvalidName`, `Database`, and `Gone` if the row was deleted meanwhile. After it:
-/// `Lost`, `TransactionLeftOpen`. An error of `body` goes before any of the release. On an error, as
-/// on a panic, an open transaction is rolled back and the lock released. If the re-read fails on the server
-/// (`Database`), the connection is marked as broken, and a pool will discard it.
+/// The other errors are the same for all:
+///
+/// - Before `body` runs: `OpenTransaction`, `Deadlock`, `Interrupted`, `InvalidName`, `Database`;
+///   `Gone` if there is no row with the model's key; `KeyMismatch` if the row's own lock is another
+///   one.
+/// - After it: `Lost`, `TransactionLeftOpen`, `Database`, and from `transaction` also
+///   `CommitUnknown`. [`LockError::outcome`] says what became of the work.
+///
+/// An error of `body` is returned rather than one of the release. On an error, as on a panic, an
+/// open transaction is rolled back and the lock released. If the reload fails while it runs on the
+/// server (`Database`), the connection is marked as broken, and a pool discards it.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -49,14 +61,17 @@ use crate::source::LockSource;
 #[must_use = "nothing is locked until a terminal such as `.run(..)` or `.transaction(..)` is called"]
 pub struct ModelLock<'m, T> {
     model: &'m mut T,
+    /// Of a row, to compare with that of the model that asked for it.
+    name_of: fn(&T) -> LockName,
     request: LockRequest,
 }
 
 impl<'m, T> ModelLock<'m, T> {
-    pub(crate) fn new(model: &'m mut T, name: LockName) -> Self {
+    pub(crate) fn new(model: &'m mut T, name_of: fn(&T) -> LockName) -> Self {
         ModelLock {
+            request: LockRequest::new(name_of(model)),
             model,
-            request: LockRequest::new(name),
+            name_of,
         }
     }
 
@@ -101,7 +116,7 @@ impl<'m, T> ModelLock<'m, T> {
         self.with(|request| request.timeout(timeout))
     }
 
-    /// Does not wait: the lock is free now, or it is a time-out.
+    /// Does not wait: the lock is free now, or [`LockError::Timeout`] is returned.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -114,7 +129,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// match notification.lock().no_wait().run(&mut conn, |n, conn| n.send(conn)) {
     ///     Ok(sent) => println!("sent: {sent}"),
     ///     Err(error) => match LockError::in_diesel(&error) {
-    ///         Some(LockError::Timeout { name, .. }) => println!("somebody else is at {name}"),
+    ///         Some(LockError::Timeout { name, .. }) => println!("another session holds {name}"),
     ///         _ => return Err(error.into()),
     ///     },
     /// }
@@ -166,8 +181,8 @@ impl<'m, T> ModelLock<'m, T> {
     }
 
     /// Takes a lock of its own for one use of the row, such as one method: see
-    /// [`LockName::scope`]. Under another scope the row is read again, so save before you
-    /// lock one scope inside another.
+    /// [`LockName::scope`]. Under another scope the row is reloaded, so save before you lock one scope
+    /// inside another.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -192,7 +207,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// // Whoever else uses this namespace shares the lock, in whatever schema he is.
+    /// // All programs that use this namespace share the lock, in whatever schema they work.
     /// notification.lock().namespace("all tenants").run(&mut conn, |n, conn| n.send(conn))?;
     /// # assert!(notification.sent);
     /// # Ok(())
@@ -218,7 +233,7 @@ impl<'m, T> ModelLock<'m, T> {
         self.request.name()
     }
 
-    /// Lock, re-read, run, release.
+    /// Lock, reload, run, release.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -245,11 +260,12 @@ impl<'m, T> ModelLock<'m, T> {
         S: LockSource,
         E: FromLockError,
     {
-        let held = self.request.acquire(conn)?;
-        guard::run(held, |held| held.refreshed(self.model), body)
+        let (model, name_of, request) = self.into_parts();
+        let held = request.acquire(conn)?;
+        guard::run(held, |held| held.reloaded(model, name_of), body)
     }
 
-    /// As [`run`](Self::run), or not at all if somebody else has the lock.
+    /// Like [`run`](Self::run), but returns `Ok(None)` if the lock is held elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -259,7 +275,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// match notification.lock().try_run(&mut conn, |n, conn| n.send(conn))? {
     ///     Some(sent) => println!("sent: {sent}"),
-    ///     None => println!("somebody else is at it"),
+    ///     None => println!("another session is sending it"),
     /// }
     /// # Ok(())
     /// # }
@@ -278,18 +294,24 @@ impl<'m, T> ModelLock<'m, T> {
         S: LockSource,
         E: FromLockError,
     {
-        match self.request.try_acquire(conn)? {
-            Some(held) => guard::run(held, |held| held.refreshed(self.model), body).map(Some),
+        let (model, name_of, request) = self.into_parts();
+        match request.try_acquire(conn)? {
+            Some(held) => guard::run(held, |held| held.reloaded(model, name_of), body).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Lock, BEGIN, re-read, run, COMMIT, release: the next holder sees all that `body` wrote, or
-    /// nothing of it. The lock and the transaction end with the same connection, so what commits
-    /// was exclusive throughout.
+    /// Lock, BEGIN, reload, run, proof, COMMIT, release: the next holder sees all that `body`
+    /// wrote, or nothing of it.
     ///
-    /// After a rollback the rows are as before, but the caller's model keeps what `body` put
-    /// into it: load it again before you go on with it.
+    /// Before the COMMIT the session proves, in one round trip, that it still holds the lock. If it
+    /// does not, the transaction is rolled back, and [`LockError::Lost`] is returned. Lock and
+    /// transaction end with the same session, so what commits was exclusive throughout. Once the
+    /// COMMIT has succeeded, the value of `body` is returned, even if the release fails; the
+    /// session is then ended, and with the feature `tracing` an event is emitted.
+    ///
+    /// After a rollback the rows are as before, but the caller's model keeps what `body` put into
+    /// it: load it anew before you use it.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -315,7 +337,8 @@ impl<'m, T> ModelLock<'m, T> {
     /// # Errors
     ///
     /// What `body` returns, after a rollback, and [`LockError`] before and after it; see the
-    /// [type](Self). `Lost` here means that the COMMIT succeeded and the release did not.
+    /// [type](Self). [`LockError::CommitUnknown`] if the connection fails during the COMMIT. After all others the
+    /// transaction has been rolled back or was not begun, unless `body` has ended it by itself.
     pub fn transaction<S, R, E>(
         self,
         conn: &mut S,
@@ -326,11 +349,13 @@ impl<'m, T> ModelLock<'m, T> {
         S: LockSource,
         E: FromLockError,
     {
-        let held = self.request.acquire(conn)?;
-        guard::run_in_transaction(held, |held| held.refreshed(self.model), body)
+        let (model, name_of, request) = self.into_parts();
+        let held = request.acquire(conn)?;
+        guard::run_in_transaction(held, |held| held.reloaded(model, name_of), body)
     }
 
-    /// As [`transaction`](Self::transaction), or not at all if somebody else has the lock.
+    /// Like [`transaction`](Self::transaction), but returns `Ok(None)` if the lock is held
+    /// elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -360,16 +385,23 @@ impl<'m, T> ModelLock<'m, T> {
         S: LockSource,
         E: FromLockError,
     {
-        match self.request.try_acquire(conn)? {
+        let (model, name_of, request) = self.into_parts();
+        match request.try_acquire(conn)? {
             Some(held) => {
-                guard::run_in_transaction(held, |held| held.refreshed(self.model), body).map(Some)
+                guard::run_in_transaction(held, |held| held.reloaded(model, name_of), body)
+                    .map(Some)
             }
             None => Ok(None),
         }
     }
 
-    /// Lock and re-read; gives a guard, which derefs to the connection. The model is free to use
-    /// beside it.
+    /// Locks and reloads, and returns a guard, which derefs to the connection. The model is free to
+    /// use beside it.
+    ///
+    /// **Under a guard the model is always reloaded**, here and by each further call that locks it
+    /// on the guard: unsaved changes are overwritten, so save them first. A guard does not know how
+    /// long the model is in use; only a closure that was given this very model under this same lock
+    /// keeps its changes.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -378,7 +410,7 @@ impl<'m, T> ModelLock<'m, T> {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// let mut held = notification.lock().acquire(&mut conn)?;
-    /// notification.send(&mut held)?; // read again just now, and nobody else can change it
+    /// notification.send(&mut held)?; // reloaded just now, under the lock
     /// held.release()?;
     /// # Ok(())
     /// # }
@@ -392,12 +424,13 @@ impl<'m, T> ModelLock<'m, T> {
         T: for<'a> Reload<'a, S::Connection>,
         S: LockSource,
     {
-        let mut held = self.request.acquire(conn)?;
-        held.refreshed(self.model)?;
+        let (model, name_of, request) = self.into_parts();
+        let mut held = request.acquire(conn)?;
+        held.reloaded(model, name_of)?;
         Ok(held)
     }
 
-    /// As [`acquire`](Self::acquire), or `None` if somebody else has the lock.
+    /// Like [`acquire`](Self::acquire), but returns `Ok(None)` if the lock is held elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -421,15 +454,16 @@ impl<'m, T> ModelLock<'m, T> {
         T: for<'a> Reload<'a, S::Connection>,
         S: LockSource,
     {
-        let Some(mut held) = self.request.try_acquire(conn)? else {
+        let (model, name_of, request) = self.into_parts();
+        let Some(mut held) = request.try_acquire(conn)? else {
             return Ok(None);
         };
-        held.refreshed(self.model)?;
+        held.reloaded(model, name_of)?;
         Ok(Some(held))
     }
 
-    pub(crate) fn into_parts(self) -> (&'m mut T, LockRequest) {
-        (self.model, self.request)
+    pub(crate) fn into_parts(self) -> (&'m mut T, fn(&T) -> LockName, LockRequest) {
+        (self.model, self.name_of, self.request)
     }
 
     fn with(self, option: impl FnOnce(LockRequest) -> LockRequest) -> Self {

@@ -9,7 +9,7 @@ use crate::error::LockError;
 use crate::key::LockKey;
 use crate::observe::Label;
 use crate::request::LockRequest;
-use crate::table::LockTable;
+use crate::table::{LockTable, RowKey};
 
 mod format;
 mod parts;
@@ -54,6 +54,18 @@ pub struct LockName {
     label: Label,
 }
 
+/// What metrics count a lock by.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Copy)]
+pub(crate) enum NameLabel<'n> {
+    Table(&'static str),
+    /// As `=nightly-report`, without a scope.
+    Named(&'n str),
+    /// A name that is not readable.
+    Hashed,
+    Exact,
+}
+
 /// What stands before the slash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Namespace {
@@ -69,11 +81,12 @@ impl LockName {
     /// The row of `table` whose primary key is `key`: the same name as the loaded model's.
     ///
     /// A composite key is a tuple, in the order of the primary key's columns. An integer is the
-    /// same key whatever its width, so `42` names the row whose id is `42_i64`.
+    /// same key whatever its width: a model whose id is `42_i64` has the name of one whose id is `42_i32`.
     ///
     /// **A string key is taken as it is stored.** Under a case-insensitive collation (the default
     /// of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the loaded
-    /// model, gives that row's name.
+    /// model, gives that row's name. Nothing is reloaded for a name, so no error reports a wrong
+    /// spelling.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -83,14 +96,46 @@ impl LockName {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn row<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
+    ///
+    /// The key must be one that Diesel's `find` takes for the table ([`RowKey`]). Another type, too
+    /// few or too many columns, or another order of columns of different types do not compile.
+    ///
+    /// A key type of your own needs Diesel's `AsExpression` as well as [`LockKey`]. For one that
+    /// has only `LockKey`, use a model's [`lock_name`](crate::Lockable::lock_name), or
+    /// `#[derive(Lockable)]` with `#[lock(table = .., key(..))]`.
+    pub fn row<T, K>(table: T, key: K) -> Self
+    where
+        T: LockTable,
+        K: RowKey<T>,
+    {
+        Self::row_unchecked(table, key)
+    }
+
+    /// [`row`](Self::row) with any key: the caller answers for its type and the order of its columns.
+    ///
+    /// For tables whose key Diesel does not know, such as those of `diesel-dynamic-schema`, and for key types that have
+    /// [`LockKey`] alone.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// #[derive(LockKey)]
+    /// struct AccountId(i64);
+    ///
+    /// let name = LockName::row_unchecked(accounts::table, AccountId(7));
+    /// assert_eq!(name.to_string(), "accounts:7");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn row_unchecked<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
         let (namespace, label, mut name) = Self::in_table(&table, Kind::Row);
         key.write_parts(&mut KeyParts::new(&mut name));
         Self::new(namespace, label, name.finish())
     }
 
-    /// The whole table. Nobody is excluded but those who lock the table too: a row's lock is
-    /// another lock.
+    /// The whole table. It excludes only other locks of the whole table: a row's lock is another
+    /// lock.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -127,11 +172,12 @@ impl LockName {
         Self::new(Namespace::Session, Label::NO_TABLE, writer.finish())
     }
 
-    /// A name byte for byte as given and without a namespace, to share a lock with a program that
+    /// A name as given and without a namespace, to share a lock with a program that
     /// does not use this crate. For anything else prefer [`named`](Self::named).
     ///
     /// MySQL folds ASCII case here, MariaDB does not: `Job` and `job` are one lock on the former and
-    /// two on the latter.
+    /// two on the latter. Beyond ASCII, MariaDB compares bytes: this crate asks for the name's UTF-8, whatever character
+    /// sets its session has. Another program asks for the same lock if its connection's character set is `utf8mb4`.
     ///
     /// # Errors
     ///
@@ -199,8 +245,10 @@ impl LockName {
     /// Locks in `namespace` rather than in the connection's current schema or the one that the
     /// `table!` names. Programs that work in different schemas share a lock this way.
     ///
-    /// Also the way out after a `USE`: the namespace otherwise stays the schema in which the
-    /// connection first took such a lock, which its session remembers.
+    /// Also for connections that change their schema with `USE`. With Diesel's statement cache, the
+    /// default, the session keeps the namespace of the schema in which it first acquired such a
+    /// lock, as Diesel's own queries keep their schema. With `CacheSize::Disabled` both follow
+    /// `USE`.
     ///
     /// An [exact](Self::exact) name takes no namespace; [acquiring](LockRequest::acquire)
     /// it then is [`LockError::InvalidName`].
@@ -284,7 +332,11 @@ impl LockName {
 
     /// Any order of names that is the same throughout a process.
     pub(crate) fn cmp_in_process(&self, other: &Self) -> std::cmp::Ordering {
-        (self.namespace, &self.text).cmp(&(other.namespace, &other.text))
+        self.identity().cmp(&other.identity())
+    }
+
+    fn identity(&self) -> (Namespace, &str, bool) {
+        (self.namespace, &self.text, self.refused.is_some())
     }
 
     fn new(namespace: Namespace, label: Label, written: Finished) -> Self {
@@ -299,20 +351,27 @@ impl LockName {
     }
 
     fn in_table<T: LockTable>(table: &T, kind: Kind) -> (Namespace, Label, NameWriter) {
-        let table = crate::table::identity(table);
-        let namespace = match &table.schema {
-            None => Namespace::Session,
-            Some(schema) => Namespace::Given(namespace_prefix(schema)),
-        };
-        let mut name = NameWriter::new(kind);
-        name.component("", &table.name);
-        (namespace, Label::table(table), name)
+        crate::table::with_identity(table, |table, kept| {
+            let namespace = match &table.schema {
+                None => Namespace::Session,
+                Some(schema) => Namespace::Given(namespace_prefix(schema)),
+            };
+            let mut name = NameWriter::new(kind);
+            name.component("", &table.name);
+            (namespace, kept.map_or(Label::DYNAMIC, Label::table), name)
+        })
     }
 
     /// What it is counted by.
     #[cfg(feature = "metrics")]
-    pub(crate) fn label(&self) -> Label {
-        self.label
+    pub(crate) fn label(&self) -> NameLabel<'_> {
+        let base = self.unscoped.as_deref().unwrap_or(self);
+        match (self.label.table_name(), self.namespace) {
+            (Some(table), _) => NameLabel::Table(table),
+            (None, Namespace::Exact) => NameLabel::Exact,
+            (None, _) if base.hash.is_some() => NameLabel::Hashed,
+            (None, _) => NameLabel::Named(&base.text),
+        }
     }
 
     fn refuse(mut self, reason: &'static &'static str) -> Self {
@@ -347,9 +406,10 @@ fn refusal_of_exact(name: &str) -> Option<&'static &'static str> {
     }
 }
 
+/// A refused name equals none that is not.
 impl PartialEq for LockName {
     fn eq(&self, other: &Self) -> bool {
-        (self.namespace, &self.text) == (other.namespace, &other.text)
+        self.identity() == other.identity()
     }
 }
 
@@ -357,7 +417,7 @@ impl Eq for LockName {}
 
 impl hash::Hash for LockName {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        (self.namespace, &self.text).hash(state);
+        self.identity().hash(state);
     }
 }
 

@@ -18,10 +18,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How long the requests of a model wait and hold that do not say so themselves.
 ///
-/// `#[derive(Lockable)]` makes one of `#[lock(timeout = "5s")]` and the like, and starts the model's
-/// requests with it. A policy is never part of a lock's identity: two structs over one row take the same
-/// lock, whatever each is ready to wait. The `try_` forms do not wait by a policy, only
-/// if the request itself was told to.
+/// `#[derive(Lockable)]` makes one of `#[lock(timeout = "5s")]` and the like, and starts the
+/// model's requests with it. A policy is never part of a lock's identity: two structs that take one
+/// lock take it whatever their policies. The `try_` forms do not wait by a policy, only if the
+/// request itself has a timeout.
 ///
 /// Generic code over [`Lockable`](crate::Lockable), [`lock_all`](crate::lock_all) and
 /// [`LockAll`](crate::LockAll) start from the default policy, not from the type's. The type's policy

@@ -10,10 +10,12 @@ use diesel::{RunQueryDsl, Selectable, SelectableHelper};
 
 use crate::backend::LockConnection;
 use crate::error::LockError;
-use crate::hold::Hold;
+use crate::hold::{self, Hold};
+use crate::in_use::{self, InUse};
+use crate::name::LockName;
 use crate::transaction;
 
-/// A model whose row can be read again: `Identifiable`, `Queryable` and `Selectable`.
+/// A model that can be reloaded: `Identifiable`, `Queryable` and `Selectable`.
 ///
 /// Never implemented by hand. The lifetime is that of the primary key, which the query borrows from
 /// the model; asked for as `for<'a> Reload<'a, C>`.
@@ -83,26 +85,87 @@ where
     }
 }
 
-/// The row as it is under a lock, for the caller's model.
-pub(crate) fn under<T, C>(hold: &Hold, model: &T, conn: &mut C) -> Result<T, LockError>
+/// Reloads `model` under its lock, and says that it is in use. The one that a running closure was given under this very
+/// lock keeps its changes; and is in use already.
+pub(crate) fn into<T, C>(
+    hold: &Hold,
+    model: &mut T,
+    name_of: fn(&T) -> LockName,
+    conn: &mut C,
+    in_use: &mut InUse,
+) -> Result<(), LockError>
 where
     T: for<'a> Reload<'a, C>,
     C: LockConnection,
 {
-    match model.reload(conn) {
+    if is_worked_on(hold, model, conn) {
+        return Ok(());
+    }
+    *model = row(hold, model, name_of, conn)?;
+    in_use.add(model, conn, &hold.server_name);
+    Ok(())
+}
+
+/// The row in a place of its own, where it is in use; `None` if the model itself is.
+#[cfg(feature = "derive")]
+pub(crate) fn copy<T, C>(
+    hold: &Hold,
+    model: &T,
+    name_of: fn(&T) -> LockName,
+    conn: &mut C,
+) -> Result<(Option<Box<T>>, InUse), LockError>
+where
+    T: for<'a> Reload<'a, C>,
+    C: LockConnection,
+{
+    let mut in_use = InUse::default();
+    if is_worked_on(hold, model, conn) {
+        return Ok((None, in_use));
+    }
+    let copy = Box::new(row(hold, model, name_of, conn)?);
+    in_use.add(&*copy, conn, &hold.server_name);
+    Ok((Some(copy), in_use))
+}
+
+fn is_worked_on<T, C>(hold: &Hold, model: &T, conn: &C) -> bool {
+    hold.nested && in_use::contains(model, conn, &hold.server_name)
+}
+
+/// The row, if its own lock is the one that the model asked for.
+fn row<T, C>(
+    hold: &Hold,
+    model: &T,
+    name_of: fn(&T) -> LockName,
+    conn: &mut C,
+) -> Result<T, LockError>
+where
+    T: for<'a> Reload<'a, C>,
+    C: LockConnection,
+{
+    let loaded = hold::guarded(conn, |conn| {
+        model.reload(conn).map_err(|error| {
+            if error != DieselError::NotFound && conn.may_have_run(&error) {
+                // Diesel keeps the statement, and it must not run again. The session ends with its outermost lock.
+                transaction::mark_broken(conn);
+            }
+            error
+        })
+    });
+    match loaded {
         Ok(row) => {
             hold.observed.reread();
+            let name = name_of(&row);
+            if name != name_of(model) {
+                return Err(LockError::KeyMismatch {
+                    name: hold.name.clone(),
+                    row: Box::new(name),
+                });
+            }
             Ok(row)
         }
         Err(DieselError::NotFound) => Err(LockError::Gone {
             name: hold.name.clone(),
         }),
-        Err(source) => {
-            // Diesel keeps the statement, and libmariadb would hang on running it again.
-            if matches!(source, DieselError::DatabaseError(..)) {
-                transaction::mark_broken(conn);
-            }
-            Err(LockError::database(&hold.name, source))
-        }
+        Err(source) => Err(LockError::before(&hold.name, source)),
     }
 }

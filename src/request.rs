@@ -7,6 +7,7 @@ use crate::backend::Wait;
 use crate::error::{FromLockError, LockError};
 use crate::guard;
 use crate::held::Held;
+use crate::in_use::InUse;
 use crate::name::LockName;
 use crate::policy::{LockPolicy, Times};
 use crate::source::LockSource;
@@ -19,7 +20,9 @@ use crate::source::LockSource;
 /// | [`try_hold`](Self::try_hold), [`try_acquire`](Self::try_acquire) | not at all, or as told | `Ok(None)` |
 ///
 /// The other errors are the same for all: `OpenTransaction`, `Deadlock`, `Interrupted`,
-/// `InvalidName` and `Database` before the lock is held, `Lost` and `TransactionLeftOpen` after.
+/// `InvalidName` and `Database` before the lock is held, `Lost`, `TransactionLeftOpen` and
+/// `Database` after.
+/// [`LockError::outcome`] says whether the closure ran.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -65,7 +68,7 @@ impl LockRequest {
     /// # let held = LockName::named("job").lock().acquire(other)?;
     /// const IMPATIENT: LockPolicy = LockPolicy::new().no_wait();
     /// let job = LockName::named("job");
-    /// assert!(job.lock().policy(IMPATIENT).acquire(&mut conn).is_err()); // somebody else has it
+    /// assert!(job.lock().policy(IMPATIENT).acquire(&mut conn).is_err()); // another session holds it
     /// # Ok(())
     /// # }
     /// ```
@@ -98,7 +101,7 @@ impl LockRequest {
         self.wait(Wait::For(timeout))
     }
 
-    /// Does not wait: the lock is free now, or it is a time-out.
+    /// Does not wait: the lock is free now, or [`LockError::Timeout`] is returned.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -138,11 +141,12 @@ impl LockRequest {
     /// Keeps the server from ending the session while the lock is held, for up to `longest_hold` without a word on the
     /// connection: while a mail is sent, or a file fetched.
     ///
-    /// The servers end a session that has been idle for `wait_timeout` (8 hours unless told, but often set to minutes), and
-    /// with it the lock, which is then [`LockError::Lost`]. Where that of the session is shorter, it is raised to
-    /// `longest_hold` (to the second, rounded up; a year at most) when the lock has been acquired, and set back when it
-    /// ends. It is no limit: a lock may be held longer, at its own risk. With the feature `tracing`, a longer hold
-    /// is told of.
+    /// The servers end a session that has been idle for `wait_timeout` (8 hours unless told, but
+    /// often set to minutes), and with it the lock, which is then [`LockError::Lost`]. Where that
+    /// of the session is shorter, it is raised to `longest_hold` (to the second, rounded up; a year
+    /// at most) when the lock has been acquired, and set back when it ends. It is no limit: a lock
+    /// may be held longer, at its own risk. With the feature `tracing`, an event is emitted for a
+    /// longer hold.
     ///
     /// This costs two round trips for looking, and four more where there is something to raise. It does
     /// nothing about other limits on idle sessions: a proxy's, a firewall's, MariaDB's `idle_transaction_timeout`.
@@ -253,10 +257,10 @@ impl LockRequest {
         E: FromLockError,
     {
         let held = self.acquire(conn)?;
-        guard::run(held, |_| Ok(()), |(), conn| body(conn))
+        guard::run(held, |_| Ok(((), InUse::default())), |(), conn| body(conn))
     }
 
-    /// Runs `body` under the lock, or not at all if somebody else has it.
+    /// Runs `body` under the lock, or returns `Ok(None)` if the lock is held elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -265,7 +269,7 @@ impl LockRequest {
     /// # let mut conn = establish_connection();
     /// let report = LockName::named("nightly-report");
     /// let done = report.lock().try_hold(&mut conn, |_| Ok::<_, LockError>("written"))?;
-    /// assert_eq!(done, Some("written")); // `None` if somebody else is at it
+    /// assert_eq!(done, Some("written")); // `None` if the lock is held elsewhere
     /// # Ok(())
     /// # }
     /// ```
@@ -283,7 +287,9 @@ impl LockRequest {
         E: FromLockError,
     {
         match self.try_acquire(conn)? {
-            Some(held) => guard::run(held, |_| Ok(()), |(), conn| body(conn)).map(Some),
+            Some(held) => {
+                guard::run(held, |_| Ok(((), InUse::default())), |(), conn| body(conn)).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -312,7 +318,7 @@ impl LockRequest {
         self.acquire_on(conn.connection())
     }
 
-    /// Takes the lock, or gives `None` if somebody else has it.
+    /// Acquires the lock, or returns `Ok(None)` if it is held elsewhere.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));

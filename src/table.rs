@@ -6,9 +6,15 @@ use std::sync::{PoisonError, RwLock};
 
 use diesel::mysql::{Mysql, MysqlQueryBuilder};
 use diesel::query_builder::{QueryBuilder, QueryFragment};
+use diesel::query_dsl::methods::FindDsl;
 use diesel::query_source::Table;
 
+use crate::key::LockKey;
+
 /// A table that can be locked: every table that `table!` makes.
+///
+/// A table that is a value, such as one of `diesel-dynamic-schema`, is named by that value. Metrics
+/// count all of these tables as `(dynamic)`.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -33,16 +39,66 @@ pub trait LockTable: Table + QueryFragment<Mysql> + 'static {}
 
 impl<T: Table + QueryFragment<Mysql> + 'static> LockTable for T {}
 
+/// A key that Diesel's `find` takes for the table `T`, and that can stand in a lock's name.
+///
+/// Never implemented by hand; it exists so that the compiler can say what does not fit.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::{LockTable, RowKey};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// fn report_of<T: LockTable, K: RowKey<T>>(table: T, key: K) -> LockName {
+///     LockName::row(table, key).scope("report")
+/// }
+/// assert_eq!(report_of(accounts::table, 7).to_string(), "accounts:7#report");
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the primary key of `{T}`",
+    label = "Diesel's `find` does not take this for the table, or it does not implement `LockKey`",
+    note = "pass what `table.find(..)` takes: the key's own type, and for a composite key a tuple in the order of its columns",
+    note = "an id type of your own needs Diesel's `AsExpression`, and `#[derive(LockKey)]`; `LockName::row_unchecked` takes any key"
+)]
+pub trait RowKey<T>: LockKey {}
+
+#[diagnostic::do_not_recommend]
+impl<T: FindDsl<K>, K: LockKey> RowKey<T> for K {}
+
 pub(crate) struct TableIdentity {
     pub(crate) schema: Option<String>,
     pub(crate) name: String,
 }
 
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl TableIdentity {
+    pub(crate) const fn unnamed() -> Self {
+        TableIdentity {
+            schema: None,
+            name: String::new(),
+        }
+    }
+}
+
 /// Rendering costs several allocations and a program has few tables, so each is rendered once and
-/// kept for good.
+/// kept for good. Only of those that are types: a table that is a value has its name in the value.
 static IDENTITIES: RwLock<BTreeMap<TypeId, &'static TableIdentity>> = RwLock::new(BTreeMap::new());
 
-pub(crate) fn identity<T: LockTable>(table: &T) -> &'static TableIdentity {
+/// Calls `use_it` with the table's names, and with a reference that may be kept if there is one.
+pub(crate) fn with_identity<T: LockTable, R>(
+    table: &T,
+    use_it: impl FnOnce(&TableIdentity, Option<&'static TableIdentity>) -> R,
+) -> R {
+    if size_of::<T>() > 0 {
+        return use_it(&parse(&render(table)), None);
+    }
+    let known = identity(table);
+    use_it(known, Some(known))
+}
+
+fn identity<T: LockTable>(table: &T) -> &'static TableIdentity {
     let id = TypeId::of::<T>();
     // A panic cannot leave the map half written, so a poisoned lock is as good as any.
     let known = IDENTITIES

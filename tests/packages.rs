@@ -55,7 +55,7 @@ fn a_crate_that_renames_the_library_can_use_its_macros() {
 /// The crate uses the library without `r2d2`, its build script with it. Cargo builds the macros once
 /// for both, with the features that either enables.
 #[test]
-fn derived_pool_methods_follow_the_librarys_features() {
+fn derived_pool_methods_follow_the_features_of_the_library() {
     check("build_dependency");
 }
 

@@ -35,7 +35,7 @@ use std::time::Instant;
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
 
-use queue::{Joined, Queue, Ticket, Turn, Wants};
+use queue::{Joined, Phase, Queue, Ticket, Turn, Wants};
 
 type Name = &'static str;
 
@@ -73,7 +73,7 @@ impl World {
     fn turn(&self, wants: Wants, deadline: Option<Instant>) -> Option<Given> {
         match self.queue.join(&"job", wants) {
             Joined::First(turn) => Some((turn, None)),
-            Joined::Behind(ticket) => ticket.wait(deadline),
+            Joined::Behind(ticket) => ticket.wait(deadline).ok(),
         }
     }
 
@@ -261,6 +261,33 @@ fn first_come_first_served() {
         for thread in threads {
             thread.join().unwrap();
         }
+        world.assert_forgotten();
+    });
+}
+
+#[test]
+fn a_waiter_that_gives_up_learns_what_the_one_before_it_is_doing() {
+    in_every_order(|| {
+        let world = World::new();
+        let Joined::First(turn) = join(&world) else {
+            unreachable!("the line was empty")
+        };
+        turn.set_phase(Phase::Asking);
+        turn.set_phase(Phase::Running(7));
+        let (first, second) = (ticket(join(&world)), ticket(join(&world)));
+        assert_eq!(first.phase(), Some(Phase::Running(7)));
+        let gone = thread::spawn(move || {
+            let seen = second.wait(at_once()).err().flatten();
+            // Before the hand-off, after it, or after all have ended.
+            let possible = [None, Some(Phase::Running(7)), Some(Phase::Holding)];
+            assert!(possible.contains(&seen), "{seen:?}");
+        });
+        let token = world.token();
+        assert!(turn.pass(token).is_ok(), "the first in line takes it");
+        let (turn, token) = first.wait(None).expect("no deadline");
+        drop(token);
+        drop(turn);
+        gone.join().unwrap();
         world.assert_forgotten();
     });
 }

@@ -199,7 +199,7 @@ fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenS
         Delimiter::Brace,
         quote! {
             fn lock_name(&self) -> #krate::LockName {
-                #krate::LockName::row(#table::table, (#(#parts,)*))
+                #krate::LockName::row_unchecked(#table::table, (#(#parts,)*))
             }
         },
     );

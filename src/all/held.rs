@@ -1,49 +1,50 @@
-//! [`HeldAll`]: several locks on one connection, taken in order and released in reverse.
+//! [`HeldAll`]: several locks on one connection, acquired in order and released in reverse.
 
 use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::backend::LockConnection;
 use crate::error::LockError;
-use crate::guard::Guard;
-use crate::hold::{self, Hold};
+use crate::guard::{Guard, Parts};
+use crate::hold::{self, Hold, Work};
+use crate::in_use::InUse;
 use crate::name::LockName;
 use crate::observe::Observed;
-use crate::transaction;
+use crate::transaction::Depth;
 
 use super::set::{LockSet, Rows};
 
+/// Locks that are held, and the connection that they are held on.
 pub(crate) struct HeldAll<'c, C: LockConnection> {
     conn: &'c mut C,
-    /// In the order they were taken.
+    /// In the order of their names.
     holds: Vec<Hold>,
-    /// Which hold each item of the set has.
+    /// Which of them each item of the set has, in the order of the set.
     items: Vec<usize>,
+    /// What errors are about that are not of one lock.
     label: LockName,
-    depth_before: u32,
+    before: Depth,
+    work: Work,
     ended: bool,
-    /// The session is of no further use.
-    discard: bool,
 }
 
 impl<'c, C: LockConnection> HeldAll<'c, C> {
-    /// `names` has one for each item of a set, in the set's order.
     pub(crate) fn acquire(
         conn: &'c mut C,
         names: Vec<LockName>,
         attempt: &Attempt,
     ) -> Result<Self, LockError> {
         let label = label(&names);
-        let depth_before =
-            transaction::depth(conn).map_err(|source| LockError::database(&label, source))?;
-        let order = order(conn, &names, &label)?;
+        check(&names, attempt)?;
+        let before = Depth::of(conn).map_err(|source| LockError::before(&label, source))?;
+        let order = hold::guarded(conn, |conn| order(conn, &names, &label))?;
         let mut held = HeldAll {
             conn,
             holds: Vec::with_capacity(names.len()),
             items: vec![0; names.len()],
             label,
-            depth_before,
+            before,
+            work: Work::Plain,
             ended: false,
-            discard: false,
         };
         // On an error the guard releases what it has.
         for item in order {
@@ -53,65 +54,55 @@ impl<'c, C: LockConnection> HeldAll<'c, C> {
         Ok(held)
     }
 
+    /// The next lock. The server counts one lock that two names mean, such as `app.users` and `users` in `app`.
     fn take(&mut self, name: &LockName, attempt: &Attempt) -> Result<(), LockError> {
         let last = self.holds.last();
         if last.is_some_and(|last| last.name == *name) {
             return Ok(());
         }
         let asked = Asked::after(last.map(|last| &last.observed), name.clone());
-        let mut hold = Hold::acquire(self.conn, asked, attempt)?;
-        // One lock by two names, such as `app.users` and `users` in `app`, is nested in itself.
-        if let Some(last) = last.filter(|last| last.is_same_lock(&hold)) {
-            hold.nested = last.nested;
-        }
+        let hold = Hold::acquire(self.conn, asked, attempt)?;
         self.holds.push(hold);
         Ok(())
     }
 
-    /// The same on a connection that was just checked out. Where it holds one of the locks already, somebody had put it
-    /// back so, and nobody knows what that was about.
+    /// On a connection that has just been checked out: see [`Hold::is_of_check_out`].
     pub(crate) fn acquire_checked_out(
         conn: &'c mut C,
         names: Vec<LockName>,
         attempt: &Attempt,
     ) -> Result<Self, LockError> {
         let mut held = HeldAll::acquire(conn, names, attempt)?;
-        for hold in &mut held.holds {
-            held.discard |= hold.nested;
-            hold.nested = false;
+        for index in 0..held.holds.len() {
+            let (before, hold) = held.holds.split_at_mut(index);
+            if !before
+                .last()
+                .is_some_and(|last| last.is_same_lock(&hold[0]))
+            {
+                hold[0].is_of_check_out();
+            }
         }
         Ok(held)
     }
 
-    /// The set with its models read again.
-    pub(crate) fn refreshed<L: LockSet<C>>(&mut self, mut set: L) -> Result<L::Locked, LockError> {
-        set.refresh(&mut Rows::new(self.conn, &self.holds, &self.items))?;
-        Ok(set.into_locked())
+    /// The set as its closure gets it, and in use.
+    pub(crate) fn reloaded<L: LockSet<C>>(
+        &mut self,
+        mut set: L,
+    ) -> Result<(L::Locked, InUse), LockError> {
+        let mut rows = Rows::new(self.conn, &self.holds, &self.items);
+        set.refresh(&mut rows)?;
+        let in_use = rows.into_in_use();
+        Ok((set.into_locked(), in_use))
     }
 
     fn end_once(&mut self) -> Result<(), LockError> {
         self.ended = true;
-        let holds = &mut self.holds;
-        let ended = hold::end(self.conn, &self.label, self.depth_before, |conn| {
-            // All of them, also when one is lost.
-            let releases = holds.iter_mut().rev().map(|hold| {
-                let released = hold.release(conn);
-                hold.ended(released)
-            });
-            releases.fold(Ok(()), Result::and)
-        });
-        // None was released, if not even the transaction under them could be rolled back.
-        for hold in &mut self.holds {
-            hold.observed.ended(&hold.name, &ended);
-        }
-        if self.discard {
-            transaction::mark_broken(self.conn);
-        }
-        ended
+        hold::end(self.conn, &mut self.holds, self.before, self.work)
     }
 }
 
-/// What is spoken of where it is about no lock in particular.
+/// What an error is about that is not of one lock.
 pub(crate) fn label(names: &[LockName]) -> LockName {
     names
         .first()
@@ -119,7 +110,18 @@ pub(crate) fn label(names: &[LockName]) -> LockName {
         .unwrap_or_else(|| LockName::named("nothing"))
 }
 
-/// The items by their written names, which is the same order for everybody on this server.
+/// A name that no server will be asked for is refused before anything is waited for.
+pub(crate) fn check(names: &[LockName], attempt: &Attempt) -> Result<(), LockError> {
+    for name in names {
+        if let Err(error) = name.wanted() {
+            return Err(Asked::new(name.clone()).refused(attempt, |_| error));
+        }
+    }
+    Ok(())
+}
+
+/// The order that all callers acquire in. It goes by the names as MySQL compares them, which folds their case; MariaDB does
+/// not, and there the names themselves decide among those that differ by case alone.
 fn order<C: LockConnection>(
     conn: &mut C,
     names: &[LockName],
@@ -129,30 +131,37 @@ fn order<C: LockConnection>(
         names.iter().any(LockName::is_in_session) && !names.iter().all(LockName::is_in_session);
     // Where all have the session's namespace, or none has, it makes no difference.
     let namespace = if is_mixed {
-        conn.namespace().map_err(|source| {
-            transaction::mark_broken(conn);
-            LockError::database(label, source)
-        })?
+        conn.namespace()
+            .map_err(|source| LockError::before(label, source))?
     } else {
         String::new()
     };
     let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_by_cached_key(|&item| names[item].written_in(&namespace));
+    order.sort_by_cached_key(|&item| {
+        let name = names[item].written_in(&namespace);
+        (name.to_ascii_lowercase(), name)
+    });
     Ok(order)
 }
 
 impl<C: LockConnection> Guard for HeldAll<'_, C> {
     type Connection = C;
 
-    fn parts(&mut self) -> (&LockName, &mut C) {
-        (&self.label, self.conn)
+    fn parts(&mut self) -> Parts<'_, C> {
+        Parts {
+            conn: self.conn,
+            holds: &self.holds,
+            label: &self.label,
+            before: self.before,
+            work: &mut self.work,
+        }
     }
 
     fn observed(&self) -> Option<&Observed> {
         self.holds.last().map(|hold| &hold.observed)
     }
 
-    fn end(mut self, _committed: bool) -> Result<(), LockError> {
+    fn end(mut self) -> Result<(), LockError> {
         self.end_once()
     }
 }
@@ -160,8 +169,8 @@ impl<C: LockConnection> Guard for HeldAll<'_, C> {
 impl<C: LockConnection> Drop for HeldAll<'_, C> {
     fn drop(&mut self) {
         if !self.ended {
-            // Nobody is told but who watches; if it fails, the connection has been marked as broken.
-            drop(self.end_once());
+            // `Drop` cannot return an error: telemetry records it, and a failed release has ended the session.
+            drop(hold::quietly(|| self.end_once()));
         }
     }
 }

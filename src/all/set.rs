@@ -5,6 +5,7 @@ use std::slice;
 use crate::backend::LockConnection;
 use crate::error::LockError;
 use crate::hold::Hold;
+use crate::in_use::InUse;
 use crate::lockable::Lockable;
 use crate::name::LockName;
 use crate::reload::{self, Reload};
@@ -13,8 +14,8 @@ use crate::reload::{self, Reload};
 ///
 /// | | |
 /// |---|---|
-/// | `&mut model` | the row's lock; read again |
-/// | `&mut models[..]` | the lock of each row; each read again |
+/// | `&mut model` | the row's lock; reloaded |
+/// | `&mut models[..]` | the lock of each row; each reloaded |
 /// | `LockName`, `&LockName` | that lock |
 /// | tuples of up to 12 sets, arrays and `Vec`s of sets | all of theirs |
 ///
@@ -30,7 +31,7 @@ use crate::reload::{self, Reload};
 /// let report = LockName::named("report");
 /// // A set of two models and a name; the closure gets the same three.
 /// lock_all((&mut one, &mut two, &report), &mut conn, |(one, two, _), _| {
-///     assert_eq!(one, two); // one row, read twice
+///     assert_eq!(one, two); // one row, loaded twice
 ///     Ok::<_, LockError>(())
 /// })?;
 /// # Ok(())
@@ -62,6 +63,7 @@ pub struct Rows<'h, C> {
     conn: &'h mut C,
     holds: &'h [Hold],
     items: slice::Iter<'h, usize>,
+    in_use: InUse,
 }
 
 impl<'h, C: LockConnection> Rows<'h, C> {
@@ -70,19 +72,23 @@ impl<'h, C: LockConnection> Rows<'h, C> {
             conn,
             holds,
             items: items.iter(),
+            in_use: InUse::default(),
         }
     }
 
     /// Replaces a copy that may be stale.
     fn refresh<T>(&mut self, model: &mut T) -> Result<(), LockError>
     where
-        T: for<'a> Reload<'a, C>,
+        T: Lockable + for<'a> Reload<'a, C>,
     {
-        let hold = self.items.next().and_then(|&hold| self.holds.get(hold));
-        if let Some(hold) = hold.filter(|hold| !hold.nested) {
-            *model = reload::under(hold, model, self.conn)?;
+        match self.items.next().and_then(|&hold| self.holds.get(hold)) {
+            Some(hold) => reload::into(hold, model, T::lock_name, self.conn, &mut self.in_use),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    pub(crate) fn into_in_use(self) -> InUse {
+        self.in_use
     }
 }
 

@@ -17,28 +17,30 @@
 //! [maria]: https://mariadb.com/kb/en/get_lock/
 //! [release]: https://mariadb.com/kb/en/release_lock/
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use diesel::RunQueryDsl;
-use diesel::connection::SimpleConnection;
+use diesel::connection::{Connection, InstrumentationEvent, SimpleConnection};
 use diesel::mysql::MysqlConnection;
-use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Bool, Nullable};
+use diesel::result::{Error as DieselError, QueryResult};
 
 mod acquire;
 mod code;
+mod held;
 mod idle;
 mod inspect;
 mod namespace;
 mod server;
 mod statement;
+mod surroundings;
 mod wait;
 
 use super::sealed::Session;
-use super::{Acquired, LockConnection, Refusal, Request, Wanted};
+use super::{Acquired, Holding, LockConnection, Passed, Refusal, ReleaseAnswer, Request, Wanted};
 use crate::locks::{HeldLock, InspectError, LockStatus, Session as Holder};
 use crate::server::{ServerCheck, ServerReport};
-use statement::{About, Statement};
+use crate::transaction::{self, Surroundings};
+use code::Failure;
 
 impl LockConnection for MysqlConnection {}
 
@@ -47,19 +49,37 @@ impl Session for MysqlConnection {
         acquire::acquire(self, &request)
     }
 
-    fn release(&mut self, server_name: &str) -> QueryResult<bool> {
-        let answer = About::<Release>::new(server_name).get_result::<Option<i64>>(self)?;
-        Ok(answer == Some(1))
+    fn release(&mut self, server_name: &str, surroundings: Surroundings) -> ReleaseAnswer {
+        held::release(self, server_name, surroundings)
     }
 
-    fn holds(&mut self, server_name: &str) -> QueryResult<bool> {
-        About::<Holds>::new(server_name).get_result(self)
+    fn holds(&mut self, server_names: &[&str], surroundings: Surroundings) -> QueryResult<Holding> {
+        held::holds(self, server_names, surroundings)
     }
 
-    fn give_way(&mut self, server_name: &str) -> QueryResult<(bool, bool)> {
-        let (released, again) =
-            About::<GiveWay>::new(server_name).get_result::<(Option<i64>, Option<i64>)>(self)?;
-        Ok((released == Some(1), again == Some(1)))
+    fn session(&mut self) -> QueryResult<u32> {
+        acquire::session(self)
+    }
+
+    fn give_way(&mut self, server_name: &str) -> QueryResult<Passed> {
+        held::give_way(self, server_name)
+    }
+
+    /// A text, for which the server needs no prepared statement. It is answered with an error, if at all; and if the
+    /// connection is gone already, so is the session, or will be as soon as the server notices.
+    fn end_session(&mut self) {
+        const KILL: &str = "KILL CONNECTION_ID()";
+        let killed = catch_unwind(AssertUnwindSafe(|| self.batch_execute(KILL)));
+        // Diesel's instrumentation may panic, and a panic of its may be the reason for this. Then it is not asked again.
+        if killed.is_err() {
+            self.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+            drop(self.batch_execute(KILL));
+        }
+        transaction::mark_broken(self);
+    }
+
+    fn may_have_run(&mut self, error: &DieselError) -> bool {
+        Failure::may_have_run_on(self, error)
     }
 
     fn holder(&mut self, server_name: &str) -> Option<Holder> {
@@ -67,7 +87,7 @@ impl Session for MysqlConnection {
     }
 
     fn status(&mut self, name: Wanted<'_>) -> QueryResult<LockStatus> {
-        inspect::status(self, &name)
+        inspect::status(self, name)
     }
 
     fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError> {
@@ -90,30 +110,8 @@ impl Session for MysqlConnection {
         namespace::get(self)
     }
 
+    /// With `completion_type = CHAIN`, a plain one would begin the next transaction.
     fn roll_back_everything(&mut self) -> QueryResult<()> {
-        self.batch_execute("ROLLBACK")
+        self.batch_execute("ROLLBACK AND NO CHAIN NO RELEASE")
     }
-}
-
-struct Release;
-
-impl Statement for Release {
-    const SQL: &'static [&'static str] = &["SELECT RELEASE_LOCK(", ")"];
-    type Answer = Nullable<BigInt>;
-}
-
-struct Holds;
-
-impl Statement for Holds {
-    const SQL: &'static [&'static str] = &["SELECT IS_USED_LOCK(", ") <=> CONNECTION_ID()"];
-    type Answer = Bool;
-}
-
-/// `RELEASE_LOCK` grants the lock to the session that has waited longest, if there is one, and then
-/// `GET_LOCK` gets 0.
-struct GiveWay;
-
-impl Statement for GiveWay {
-    const SQL: &'static [&'static str] = &["SELECT RELEASE_LOCK(", "), GET_LOCK(", ", 0)"];
-    type Answer = (Nullable<BigInt>, Nullable<BigInt>);
 }

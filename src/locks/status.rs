@@ -64,6 +64,6 @@ impl LockName {
     /// [`LockError::InvalidName`], and [`LockError::Database`] if the server cannot be asked.
     pub fn status<S: LockSource>(&self, conn: &mut S) -> Result<LockStatus, LockError> {
         let status = conn.connection().status(self.wanted()?);
-        status.map_err(|source| LockError::database(self, source))
+        status.map_err(|source| LockError::before(self, source))
     }
 }

@@ -26,7 +26,7 @@ use super::format::NameWriter;
 /// #     seats (row_number, letter) { row_number -> Unsigned<SmallInt>, letter -> Text, }
 /// # }
 ///
-/// let name = LockName::row(seats::table, Place(12, "b".into()));
+/// let name = LockName::row_unchecked(seats::table, Place(12, "b".into()));
 /// assert_eq!(name.to_string(), "seats:12,b");
 /// ```
 pub struct KeyParts<'n> {
@@ -57,7 +57,7 @@ impl<'n> KeyParts<'n> {
     ///         parts.text(self.0);
     ///     }
     /// }
-    /// # assert_eq!(LockName::row(things::table, Country("ch")).to_string(), "things:ch");
+    /// # assert_eq!(LockName::row_unchecked(things::table, Country("ch")).to_string(), "things:ch");
     /// ```
     pub fn text(&mut self, part: &str) {
         self.name.component(self.separator, part);
@@ -80,7 +80,7 @@ impl<'n> KeyParts<'n> {
     ///     }
     /// }
     /// # let port = Port(std::num::NonZero::new(443).expect("not zero"));
-    /// # assert_eq!(LockName::row(things::table, port).to_string(), "things:443");
+    /// # assert_eq!(LockName::row_unchecked(things::table, port).to_string(), "things:443");
     /// ```
     pub fn display(&mut self, part: impl fmt::Display) {
         let mut buffer = Buffer::default();
@@ -106,7 +106,7 @@ impl<'n> KeyParts<'n> {
     ///         parts.bytes(&self.0);
     ///     }
     /// }
-    /// # assert_eq!(LockName::row(things::table, Digest([0, 1, 0xfe, 0xff])).to_string(), "things:0001feff");
+    /// # assert_eq!(LockName::row_unchecked(things::table, Digest([0, 1, 0xfe, 0xff])).to_string(), "things:0001feff");
     /// ```
     pub fn bytes(&mut self, part: &[u8]) {
         let mut buffer = [0; 64];

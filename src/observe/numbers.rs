@@ -1,19 +1,29 @@
-//! `metrics`: how long is waited and held, and what goes wrong, by table.
+//! `metrics`: how long calls wait and hold, and what goes wrong, by table.
 
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Key, Label, Level, Metadata, Unit, describe_counter, describe_gauge, describe_histogram,
+    with_recorder,
+};
 
-use super::Label;
+use crate::name::NameLabel;
 
 const WAIT: &str = "diesel_advisory_lock_wait_seconds";
 const HOLD: &str = "diesel_advisory_lock_hold_seconds";
 const CONTENDED: &str = "diesel_advisory_lock_contended_total";
 const TIMEOUTS: &str = "diesel_advisory_lock_timeouts_total";
 const LOST: &str = "diesel_advisory_lock_lost_total";
+const QUEUED: &str = "diesel_advisory_lock_queued";
 
-/// Tells the installed recorder what each metric means. Call it once, after the recorder is installed; without it there are
-/// numbers, but no descriptions.
+/// Registers a description of each metric with the installed recorder. Call it once, after the
+/// recorder is installed; without it the metrics have no descriptions.
+///
+/// The counters of a label exist, at 0, from its first request on. The label is `table`: a table's
+/// name, `=name` for a readable named lock (the first 100 distinct ones), `(named)` for all other
+/// named locks, `(exact)` for exact names, `(dynamic)` for tables that are values.
 ///
 /// ```
 /// diesel_advisory_lock::describe_metrics();
@@ -22,17 +32,17 @@ pub fn describe_metrics() {
     describe_histogram!(
         WAIT,
         Unit::Seconds,
-        "From the request for a lock to having it, or giving up"
+        "From the request for a lock to holding it, or giving up"
     );
     describe_histogram!(
         HOLD,
         Unit::Seconds,
-        "From having a lock to the end of its release"
+        "From acquiring a lock to the end of its release"
     );
     describe_counter!(
         CONTENDED,
         Unit::Count,
-        "Requests that found the lock taken by somebody else"
+        "Requests that found the lock held elsewhere"
     );
     describe_counter!(
         TIMEOUTS,
@@ -44,24 +54,137 @@ pub fn describe_metrics() {
         Unit::Count,
         "Locks that the server did not confirm at their end"
     );
+    describe_gauge!(
+        QUEUED,
+        Unit::Count,
+        "Requests that wait for their turn in a `LockPool`"
+    );
 }
 
-pub(super) fn waited(label: Label, wait: Duration) {
-    histogram!(WAIT, "table" => label.text()).record(wait);
+/// The series of one label.
+pub(super) struct Series {
+    wait: Key,
+    hold: Key,
+    contended: Key,
+    timeouts: Key,
+    lost: Key,
+    queued: Key,
 }
 
-pub(super) fn held(label: Label, hold: Duration) {
-    histogram!(HOLD, "table" => label.text()).record(hold);
+/// Names beyond these share a label, as all hashed ones do, so that a name for each user does not become a series for each
+/// user.
+const MOST_NAMED: usize = 100;
+
+const NAMED: &str = "(named)";
+const EXACT: &str = "(exact)";
+
+#[derive(Default)]
+struct Known {
+    tables: BTreeMap<String, &'static Series>,
+    named: BTreeMap<String, &'static Series>,
 }
 
-pub(super) fn contended(label: Label) {
-    counter!(CONTENDED, "table" => label.text()).increment(1);
+static KNOWN: RwLock<Known> = RwLock::new(Known {
+    tables: BTreeMap::new(),
+    named: BTreeMap::new(),
+});
+
+/// Counters are there at 0 with the first request of a label, so that an alert on an increase sees the first one.
+pub(super) fn of(label: NameLabel<'_>) -> &'static Series {
+    let series = find(label).unwrap_or_else(|| add(label));
+    // Each time, since a recorder may have been installed since the last.
+    for counter in [&series.contended, &series.timeouts, &series.lost] {
+        count(counter, 0);
+    }
+    series
 }
 
-pub(super) fn timed_out(label: Label) {
-    counter!(TIMEOUTS, "table" => label.text()).increment(1);
+fn find(label: NameLabel<'_>) -> Option<&'static Series> {
+    // A panic cannot leave the maps half written.
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    match label {
+        NameLabel::Table(table) => known.tables.get(table),
+        NameLabel::Exact => known.tables.get(EXACT),
+        NameLabel::Hashed => known.tables.get(NAMED),
+        NameLabel::Named(name) => known.named.get(name),
+    }
+    .copied()
 }
 
-pub(super) fn lost(label: Label) {
-    counter!(LOST, "table" => label.text()).increment(1);
+fn add(label: NameLabel<'_>) -> &'static Series {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let is_full = known.named.len() >= MOST_NAMED;
+    let (map, text) = match label {
+        NameLabel::Table(table) => (&mut known.tables, table),
+        NameLabel::Exact => (&mut known.tables, EXACT),
+        NameLabel::Named(name) if !is_full || known.named.contains_key(name) => {
+            (&mut known.named, name)
+        }
+        NameLabel::Named(_) | NameLabel::Hashed => (&mut known.tables, NAMED),
+    };
+    map.entry(text.to_owned())
+        .or_insert_with(|| Series::new(text))
+}
+
+impl Series {
+    /// There are few, and they are kept for good.
+    fn new(table: &str) -> &'static Self {
+        let labels: &'static [Label] = Box::leak(Box::new([Label::new("table", table.to_owned())]));
+        let key = |name| Key::from_static_labels(name, labels);
+        Box::leak(Box::new(Series {
+            wait: key(WAIT),
+            hold: key(HOLD),
+            contended: key(CONTENDED),
+            timeouts: key(TIMEOUTS),
+            lost: key(LOST),
+            queued: key(QUEUED),
+        }))
+    }
+
+    pub(super) fn waited(&self, wait: Duration) {
+        record(&self.wait, wait);
+    }
+
+    pub(super) fn held(&self, hold: Duration) {
+        record(&self.hold, hold);
+    }
+
+    pub(super) fn contended(&self) {
+        count(&self.contended, 1);
+    }
+
+    pub(super) fn timed_out(&self) {
+        count(&self.timeouts, 1);
+    }
+
+    pub(super) fn lost(&self) {
+        count(&self.lost, 1);
+    }
+
+    pub(super) fn queued(&self, more: f64) {
+        with_recorder(|recorder| {
+            recorder
+                .register_gauge(&self.queued, &METADATA)
+                .increment(more);
+        });
+    }
+}
+
+static METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn count(counter: &Key, more: u64) {
+    with_recorder(|recorder| {
+        recorder
+            .register_counter(counter, &METADATA)
+            .increment(more);
+    });
+}
+
+fn record(histogram: &Key, time: Duration) {
+    with_recorder(|recorder| {
+        recorder
+            .register_histogram(histogram, &METADATA)
+            .record(time.as_secs_f64());
+    });
 }

@@ -7,11 +7,14 @@ use crate::error::LockError;
 use crate::name::LockName;
 use crate::table::TableIdentity;
 
+use super::Ended;
+
 #[derive(Clone, Copy)]
 pub(crate) struct Label;
 
 impl Label {
     pub(crate) const NO_TABLE: Self = Label;
+    pub(crate) const DYNAMIC: Self = Label;
 
     pub(crate) fn table(_table: &'static TableIdentity) -> Self {
         Label
@@ -37,7 +40,7 @@ impl Observed {
 
     pub(crate) fn reread(&self) {}
 
-    pub(crate) fn ended(&mut self, _name: &LockName, _ended: &Result<(), LockError>) {}
+    pub(crate) fn ended(&self, _name: &LockName, _ended: Ended<'_>) {}
 
     pub(crate) fn scope(&self) -> Scope {
         Scope
@@ -53,6 +56,12 @@ impl Scope {
     }
 }
 
+pub(crate) fn while_queued<R>(_name: &LockName, wait: impl FnOnce() -> R) -> R {
+    wait()
+}
+
 pub(crate) fn look_up_failed(_server_name: &str, _error: &DieselError) {}
 
 pub(crate) fn not_shortened(_name: &LockName, _error: &DieselError) {}
+
+pub(crate) fn still_held(_name: &LockName) {}

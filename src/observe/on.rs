@@ -1,4 +1,4 @@
-//! The life of a lock, as it is told to whoever watches.
+//! The life of a lock, for `tracing` and `metrics`.
 
 #![cfg_attr(
     not(all(feature = "tracing", feature = "metrics")),
@@ -9,6 +9,7 @@
     )
 )]
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use diesel::result::Error as DieselError;
@@ -19,8 +20,10 @@ use crate::name::LockName;
 use crate::policy::DEFAULT_TIMEOUT;
 use crate::table::TableIdentity;
 
+use super::Ended;
+
 #[cfg(feature = "metrics")]
-use super::numbers;
+use super::numbers::{self, Series};
 #[cfg(feature = "tracing")]
 use super::spans::{self, Span};
 
@@ -29,15 +32,23 @@ use super::spans::{self, Span};
 #[derive(Clone, Copy)]
 pub(crate) struct Label(Option<&'static TableIdentity>);
 
+/// Of a table that is a value: there may be any number of them.
+static DYNAMIC_TABLE: TableIdentity = TableIdentity::unnamed();
+
 impl Label {
     pub(crate) const NO_TABLE: Self = Label(None);
+    pub(crate) const DYNAMIC: Self = Label(Some(&DYNAMIC_TABLE));
 
     pub(crate) fn table(table: &'static TableIdentity) -> Self {
         Label(Some(table))
     }
 
-    pub(super) fn text(self) -> &'static str {
-        self.0.map_or("(none)", |table| &table.name)
+    #[cfg(feature = "metrics")]
+    pub(crate) fn table_name(self) -> Option<&'static str> {
+        self.0.map(|table| match table.name.as_str() {
+            "" => "(dynamic)",
+            name => name,
+        })
     }
 }
 
@@ -46,15 +57,16 @@ pub(crate) struct Observed {
     #[cfg(feature = "tracing")]
     span: Span,
     #[cfg(feature = "metrics")]
-    label: Label,
+    series: &'static Series,
     found_taken: bool,
-    held: Option<Holding>,
+    held: Cell<Option<Holding>>,
 }
 
+#[derive(Clone, Copy)]
 struct Holding {
     since: Instant,
     nested: bool,
-    /// Longer is told of.
+    /// A longer hold is an event.
     expected: Duration,
 }
 
@@ -69,9 +81,9 @@ impl Observed {
             #[cfg(feature = "tracing")]
             span: Span::new(name, outer.map(|outer| &outer.span)),
             #[cfg(feature = "metrics")]
-            label: name.label(),
+            series: numbers::of(name.label()),
             found_taken: false,
-            held: None,
+            held: Cell::new(None),
         }
     }
 
@@ -87,12 +99,12 @@ impl Observed {
         self.span.refused(wait, attempt, error);
         #[cfg(feature = "metrics")]
         {
-            numbers::waited(self.label, wait);
+            self.series.waited(wait);
             if self.found_taken || is_timeout || matches!(error, LockError::Deadlock { .. }) {
-                numbers::contended(self.label);
+                self.series.contended();
             }
             if is_timeout && !attempt.is_try() {
-                numbers::timed_out(self.label);
+                self.series.timed_out();
             }
         }
     }
@@ -104,16 +116,16 @@ impl Observed {
         // A lock that is held already is not had again.
         #[cfg(feature = "metrics")]
         if !nested {
-            numbers::waited(self.label, wait);
+            self.series.waited(wait);
             if self.found_taken {
-                numbers::contended(self.label);
+                self.series.contended();
             }
         }
-        self.held = Some(Holding {
+        self.held.set(Some(Holding {
             since: Instant::now(),
             nested,
             expected: attempt.longest_hold().unwrap_or(DEFAULT_TIMEOUT),
-        });
+        }));
     }
 
     pub(crate) fn reread(&self) {
@@ -122,7 +134,7 @@ impl Observed {
     }
 
     /// Once; what comes after the end is no part of it.
-    pub(crate) fn ended(&mut self, name: &LockName, ended: &Result<(), LockError>) {
+    pub(crate) fn ended(&self, name: &LockName, ended: Ended<'_>) {
         let Some(held) = self.held.take() else {
             return;
         };
@@ -132,9 +144,9 @@ impl Observed {
         #[cfg(feature = "metrics")]
         {
             if !held.nested {
-                numbers::held(self.label, hold);
-                if matches!(ended, Err(LockError::Lost { .. })) {
-                    numbers::lost(self.label);
+                self.series.held(hold);
+                if matches!(ended, Ended::Failed(LockError::Lost { .. })) {
+                    self.series.lost();
                 }
             }
         }
@@ -164,10 +176,40 @@ impl Scope {
     }
 }
 
-/// A time-out does not become another error by this.
+/// A request waits for its turn in a `LockPool`, until `wait` returns.
+pub(crate) fn while_queued<R>(name: &LockName, wait: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "metrics")]
+    let queued = {
+        struct Queued(&'static Series);
+
+        impl Drop for Queued {
+            fn drop(&mut self) {
+                self.0.queued(-1.0);
+            }
+        }
+
+        let series = numbers::of(name.label());
+        series.queued(1.0);
+        Queued(series)
+    };
+    let result = wait();
+    // Before the end of the scope: a recorder may panic, and Rust leaks the value of a block whose locals panic as they
+    // are dropped (rust-lang/rust#47949).
+    #[cfg(feature = "metrics")]
+    drop(queued);
+    result
+}
+
+/// A timeout does not become another error by this.
 pub(crate) fn look_up_failed(server_name: &str, error: &DieselError) {
     #[cfg(feature = "tracing")]
     spans::look_up_failed(server_name, error);
+}
+
+/// A session whose outermost lock has ended holds it still.
+pub(crate) fn still_held(name: &LockName) {
+    #[cfg(feature = "tracing")]
+    spans::still_held(name);
 }
 
 pub(crate) fn not_shortened(name: &LockName, error: &DieselError) {

@@ -1,6 +1,8 @@
-//! `tracing`: a span for each lock, and events for what somebody should look at.
+//! `tracing`: a span for each lock, and events for what an operator should look at.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+use std::{mem, thread};
 
 use diesel::result::Error as DieselError;
 use tracing::field::Empty;
@@ -9,7 +11,9 @@ use crate::attempt::Attempt;
 use crate::error::LockError;
 use crate::name::LockName;
 
-/// Everything of this crate is told under this name.
+use super::Ended;
+
+/// The target of all spans and events.
 const TARGET: &str = "diesel_advisory_lock";
 
 #[derive(Clone)]
@@ -18,6 +22,16 @@ pub(super) struct Span(tracing::Span);
 impl Default for Span {
     fn default() -> Self {
         Span(tracing::Span::none())
+    }
+}
+
+/// A subscriber may panic as the span closes. While another panic unwinds, that would abort the process.
+impl Drop for Span {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let span = mem::replace(&mut self.0, tracing::Span::none());
+            drop(catch_unwind(AssertUnwindSafe(|| drop(span))));
+        }
     }
 }
 
@@ -48,7 +62,7 @@ impl Span {
         self.0.record("wait", wait.as_secs_f64());
         let outcome = match error {
             LockError::Timeout { .. } if attempt.is_try() => "taken",
-            error => error.outcome(),
+            error => error.word(),
         };
         self.0.record("outcome", outcome);
     }
@@ -67,31 +81,36 @@ impl Span {
         name: &LockName,
         hold: Duration,
         expected: Duration,
-        ended: &Result<(), LockError>,
+        ended: Ended<'_>,
     ) {
         self.0.record("hold", hold.as_secs_f64());
         let outcome = match ended {
-            Ok(()) => "released",
-            Err(error) => error.outcome(),
+            Ended::Released | Ended::AfterCommit(_) => "released",
+            Ended::RolledBack => "rolled_back",
+            Ended::Failed(error) => error.word(),
         };
         self.0.record("outcome", outcome);
         let span = &self.0;
         match ended {
-            Ok(()) => {}
-            Err(LockError::Lost {
+            Ended::Released | Ended::RolledBack => {}
+            Ended::Failed(LockError::Lost {
                 source: Some(source),
                 ..
             }) => tracing::error!(
                 target: TARGET, parent: span, lock = %name, error = %source,
                 "a lock could not be released: its session may have ended before",
             ),
-            Err(LockError::Lost { source: None, .. }) => tracing::error!(
+            Ended::Failed(LockError::Lost { source: None, .. }) => tracing::error!(
                 target: TARGET, parent: span, lock = %name,
-                "a lock was lost: the server says that it was not ours at the end",
+                "a lock was lost: the server says that this session did not hold it at the end",
             ),
-            Err(error) => tracing::warn!(
+            Ended::Failed(error) => tracing::warn!(
                 target: TARGET, parent: span, lock = %name, error = %error,
                 "a lock was released, but not as it should be",
+            ),
+            Ended::AfterCommit(error) => tracing::warn!(
+                target: TARGET, parent: span, lock = %name, error = %error,
+                "the release of a lock was not confirmed after COMMIT: the work is committed, the session was ended",
             ),
         }
         if hold > expected {
@@ -115,6 +134,13 @@ pub(super) fn look_up_failed(server_name: &str, error: &DieselError) {
     );
 }
 
+pub(super) fn still_held(name: &LockName) {
+    tracing::warn!(
+        target: TARGET, lock = %name,
+        "a session held a lock after its last release, by a leaked guard or a `GET_LOCK` of its own, and was ended",
+    );
+}
+
 pub(super) fn not_shortened(name: &LockName, error: &DieselError) {
     tracing::warn!(
         target: TARGET, lock = %name, error = %error,
@@ -124,7 +150,7 @@ pub(super) fn not_shortened(name: &LockName, error: &DieselError) {
 
 impl LockError {
     /// A word for each.
-    fn outcome(&self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
             LockError::Timeout { .. } => "timeout",
             LockError::Deadlock { .. } => "deadlock",
@@ -132,9 +158,10 @@ impl LockError {
             LockError::OpenTransaction { .. } => "open_transaction",
             LockError::TransactionLeftOpen { .. } => "transaction_left_open",
             LockError::Lost { .. } => "lost",
+            LockError::CommitUnknown { .. } => "commit_unknown",
             LockError::Gone { .. } => "gone",
+            LockError::KeyMismatch { .. } => "key_mismatch",
             LockError::InvalidName { .. } => "invalid_name",
-            #[cfg(feature = "r2d2")]
             LockError::Pool { .. } => "pool",
             LockError::Database { .. } => "database",
         }

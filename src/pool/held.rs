@@ -2,18 +2,21 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::slice;
 use std::thread;
 
 use diesel::r2d2::{ConnectionManager, PooledConnection};
 
 use super::limits::Tenure;
-use super::queue::Turn;
+use super::queue::{Phase, Turn};
 use super::{LockPool, PoolConnection};
 use crate::asked::Asked;
 use crate::attempt::Attempt;
+use crate::backend::Condition;
 use crate::error::LockError;
-use crate::guard::Guard;
-use crate::hold::{self, Hold};
+use crate::guard::{Guard, Parts};
+use crate::hold::{self, Closed, Hold, Work};
+use crate::in_use::{self, Enclosing, InUse};
 use crate::name::LockName;
 use crate::observe::Observed;
 use crate::reload::{self, Reload};
@@ -21,9 +24,22 @@ use crate::transaction;
 
 /// A lock that is held, and the pooled connection it is held on.
 ///
-/// What [`Held`](crate::Held) is, but it owns the connection, so that it may be kept and sent to
-/// another thread. When it ends, the connection goes back to the pool, or to the next who waits for the lock in
-/// the same [`LockPool`].
+/// Like [`Held`](crate::Held), but it owns the connection, so that it may be kept and sent to
+/// another thread. When it ends, the connection goes back to the pool, or to the next request that
+/// waits for the lock in the same [`LockPool`].
+///
+/// If the server does not confirm the release, or the session still holds the lock after it, the
+/// session is ended, and the pool discards the connection.
+///
+/// # Limitations
+///
+/// - **A leaked guard** (`std::mem::forget`, a reference cycle) keeps its connection and its lock:
+///   the pool is one connection smaller, and the lock is held until the session ends. In a
+///   `LockPool` it keeps the lock's turn as well, so later requests for the name time out.
+/// - **A swapped connection** (`std::mem::swap` with another pooled one, through `DerefMut`) is
+///   found out by the release, which is [`LockError::Lost`]. The session that holds the lock is
+///   wherever the swap has put it, and keeps the lock until it ends; see
+///   [`Held`](crate::Held#limitations).
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -47,6 +63,7 @@ pub struct PooledHeld<C: PoolConnection> {
 struct Lease<C: PoolConnection> {
     conn: PooledConnection<ConnectionManager<C>>,
     hold: Hold,
+    work: Work,
 }
 
 /// What the holder has in a [`LockPool`].
@@ -63,9 +80,15 @@ pub(crate) struct Handed<C: PoolConnection> {
 }
 
 impl<C: PoolConnection> PooledHeld<C> {
-    pub(crate) fn new(conn: PooledConnection<ConnectionManager<C>>, hold: Hold) -> Self {
+    /// On a connection that has just been checked out.
+    pub(crate) fn new(conn: PooledConnection<ConnectionManager<C>>, mut hold: Hold) -> Self {
+        hold.is_of_check_out();
         PooledHeld {
-            lease: Some(Lease { conn, hold }),
+            lease: Some(Lease {
+                conn,
+                hold,
+                work: Work::Plain,
+            }),
             place: None,
         }
     }
@@ -91,7 +114,7 @@ impl<C: PoolConnection> PooledHeld<C> {
         &self.lease().hold.name
     }
 
-    /// Asks the server whether the lock is still ours: see [`Held::verify`](crate::Held::verify).
+    /// Asks the server whether this session holds the lock at this moment: see [`Held::verify`](crate::Held::verify).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -109,22 +132,26 @@ impl<C: PoolConnection> PooledHeld<C> {
     ///
     /// As for `Held::verify`.
     pub fn verify(&mut self) -> Result<(), LockError> {
-        let Lease { conn, hold } = self.lease_mut();
-        hold.confirm::<C>(conn)
+        let Lease { conn, hold, .. } = self.lease_mut();
+        hold.verify::<C>(conn)
     }
 
-    /// The caller's model, as the row is under the lock. Always read: a session that was just checked out knows nothing
-    /// of it, also if somebody had put the connection back with the lock held.
-    pub(crate) fn refreshed<'m, T>(&mut self, model: &'m mut T) -> Result<&'m mut T, LockError>
+    /// The caller's model, reloaded. It is in use as long as what comes with it.
+    pub(crate) fn reloaded<'m, T>(
+        &mut self,
+        model: &'m mut T,
+        name_of: fn(&T) -> LockName,
+    ) -> Result<(&'m mut T, InUse), LockError>
     where
         T: for<'a> Reload<'a, C>,
     {
-        let Lease { conn, hold } = self.lease_mut();
-        *model = reload::under::<T, C>(hold, model, conn)?;
-        Ok(model)
+        let mut in_use = InUse::default();
+        let Lease { conn, hold, .. } = self.lease_mut();
+        reload::into::<T, C>(hold, model, name_of, conn, &mut in_use)?;
+        Ok((model, in_use))
     }
 
-    /// Releases the lock, and tells whether it was still ours.
+    /// Releases the lock, and returns an error if the lock was lost.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -141,12 +168,12 @@ impl<C: PoolConnection> PooledHeld<C> {
     ///
     /// As for [`Held::release`](crate::Held::release).
     pub fn release(mut self) -> Result<(), LockError> {
-        self.end_once(false)
+        self.end_once()
     }
 
-    fn end_once(&mut self, committed: bool) -> Result<(), LockError> {
+    fn end_once(&mut self) -> Result<(), LockError> {
         match (self.lease.take(), self.place.take()) {
-            (Some(lease), Some(place)) => place.hand_on(lease, committed),
+            (Some(lease), Some(place)) => place.hand_on(lease),
             (Some(lease), None) => lease.release(),
             (None, _) => Ok(()),
         }
@@ -164,29 +191,11 @@ impl<C: PoolConnection> PooledHeld<C> {
 const ENDED: &str = "whatever ends a guard consumes it";
 
 impl<C: PoolConnection> Lease<C> {
-    fn end(
-        &mut self,
-        give_back: impl FnOnce(&Hold, &mut C) -> Result<(), LockError>,
-    ) -> Result<(), LockError> {
-        let Lease { conn, hold } = self;
-        hold::end::<C>(conn, &hold.name, hold.depth_before, |conn| {
-            give_back(hold, conn)
-        })
-    }
-
     fn release(mut self) -> Result<(), LockError> {
-        let ended = self.end(release);
-        self.hold.ended(ended)
+        let Lease { conn, hold, work } = &mut self;
+        let before = hold.before;
+        hold::end::<C>(conn, slice::from_mut(hold), before, *work)
     }
-}
-
-fn release<C: PoolConnection>(hold: &Hold, conn: &mut C) -> Result<(), LockError> {
-    let released = hold.release(conn);
-    if hold.nested {
-        // Somebody had put the connection back with this lock held, and it is still.
-        transaction::mark_broken(conn);
-    }
-    released
 }
 
 impl<C: PoolConnection> Place<C> {
@@ -198,36 +207,22 @@ impl<C: PoolConnection> Place<C> {
         }
     }
 
-    fn hand_on(self, mut lease: Lease<C>, committed: bool) -> Result<(), LockError> {
-        let mut kept = None;
-        let ended = lease.end(|hold, conn| {
-            // The next has times of its own.
-            hold.shorten(conn);
-            let takers = self.turn.takers();
-            if takers == 0 || thread::panicking() || hold.nested || !transaction::works(conn) {
-                return release(hold, conn);
-            }
-            if let Some(tenure) = self.tenure.next() {
-                if !committed {
-                    hold.confirm(conn)?;
-                }
-                kept = Some(tenure);
-            } else if self.locks.is_exhausted() {
-                // Somebody may wait for a connection, which has been kept from the pool for long enough.
-                return release(hold, conn);
-            } else if hold.give_way(conn)? {
-                kept = Some(self.locks.limits.tenure(takers - 1));
-            }
-            Ok(())
-        });
-        let ended = lease.hold.ended(ended);
+    /// Ends one tenant's time under the lock, and lets the next one have it: a request that waits here, or a session that waits on the
+    /// server.
+    fn hand_on(self, mut lease: Lease<C>) -> Result<(), LockError> {
+        let Lease { conn, hold, work } = &mut lease;
+        let (ended, kept) = hold::guarded::<C, _>(conn, |conn| self.end_or_keep(conn, hold, *work));
         let Some(tenure) = kept else {
             // The connection first: the next may need it.
             drop(lease);
             drop(self.turn);
             return ended;
         };
-        let held = PooledHeld::new(lease.conn, lease.hold);
+        lease.work = Work::Plain;
+        let held = PooledHeld {
+            lease: Some(lease),
+            place: None,
+        };
         match self.turn.pass(Handed { held, tenure }) {
             Ok(()) => ended,
             Err((turn, handed)) => {
@@ -236,6 +231,38 @@ impl<C: PoolConnection> Place<C> {
                 ended.and(released)
             }
         }
+    }
+
+    /// With a tenure, the session still has the lock, for the next one.
+    fn end_or_keep(
+        &self,
+        conn: &mut C,
+        hold: &mut Hold,
+        work: Work,
+    ) -> (Result<(), LockError>, Option<Tenure>) {
+        let closed = hold::close(conn, || hold.name.clone(), hold.before, work);
+        let takers = self.turn.takers();
+        let can_go_on = takers > 0
+            && !thread::panicking()
+            && !matches!(closed, Closed::Failed(_))
+            && transaction::works(conn);
+        if can_go_on && let Some(tenure) = self.tenure.next() {
+            // What was proved before a COMMIT that succeeded is still so.
+            let is_fit = match work {
+                Work::Committed(condition) => condition == Condition::Clean,
+                Work::Plain | Work::Begun => hold.is_fit_for_next(conn),
+            };
+            if is_fit {
+                return (hold.kept(conn, closed, work), Some(tenure));
+            }
+        } else if can_go_on && !self.locks.is_exhausted() {
+            // With no connection left, the pool gets this one, which has been kept from it for long enough.
+            let (ended, is_kept) = hold::give_way(conn, hold, closed, work);
+            let tenure = is_kept.then(|| self.locks.limits.tenure(takers - 1));
+            return (ended, tenure);
+        }
+        let holds = slice::from_mut(hold);
+        (hold::release(conn, holds, closed, work), None)
     }
 }
 
@@ -252,7 +279,7 @@ impl<C: PoolConnection> Handed<C> {
             turn,
             tenure: self.tenure,
         });
-        let Lease { conn, hold } = held.lease_mut();
+        let Lease { conn, hold, .. } = held.lease_mut();
         hold.hand_to::<C>(asked, conn, attempt)?;
         Ok(held)
     }
@@ -261,24 +288,37 @@ impl<C: PoolConnection> Handed<C> {
 impl<C: PoolConnection> Guard for PooledHeld<C> {
     type Connection = C;
 
-    fn parts(&mut self) -> (&LockName, &mut C) {
-        let Lease { conn, hold } = self.lease_mut();
-        (&hold.name, conn)
+    fn parts(&mut self) -> Parts<'_, C> {
+        let Lease { conn, hold, work } = self.lease_mut();
+        Parts {
+            before: hold.before,
+            holds: slice::from_ref(hold),
+            label: &hold.name,
+            conn,
+            work,
+        }
     }
 
     fn observed(&self) -> Option<&Observed> {
         Some(&self.lease().hold.observed)
     }
 
-    fn end(mut self, committed: bool) -> Result<(), LockError> {
-        self.end_once(committed)
+    fn end(mut self) -> Result<(), LockError> {
+        self.end_once()
+    }
+
+    fn enclosing(&mut self) -> Enclosing {
+        if let Some(place) = &self.place {
+            place.turn.set_phase(Phase::Running(in_use::thread()));
+        }
+        Enclosing::enter(std::iter::once(&self.lease().hold.name))
     }
 }
 
 impl<C: PoolConnection> Drop for PooledHeld<C> {
     fn drop(&mut self) {
-        // Nobody is told but who watches; if it fails, the connection has been marked as broken.
-        drop(self.end_once(false));
+        // `Drop` cannot return an error: telemetry records it, and a failed release has ended the session.
+        drop(hold::quietly(|| self.end_once()));
     }
 }
 

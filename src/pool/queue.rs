@@ -29,6 +29,7 @@ pub(crate) struct Queue<N, T> {
 
 /// Who is here for one name; there is none for a name that nobody is here for.
 struct Line<T> {
+    phase: Phase,
     /// A turn that is on its way to the waiter of that number.
     given: Option<(u64, Option<T>)>,
     /// By number, in the order they came.
@@ -48,6 +49,22 @@ pub(crate) enum Wants {
     All,
     /// Only a turn: it has others to wait for before it asks the server.
     Turn,
+}
+
+/// A turn, and what is handed on with it.
+pub(crate) type Given<N, T> = (Turn<N, T>, Option<T>);
+
+/// How far the one whose turn it is has come, to explain why others wait for theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It waits for a connection.
+    Connecting,
+    /// It has asked the server for the lock.
+    Asking,
+    /// It has the lock.
+    Holding,
+    /// A closure of its runs under the lock, on the thread with this number.
+    Running(u64),
 }
 
 /// Where one stands after joining.
@@ -119,6 +136,7 @@ impl<N: Eq + Hash + Clone, T> Queue<N, T> {
 impl<T> Line<T> {
     fn new() -> Self {
         Line {
+            phase: Phase::Connecting,
             given: None,
             waiting: BTreeMap::new(),
             next_number: 0,
@@ -134,31 +152,40 @@ impl<T> Line<T> {
             return Err(thing);
         }
         let (number, waiter) = first.remove_entry();
+        self.phase = match &thing {
+            Some(_) => Phase::Holding,
+            None => Phase::Connecting,
+        };
         self.given = Some((number, thing));
         Ok(waiter.woken)
     }
 }
 
 impl<N: Eq + Hash + Clone, T> Ticket<N, T> {
-    /// Waits for the turn, and what comes with it. `None`: it did not come in time, and others need not
-    /// know.
-    pub(crate) fn wait(mut self, deadline: Option<Instant>) -> Option<(Turn<N, T>, Option<T>)> {
+    /// Waits for the turn, and what comes with it. If it does not come in time, the error says how far the one whose
+    /// turn it is has come.
+    pub(crate) fn wait(mut self, deadline: Option<Instant>) -> Result<Given<N, T>, Option<Phase>> {
         let queue = Arc::clone(&self.queue);
         let mut lines = queue.lines();
         loop {
             if let Some(turn) = self.take(&mut lines) {
-                return Some(turn);
+                return Ok(turn);
             }
             let (relocked, expired) = wait_until(&self.woken, lines, deadline);
             lines = relocked;
             if expired.0 {
                 self.step_out(&mut lines);
-                return None;
+                return Err(lines.get(&self.name).map(|line| line.phase));
             }
         }
     }
 
-    fn take(&mut self, lines: &mut HashMap<N, Line<T>>) -> Option<(Turn<N, T>, Option<T>)> {
+    /// Of the one whose turn it is.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.queue.lines().get(&self.name).map(|line| line.phase)
+    }
+
+    fn take(&mut self, lines: &mut HashMap<N, Line<T>>) -> Option<Given<N, T>> {
         let (_, thing) = lines
             .get_mut(&self.name)?
             .given
@@ -198,6 +225,13 @@ impl<N: Eq + Hash + Clone, T> Turn<N, T> {
             queue: Arc::clone(queue),
             name: name.clone(),
             ended: false,
+        }
+    }
+
+    /// Says how far the one whose turn it is has come.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        if let Some(line) = self.queue.lines().get_mut(&self.name) {
+            line.phase = phase;
         }
     }
 

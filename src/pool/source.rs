@@ -1,16 +1,19 @@
 //! [`PoolSource`]: whatever lends connections. Here, a plain pool; a [`LockPool`](super::LockPool) rests on
 //! it.
 
+use std::time::Duration;
+
 use diesel::r2d2::{ConnectionManager, Pool, PoolError, PooledConnection, R2D2Connection};
 
 use super::held::{Handed, PooledHeld};
-use super::queue::Turn;
+use super::queue::{Phase, Turn};
 use crate::all;
 use crate::asked::Asked;
 use crate::attempt::Attempt;
 use crate::backend::LockConnection;
 use crate::error::LockError;
 use crate::hold::Hold;
+use crate::in_use;
 use crate::name::LockName;
 use sealed::Lend;
 
@@ -82,19 +85,25 @@ pub(crate) mod sealed {
 /// A connection for several locks, and the turns of them. Turns end after the connection is back.
 pub struct Lent<C: PoolConnection> {
     conn: PooledConnection<ConnectionManager<C>>,
-    _turns: Vec<Turn<LockName, Handed<C>>>,
+    turns: Vec<Turn<LockName, Handed<C>>>,
 }
 
 impl<C: PoolConnection> Lent<C> {
     pub(super) fn with_turns(self, turns: Vec<Turn<LockName, Handed<C>>>) -> Self {
-        Lent {
-            _turns: turns,
-            ..self
+        for turn in &turns {
+            turn.set_phase(Phase::Asking);
         }
+        Lent { turns, ..self }
     }
 
-    pub(crate) fn connection(&mut self) -> &mut C {
-        &mut self.conn
+    /// The connection, and what to call as soon as all is acquired on it.
+    pub(crate) fn parts(&mut self) -> (&mut C, impl FnOnce() + '_) {
+        let running = || {
+            for turn in &self.turns {
+                turn.set_phase(Phase::Running(in_use::thread()));
+            }
+        };
+        (&mut self.conn, running)
     }
 }
 
@@ -104,38 +113,55 @@ impl<C: PoolConnection> PoolSource for Pool<ConnectionManager<C>> {
 
 impl<C: PoolConnection> Lend<C> for Pool<ConnectionManager<C>> {
     fn acquire(&self, asked: Asked, attempt: &Attempt) -> Result<PooledHeld<C>, LockError> {
-        if let Err(error) = asked.name.wanted() {
-            return Err(asked.refused(attempt, |_| error));
-        }
-        let mut conn = match check_out(self, attempt) {
-            Ok(conn) => conn,
-            Err(source) => {
-                return Err(asked.refused(attempt, |name| LockError::Pool { name, source }));
-            }
-        };
-        let hold = Hold::acquire::<C>(&mut conn, asked, attempt)?;
-        Ok(PooledHeld::new(conn, hold))
+        acquire(self, asked, attempt, || {})
     }
 
     fn lend(&self, names: &[LockName], attempt: &Attempt) -> Result<Lent<C>, LockError> {
-        for name in names {
-            if let Err(error) = name.wanted() {
-                return Err(Asked::new(name.clone()).refused(attempt, |_| error));
-            }
-        }
+        all::check(names, attempt)?;
         let conn = check_out(self, attempt).map_err(|source| {
+            let source = Box::new(source);
             Asked::new(all::label(names)).refused(attempt, |name| LockError::Pool { name, source })
         })?;
         Ok(Lent {
             conn,
-            _turns: Vec::new(),
+            turns: Vec::new(),
         })
     }
 }
 
+/// Acquires a lock on a connection of the pool, and calls `connected` in between.
+pub(super) fn acquire<C: PoolConnection>(
+    pool: &Pool<ConnectionManager<C>>,
+    asked: Asked,
+    attempt: &Attempt,
+    connected: impl FnOnce(),
+) -> Result<PooledHeld<C>, LockError> {
+    if let Err(error) = asked.name.wanted() {
+        return Err(asked.refused(attempt, |_| error));
+    }
+    let mut conn = match check_out(pool, attempt) {
+        Ok(conn) => conn,
+        Err(source) => {
+            let source = Box::new(source);
+            return Err(asked.refused(attempt, |name| LockError::Pool { name, source }));
+        }
+    };
+    connected();
+    let hold = Hold::acquire::<C>(&mut conn, asked, attempt)?;
+    Ok(PooledHeld::new(conn, hold))
+}
+
+/// A call that does not wait for a lock does not wait for a connection to be given back either. One that is still to be
+/// established, in a pool that may grow, is waited for.
 fn check_out<C: PoolConnection>(
     pool: &Pool<ConnectionManager<C>>,
     attempt: &Attempt,
 ) -> Result<PooledConnection<ConnectionManager<C>>, PoolError> {
-    pool.get_timeout(attempt.for_connection(pool.connection_timeout()))
+    let may_grow = pool.state().connections < pool.max_size();
+    let limit = pool.connection_timeout();
+    pool.get_timeout(match attempt.is_without_wait() {
+        true if !may_grow => Duration::ZERO,
+        true => limit,
+        false => attempt.for_connection(limit),
+    })
 }

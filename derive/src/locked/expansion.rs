@@ -144,7 +144,7 @@ pub(super) fn on_a_copy(
             ::core::result::Result::Ok((mut #entered, #copy)) => {
                 let #scope = #entered.scope();
                 let #result = #scope.call(|| Self::#inner #turbofish(
-                    #copy.as_ref().unwrap_or(self),
+                    #copy.as_deref().unwrap_or(self),
                     #(#arguments),*
                 ));
                 ::core::result::Result::Ok((#entered, #result))

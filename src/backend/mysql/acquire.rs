@@ -1,38 +1,64 @@
-//! Taking a lock that is free, or held already: one statement, prepared once a connection.
+//! Acquiring a lock that is free, or held already: one statement, prepared once a connection.
 
-use std::time::{Duration, Instant};
+use std::marker::PhantomData;
+use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 use diesel::RunQueryDsl;
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable};
 
-use super::{code, namespace, wait};
+use super::code::Failure;
+use super::statement::{Uncached, push_text};
+use super::surroundings::{self, Checks, for_surroundings};
+use super::{namespace, wait};
+use crate::backend::sealed::Session as _;
 use crate::backend::{Acquired, Refusal, Request, Wait, Wanted};
-use crate::transaction;
+use crate::error::OpenTransactionReason;
+use crate::transaction::Surroundings;
 
-/// Takes the lock, or waits for it.
+/// The session, as far as an answer has room for it.
+macro_rules! session {
+    () => {
+        "CAST(CONNECTION_ID() % 268435456 AS SIGNED)"
+    };
+}
+
+/// To compare with [`Acquired::session`].
+pub(super) fn session(conn: &mut MysqlConnection) -> QueryResult<u32> {
+    const SESSION: Uncached<BigInt> = Uncached::new(&[concat!("SELECT ", session!())]);
+    SESSION
+        .get_result::<i64>(conn)
+        .map(|session| session as u32)
+}
+
+/// Acquires the lock, or waits for it.
 pub(super) fn acquire(
     conn: &mut MysqlConnection,
     request: &Request<'_>,
 ) -> Result<Acquired, Refusal> {
     let start = Instant::now();
     let acquired = match &request.name {
-        Wanted::InSession(text) => try_in_session(conn, text, request.only_again)?,
-        Wanted::Whole(name) => try_whole(conn, name, request.only_again)?,
+        Wanted::InSession(text) => try_in_session(conn, text, request.surroundings)?,
+        Wanted::Whole(name) => try_whole(conn, name, request.surroundings)?,
     };
     match acquired {
         Tried::Acquired(acquired) => Ok(acquired),
-        Tried::Taken { server_name } => {
-            let wait = match request.wait {
-                Wait::For(wait) => wait.saturating_sub(start.elapsed()),
-                Wait::Forever => Duration::MAX,
+        Tried::Taken {
+            server_name,
+            session,
+        } => {
+            let deadline = match request.wait {
+                // `None` is beyond what the clock can tell.
+                Wait::For(wait) => start.checked_add(wait),
+                Wait::Forever => None,
             };
-            wait::wait_for(conn, &server_name, wait)?;
+            wait::wait_until(conn, &server_name, deadline)?;
             Ok(Acquired {
                 server_name,
+                session,
                 nested: false,
                 waited: true,
             })
@@ -45,19 +71,25 @@ enum Tried {
     /// Another session has it. The name is the server's, so waiting for it means the same schema.
     Taken {
         server_name: String,
+        session: u32,
     },
 }
 
-/// Takes a lock in the session's namespace, which is hashed only when the connection takes its first.
+/// Acquires a lock in the session's namespace, which is hashed only for the connection's first.
 fn try_in_session(
     conn: &mut MysqlConnection,
     text: &str,
-    only_again: bool,
+    surroundings: Surroundings,
 ) -> Result<Tried, Refusal> {
-    let mut answer = try_acquire(conn, InSession(text), only_again)?;
+    let mut answer = try_acquire(conn, InSession(text), surroundings)?;
     if answer == Answer::NoNamespace {
-        namespace::set(conn).map_err(|error| code::refusal(code::of_last_error(conn), error))?;
-        answer = try_acquire(conn, InSession(text), only_again)?;
+        namespace::set(conn).map_err(Failure::refusal)?;
+        answer = try_acquire(conn, InSession(text), surroundings)?;
+    }
+    if answer == Answer::NoNamespace {
+        // This statement was prepared in another schema than the one that the session's namespace goes by.
+        let namespace = namespace::compute(conn).map_err(Refusal::Database)?;
+        return try_whole(conn, &[&namespace, "/", text].concat(), surroundings);
     }
     answer.about(|namespace| {
         let mut prefix = [0; 8];
@@ -66,24 +98,30 @@ fn try_in_session(
     })
 }
 
-fn try_whole(conn: &mut MysqlConnection, name: &str, only_again: bool) -> Result<Tried, Refusal> {
-    try_acquire(conn, Whole(name), only_again)?.about(|_| name.to_owned())
+fn try_whole(
+    conn: &mut MysqlConnection,
+    name: &str,
+    surroundings: Surroundings,
+) -> Result<Tried, Refusal> {
+    try_acquire(conn, Whole(name), surroundings)?.about(|_| name.to_owned())
 }
 
-/// What a session says that is asked for a lock without waiting: one number, since each column of a row takes Diesel
+/// What a session answers that is asked for a lock without waiting: one number, since each column of a row takes Diesel
 /// as long as half of the lock takes the C client.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// From the lowest bit on: what `GET_LOCK` says, whether this session held the lock before, and the namespace.
+    /// From the lowest bit on: what `GET_LOCK` says, whether this session held the lock before, the namespace, and the
+    /// session as [`session!`] has it.
     Said {
         got: bool,
         held_before: bool,
         namespace: u32,
+        session: u32,
     },
-    /// -1: the name needs a namespace, and the session has none yet. Nothing was locked.
+    /// -1: the name needs a namespace, and the session has none for its schema yet. Nothing was locked.
     NoNamespace,
-    /// -2: this session does not hold the lock that it should hold. Nothing was locked.
-    NotHeld,
+    /// A transaction is open. Nothing was locked.
+    OpenTransaction(OpenTransactionReason),
     /// NULL: `GET_LOCK` was interrupted.
     Interrupted,
 }
@@ -93,11 +131,16 @@ impl Answer {
         match number {
             None => Answer::Interrupted,
             Some(-1) => Answer::NoNamespace,
-            Some(-2) => Answer::NotHeld,
-            Some(number) => Answer::Said {
-                got: number & 1 == 1,
-                held_before: number & 2 == 2,
-                namespace: (number >> 2) as u32,
+            // This session does not hold the lock that it should hold.
+            Some(-2) => Answer::OpenTransaction(OpenTransactionReason::Diesel),
+            Some(number) => match surroundings::reason(number) {
+                Some(reason) => Answer::OpenTransaction(reason),
+                None => Answer::Said {
+                    got: number & 1 == 1,
+                    held_before: number & 2 == 2,
+                    namespace: (number >> 2) as u32,
+                    session: (number >> 34) as u32,
+                },
             },
         }
     }
@@ -108,50 +151,51 @@ impl Answer {
                 got,
                 held_before,
                 namespace,
+                session,
             } => {
                 let server_name = server_name(namespace);
                 Ok(match got {
                     true => Tried::Acquired(Acquired {
                         server_name,
+                        session,
                         nested: held_before,
                         waited: false,
                     }),
-                    false => Tried::Taken { server_name },
+                    false => Tried::Taken {
+                        server_name,
+                        session,
+                    },
                 })
             }
-            Answer::NotHeld => Err(Refusal::NotHeld),
-            Answer::Interrupted => Err(Refusal::Interrupted(None)),
-            Answer::NoNamespace => Err(Refusal::Database(namespace::forgotten())),
+            Answer::OpenTransaction(reason) => Err(Refusal::OpenTransaction(reason)),
+            Answer::Interrupted | Answer::NoNamespace => Err(Refusal::Interrupted(None)),
         }
     }
 }
 
-/// An error while a result is read leaves libmariadb unable to run the same prepared statement again: it
-/// waits for the rest of the result for ever. Nor does the error tell whether the lock was
-/// granted. So the connection ends here; waiting, which is what fails in practice, has a statement of
-/// its own.
+/// An error does not tell whether the lock was granted, unless the statement never ran. So the session ends here;
+/// waiting, which is what fails in practice, has a statement of its own.
 fn try_acquire<N: NameSql>(
     conn: &mut MysqlConnection,
     name: N,
-    only_again: bool,
+    surroundings: Surroundings,
 ) -> Result<Answer, Refusal> {
-    let answer = if only_again {
-        TryAcquire::<N, true>(name).get_result(conn)
-    } else {
-        TryAcquire::<N, false>(name).get_result(conn)
-    };
+    let answer =
+        for_surroundings!(surroundings, In => TryAcquire::<N, In>::new(name).get_result(conn));
     answer.map(Answer::read).map_err(|error| {
-        let refusal = code::refusal(code::of_last_error(conn), error);
-        transaction::mark_broken(conn);
-        refusal
+        let failure = Failure::of(conn, error);
+        if failure.may_have_run() {
+            conn.end_session();
+        }
+        failure.refusal()
     })
 }
 
 /// The SQL of a lock's whole name.
 trait NameSql: QueryFragment<Mysql> + QueryId + Copy {
-    /// The namespace's number, and a condition that there is one, if the server has to put the namespace in front.
+    /// The namespace's number, and a branch for when there is none, if the server has to put the namespace in front.
     const NUMBER: &'static str;
-    const IS_WHOLE: &'static str;
+    const MISSING: &'static str;
 }
 
 /// The text after the slash; the session knows the namespace.
@@ -162,13 +206,13 @@ struct InSession<'n>(&'n str);
 struct Whole<'n>(&'n str);
 
 impl NameSql for InSession<'_> {
-    const NUMBER: &'static str = namespace::variable!(as number);
-    const IS_WHOLE: &'static str = concat!(namespace::variable!(as number), " IS NOT NULL");
+    const NUMBER: &'static str = namespace::variable!(number);
+    const MISSING: &'static str = concat!("WHEN NOT ", namespace::is_known!(), " THEN -1 ");
 }
 
 impl NameSql for Whole<'_> {
     const NUMBER: &'static str = "0";
-    const IS_WHOLE: &'static str = "TRUE";
+    const MISSING: &'static str = "";
 }
 
 // A static id has Diesel prepare a statement once a connection; the derive does not drop lifetimes.
@@ -182,8 +226,8 @@ impl QueryId for Whole<'_> {
 
 impl QueryFragment<Mysql> for InSession<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql(concat!("CONCAT(", namespace::variable!(), ", '/', "));
-        out.push_bind_param::<Text, _>(self.0)?;
+        out.push_sql(concat!("CONCAT(", namespace::variable!(prefix), ", "));
+        push_text(&mut out, &self.0)?;
         out.push_sql(")");
         Ok(())
     }
@@ -191,37 +235,53 @@ impl QueryFragment<Mysql> for InSession<'_> {
 
 impl QueryFragment<Mysql> for Whole<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_bind_param::<Text, _>(self.0)
+        push_text(&mut out, &self.0)
     }
 }
 
 /// See [`Answer`]. Whether the lock is held is asked to the left of `GET_LOCK`, and so before it.
 #[derive(QueryId)]
-struct TryAcquire<N, const ONLY_AGAIN: bool>(N);
+struct TryAcquire<N, In> {
+    name: N,
+    surroundings: PhantomData<In>,
+}
 
-impl<N: NameSql, const ONLY_AGAIN: bool> QueryFragment<Mysql> for TryAcquire<N, ONLY_AGAIN> {
+impl<N, In> TryAcquire<N, In> {
+    fn new(name: N) -> Self {
+        TryAcquire {
+            name,
+            surroundings: PhantomData,
+        }
+    }
+}
+
+impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        let Self(name) = self;
-        out.push_sql("SELECT CAST(IF(");
-        out.push_sql(N::IS_WHOLE);
-        out.push_sql(if ONLY_AGAIN { ", IF((" } else { ", (" });
+        out.push_sql("SELECT CAST(CASE ");
+        out.push_sql(In::SQL);
+        out.push_sql(N::MISSING);
+        out.push_sql(if In::ONLY_AGAIN {
+            "ELSE IF(("
+        } else {
+            "ELSE ("
+        });
         // 0 or 1, never NULL.
         out.push_sql("IS_USED_LOCK(");
-        name.walk_ast(out.reborrow())?;
+        self.name.walk_ast(out.reborrow())?;
         out.push_sql(") <=> CONNECTION_ID())");
-        out.push_sql(if ONLY_AGAIN { ", 2 + " } else { " * 2 + " });
+        out.push_sql(if In::ONLY_AGAIN { ", 2 + " } else { " * 2 + " });
         out.push_sql(N::NUMBER);
-        out.push_sql(" + GET_LOCK(");
-        name.walk_ast(out.reborrow())?;
+        out.push_sql(concat!(" + ", session!(), " * 17179869184 + GET_LOCK("));
+        self.name.walk_ast(out.reborrow())?;
         out.push_sql(", 0)");
-        out.push_sql(if ONLY_AGAIN { ", -2), -1" } else { ", -1" });
-        out.push_sql(") AS SIGNED)");
+        out.push_sql(if In::ONLY_AGAIN { ", -2) END" } else { " END" });
+        out.push_sql(" AS SIGNED)");
         Ok(())
     }
 }
 
-impl<N, const ONLY_AGAIN: bool> Query for TryAcquire<N, ONLY_AGAIN> {
+impl<N, In> Query for TryAcquire<N, In> {
     type SqlType = Nullable<BigInt>;
 }
 
-impl<N, const ONLY_AGAIN: bool> RunQueryDsl<MysqlConnection> for TryAcquire<N, ONLY_AGAIN> {}
+impl<N, In> RunQueryDsl<MysqlConnection> for TryAcquire<N, In> {}

@@ -92,24 +92,16 @@ fn activity_of(conn: &mut MysqlConnection, id: u64) -> QueryResult<Option<Activi
     Ok(row.and_then(activity))
 }
 
-pub(super) fn status(conn: &mut MysqlConnection, name: &Wanted<'_>) -> QueryResult<LockStatus> {
-    const WHOLE: &[&str] = &[
+pub(super) fn status(conn: &mut MysqlConnection, name: Wanted<'_>) -> QueryResult<LockStatus> {
+    const STATUS: &[&str] = &[
         "SELECT CAST(IS_USED_LOCK(",
         ") AS UNSIGNED), CAST(CONNECTION_ID() AS UNSIGNED)",
     ];
-    // A session without a namespace gets none by being asked.
-    const IN_SESSION: &[&str] = &[
-        concat!(
-            "SELECT CAST(IS_USED_LOCK(CONCAT(COALESCE(",
-            namespace::variable!(),
-            ", LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8)), '/', "
-        ),
-        ")) AS UNSIGNED), CAST(CONNECTION_ID() AS UNSIGNED)",
-    ];
-    let query = match name {
-        Wanted::InSession(text) => Uncached::<(Nullable<Id>, Id)>::about(text, IN_SESSION),
-        Wanted::Whole(name) => Uncached::about(name, WHOLE),
+    let name = match name {
+        Wanted::InSession(text) => [&namespace::peek(conn)?, "/", text].concat(),
+        Wanted::Whole(name) => name,
     };
+    let query = Uncached::<(Nullable<Id>, Id)>::about(&name, STATUS);
     let (holder, here) = query.get_result::<(Option<u64>, u64)>(conn)?;
     Ok(match holder {
         None => LockStatus::Free,

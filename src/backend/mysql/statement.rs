@@ -1,21 +1,31 @@
 //! Statements with one text in their gaps, such as a lock's name: [`About`] is prepared once a connection, [`Uncached`]
-//! anew each time.
+//! anew each time. [`confirms`] needs no prepared statement.
 
 use std::marker::PhantomData;
 
+use data_encoding::HEXUPPER;
 use diesel::RunQueryDsl;
+use diesel::connection::SimpleConnection;
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::Text;
+use diesel::sql_types::Binary;
 
 /// What stands around the gaps.
 type Pieces = &'static [&'static str];
 
+/// A text as its UTF-8 bytes, whatever character sets the session has: MariaDB compares the bytes of lock names.
+pub(super) fn push_text<'b>(out: &mut AstPass<'_, 'b, Mysql>, text: &'b &str) -> QueryResult<()> {
+    out.push_sql("CONVERT(");
+    out.push_bind_param::<Binary, [u8]>(text.as_bytes())?;
+    out.push_sql(" USING utf8mb4)");
+    Ok(())
+}
+
 fn push<'b>(out: &mut AstPass<'_, 'b, Mysql>, sql: Pieces, text: &'b &str) -> QueryResult<()> {
     for (gap, piece) in sql.iter().enumerate() {
         if gap > 0 {
-            out.push_bind_param::<Text, _>(text)?;
+            push_text(out, text)?;
         }
         out.push_sql(piece);
     }
@@ -59,7 +69,7 @@ impl<S: Statement> Query for About<'_, S> {
 impl<S> RunQueryDsl<MysqlConnection> for About<'_, S> {}
 
 /// What is rare, or may be killed: a cached statement that fails while its result is read must never run again; see
-/// `try_acquire`.
+/// `code::may_have_run`.
 pub(super) struct Uncached<'n, A> {
     sql: Pieces,
     text: &'n str,
@@ -98,6 +108,26 @@ impl<A> Query for Uncached<'_, A> {
 }
 
 impl<A> RunQueryDsl<MysqlConnection> for Uncached<'_, A> {}
+
+/// Whether a condition holds, asked in plain text: for when the server prepares no more statements, or the session
+/// returns no rows. Diesel returns no rows of a text either, so a condition that does not hold is an error.
+///
+/// A `SET`, since MariaDB's `DO` ignores that error. It is an overflow of the greatest integer, and not that of a subquery
+/// with two rows: MySQL does not evaluate a subquery while a `KILL QUERY` is pending, and answers OK.
+pub(super) fn confirms(conn: &mut MysqlConnection, condition: &str) -> bool {
+    conn.batch_execute(&format!(
+        "SET @diesel_advisory_lock_answer = ~0 + IF({condition}, 0, 1)"
+    ))
+    .is_ok()
+}
+
+/// A text for [`confirms`]: hexadecimal digits cannot end a literal.
+pub(super) fn literal(text: &str) -> String {
+    format!(
+        "CONVERT(X'{}' USING utf8mb4)",
+        HEXUPPER.encode(text.as_bytes())
+    )
+}
 
 /// What lets one statement read tables under any `max_join_size` of the session: MariaDB's form
 /// stands before any statement, MySQL's in a SELECT. Each server takes the other's form for a

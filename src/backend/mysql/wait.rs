@@ -1,73 +1,89 @@
 //! Waiting for a lock that another session has.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use diesel::RunQueryDsl;
 use diesel::mysql::{Mysql, MysqlConnection};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable};
 use sha2::{Digest, Sha256};
 
-use super::code;
-use crate::backend::Refusal;
+use super::code::{self, Failure};
+use super::held;
+use super::statement::push_text;
 use crate::backend::sealed::Session as _;
-use crate::transaction;
+use crate::backend::{Refusal, ReleaseAnswer};
+use crate::transaction::Surroundings;
 
-/// "Forever" as the servers take it, some 32 years: MariaDB refuses a negative number, and above
-/// about 1.7e10 it does not wait at all.
-const FOREVER_SECONDS: f64 = 1e9;
+/// The most that a `MAX_EXECUTION_TIME` hint takes, 49 days. What is longer takes several statements.
+const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
 
-/// With a statement that is prepared anew each time.
-pub(super) fn wait_for(
+/// Waits with a statement that is prepared anew each time. `None` is forever.
+pub(super) fn wait_until(
     conn: &mut MysqlConnection,
     name: &str,
-    wait: Duration,
+    deadline: Option<Instant>,
 ) -> Result<(), Refusal> {
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Refusal::Timeout {
+                server_name: name.to_owned(),
+            });
+        }
+        let wait = left.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        let is_last = left == Some(wait);
+        match wait_for(conn, name, wait) {
+            Err(Refusal::Timeout { .. }) if !is_last => {}
+            ended => return ended,
+        }
+    }
+}
+
+fn wait_for(conn: &mut MysqlConnection, name: &str, wait: Duration) -> Result<(), Refusal> {
+    let start = Instant::now();
     let timeout = || Refusal::Timeout {
         server_name: name.to_owned(),
     };
-    if wait.is_zero() {
-        return Err(timeout());
-    }
     match (WaitFor { name, wait }).get_result::<Option<i64>>(conn) {
         Ok(Some(1)) => Ok(()),
         Ok(Some(_)) => Err(timeout()),
         Ok(None) => Err(Refusal::Interrupted(None)),
         Err(error) => {
-            let refusal = match code::of_last_error(conn) {
-                Some(code::QUERY_TIMEOUT) if limit_in_ms(wait).is_some() => timeout(),
+            let elapsed = start.elapsed();
+            let failure = Failure::of(conn, error);
+            let left_behind = leave_nothing_behind(conn, name);
+            Err(match failure.code {
+                Some(code::QUERY_TIMEOUT) => timeout(),
                 Some(code::LOCK_DEADLOCK | code::USER_LOCK_DEADLOCK) => Refusal::Deadlock {
                     server_name: name.to_owned(),
-                    error,
+                    error: failure.error,
                 },
-                code => code::refusal(code, error),
-            };
-            // The limit or the kill may strike just after the lock was granted. It was not held before,
-            // so one release leaves nothing behind.
-            if conn.release(name).is_err() {
-                transaction::mark_broken(conn);
-            }
-            Err(refusal)
+                // The session keeps no diagnostics, but is alive: the limit has struck.
+                None if left_behind.is_ok() && elapsed >= wait => timeout(),
+                _ => failure.refusal(),
+            })
         }
     }
 }
 
-/// `MAX_EXECUTION_TIME` for a wait, rounded up, since 0 would mean no limit. `None` if it is
-/// more than the hint takes, 49 days, where a part of a second no longer matters.
-fn limit_in_ms(wait: Duration) -> Option<u32> {
-    u32::try_from(wait.as_nanos().div_ceil(1_000_000)).ok()
+/// The limit or the kill may strike just after the lock was granted. It was not held before, so one release leaves
+/// nothing behind.
+fn leave_nothing_behind(conn: &mut MysqlConnection, name: &str) -> Result<(), ()> {
+    match held::release(conn, name, Surroundings::Transaction) {
+        ReleaseAnswer::NotHeld | ReleaseAnswer::Released { still_held: false } => Ok(()),
+        _ => {
+            conn.end_session();
+            Err(())
+        }
+    }
 }
 
-/// A wait in seconds, as either server takes it.
-fn seconds(wait: Duration) -> f64 {
-    wait.as_secs_f64().min(FOREVER_SECONDS)
-}
-
-/// `GET_LOCK` to the millisecond. MySQL rounds it to whole seconds, but keeps to the hint, which takes a
-/// literal only and ends the statement with an error; MariaDB ignores the hint and takes the
-/// fraction.
+/// `GET_LOCK` to the millisecond. MySQL rounds it to whole seconds, but keeps to the hint, which takes a literal only,
+/// ends the statement with an error, and goes before the session's `max_execution_time`. MariaDB ignores the hint, takes
+/// the fraction, and has the session's `max_statement_time` lifted for this statement.
 struct WaitFor<'n> {
     name: &'n str,
     wait: Duration,
@@ -77,13 +93,14 @@ impl QueryFragment<Mysql> for WaitFor<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         // Each number is another statement, which would fill the connection's cache.
         out.unsafe_to_cache_prepared();
-        out.push_sql("SELECT ");
-        if let Some(ms) = limit_in_ms(self.wait) {
-            out.push_sql(&format!("/*+ MAX_EXECUTION_TIME({ms}) */ "));
-        }
-        out.push_sql("GET_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
-        let exact = seconds(self.wait);
+        // Rounded up, since 0 would mean no limit.
+        let ms = self.wait.as_nanos().div_ceil(1_000_000);
+        out.push_sql(&format!(
+            "/*M!100100 SET STATEMENT max_statement_time = 0 FOR */ \
+             SELECT /*+ MAX_EXECUTION_TIME({ms}) */ GET_LOCK("
+        ));
+        push_text(&mut out, &self.name)?;
+        let exact = self.wait.as_secs_f64();
         let whole = exact.ceil();
         out.push_sql(&format!(
             ", IF(VERSION() LIKE '%MariaDB%', {exact:.6}, {whole:.0}))"
@@ -131,7 +148,7 @@ mod tests {
     use diesel::debug_query;
     use diesel::mysql::Mysql;
 
-    use super::WaitFor;
+    use super::{LONGEST_WAIT, WaitFor};
 
     fn sql(wait: Duration) -> String {
         debug_query::<Mysql, _>(&WaitFor { name: "n", wait }).to_string()
@@ -154,20 +171,10 @@ mod tests {
         assert!(sql(Duration::from_micros(300_400)).contains("MAX_EXECUTION_TIME(301)"));
     }
 
-    /// MariaDB refuses negative numbers, and returns at once from about 1.7e10 seconds on.
     #[test]
-    fn forever_is_large_and_finite() {
-        let sent = sql(Duration::MAX);
-        assert!(!sent.contains("MAX_EXECUTION_TIME"), "{sent}");
-        assert!(sent.contains("1000000000.000000, 1000000000)"), "{sent}");
-    }
-
-    #[test]
-    fn what_the_hint_cannot_take_goes_without() {
-        let longest = Duration::from_millis(u32::MAX.into());
-        assert!(sql(longest).contains("MAX_EXECUTION_TIME(4294967295)"));
-        let longer = sql(longest + Duration::from_millis(1));
-        assert!(!longer.contains("MAX_EXECUTION_TIME"), "{longer}");
-        assert!(longer.contains(", 4294968))"), "{longer}");
+    fn the_longest_wait_is_the_most_that_the_hint_takes() {
+        let sent = sql(LONGEST_WAIT);
+        assert!(sent.contains("MAX_EXECUTION_TIME(4294967295)"), "{sent}");
+        assert!(sent.contains("4294967.295000, 4294968)"), "{sent}");
     }
 }

@@ -71,7 +71,7 @@ impl<L> LockAll<L> {
     {
         let attempt = self.attempt();
         self.locked_from(pool, &attempt, |held, set| {
-            guard::run(held, |held| held.refreshed(set), body)
+            guard::run(held, |held| held.reloaded(set), body)
         })?
     }
 
@@ -103,7 +103,7 @@ impl<L> LockAll<L> {
     {
         let attempt = self.try_attempt();
         let locked = self.locked_from(pool, &attempt, |held, set| {
-            guard::run(held, |held| held.refreshed(set), body)
+            guard::run(held, |held| held.reloaded(set), body)
         });
         or_none(locked)?.transpose()
     }
@@ -136,7 +136,7 @@ impl<L> LockAll<L> {
     {
         let attempt = self.attempt();
         self.locked_from(pool, &attempt, |held, set| {
-            guard::run_in_transaction(held, |held| held.refreshed(set), body)
+            guard::run_in_transaction(held, |held| held.reloaded(set), body)
         })?
     }
 
@@ -168,7 +168,7 @@ impl<L> LockAll<L> {
     {
         let attempt = self.try_attempt();
         let locked = self.locked_from(pool, &attempt, |held, set| {
-            guard::run_in_transaction(held, |held| held.refreshed(set), body)
+            guard::run_in_transaction(held, |held| held.reloaded(set), body)
         });
         or_none(locked)?.transpose()
     }
@@ -186,7 +186,9 @@ impl<L> LockAll<L> {
     {
         let names = self.names();
         let mut lent = pool.lend(&names, attempt)?;
-        let held = HeldAll::acquire_checked_out(lent.connection(), names, attempt)?;
+        let (conn, running) = lent.parts();
+        let held = HeldAll::acquire_checked_out(conn, names, attempt)?;
+        running();
         Ok(body(held, self.into_set()))
     }
 }

@@ -35,9 +35,9 @@ impl<'m, T> ModelLock<'m, T> {
         P: PoolSource,
         E: FromLockError,
     {
-        let (model, request) = self.into_parts();
+        let (model, name_of, request) = self.into_parts();
         let held = request.acquire_from(pool)?;
-        guard::run(held, |held| held.refreshed(model), body)
+        guard::run(held, |held| held.reloaded(model, name_of), body)
     }
 
     /// [`try_run`](Self::try_run) on a connection from `pool`.
@@ -68,16 +68,18 @@ impl<'m, T> ModelLock<'m, T> {
         P: PoolSource,
         E: FromLockError,
     {
-        let (model, request) = self.into_parts();
+        let (model, name_of, request) = self.into_parts();
         match request.try_acquire_from(pool)? {
-            Some(held) => guard::run(held, |held| held.refreshed(model), body).map(Some),
+            Some(held) => guard::run(held, |held| held.reloaded(model, name_of), body).map(Some),
             None => Ok(None),
         }
     }
 
-    /// [`transaction`](Self::transaction) on a connection from `pool`. Through a [`LockPool`](crate::LockPool)
-    /// this is the cheapest: while others wait in the process, neither taking nor releasing the lock
-    /// costs a round trip.
+    /// [`transaction`](Self::transaction) on a connection from `pool`.
+    ///
+    /// Through a [`LockPool`](crate::LockPool), while other requests wait in the process, the lock
+    /// costs one round trip: the proof before the COMMIT that the session holds it. Neither
+    /// acquiring nor releasing it costs one.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -107,9 +109,9 @@ impl<'m, T> ModelLock<'m, T> {
         P: PoolSource,
         E: FromLockError,
     {
-        let (model, request) = self.into_parts();
+        let (model, name_of, request) = self.into_parts();
         let held = request.acquire_from(pool)?;
-        guard::run_in_transaction(held, |held| held.refreshed(model), body)
+        guard::run_in_transaction(held, |held| held.reloaded(model, name_of), body)
     }
 
     /// [`try_transaction`](Self::try_transaction) on a connection from `pool`.
@@ -140,16 +142,18 @@ impl<'m, T> ModelLock<'m, T> {
         P: PoolSource,
         E: FromLockError,
     {
-        let (model, request) = self.into_parts();
+        let (model, name_of, request) = self.into_parts();
         match request.try_acquire_from(pool)? {
             Some(held) => {
-                guard::run_in_transaction(held, |held| held.refreshed(model), body).map(Some)
+                guard::run_in_transaction(held, |held| held.reloaded(model, name_of), body)
+                    .map(Some)
             }
             None => Ok(None),
         }
     }
 
-    /// [`acquire`](Self::acquire) on a connection from `pool`, which the guard owns.
+    /// [`acquire`](Self::acquire) on a connection from `pool`, which the guard owns. The model is always reloaded, so
+    /// unsaved changes are overwritten.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -173,9 +177,9 @@ impl<'m, T> ModelLock<'m, T> {
         T: for<'a> Reload<'a, P::Connection>,
         P: PoolSource,
     {
-        let (model, request) = self.into_parts();
+        let (model, name_of, request) = self.into_parts();
         let mut held = request.acquire_from(pool)?;
-        held.refreshed(model)?;
+        held.reloaded(model, name_of)?;
         Ok(held)
     }
 
@@ -207,11 +211,11 @@ impl<'m, T> ModelLock<'m, T> {
         T: for<'a> Reload<'a, P::Connection>,
         P: PoolSource,
     {
-        let (model, request) = self.into_parts();
+        let (model, name_of, request) = self.into_parts();
         let Some(mut held) = request.try_acquire_from(pool)? else {
             return Ok(None);
         };
-        held.refreshed(model)?;
+        held.reloaded(model, name_of)?;
         Ok(Some(held))
     }
 }

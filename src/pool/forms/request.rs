@@ -3,6 +3,7 @@
 use crate::asked::Asked;
 use crate::error::{FromLockError, LockError};
 use crate::guard;
+use crate::in_use::InUse;
 use crate::pool::{PoolSource, PooledHeld};
 use crate::request::{LockRequest, or_none};
 
@@ -36,7 +37,7 @@ impl LockRequest {
         E: FromLockError,
     {
         let held = self.acquire_from(pool)?;
-        guard::run(held, |_| Ok(()), |(), conn| body(conn))
+        guard::run(held, |_| Ok(((), InUse::default())), |(), conn| body(conn))
     }
 
     /// [`try_hold`](Self::try_hold) on a connection from `pool`.
@@ -65,7 +66,9 @@ impl LockRequest {
         E: FromLockError,
     {
         match self.try_acquire_from(pool)? {
-            Some(held) => guard::run(held, |_| Ok(()), |(), conn| body(conn)).map(Some),
+            Some(held) => {
+                guard::run(held, |_| Ok(((), InUse::default())), |(), conn| body(conn)).map(Some)
+            }
             None => Ok(None),
         }
     }

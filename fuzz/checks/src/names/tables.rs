@@ -26,7 +26,7 @@ macro_rules! tables {
         pub(super) const COUNT: u8 = ALL.len() as u8;
 
         pub(super) fn row(number: u8, key: &impl LockKey) -> LockName {
-            let rows = [$(|key| LockName::row($module::it::table, key)),+];
+            let rows = [$(|key| LockName::row_unchecked($module::it::table, key)),+];
             rows[at(number)](key)
         }
 
