@@ -23,7 +23,7 @@ macro_rules! tables {
         fn in_table(table: &str, key: Option<&Key>) -> LockName {
             fn name<T: LockTable>(table: T, key: Option<&Key>) -> LockName {
                 match key {
-                    Some(key) => LockName::row(table, key),
+                    Some(key) => LockName::row_unchecked(table, key),
                     None => LockName::table(table),
                 }
             }
@@ -261,7 +261,7 @@ fn a_wrong_golden_value_is_found() {
 
 #[test]
 fn a_tuple_is_its_parts_in_order() {
-    let name = |key: &dyn LockKey| LockName::row(memberships::it::table, key);
+    let name = |key: &dyn LockKey| LockName::row_unchecked(memberships::it::table, key);
     let three = Key(vec![Box::new(1), Box::new("a".to_owned()), Box::new(true)]);
     assert_eq!(name(&(1, "a", true)), name(&three));
     assert_eq!(name(&(1, ("a", true))), name(&three));
@@ -276,7 +276,7 @@ fn a_tuple_is_its_parts_in_order() {
 
 #[test]
 fn a_reference_or_a_box_is_the_key_itself() {
-    let name = |key: &dyn LockKey| LockName::row(documents::it::table, key);
+    let name = |key: &dyn LockKey| LockName::row_unchecked(documents::it::table, key);
     let owned = "alice".to_owned();
     assert_eq!(name(&owned), name(&"alice"));
     assert_eq!(name(&&owned), name(&"alice"));
@@ -334,9 +334,9 @@ proptest! {
     #[test]
     fn every_name_has_the_format(part in text(), other in text(), scope in text(), integer: i128) {
         for name in [
-            LockName::row(documents::it::table, part.as_str()),
-            LockName::row(memberships::it::table, (integer, part.as_str())),
-            LockName::row(capital::it::table, (part.as_str(), other.as_str())),
+            LockName::row_unchecked(documents::it::table, part.as_str()),
+            LockName::row_unchecked(memberships::it::table, (integer, part.as_str())),
+            LockName::row_unchecked(capital::it::table, (part.as_str(), other.as_str())),
             LockName::named(&part),
         ] {
             is_written_as_promised(&name)?;
@@ -346,9 +346,9 @@ proptest! {
 
     #[test]
     fn distinct_keys_never_share_a_name(first in (text(), text()), second in (text(), text())) {
-        let pair = |key: &(String, String)| LockName::row(memberships::it::table, (key.0.as_str(), key.1.as_str()));
+        let pair = |key: &(String, String)| LockName::row_unchecked(memberships::it::table, (key.0.as_str(), key.1.as_str()));
         prop_assert_eq!(first == second, pair(&first) == pair(&second));
-        let single = |key: &str| LockName::row(documents::it::table, key);
+        let single = |key: &str| LockName::row_unchecked(documents::it::table, key);
         prop_assert_eq!(first.0 == second.0, single(&first.0) == single(&second.0));
         let named = |name: &str| LockName::named(name);
         prop_assert_eq!(first.0 == second.0, named(&first.0) == named(&second.0));
@@ -357,9 +357,9 @@ proptest! {
     #[test]
     fn distinct_tables_kinds_and_scopes_never_share_a_name(key in text(), scope in text()) {
         let names = [
-            LockName::row(documents::it::table, key.as_str()),
-            LockName::row(users::it::table, key.as_str()),
-            LockName::row(capital::it::table, key.as_str()),
+            LockName::row_unchecked(documents::it::table, key.as_str()),
+            LockName::row_unchecked(users::it::table, key.as_str()),
+            LockName::row_unchecked(capital::it::table, key.as_str()),
             LockName::table(documents::it::table),
             LockName::named(format!("documents:{key}")),
             LockName::named(&key),
@@ -377,7 +377,7 @@ proptest! {
     }
     #[test]
     fn a_name_is_read_back_where_it_is_plain(part in text(), scope in text(), integer: i128, is_scoped: bool) {
-        let mut name = LockName::row(memberships::it::table, (integer, part.as_str()));
+        let mut name = LockName::row_unchecked(memberships::it::table, (integer, part.as_str()));
         let mut readable = format!("memberships:{integer},{part}");
         let mut plain = is_plain(&part);
         if is_scoped {
@@ -456,5 +456,68 @@ fn tables_and_named_locks_are_read_back_too() {
         "a172cedc/a:",
     ] {
         assert_eq!(WrittenName::parse(foreign), None, "{foreign}");
+    }
+}
+
+/// Tables that are values: one type, and any name.
+mod dynamic {
+    use diesel_dynamic_schema::{schema, table};
+
+    use super::{LockName, SCHEMA};
+
+    type Named = fn(&str) -> [LockName; 2];
+
+    fn in_table(name: &str) -> [LockName; 2] {
+        let table = table(name.to_owned());
+        [
+            LockName::table(table.clone()),
+            LockName::row_unchecked(table, 42),
+        ]
+    }
+
+    fn in_other_schema(name: &str) -> [LockName; 2] {
+        let table = schema("other".to_owned()).table(name.to_owned());
+        [
+            LockName::table(table.clone()),
+            LockName::row_unchecked(table, 42),
+        ]
+    }
+
+    /// With a table's name kept by its type, the first one used would be the name of all.
+    #[track_caller]
+    fn assert_two_names(named: Named, first: &str, second: &str) {
+        for _ in 0..2 {
+            for table in [first, second] {
+                let names = named(table).map(|name| name.to_string());
+                assert_eq!(names, [format!("{table}:*"), format!("{table}:42")]);
+            }
+        }
+    }
+
+    #[test]
+    fn dynamic_tables_have_a_name_each_with_users_first() {
+        assert_two_names(in_table, "users", "accounts");
+    }
+
+    #[test]
+    fn dynamic_tables_have_a_name_each_with_accounts_first() {
+        assert_two_names(in_other_schema, "accounts", "users");
+    }
+
+    #[test]
+    fn dynamic_tables_of_two_schemas_have_a_namespace_each() {
+        for (name, in_schema) in [("users", "other"), ("accounts", "third")] {
+            let table = schema(in_schema.to_owned()).table(name.to_owned());
+            let expected = LockName::row(super::users::it::table, 42).written(in_schema);
+            let written = LockName::row_unchecked(table, 42).written(SCHEMA);
+            assert_eq!(written, expected.replace("users", name));
+        }
+    }
+
+    #[test]
+    fn dynamic_table_has_the_name_that_the_table_macro_gives() {
+        let [table, row_in_table] = in_table("users");
+        assert_eq!(table, LockName::table(super::users::it::table));
+        assert_eq!(row_in_table, LockName::row(super::users::it::table, 42));
     }
 }

@@ -13,6 +13,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use connection::CutAt;
 use relay::{Relay, Request};
 
 /// A TCP proxy. It ends on drop, and so do all connections through it.
@@ -90,6 +91,32 @@ impl Proxy {
     /// counted around. `false`: there is none.
     pub fn cut_one(&self, nth: usize) -> bool {
         self.ask(move |relay| relay.cut_one(nth))
+    }
+
+    /// Resets, once, the first connection whose client sends a request that contains `text`. The server does not
+    /// receive the request.
+    pub fn cut_before(&self, text: &str) {
+        self.cut_at(text, false);
+    }
+
+    /// Like [`cut_before`](Self::cut_before), but the server receives the request, and the client receives no answer.
+    pub fn cut_after(&self, text: &str) {
+        self.cut_at(text, true);
+    }
+
+    fn cut_at(&self, text: &str, after: bool) {
+        let text = text.to_owned();
+        self.ask(move |relay| relay.cut_at(CutAt { text, after }));
+    }
+
+    /// Ends [`cut_before`](Self::cut_before) and [`cut_after`](Self::cut_after). Returns whether the cut was made.
+    pub fn cut_no_more(&self) -> bool {
+        self.ask(|relay| relay.cut_no_more())
+    }
+
+    /// Whether the request for [`cut_before`](Self::cut_before) or [`cut_after`](Self::cut_after) is still to come.
+    pub fn is_to_cut(&self) -> bool {
+        self.ask(|relay| relay.is_to_cut())
     }
 
     /// How many connections are open. A new one counts, here and for [`cut`](Self::cut), from a

@@ -17,7 +17,6 @@ cases![
     a_lock_released_behind_our_back_is_lost,
     a_loss_does_not_hide_the_closures_error,
     a_killed_waiter_is_interrupted,
-    a_statement_limit_is_an_interruption,
     a_waiter_whose_session_is_killed_gets_a_database_error,
     crossing_sessions_deadlock_at_once,
     an_error_is_known_in_any_language,
@@ -154,27 +153,6 @@ fn a_waiter_whose_session_is_killed_gets_a_database_error(db: &Db) {
         matches!(result, Err(LockError::Database { .. })),
         "{result:?}"
     );
-}
-
-fn a_statement_limit_is_an_interruption(db: &Db) {
-    let name = LockName::named("job");
-    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
-    let held = name.lock().acquire(holder).unwrap();
-    let limit = if db.is_mariadb() {
-        "SET max_statement_time = 0.1"
-    } else {
-        "SET max_execution_time = 100"
-    };
-    waiter.batch_execute(limit).unwrap();
-    let start = Instant::now();
-    // On MySQL a finite wait has a limit of its own, which goes before the session's.
-    let result = name.lock().wait_forever().acquire(waiter).map(drop);
-    assert!(
-        matches!(result, Err(LockError::Interrupted { .. })),
-        "{result:?}"
-    );
-    assert!(start.elapsed() < Duration::from_secs(5));
-    held.release().unwrap();
 }
 
 fn crossing_sessions_deadlock_at_once(db: &Db) {

@@ -148,7 +148,7 @@ fn a_time_out_stays_one_when_the_holder_cannot_be_looked_up(db: &Db) {
     let error = name.lock().no_wait().acquire(waiter).unwrap_err();
     assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
     assert_eq!(error.holder(), None);
-    assert!(error.to_string().contains("somebody else holds it"));
+    assert!(error.to_string().contains("another session holds it"));
     server.permit();
     held.release().unwrap();
     name.lock().acquire(waiter).unwrap().release().unwrap();

@@ -40,7 +40,7 @@ fn add_one(locks: &Locks) -> QueryResult<()> {
 
 /// `first` asks for the lock of counter 1, then `count` others line up behind it, and then the server grants it: so it may
 /// be handed on to them.
-fn in_front_of<R: Send>(
+pub(crate) fn in_front_of<R: Send>(
     db: &Db,
     locks: &Locks,
     count: usize,

@@ -30,30 +30,45 @@ macro_rules! cases {
     };
 }
 
+mod blame;
+mod character_sets;
 mod clusters;
+mod copies;
 mod derives;
 mod faults;
+mod healthy_connections;
 mod inspect;
 mod job_queue_example;
+mod key_mismatch;
 mod lock_pool;
 mod lock_pool_faults;
 mod locked;
 mod locks_example;
 mod long_holds;
+mod lost_in_transaction;
+mod name_spellings;
 mod names;
 mod nesting;
 mod notifications;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;
+mod open_transactions;
+mod outcomes;
+mod panics;
 mod pooled;
 mod processes;
+mod refused_names;
+mod release_failures;
 mod released;
+mod returned_locked;
 mod round_trips;
 mod server_checks;
+mod session_state;
 mod several;
 mod stale;
 mod statements;
 mod support;
+mod tenants;
 mod transactions;
 mod waits;
 
@@ -62,28 +77,45 @@ fn main() {
         return;
     }
     let cases: Vec<Case> = [
+        character_sets::cases(),
+        blame::cases(),
         clusters::cases(),
+        copies::cases(),
         derives::cases(),
         faults::cases(),
+        healthy_connections::cases(),
         inspect::cases(),
         job_queue_example::cases(),
+        key_mismatch::cases(),
         lock_pool::cases(),
         lock_pool_faults::cases(),
         locked::cases(),
         locks_example::cases(),
         long_holds::cases(),
+        lost_in_transaction::cases(),
+        name_spellings::cases(),
         names::cases(),
         nesting::cases(),
         notifications::cases(),
         #[cfg(all(feature = "tracing", feature = "metrics"))]
         observed::cases(),
+        open_transactions::cases(),
         pooled::cases(),
+        refused_names::cases(),
+        outcomes::cases(),
+        panics::cases(),
+        #[cfg(all(feature = "tracing", feature = "metrics"))]
+        panics::telemetry::cases(),
+        release_failures::cases(),
         released::cases(),
+        returned_locked::cases(),
         round_trips::cases(),
         server_checks::cases(),
+        session_state::cases(),
         several::cases(),
         stale::cases(),
         statements::cases(),
+        tenants::cases(),
         transactions::cases(),
         waits::cases(),
     ]

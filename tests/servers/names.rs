@@ -19,7 +19,7 @@ cases![
     use_inside_the_closure_does_not_make_the_release_miss,
     after_use_the_namespace_stays,
     after_use_a_nested_lock_in_a_transaction_is_the_same,
-    a_session_that_has_forgotten_its_namespace_is_in_the_schema_it_is_in,
+    a_session_that_has_forgotten_its_namespace_has_the_same_one,
     after_use_a_fraction_means_the_same_lock,
     scopes_do_not_exclude_each_other,
     a_row_and_its_table_do_not_exclude_each_other,
@@ -177,19 +177,21 @@ fn after_use_a_nested_lock_in_a_transaction_is_the_same(db: &Db) {
         .unwrap();
 }
 
-/// As after `mysql_change_user`, which would have released all locks.
-fn a_session_that_has_forgotten_its_namespace_is_in_the_schema_it_is_in(db: &Db) {
+/// It computes it anew, for the schema that its statements were prepared in.
+fn a_session_that_has_forgotten_its_namespace_has_the_same_one(db: &Db) {
     let other = elsewhere(db);
     let name = LockName::named("job");
     let conn = &mut db.conn();
     name.lock().acquire(conn).unwrap().release().unwrap();
     conn.batch_execute(&format!(
-        "USE {}; SET @diesel_advisory_lock_namespace = NULL, @diesel_advisory_lock_namespace_number = NULL",
+        "USE {}; SET @diesel_advisory_lock_namespace = NULL, @diesel_advisory_lock_prefix = NULL, \
+         @diesel_advisory_lock_schema = NULL",
         other.schema
     ))
     .unwrap();
     let held = name.lock().acquire(conn).unwrap();
-    assert!(other.holder(&name).is_some());
+    assert!(other.holder(&name).is_none());
+    assert!(db.holder(&name).is_some());
     held.release().unwrap();
 }
 

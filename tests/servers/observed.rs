@@ -7,10 +7,14 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
+use metrics_util::debugging::DebuggingRecorder;
 use tracing::Level;
 
-use crate::support::{Case, Counter, Db, Stingy, counters, session_id, until_in_line};
-use watch::watched;
+use crate::support::{
+    Case, Clients, Counter, Db, Form, Hook, Stingy, Then, When, Work, counters, panics, session_id,
+    until, until_in_line,
+};
+use watch::{read, watched};
 
 mod watch;
 
@@ -34,6 +38,14 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(who_is_handed_a_lock_has_a_span_of_its_own),
         case!(a_pool_without_a_connection_is_told),
         case!(metrics_never_have_a_key),
+        case!(a_connection_cut_at_commit_is_no_loss),
+        case!(named_locks_share_a_label_after_the_first_hundred),
+        case!(the_gauge_of_a_line_counts_who_waits),
+        case!(a_transaction_that_returns_an_error_is_no_event),
+        case!(a_transaction_that_panics_is_no_event),
+        case!(a_run_that_leaves_a_transaction_open_is_an_event_also_with_an_error),
+        case!(a_release_that_fails_after_a_commit_is_a_warning_and_no_loss),
+        case!(a_session_that_keeps_its_lock_is_an_event),
     ]
 }
 
@@ -53,7 +65,13 @@ fn a_lock_has_a_span_and_its_numbers(db: &Db) {
     assert!(watch.events().is_empty());
     assert_eq!(numbers.values("wait_seconds counters").len(), 1);
     assert!(numbers.values("hold_seconds counters")[0] >= 0.05);
-    assert!(numbers.counters.is_empty(), "{numbers:?}");
+    // All of the table's counters are there, so that an alert sees the first increment.
+    let counters: Vec<_> = numbers.counters.iter().collect();
+    assert_eq!(counters.len(), 3, "{numbers:?}");
+    assert!(
+        counters.iter().all(|(_, count)| **count == 0),
+        "{numbers:?}"
+    );
 }
 
 fn a_model_is_told_to_be_read_again(db: &Db) {
@@ -292,7 +310,7 @@ fn a_release_that_fails_is_an_event_also_on_drop(db: &Db) {
     assert_eq!(level, Level::ERROR);
     assert!(fields["message"].contains("could not be released"));
     assert!(!fields["error"].is_empty());
-    assert_eq!(numbers.count("lost_total (none)"), 1);
+    assert_eq!(numbers.count("lost_total =job"), 1);
 }
 
 fn a_transaction_left_open_is_an_event(db: &Db) {
@@ -307,7 +325,7 @@ fn a_transaction_left_open_is_an_event(db: &Db) {
     assert_eq!(level, Level::WARN);
     assert!(fields["error"].contains("was left open"), "{fields:?}");
     assert!(watch.span().has("outcome", "transaction_left_open"));
-    assert_eq!(numbers.count("lost_total (none)"), 0);
+    assert_eq!(numbers.count("lost_total =job"), 0);
 }
 
 fn a_hold_past_what_was_expected_is_an_event(db: &Db) {
@@ -370,6 +388,7 @@ fn who_is_handed_a_lock_has_a_span_of_its_own(db: &Db) {
         [second, third].map(|request| request.join().unwrap())
     });
     for (watch, numbers) in &told {
+        assert_eq!(numbers.gauges["queued counters"], 0.0);
         let span = watch.span();
         assert!(span.has("outcome", "released"), "{span:?}");
         assert!(span.seconds("hold") >= 0.05, "{span:?}");
@@ -416,13 +435,203 @@ fn metrics_never_have_a_key(db: &Db) {
     assert_eq!(
         labels,
         [
-            "hold_seconds (none)",
+            "hold_seconds (exact)",
+            "hold_seconds (named)",
             "hold_seconds counters",
             "hold_seconds documents",
-            "wait_seconds (none)",
+            "wait_seconds (exact)",
+            "wait_seconds (named)",
             "wait_seconds counters",
             "wait_seconds documents",
         ]
     );
     assert_eq!(numbers.values("hold_seconds counters").len(), 60);
+}
+
+/// The labels are the process's, and other cases use some of them.
+fn named_locks_share_a_label_after_the_first_hundred(db: &Db) {
+    let conn = &mut db.conn();
+    let job = LockName::named("job");
+    let (_, numbers) = watched(|| {
+        // A label that other cases look for.
+        job.lock().acquire(conn).unwrap().release().unwrap();
+        for nth in 0..120 {
+            let name = LockName::named(format!("label-{nth}"));
+            name.lock().acquire(conn).unwrap().release().unwrap();
+        }
+    });
+    let own = numbers
+        .histograms
+        .keys()
+        .filter(|key| key.starts_with("hold_seconds =label-"))
+        .count();
+    let shared = numbers.values("hold_seconds (named)").len();
+    assert_eq!(own + shared, 120);
+    assert!((1..100).contains(&own), "{own}");
+}
+
+/// While it waits, and no longer, whether it is given the lock or not.
+fn the_gauge_of_a_line_counts_who_waits(db: &Db) {
+    let locks = &db.locks(1);
+    let name = &LockName::row(counters::table, 1);
+    for timeout in [Duration::from_secs(20), Duration::from_millis(300)] {
+        let recorder = &DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        // A snapshot sets the gauge back to 0.
+        let change = || {
+            let gauges = read(&snapshotter).gauges;
+            gauges.get("queued counters").copied().unwrap_or(0.0)
+        };
+        let held = name.lock().acquire_from(locks).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                metrics::with_local_recorder(recorder, || {
+                    name.lock().timeout(timeout).acquire_from(locks).is_ok()
+                })
+            });
+            until("it waits", || change() == 1.0);
+            if timeout < Duration::from_secs(1) {
+                assert!(!waiting.join().unwrap());
+                assert_eq!(change(), -1.0);
+                held.release().unwrap();
+            } else {
+                held.release().unwrap();
+                assert!(waiting.join().unwrap());
+                assert_eq!(change(), -1.0);
+            }
+        });
+    }
+    db.assert_idle(locks);
+}
+
+/// Calls that end in an error of the closure's own, or in its panic: all spans say so, and nothing warns.
+fn rolls_back_quietly(db: &Db, end: fn() -> QueryResult<()>) {
+    db.counter(1);
+    for form in Form::of(Work::Transaction) {
+        let clients = &mut db.clients();
+        let (watch, _) = watched(|| {
+            let failed = panics(|| {
+                let call = (form, Work::Transaction);
+                let result = clients.call(call, |counter, conn| {
+                    counter.add_one(conn)?;
+                    end()
+                });
+                assert_eq!(result, Err(diesel::result::Error::RollbackTransaction));
+            });
+            assert_eq!(failed, panics(end), "{form:?}");
+        });
+        assert_eq!(watch.events().len(), 0, "{form:?}: {:?}", watch.events());
+        assert!(!watch.spans().is_empty());
+        for span in watch.spans() {
+            assert!(span.has("outcome", "rolled_back"), "{form:?}: {span:?}");
+        }
+    }
+    assert_eq!(db.value(1), 0);
+    // Nor does an error without a transaction, or one in a transaction of the closure's own.
+    for form in Form::of(Work::Run) {
+        let clients = &mut db.clients();
+        let (watch, _) = watched(|| {
+            panics(|| clients.call((form, Work::Run), |_, _| end()));
+            panics(|| {
+                clients.call((form, Work::Run), |counter, conn| {
+                    conn.transaction(|conn| {
+                        counter.add_one(conn)?;
+                        Err(diesel::result::Error::RollbackTransaction)
+                    })
+                })
+            });
+        });
+        assert_eq!(watch.events().len(), 0, "{form:?}: {:?}", watch.events());
+    }
+}
+
+fn a_transaction_that_returns_an_error_is_no_event(db: &Db) {
+    rolls_back_quietly(db, || Err(diesel::result::Error::RollbackTransaction));
+}
+
+fn a_transaction_that_panics_is_no_event(db: &Db) {
+    rolls_back_quietly(db, || std::panic::resume_unwind(Box::new("on purpose")));
+}
+
+fn a_run_that_leaves_a_transaction_open_is_an_event_also_with_an_error(db: &Db) {
+    use diesel::connection::TransactionManager;
+    type Manager = <MysqlConnection as Connection>::TransactionManager;
+    db.counter(1);
+    for form in Form::of(Work::Run) {
+        let clients = &mut db.clients();
+        let (watch, _) = watched(|| {
+            let result = clients.call((form, Work::Run), |_, conn| {
+                Manager::begin_transaction(conn)?;
+                Err(diesel::result::Error::RollbackTransaction)
+            });
+            assert_eq!(result, Err(diesel::result::Error::RollbackTransaction));
+        });
+        let events = watch.events();
+        assert!(!events.is_empty(), "{form:?}");
+        for (level, fields) in events {
+            assert_eq!(level, Level::WARN, "{form:?}");
+            assert!(fields["error"].contains("was left open"), "{fields:?}");
+        }
+    }
+}
+
+/// The session ends just before it would release its locks.
+fn a_release_that_fails_after_a_commit_is_a_warning_and_no_loss(db: &Db) {
+    db.counter(1);
+    for form in Form::of(Work::Transaction) {
+        let hook = Hook::default();
+        let clients = &mut Clients::hooked(&db.url(), &hook);
+        let kill = format!("KILL CONNECTION {}", clients.session(form));
+        let mut killer = db.conn();
+        let kill = move || killer.batch_execute(&kill).unwrap();
+        hook.arm(When::Start("RELEASE_LOCK"), Then::Call(Box::new(kill)));
+        let (watch, numbers) = watched(|| {
+            let result = clients.call((form, Work::Transaction), |_, _| Ok(()));
+            assert_eq!(result, Ok(()), "{form:?}");
+        });
+        let events = watch.events();
+        assert!(!events.is_empty(), "{form:?}");
+        for (level, fields) in events {
+            assert_eq!(level, Level::WARN, "{form:?}");
+            assert!(fields["message"].contains("after COMMIT"), "{fields:?}");
+        }
+        assert_eq!(numbers.count("lost_total counters"), 0, "{form:?}");
+        assert_eq!(numbers.count("lost_total =job"), 0, "{form:?}");
+    }
+}
+
+fn a_session_that_keeps_its_lock_is_an_event(db: &Db) {
+    db.counter(1);
+    for (form, work) in Form::all() {
+        let clients = &mut db.clients();
+        let (watch, numbers) = watched(|| {
+            let result = clients.call((form, work), |counter, conn| {
+                let written = counter.lock_name().written(&db.schema);
+                conn.batch_execute(&format!("DO GET_LOCK('{written}', 0)"))
+            });
+            assert_eq!(result, Ok(()), "{form:?} {work:?}");
+        });
+        let (level, fields) = watch.event();
+        assert_eq!(level, Level::WARN, "{form:?} {work:?}");
+        assert!(fields["message"].contains("after its last release"));
+        assert_eq!(fields["lock"], "counters:1");
+        assert_eq!(numbers.count("lost_total counters"), 0);
+    }
+}
+
+fn a_connection_cut_at_commit_is_no_loss(db: &Db) {
+    let mut counter = db.counter(1);
+    let (proxy, url) = db.proxy();
+    let conn = &mut MysqlConnection::establish(&url).unwrap();
+    let (watch, numbers) = watched(|| {
+        proxy.cut_before("COMMIT");
+        let run = counter.lock().transaction(conn, |_, _| nothing());
+        assert!(
+            matches!(run, Err(LockError::CommitUnknown { .. })),
+            "{run:?}"
+        );
+    });
+    let span = watch.span();
+    assert!(span.has("outcome", "commit_unknown"), "{span:?}");
+    assert_eq!(numbers.count("lost_total counters"), 0);
 }

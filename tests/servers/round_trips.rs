@@ -60,7 +60,7 @@ fn of_a_lock_on_a_connection(db: &Db) {
             name.lock().no_wait().hold(conn, nothing).unwrap_err();
         },
     );
-    assert_costs(&proxy, "the status of a lock", 2, || {
+    assert_costs(&proxy, "the status of a lock", 3, || {
         name.status(conn).unwrap();
     });
     held.release().unwrap();
@@ -105,7 +105,7 @@ fn of_a_transaction_and_what_diesel_takes_for_its_own(db: &Db) {
         })
         .unwrap();
     });
-    assert_costs(&proxy, ".transaction", 9, || {
+    assert_costs(&proxy, ".transaction", 10, || {
         let request = counter.lock();
         request
             .transaction(conn, |_, _| Ok::<_, LockError>(()))
@@ -126,7 +126,7 @@ fn of_a_lock_through_a_pool(db: &Db) {
             .with_lock_from(locks, |_, conn| nothing(conn))
             .unwrap();
     });
-    assert_costs(proxy, ".transaction_from", 9, || {
+    assert_costs(proxy, ".transaction_from", 10, || {
         let request = counter.lock();
         request
             .transaction_from(locks, |_, conn| nothing(conn))
@@ -140,5 +140,11 @@ fn of_several_locks_at_once(db: &Db) {
     let names = || [1, 2, 3].map(|id| LockName::row(counters::table, id));
     assert_costs(&proxy, "lock_all of three names", 6, || {
         lock_all(names(), conn, |_, _| Ok::<_, LockError>(())).unwrap();
+    });
+    // Six for BEGIN and COMMIT, and one for the proof, whatever the number of locks.
+    assert_costs(&proxy, "a transaction under three names", 13, || {
+        LockAll::of(names())
+            .transaction(conn, |_, _| Ok::<_, LockError>(()))
+            .unwrap();
     });
 }

@@ -1,5 +1,7 @@
 //! What the cases have in common.
 
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,15 +13,35 @@ mod account;
 mod case;
 mod db;
 mod events;
+mod forms;
+mod hook;
 mod model;
+mod paths;
 mod stingy;
 
 pub(crate) use account::Account;
 pub(crate) use case::{Case, Target};
 pub(crate) use db::{Db, Locks};
 pub(crate) use events::Events;
+pub(crate) use forms::{Clients, Form, Work};
+pub(crate) use hook::{Hook, Then, When};
 pub(crate) use model::{Counter, Document, counters, documents};
+pub(crate) use paths::{LockedMethods, Path, PathForm, Source, beside, locked_methods};
 pub(crate) use stingy::Stingy;
+
+/// Whether `work` panics.
+pub(crate) fn panics<R>(work: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(work)).is_err()
+}
+
+/// The lock error that a closure's `QueryResult` carries.
+#[track_caller]
+pub(crate) fn lock_error<R: Debug>(result: QueryResult<R>) -> LockError {
+    match LockError::try_from(result.unwrap_err()) {
+        Ok(error) => error,
+        Err(error) => panic!("not the lock's error: {error:?}"),
+    }
+}
 
 /// Cargo builds the examples with the tests, beside them.
 pub(crate) fn example(name: &str) -> PathBuf {

@@ -2,11 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
+use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::prelude::*;
 
-use crate::support::{Db, session_id};
+use crate::support::{Clients, Counter, Db, session_id, times_out};
 
 cases![alone:
+    a_statement_limit_of_the_session_does_not_cut_a_wait,
+    a_timeout_without_an_error_number_is_a_timeout,
+    a_wait_through_a_lock_pool_is_not_cut_by_the_sessions_limits,
+    a_wait_of_a_set_is_not_cut_by_the_sessions_limits,
     a_time_out_comes_on_time_and_says_so,
     a_time_out_of_a_model_does_too,
     a_try_form_does_not_wait_unless_told,
@@ -197,4 +203,98 @@ fn distinct_fractions_do_not_fill_the_statement_cache(db: &Db) {
         assert!(held.is_none());
     }
     assert_eq!(open(waiter), before);
+}
+
+fn statement_limit(db: &Db) -> &'static str {
+    if db.is_mariadb() {
+        "SET max_statement_time = 0.1"
+    } else {
+        "SET max_execution_time = 100"
+    }
+}
+
+/// Neither a finite wait nor one without end.
+fn a_statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
+    let name = LockName::named("job");
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    waiter.batch_execute(statement_limit(db)).unwrap();
+    let timeout = Duration::from_millis(600);
+    times_out(db, &name, timeout, || {
+        name.lock().timeout(timeout).acquire(waiter).map(drop)
+    });
+    let held = name.lock().acquire(holder).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| name.lock().wait_forever().acquire(waiter).map(drop));
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!waiting.is_finished());
+        held.release().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+/// `max_error_count = 0` keeps no diagnostics.
+fn a_timeout_without_an_error_number_is_a_timeout(db: &Db) {
+    let name = LockName::named("job");
+    let waiter = &mut db.conn();
+    waiter.batch_execute("SET max_error_count = 0").unwrap();
+    let timeout = Duration::from_millis(300);
+    times_out(db, &name, timeout, || {
+        name.lock().timeout(timeout).acquire(waiter).map(drop)
+    });
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
+    let tried = name
+        .lock()
+        .timeout(timeout)
+        .try_acquire(waiter)
+        .unwrap()
+        .is_some();
+    assert!(!tried);
+    held.release().unwrap();
+    name.lock().acquire(waiter).unwrap().release().unwrap();
+}
+
+/// With each setting that once cut a wait, or made an error of its end.
+fn under_each_limit(db: &Db, wait: impl Fn(&mut Clients, Duration) -> Result<(), LockError>) {
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    db.counter(1);
+    let holder = &mut db.conn();
+    let timeout = Duration::from_millis(500);
+    for limit in [statement_limit(db), "SET max_error_count = 0"] {
+        let limited = |conn: &mut MysqlConnection| conn.batch_execute(limit).unwrap();
+        let clients = &mut Clients::prepared(&db.url(), limited);
+        let held = name.lock().acquire(holder).unwrap();
+        let start = Instant::now();
+        let error = wait(clients, timeout).unwrap_err();
+        assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
+        assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
+        held.release().unwrap();
+        wait(clients, timeout).unwrap();
+        db.assert_idle(&clients.locks);
+    }
+}
+
+fn a_wait_through_a_lock_pool_is_not_cut_by_the_sessions_limits(db: &Db) {
+    under_each_limit(db, |clients, timeout| {
+        let mut counter = Counter { id: 1, value: 0 };
+        let request = counter.lock().timeout(timeout);
+        request.run_from(&clients.locks, |_, _| Ok(()))
+    });
+}
+
+fn a_wait_of_a_set_is_not_cut_by_the_sessions_limits(db: &Db) {
+    let set = |timeout| {
+        let names = [
+            Counter { id: 1, value: 0 }.lock_name(),
+            LockName::named("a"),
+        ];
+        LockAll::of(names).timeout(timeout)
+    };
+    under_each_limit(db, |clients, timeout| {
+        set(timeout).run(&mut clients.conn, |_, _| Ok(()))
+    });
+    db.execute("DELETE FROM counters");
+    under_each_limit(db, |clients, timeout| {
+        set(timeout).run_from(&clients.locks, |_, _| Ok(()))
+    });
 }

@@ -24,6 +24,22 @@ pub(crate) struct Connection {
     /// The client has sent something since it last heard from the server.
     asked: bool,
     answered: bool,
+    /// The next answer does not arrive, and the connection is reset instead.
+    swallows: bool,
+}
+
+/// Where to cut a connection: at the first request that contains a text.
+pub(crate) struct CutAt {
+    pub(crate) text: String,
+    /// The request arrives, and its answer does not.
+    pub(crate) after: bool,
+}
+
+impl CutAt {
+    fn is_in(&self, request: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        request.windows(text.len()).any(|part| part == text)
+    }
 }
 
 impl Connection {
@@ -50,6 +66,7 @@ impl Connection {
             answers: Flow::default(),
             asked: false,
             answered: false,
+            swallows: false,
         })
     }
 
@@ -80,7 +97,13 @@ impl Connection {
     }
 
     /// Takes up what has come and delivers what is due; `false`: the connection has ended.
-    pub(crate) fn pass(&mut self, ready: &[RawFd], delay: Duration, buffer: &mut [u8]) -> bool {
+    pub(crate) fn pass(
+        &mut self,
+        ready: &[RawFd],
+        delay: Duration,
+        cut_at: &mut Option<CutAt>,
+        buffer: &mut [u8],
+    ) -> bool {
         if !self.connected {
             match connect(&self.upstream, &self.address) {
                 Ok(()) | Err(Errno::ISCONN) => self.connected = true,
@@ -92,10 +115,22 @@ impl Connection {
             }
         }
         if ready.contains(&self.client.as_raw_fd()) {
-            self.asked |= self.requests.take(&self.client, buffer);
+            let request = self.requests.take(&self.client, buffer);
+            self.asked |= !request.is_empty();
+            if let Some(cut) = cut_at.take_if(|cut| cut.is_in(request)) {
+                self.swallows = cut.after;
+                if !cut.after {
+                    self.reset_on_close();
+                    return false;
+                }
+            }
         }
         if ready.contains(&self.upstream.as_raw_fd()) {
-            let came = self.answers.take(&self.upstream, buffer);
+            let came = !self.answers.take(&self.upstream, buffer).is_empty();
+            if came && self.swallows {
+                self.reset_on_close();
+                return false;
+            }
             if came && std::mem::take(&mut self.asked) {
                 self.answered = true;
             }

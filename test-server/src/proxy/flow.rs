@@ -56,10 +56,10 @@ impl Flow {
         sent.checked_add(delay)
     }
 
-    /// Takes what the source has sent; `true`: there were bytes.
-    pub(crate) fn take(&mut self, mut source: &TcpStream, buffer: &mut [u8]) -> bool {
+    /// Takes what the source has sent, which is empty if there was nothing.
+    pub(crate) fn take<'b>(&mut self, mut source: &TcpStream, buffer: &'b mut [u8]) -> &'b [u8] {
         if !self.takes_more() {
-            return false;
+            return &[];
         }
         match source.read(buffer) {
             Ok(0) => self.end_with(Item::End),
@@ -69,12 +69,12 @@ impl Flow {
                     bytes: buffer[..length].to_vec(),
                     written: 0,
                 });
-                return true;
+                return &buffer[..length];
             }
             Err(error) if is_temporary(&error) => {}
             Err(_) => self.end_with(Item::Reset),
         }
-        false
+        &[]
     }
 
     /// The source is gone. The destination is to learn it after all that was sent before.

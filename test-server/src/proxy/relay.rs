@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 
-use super::connection::Connection;
+use super::connection::{Connection, CutAt};
 
 pub(crate) type Request = Box<dyn FnOnce(&mut Relay) + Send>;
 
@@ -31,6 +31,7 @@ pub(crate) struct Relay {
     delay: Duration,
     stalled: bool,
     round_trips: u64,
+    cut_at: Option<CutAt>,
     buffer: Vec<u8>,
 }
 
@@ -52,6 +53,7 @@ impl Relay {
             delay: Duration::ZERO,
             stalled: false,
             round_trips: 0,
+            cut_at: None,
             buffer: vec![0; BUFFER],
         })
     }
@@ -103,6 +105,18 @@ impl Relay {
         };
         self.connections.remove(index).reset();
         true
+    }
+
+    pub(crate) fn cut_at(&mut self, cut: CutAt) {
+        self.cut_at = Some(cut);
+    }
+
+    pub(crate) fn cut_no_more(&mut self) -> bool {
+        self.cut_at.take().is_none()
+    }
+
+    pub(crate) fn is_to_cut(&self) -> bool {
+        self.cut_at.is_some()
     }
 
     /// Waits until there is something to do. Returns what has become ready.
@@ -168,9 +182,9 @@ impl Relay {
     }
 
     fn pass(&mut self, ready: &[RawFd]) {
-        let (delay, buffer) = (self.delay, &mut self.buffer);
+        let (delay, cut_at, buffer) = (self.delay, &mut self.cut_at, &mut self.buffer);
         self.connections.retain_mut(|connection| {
-            let open = connection.pass(ready, delay, buffer);
+            let open = connection.pass(ready, delay, cut_at, buffer);
             self.round_trips += u64::from(connection.take_round_trip());
             open
         });

@@ -135,6 +135,7 @@ impl Told {
 pub(super) struct Numbers {
     pub(super) counters: BTreeMap<String, u64>,
     pub(super) histograms: BTreeMap<String, Vec<f64>>,
+    pub(super) gauges: BTreeMap<String, f64>,
 }
 
 impl Numbers {
@@ -147,7 +148,7 @@ impl Numbers {
     }
 }
 
-fn read(snapshotter: &Snapshotter) -> Numbers {
+pub(super) fn read(snapshotter: &Snapshotter) -> Numbers {
     let mut numbers = Numbers::default();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let labels: Vec<_> = key.key().labels().collect();
@@ -160,6 +161,9 @@ fn read(snapshotter: &Snapshotter) -> Numbers {
         match (key.kind(), value) {
             (MetricKind::Counter, DebugValue::Counter(count)) => {
                 numbers.counters.insert(name, count);
+            }
+            (MetricKind::Gauge, DebugValue::Gauge(value)) => {
+                numbers.gauges.insert(name, value.into_inner());
             }
             (MetricKind::Histogram, DebugValue::Histogram(values)) => {
                 let values = values.into_iter().map(f64::from).collect();

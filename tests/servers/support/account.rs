@@ -26,6 +26,11 @@ impl<'d> Account<'d> {
             .execute(&format!("GRANT {what} TO {}@'%'", self.name));
     }
 
+    pub(crate) fn revoke(&self, what: &str) {
+        self.db
+            .execute(&format!("REVOKE {what} FROM {}@'%'", self.name));
+    }
+
     pub(crate) fn url(&self) -> String {
         let url = self.db.url();
         let (_, rest) = url.rsplit_once('@').unwrap();

@@ -12,7 +12,7 @@ use diesel_advisory_lock::prelude::*;
 use test_server::{Kind, Proxy};
 
 use super::events::CountEvents;
-use super::{Counter, Events, Target, counters, until};
+use super::{Clients, Counter, Events, Target, counters, until};
 
 pub(crate) type Locks = LockPool<MysqlConnection>;
 
@@ -86,6 +86,21 @@ impl Db {
             .build(ConnectionManager::new(self.url()))
             .unwrap();
         (pool, events)
+    }
+
+    /// A connection and a pool, on a database with counter 1.
+    pub(crate) fn clients(&self) -> Clients {
+        Clients::new(&self.url())
+    }
+
+    /// Waits until the locks of all [`Form`](super::Form)s are free, while the clients are connected.
+    pub(crate) fn until_free(&self, what: &str) {
+        let counter = Counter { id: 1, value: 0 }.lock_name();
+        for name in [counter, LockName::named("job")] {
+            until(&format!("{name} is free: {what}"), || {
+                self.holder(&name).is_none()
+            });
+        }
     }
 
     /// A network that is in the test's hands, and the database's address there.
@@ -192,6 +207,30 @@ impl Db {
 
     pub(crate) fn assert_free(&self, name: &LockName) {
         assert_eq!(self.holder(name), None, "{name} is still held");
+    }
+
+    pub(crate) fn is_session(&self, session: i64) -> bool {
+        self.counts_sessions(session, "%")
+    }
+
+    /// Whether the server says so of a session.
+    pub(crate) fn is_in_state(&self, session: i64, state: &str) -> bool {
+        self.counts_sessions(session, state)
+    }
+
+    fn counts_sessions(&self, session: i64, state: &str) -> bool {
+        let count: i64 = diesel::select(
+            diesel::dsl::sql::<BigInt>(
+                "(SELECT COUNT(*) FROM information_schema.processlist WHERE id = ",
+            )
+            .bind::<BigInt, _>(session)
+            .sql(" AND COALESCE(state, '') LIKE ")
+            .bind::<Text, _>(state)
+            .sql(")"),
+        )
+        .get_result(&mut self.conn())
+        .unwrap();
+        count == 1
     }
 
     /// Waits until a session waits for a user lock, which is then sure to be in line.

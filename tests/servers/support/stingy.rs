@@ -30,6 +30,21 @@ impl Stingy {
         MysqlConnection::establish(&self.server.url("")).unwrap()
     }
 
+    /// The address of a new schema with counter 1.
+    pub(crate) fn url_with_counter(&self) -> String {
+        self.execute(
+            "CREATE DATABASE IF NOT EXISTS counting;
+             CREATE TABLE counting.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
+             INSERT INTO counting.counters VALUES (1, 0)",
+        );
+        self.server.url("counting")
+    }
+
+    /// Without a prepared statement.
+    pub(crate) fn execute(&self, sql: &str) {
+        self.root.borrow_mut().batch_execute(sql).unwrap();
+    }
+
     pub(crate) fn forbid(&self) {
         self.allow(0);
     }
@@ -39,7 +54,8 @@ impl Stingy {
     }
 
     fn allow(&self, statements: u32) {
-        let sql = format!("SET GLOBAL max_prepared_stmt_count = {statements}");
-        self.root.borrow_mut().batch_execute(&sql).unwrap();
+        self.execute(&format!(
+            "SET GLOBAL max_prepared_stmt_count = {statements}"
+        ));
     }
 }

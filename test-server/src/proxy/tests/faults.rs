@@ -131,3 +131,29 @@ fn threads_can_share_a_proxy() {
     let (client, server) = open(&proxy, &listener);
     assert_open(&client, &server);
 }
+
+#[test]
+fn cut_before_a_text_withholds_the_request() {
+    let (proxy, listener) = network();
+    let (client, server) = open(&proxy, &listener);
+    proxy.cut_before("COMMIT");
+    assert_open(&client, &server);
+    assert!(proxy.is_to_cut());
+    send(&client, b"..COMMIT");
+    assert_reset(&client);
+    assert_reset(&server);
+    assert!(!proxy.is_to_cut());
+}
+
+#[test]
+fn cut_after_a_text_withholds_the_answer() {
+    let (proxy, listener) = network();
+    let (client, server) = open(&proxy, &listener);
+    proxy.cut_after("COMMIT");
+    send(&client, b"COMMIT..");
+    assert_receives(&server, b"COMMIT..");
+    send(&server, b"OK");
+    assert_reset(&client);
+    let (client, server) = open(&proxy, &listener);
+    assert_open(&client, &server);
+}
