@@ -135,21 +135,43 @@ pub(crate) struct Faults {
 pub(crate) enum OwnFault {
     /// Two locks, nested in either order.
     Deadlock,
+    /// The body acquires its lock once more and never releases that.
+    Leak,
+    /// A key that is spelled otherwise than the row's.
+    Misspelled,
+    /// Of a body, and of Diesel's instrumentation while a lock is acquired.
     Panic,
+    /// `autocommit = 0` and `completion_type = CHAIN`.
+    Settings,
     /// A pool of one connection.
     Squeeze,
+    /// The body puts another connection in the place of its own.
+    Swap,
     /// The body gives its lock back behind the library's back.
     Theft,
 }
 
 impl OwnFault {
-    const ALL: [Self; 4] = [Self::Deadlock, Self::Panic, Self::Squeeze, Self::Theft];
+    const ALL: [Self; 8] = [
+        Self::Deadlock,
+        Self::Leak,
+        Self::Misspelled,
+        Self::Panic,
+        Self::Settings,
+        Self::Squeeze,
+        Self::Swap,
+        Self::Theft,
+    ];
 
     fn word(self) -> &'static str {
         match self {
             Self::Deadlock => "deadlock",
+            Self::Leak => "leak",
+            Self::Misspelled => "misspelled",
             Self::Panic => "panic",
+            Self::Settings => "settings",
             Self::Squeeze => "squeeze",
+            Self::Swap => "swap",
             Self::Theft => "theft",
         }
     }

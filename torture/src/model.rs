@@ -12,6 +12,9 @@ pub(crate) const ROWS: i64 = 8;
 
 pub(crate) const JOBS: i64 = 4;
 
+/// Rows with a text as their key, which the collation compares without regard to case.
+pub(crate) const LABELS: i64 = 2;
+
 /// The one that rows are scoped by.
 pub(crate) const SCOPE: &str = "send";
 
@@ -19,6 +22,26 @@ diesel::table! {
     counters (id) {
         id -> BigInt,
         value -> BigInt,
+    }
+}
+
+diesel::table! {
+    labels (name) {
+        name -> Text,
+    }
+}
+
+#[derive(Debug, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = labels, primary_key(name), check_for_backend(diesel::mysql::Mysql))]
+pub(crate) struct Label {
+    pub(crate) name: String,
+}
+
+impl Label {
+    /// The column has `Label1`.
+    pub(crate) fn misspelled(id: i64) -> Self {
+        let name = format!("LABEL{id}");
+        Self { name }
     }
 }
 
@@ -67,6 +90,8 @@ pub(crate) enum Target {
     Row(i64),
     Scoped(i64),
     Job(i64),
+    /// The lock of a key that no row has, and that finds one.
+    Misspelled(i64),
     /// Two rows, and a row's scope, at once. No job: those are taken one inside of the other.
     Several {
         rows: (i64, i64),
@@ -81,6 +106,9 @@ impl Target {
             Self::Row(id) | Self::Several { rows: (id, _), .. } => row_name(id),
             Self::Scoped(id) => row_name(id).scope(SCOPE),
             Self::Job(number) => LockName::named(format!("job-{number}")),
+            Self::Misspelled(id) => {
+                LockName::row(labels::table, Label::misspelled(id).name.as_str())
+            }
         }
     }
 
@@ -97,7 +125,7 @@ impl Target {
     /// The number of the row or the job, of several the first one's.
     pub(crate) fn id(self) -> i64 {
         match self {
-            Self::Row(id) | Self::Scoped(id) | Self::Job(id) => id,
+            Self::Row(id) | Self::Scoped(id) | Self::Job(id) | Self::Misspelled(id) => id,
             Self::Several { rows, .. } => rows.0,
         }
     }
@@ -105,7 +133,8 @@ impl Target {
     /// Every lock that anybody takes.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let rows = (1..=ROWS).flat_map(|id| [Self::Row(id), Self::Scoped(id)]);
-        rows.chain((1..=JOBS).map(Self::Job))
+        let jobs = (1..=JOBS).map(Self::Job);
+        rows.chain(jobs).chain((1..=LABELS).map(Self::Misspelled))
     }
 }
 
@@ -121,10 +150,15 @@ pub(crate) fn counter_name(id: i64) -> String {
 /// A new schema with all counters at 0.
 pub(crate) fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
     let rows: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0)")).collect();
+    let labels: Vec<_> = (1..=LABELS).map(|id| format!("('Label{id}')")).collect();
     conn.batch_execute(&format!(
         "CREATE DATABASE {SCHEMA};
          CREATE TABLE {SCHEMA}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL) ENGINE = InnoDB;
-         INSERT INTO {SCHEMA}.counters VALUES {};",
-        rows.join(", ")
+         INSERT INTO {SCHEMA}.counters VALUES {};
+         CREATE TABLE {SCHEMA}.labels (name VARCHAR(20) PRIMARY KEY)
+             CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci ENGINE = InnoDB;
+         INSERT INTO {SCHEMA}.labels VALUES {};",
+        rows.join(", "),
+        labels.join(", ")
     ))
 }

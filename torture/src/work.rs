@@ -6,19 +6,26 @@
 mod crossing;
 mod guard;
 mod in_transaction;
+mod leak;
 mod left_open;
 mod method;
+mod misspelled;
 mod named;
 mod nested;
+mod panicking;
 mod policy;
 mod scoped;
+mod settings;
 mod several;
 mod transaction;
 mod with_lock;
 
 use diesel::mysql::MysqlConnection;
+pub(crate) use settings::DEFAULTS;
+
 use diesel_advisory_lock::{LockPool, LockSource, PoolSource};
 
+use crate::cli::OwnFault;
 use crate::model::Target;
 use crate::worker::{Done, Op, Pool, Pooled};
 
@@ -28,11 +35,12 @@ trait Way {
     const NAME: &'static str;
     const LOCKS: Locks;
     const WAIT: WaitFor;
-    /// Whether a body may give its lock back by itself. Not where a commit is counted: what was done
-    /// after that is not exclusive.
+    /// Whether a body may lose its lock by its own doing: by a theft, or by a swap of connections.
     const CAN_STEAL: bool = false;
-    /// Whether it runs into deadlocks.
-    const CROSSES: bool = false;
+    /// The fault that it is there for.
+    const CAUSES: Option<OwnFault> = None;
+    /// Whether it leaves settings of the session behind that others must not find.
+    const SETS: bool = false;
     /// How often it comes up.
     const WEIGHT: usize = 4;
 
@@ -51,6 +59,7 @@ pub(crate) enum Locks {
     Row,
     Scoped,
     Job,
+    Misspelled,
     Several,
 }
 
@@ -80,7 +89,8 @@ pub(crate) struct Entry {
     pub(crate) locks: Locks,
     pub(crate) wait: WaitFor,
     pub(crate) can_steal: bool,
-    pub(crate) crosses: bool,
+    pub(crate) causes: Option<OwnFault>,
+    pub(crate) sets: bool,
     pub(crate) weight: usize,
     pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,
     pub(crate) pooled: fn(&Op<'_>, &mut Pooled) -> Done,
@@ -113,9 +123,16 @@ pub(crate) static WAYS: &[Entry] = &[
     both::<several::TrySeveral>(),
     both::<several::SeveralInTransaction>(),
     both::<nested::Nested>(),
+    both::<nested::NestedCopy>(),
     both::<crossing::Crossing>(),
     entry::<in_transaction::InTransaction>(),
     both::<left_open::LeftOpen>(),
+    both::<leak::Leak>(),
+    both::<misspelled::Misspelled>(),
+    entry::<panicking::Panicking>(),
+    entry::<settings::Settings>(),
+    entry::<settings::SettingsInBody>(),
+    entry::<settings::SettingsInTransaction>(),
 ];
 
 /// Of a way that needs a connection.
@@ -125,7 +142,8 @@ const fn entry<W: Way>() -> Entry {
         locks: W::LOCKS,
         wait: W::WAIT,
         can_steal: W::CAN_STEAL,
-        crosses: W::CROSSES,
+        causes: W::CAUSES,
+        sets: W::SETS,
         weight: W::WEIGHT,
         plain: W::run::<MysqlConnection>,
         pooled: W::run::<Pooled>,

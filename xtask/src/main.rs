@@ -29,7 +29,7 @@ enum Task {
     /// Lock from many processes, cause every fault that can be caused, and judge what came of it
     Torture(options::torture::Cli),
 
-    /// Take each protection out of a copy of the library, and see that the torture notices
+    /// Take each protection out of a copy of the library, and see that the stress test or a test notices
     Sabotage {
         /// The server: mariadb or mysql
         #[arg(long, value_name = "KIND", default_value = "mariadb")]

@@ -1,10 +1,12 @@
-//! `cargo xtask sabotage`: takes one protection after the other out of a copy of the library, tortures what is left, and
-//! demands that the judge notices. A judge that cannot condemn proves nothing.
+//! `cargo xtask sabotage`: takes one protection after the other out of a copy of the library, and demands that the stress
+//! test's checker notices, or a case of `tests/servers`. A checker that cannot reject a run proves nothing.
 
 mod list;
 mod tree;
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -12,17 +14,18 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use test_server::{Kind, cache_dir};
 
-use crate::cargo::{cargo, workspace};
+use crate::cargo::{LIBRARY, cargo, cargo_packages, workspace};
 use crate::install::{self, Need};
 use crate::step;
-use list::{ALL, Sabotage};
+use list::{ALL, Detector, Sabotage};
 use tree::Tree;
 
 /// The programs that judge, built from the library as it is.
 const HONEST: [&str; 4] = ["--package", "torture", "--package", "torture-check"];
 
 pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
-    let chosen = choose(only)?;
+    let mut chosen = choose(only)?;
+    chosen.retain(|sabotage| sabotage.is_for(kind));
     install::ensure(&[Need::ClientLibrary, Need::Server(kind)])?;
     let target = cache_dir().with_file_name("sabotage");
     let workshop = Workshop {
@@ -34,9 +37,10 @@ pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
     };
     step::run("build the judge", cargo("build").args(HONEST))?;
     fs::create_dir_all(&workshop.runs).with_context(|| workshop.runs.display().to_string())?;
+    workshop.share_servers()?;
 
     // What fails here fails for another reason than a sabotage.
-    workshop.control()?;
+    workshop.control(&chosen)?;
     let missed: Vec<_> = chosen
         .into_iter()
         .filter_map(|sabotage| match workshop.try_out(sabotage) {
@@ -46,7 +50,7 @@ pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     if !missed.is_empty() {
-        bail!("the judge did not notice: {}", missed.join(", "));
+        bail!("not noticed: {}", missed.join(", "));
     }
     Ok(())
 }
@@ -64,6 +68,15 @@ fn choose(only: &[String]) -> Result<Vec<&'static Sabotage>> {
     Ok(chosen.collect())
 }
 
+impl Sabotage {
+    fn is_for(&self, kind: Kind) -> bool {
+        match self.noticed_by {
+            Detector::Case { only, .. } => only.is_none_or(|only| only == kind),
+            Detector::StressTest { .. } => true,
+        }
+    }
+}
+
 struct Workshop {
     kind: Kind,
     tree: Tree,
@@ -73,8 +86,33 @@ struct Workshop {
 }
 
 impl Workshop {
+    /// The cases of the copy look for the servers beside what they are built to.
+    fn share_servers(&self) -> Result<()> {
+        fs::create_dir_all(&self.build).with_context(|| self.build.display().to_string())?;
+        let link = self.build.join("servers");
+        if !link.exists() {
+            symlink(cache_dir(), &link).with_context(|| link.display().to_string())?;
+        }
+        Ok(())
+    }
+
     /// The copy without any sabotage must pass.
-    fn control(&self) -> Result<()> {
+    fn control(&self, chosen: &[&Sabotage]) -> Result<()> {
+        for sabotage in chosen {
+            if let Detector::Case { filter, .. } = sabotage.noticed_by
+                && !self.case_passes(filter)?
+            {
+                bail!(
+                    "the case `{filter}` fails without any sabotage, or is not there; see {}",
+                    self.log.display()
+                );
+            }
+        }
+        let torments =
+            |sabotage: &&Sabotage| matches!(sabotage.noticed_by, Detector::StressTest { .. });
+        if !chosen.iter().any(torments) {
+            return Ok(());
+        }
         let worker = self.worker()?;
         let (directory, passed) = self.torture("control", &worker, &["--seconds=15"])?;
         if !passed {
@@ -87,23 +125,31 @@ impl Workshop {
         Ok(())
     }
 
-    /// Whether the judge noticed.
+    /// Whether it was noticed.
     fn try_out(&self, sabotage: &Sabotage) -> Result<bool> {
         let since = Instant::now();
         let edited = self.tree.edit(sabotage.edits)?;
-        let worker = self.worker();
-        // Before anything else can fail: the next one needs the copy as it was.
-        edited.undo()?;
-        let (directory, passed) = self.torture(sabotage.name, &worker?, sabotage.options)?;
-        let noticed = !passed && self.is_condemned(&directory, sabotage)?;
+        let (noticed, by, see) = match sabotage.noticed_by {
+            Detector::StressTest { options, rules } => {
+                let worker = self.worker();
+                // Before anything else can fail: the next one needs the copy as it was.
+                edited.undo()?;
+                let (directory, passed) = self.torture(sabotage.name, &worker?, options)?;
+                let noticed = !passed && self.is_condemned(&directory, rules)?;
+                (noticed, format!("rule {rules}"), directory.join(REPORT))
+            }
+            Detector::Case { filter, .. } => {
+                // What does not compile would be noticed by no case.
+                let built = self.build_cases();
+                let passes = built.and_then(|()| self.case_passes(filter));
+                edited.undo()?;
+                (!passes?, format!("case {filter}"), self.log.clone())
+            }
+        };
         let what = if noticed {
-            format!("noticed, by rule {}", sabotage.rules)
+            format!("noticed, by {by}")
         } else {
-            format!(
-                "NOT NOTICED by rule {}; see {}",
-                sabotage.rules,
-                directory.join(REPORT).display()
-            )
+            format!("NOT NOTICED by {by}; see {}", see.display())
         };
         eprintln!(
             "==> {} ({}): {what} ({})",
@@ -123,6 +169,36 @@ impl Workshop {
             .env("CARGO_TARGET_DIR", &self.build);
         step::run_quietly("build the worker", &mut build, &self.log)?;
         Ok(self.build.join("debug").join("torture"))
+    }
+
+    /// Builds the cases of the copy.
+    fn build_cases(&self) -> Result<()> {
+        let mut build = self.cases();
+        build.args(["--quiet", "--no-run"]);
+        step::run_quietly("build the cases", &mut build, &self.log)
+    }
+
+    /// Whether the cases that a filter means pass, of which there is one at least.
+    fn case_passes(&self, filter: &str) -> Result<bool> {
+        self.build_cases()?;
+        let output = self.cases().args(["--", filter]).output();
+        let output = output.context("cannot run the cases")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let log = fs::OpenOptions::new().append(true).open(&self.log);
+        log?.write_all(&output.stdout)?;
+        // The name of a case has the server's in front of it.
+        let ran = format!("::{filter}");
+        Ok(output.status.success() && text.contains(&ran))
+    }
+
+    fn cases(&self) -> Command {
+        let mut test = cargo_packages("test", &[LIBRARY.to_owned()]);
+        test.args(["--package", LIBRARY, "--test", "servers"])
+            .current_dir(self.tree.path())
+            .env("CARGO_TARGET_DIR", &self.build)
+            .env("TEST_SERVERS", self.kind.to_string())
+            .env_remove("DATABASE_URL");
+        test
     }
 
     /// Where the run has left its history, and whether it passed.
@@ -151,9 +227,9 @@ impl Workshop {
     }
 
     /// Whether it is condemned by a rule that this sabotage breaks.
-    fn is_condemned(&self, directory: &Path, sabotage: &Sabotage) -> Result<bool> {
+    fn is_condemned(&self, directory: &Path, rules: &str) -> Result<bool> {
         let mut check = Command::new(honest("torture-check"));
-        let check = check.arg(directory).arg("--expect").arg(sabotage.rules);
+        let check = check.arg(directory).arg("--expect").arg(rules);
         let output = check.output().context("cannot run the judge")?;
         Ok(output.status.success())
     }

@@ -5,7 +5,7 @@
 //! database. A file's first line is
 //!
 //! ```text
-//! torture-history 1
+//! torture-history 2
 //! ```
 //!
 //! and each further line is a time, a word, and what the word takes, with one space between them. The
@@ -20,15 +20,15 @@
 //! |---|---|
 //! | `invoke OP THREAD WAY NAMES WAIT SOURCE` | a lock is about to be asked for; `WAIT` in milliseconds |
 //! | `granted OP SESSION HOLDER` | the body has begun: the connection's id there, and whom the server calls the lock's holder |
-//! | `stolen OP` | the body gave the lock back behind the library's back |
+//! | `struck OP FAULT` | the worker causes a fault in this operation; the words are [`OpFault`] |
 //! | `end OP WROTE` | the body has ended; `WROTE` is `NAME=VALUE` of each counter that is about to be committed, joined by `+` |
-//! | `outcome OP WORD` | what the caller was told; the words are [`Outcome`] |
+//! | `outcome OP WORD CLAIM` | what the call returned, in the words of [`Outcome`], and what its error says became of the work, in those of [`Claim`] |
 //! | `unconnected THREAD SOURCE` | no connection could be had |
 //! | `drained SOURCE SESSION NAMES` | at the end: the locks that an idle connection still holds |
 //! | `finished` | the worker's last line |
 //!
-//! `WAY` is the way of locking; `left_open` and `in_transaction` must never succeed, and only they may be told
-//! `left-open` and `open-transaction`. `SOURCE` is the kind of connection:
+//! `WAY` is the way of locking. `left_open`, `in_transaction`, `settings_in_body`, `settings_in_transaction` and what was struck by `misspelled`,
+//! `no-autocommit` or `chain` must never succeed. `SOURCE` is the kind of connection:
 //!
 //! - with `squeezed` in it, a pool that has fewer connections than the process has threads, so that
 //!   `pool` needs no fault;
@@ -58,11 +58,11 @@ mod words;
 mod writer;
 
 pub use event::{Event, WaitMs, parse};
-pub use words::{FaultKind, Outcome, WorkerState};
+pub use words::{Claim, FaultKind, OpFault, Outcome, WorkerState};
 pub use writer::Writer;
 
 /// A file's first line.
-pub const HEADER: &str = "torture-history 1";
+pub const HEADER: &str = "torture-history 2";
 
 /// The coordinator's file.
 pub const COORDINATOR: &str = "coordinator.history";

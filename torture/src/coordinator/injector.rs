@@ -31,7 +31,10 @@ fn weight(kind: FaultKind) -> usize {
         | FaultKind::InterruptWaiter
         | FaultKind::CutOne => 8,
         FaultKind::WorkerStop => 6,
-        FaultKind::WorkerKill | FaultKind::Stall => 4,
+        FaultKind::WorkerKill
+        | FaultKind::Stall
+        | FaultKind::CutBeforeCommit
+        | FaultKind::CutAfterCommit => 4,
         FaultKind::Storm | FaultKind::Delay => 3,
         FaultKind::CutAll | FaultKind::ServerPause => 2,
         FaultKind::WaitTimeout | FaultKind::ServerKill => 1,
@@ -157,6 +160,14 @@ impl<'a, 's> Injector<'a, 's> {
                 let fault = self.begin(kind, "-");
                 let cut = self.stage.proxy.cut_one(nth);
                 self.over(fault, cut);
+                Ok(())
+            }
+            FaultKind::CutBeforeCommit => {
+                self.cut_at_commit(kind, |proxy| proxy.cut_before("COMMIT"));
+                Ok(())
+            }
+            FaultKind::CutAfterCommit => {
+                self.cut_at_commit(kind, |proxy| proxy.cut_after("COMMIT"));
                 Ok(())
             }
             FaultKind::Stall => {

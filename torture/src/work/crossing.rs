@@ -8,6 +8,7 @@ use diesel_advisory_lock::{LockSource, PoolSource};
 use torture_check::history::Outcome;
 
 use super::{FromPool, Locks, WaitFor, Way};
+use crate::cli::OwnFault;
 use crate::model::{JOBS, Target};
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -17,7 +18,7 @@ impl Way for Crossing {
     const NAME: &'static str = "crossing";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CROSSES: bool = true;
+    const CAUSES: Option<OwnFault> = Some(OwnFault::Deadlock);
     const WEIGHT: usize = 2;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

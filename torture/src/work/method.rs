@@ -33,7 +33,7 @@ impl Counter {
         conn: &mut impl LockSource<Connection = MysqlConnection>,
         op: &Op<'_>,
     ) -> Result<(), WorkError> {
-        op.body(conn.connection(), |conn| Ok(vec![self.increment(conn)?]))
+        op.transaction_body(conn.connection(), |conn| Ok(vec![self.increment(conn)?]))
     }
 }
 
@@ -71,6 +71,7 @@ impl Way for LockedTransaction {
     const NAME: &'static str = "locked(transaction)";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;
+    const CAN_STEAL: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

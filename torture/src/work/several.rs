@@ -35,7 +35,7 @@ fn increment(
     rows: &mut [Counter],
     conn: &mut MysqlConnection,
 ) -> Result<(), WorkError> {
-    op.body(conn, |conn| {
+    op.transaction_body(conn, |conn| {
         let written = rows.iter_mut().map(|row| row.increment(conn));
         Ok(written.collect::<Result<_, _>>()?)
     })
@@ -98,6 +98,7 @@ impl Way for SeveralInTransaction {
     const NAME: &'static str = "lock_all.transaction";
     const LOCKS: Locks = Locks::Several;
     const WAIT: WaitFor = WaitFor::Chosen;
+    const CAN_STEAL: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

@@ -13,6 +13,7 @@ impl Way for Transaction {
     const NAME: &'static str = "transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
+    const CAN_STEAL: bool = true;
     const WEIGHT: usize = 12;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -40,6 +41,7 @@ impl Way for TryTransaction {
     const NAME: &'static str = "try_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Nothing;
+    const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
@@ -64,5 +66,5 @@ fn increment(
     counter: &mut Counter,
     conn: &mut MysqlConnection,
 ) -> Result<(), WorkError> {
-    op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
+    op.transaction_body(conn, |conn| Ok(vec![counter.increment(conn)?]))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
 use diesel::sql_types::{Text, Unsigned};
@@ -11,6 +11,7 @@ use torture_check::history::{Event, Writer};
 
 use crate::cli::{OwnFault, WorkerOptions};
 use crate::model::{SCHEMA, Target};
+use crate::work::DEFAULTS;
 
 pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<MysqlConnection>>;
 pub(crate) type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
@@ -131,6 +132,15 @@ fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
     );
     let held: HeldBy = diesel::sql_query(query).get_result(conn)?;
     Ok((held.session, held.names))
+}
+
+/// Sets back what an operation has set in its session. A connection that cannot be set back is of no further use.
+pub(super) fn set_back(conn: &mut MysqlConnection) {
+    // A statement may be interrupted, and so may the next.
+    let done = (0..3).any(|_| conn.batch_execute(DEFAULTS).is_ok());
+    if !done {
+        AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
+    }
 }
 
 /// Whether nobody should work on a connection any more.

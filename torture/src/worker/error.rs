@@ -2,7 +2,7 @@
 
 use diesel::result::Error as DieselError;
 use diesel_advisory_lock::LockError;
-use torture_check::history::Outcome;
+use torture_check::history::{Claim, Outcome};
 
 /// The result of one call that takes locks.
 pub(crate) type Done = Result<Reached, WorkError>;
@@ -35,6 +35,30 @@ pub(crate) enum WorkError {
     Inner(Outcome),
 }
 
+impl WorkError {
+    /// The error of a call inside of a body, which says nothing of the body.
+    pub(crate) fn inner(error: LockError) -> Self {
+        Self::Inner(of_lock(&error))
+    }
+}
+
+/// What the library's error says became of the work.
+pub(crate) fn claim(done: &Done) -> Option<Claim> {
+    let error = match done {
+        Err(WorkError::Lock(error)) => error,
+        Err(WorkError::Body(error)) => LockError::in_diesel(error)?,
+        _ => return None,
+    };
+    match error.outcome() {
+        diesel_advisory_lock::Outcome::NothingHappened => Some(Claim::NothingHappened),
+        diesel_advisory_lock::Outcome::RolledBack => Some(Claim::RolledBack),
+        diesel_advisory_lock::Outcome::Ran => Some(Claim::Ran),
+        diesel_advisory_lock::Outcome::Committed => Some(Claim::Committed),
+        diesel_advisory_lock::Outcome::Unknown => Some(Claim::Unknown),
+        _ => None,
+    }
+}
+
 /// The word for what a caller was told.
 pub(crate) fn outcome(done: &Done) -> Outcome {
     match done {
@@ -65,7 +89,9 @@ fn of_lock(error: &LockError) -> Outcome {
             source: Some(_), ..
         } => Outcome::Lost,
         LockError::Lost { source: None, .. } => Outcome::Disowned,
+        LockError::CommitUnknown { .. } => Outcome::CommitUnknown,
         LockError::Gone { .. } => Outcome::Gone,
+        LockError::KeyMismatch { .. } => Outcome::KeyMismatch,
         LockError::Pool { .. } => Outcome::Pool,
         LockError::Database { .. } => Outcome::Database,
         _ => Outcome::Other,

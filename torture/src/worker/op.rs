@@ -5,10 +5,11 @@ use std::panic::panic_any;
 use std::thread::sleep;
 use std::time::Duration;
 
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
 use diesel_advisory_lock::LockName;
-use torture_check::history::{Event, WaitMs};
+use torture_check::history::{Event, OpFault, WaitMs};
 
 use super::error::outcome;
 use super::thread::Thread;
@@ -24,7 +25,12 @@ pub(crate) enum Mood {
     Panics,
     /// Gives the lock back by SQL of its own, so that the library finds it gone.
     Steals,
+    /// Puts another connection in the place of the one that it was given.
+    Swaps,
 }
+
+/// How long a body goes on without its lock, so that another session has it.
+const LOST: Duration = Duration::from_millis(5);
 
 /// A call, while it is made.
 pub(crate) struct Op<'t> {
@@ -60,11 +66,36 @@ impl Op<'_> {
         self.thread.die(sides)
     }
 
+    /// Writes down a fault of the worker's own, which comes next.
+    pub(crate) fn strike(&self, fault: OpFault) {
+        let history = &self.thread.worker.history;
+        history.write(&Event::Struck { op: self.id, fault });
+    }
+
     /// The body of a lock: asks the server whose lock it is, leaves a trace in the lock's file, does
     /// `act`, which gives what it wrote to counters, and ends as its mood says.
     pub(crate) fn body(
         &self,
         conn: &mut MysqlConnection,
+        act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
+    ) -> Result<(), WorkError> {
+        self.run_body(conn, false, act)
+    }
+
+    /// A body that runs in a transaction, and calls no other operation: if it swaps connections, it may do all its work on
+    /// the other one, in a transaction there.
+    pub(crate) fn transaction_body(
+        &self,
+        conn: &mut MysqlConnection,
+        act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
+    ) -> Result<(), WorkError> {
+        self.run_body(conn, true, act)
+    }
+
+    fn run_body(
+        &self,
+        conn: &mut MysqlConnection,
+        in_transaction: bool,
         act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
     ) -> Result<(), WorkError> {
         let history = &self.thread.worker.history;
@@ -85,6 +116,8 @@ impl Op<'_> {
         };
         seen?;
         self.thread.leave_trace("begin", self);
+        let swaps = self.mood == Mood::Swaps;
+        let is_swapped = swaps && in_transaction && self.die(2) == 0 && self.swap(conn, true);
         let wrote = act(conn)?;
         if !self.dwell.is_zero() {
             sleep(self.dwell);
@@ -94,10 +127,14 @@ impl Op<'_> {
             Mood::Fails => return Err(WorkError::Deliberate),
             Mood::Panics => panic_any(Deliberate),
             Mood::Steals => {
-                history.write(&Event::Stolen { op: self.id });
+                self.strike(OpFault::Theft);
                 self.steal(conn)?;
-                // Somebody else has it now, and this body still runs.
-                sleep(Duration::from_millis(5));
+                sleep(LOST);
+            }
+            Mood::Swaps => {
+                if is_swapped || self.swap(conn, false) {
+                    sleep(LOST);
+                }
             }
         }
         self.thread.leave_trace("end", self);
@@ -146,6 +183,19 @@ impl Op<'_> {
     fn steal(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
         let written = self.lock_name().written(SCHEMA);
         diesel::sql_query(format!("DO RELEASE_LOCK('{written}')")).execute(conn)
+    }
+
+    /// The session of the connection that was there ends, and with it its lock. `false`: there is no other connection.
+    fn swap(&self, conn: &mut MysqlConnection, begin: bool) -> bool {
+        let Some(mut other) = self.thread.connect_as(self.source) else {
+            return false;
+        };
+        if begin && AnsiTransactionManager::begin_transaction(&mut other).is_err() {
+            return false;
+        }
+        self.strike(OpFault::Swap);
+        std::mem::swap(conn, &mut other);
+        true
     }
 
     pub(super) fn wait_ms(&self) -> WaitMs {

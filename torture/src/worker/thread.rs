@@ -7,22 +7,24 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel_advisory_lock::LockName;
 use fastrand::Rng;
 use torture_check::history::{self, Event, Outcome};
 
-use super::connections::{Named, Pool, is_broken, tell_held};
-use super::error::outcome;
+use super::connections::{Named, Pool, is_broken, set_back, tell_held};
+use super::error::{claim, outcome};
 use super::op::Op;
 use super::{Deliberate, Done, Worker};
-use crate::cli::OwnFault;
 use crate::model::Counter;
 use crate::work::{Call, Entry, FromPools, WAYS};
 
 mod dice;
+
+/// How long a connection that is of no further use stays open: longer than others may wait for a lock that nobody has.
+const KEPT_BROKEN: Duration = Duration::from_secs(8);
 
 pub(super) struct Thread<'w> {
     pub(super) worker: &'w Worker,
@@ -31,6 +33,8 @@ pub(super) struct Thread<'w> {
     /// The rows as they were when this thread saw them last.
     copies: RefCell<HashMap<i64, Counter>>,
     traces: RefCell<HashMap<String, File>>,
+    /// A connection that is of no further use. If it had a lock, that must be free all the same.
+    broken: RefCell<Option<(Instant, MysqlConnection)>>,
     /// Each as often as it weighs.
     ways: Vec<&'static Entry>,
     ways_from_pool: Vec<(&'static Entry, FromPools)>,
@@ -39,8 +43,10 @@ pub(super) struct Thread<'w> {
 impl<'w> Thread<'w> {
     pub(super) fn new(worker: &'w Worker, number: u16) -> Self {
         let options = &worker.options;
-        let deadlocks = options.faults.has(OwnFault::Deadlock);
-        let ways = WAYS.iter().filter(|way| deadlocks || !way.crosses);
+        let is_asked_for = |fault| options.faults.has(fault);
+        let ways = WAYS
+            .iter()
+            .filter(|way| way.causes.is_none_or(is_asked_for));
         let ways: Vec<_> = ways.flat_map(|way| vec![way; way.weight]).collect();
         let ways_from_pool = ways.iter().filter_map(|&way| Some((way, way.from_pool?)));
         Self {
@@ -49,6 +55,7 @@ impl<'w> Thread<'w> {
             rng: RefCell::new(Rng::with_seed(options.seed ^ (u64::from(number) << 48))),
             copies: RefCell::default(),
             traces: RefCell::default(),
+            broken: RefCell::default(),
             ways_from_pool: ways_from_pool.collect(),
             ways,
         }
@@ -80,7 +87,12 @@ impl<'w> Thread<'w> {
         };
         let way = self.pick(&self.ways);
         let outcome = self.top_level(way, self.own_source(), |op| (way.plain)(op, conn));
-        if outcome == Outcome::BodyDatabase || is_broken(conn) {
+        if way.sets {
+            set_back(conn);
+        }
+        if is_broken(conn) {
+            self.keep_broken(own.take());
+        } else if outcome == Outcome::BodyDatabase {
             *own = None;
         }
     }
@@ -93,6 +105,9 @@ impl<'w> Thread<'w> {
         };
         let way = self.pick(&self.ways);
         self.top_level(way, pool.name, |op| (way.pooled)(op, &mut conn));
+        if way.sets {
+            set_back(&mut conn);
+        }
     }
 
     /// On a connection that the library takes from a pool.
@@ -151,7 +166,12 @@ impl<'w> Thread<'w> {
         });
         let done = catch_unwind(AssertUnwindSafe(|| run(&op)));
         let word = word(&done);
-        history.write(&Event::Outcome { op: op.id, word });
+        let claim = done.as_ref().ok().and_then(claim);
+        history.write(&Event::Outcome {
+            op: op.id,
+            word,
+            claim,
+        });
         if let (Outcome::Other, Ok(Err(error))) = (word, &done) {
             eprintln!("operation {}: {error}", op.id);
         }
@@ -159,17 +179,31 @@ impl<'w> Thread<'w> {
     }
 
     fn connect(&self) -> Option<MysqlConnection> {
-        let options = &self.worker.options;
-        let url = if self.is_direct() {
-            &options.direct
-        } else {
-            &options.proxied
-        };
-        let conn = MysqlConnection::establish(url).ok();
+        let conn = self.connect_as(self.own_source());
         if conn.is_none() {
             self.unconnected(self.own_source());
         }
         conn
+    }
+
+    /// A connection that is like those of a source.
+    pub(super) fn connect_as(&self, source: &str) -> Option<MysqlConnection> {
+        let options = &self.worker.options;
+        let url = if source.ends_with("-direct") {
+            &options.direct
+        } else {
+            &options.proxied
+        };
+        MysqlConnection::establish(url).ok()
+    }
+
+    /// One at a time, for a while.
+    fn keep_broken(&self, conn: Option<MysqlConnection>) {
+        let mut broken = self.broken.borrow_mut();
+        let is_old = |(since, _): &(Instant, _)| since.elapsed() > KEPT_BROKEN;
+        if broken.as_ref().is_none_or(is_old) {
+            *broken = conn.map(|conn| (Instant::now(), conn));
+        }
     }
 
     fn unconnected(&self, source: &str) {

@@ -1,4 +1,6 @@
-//! What can be taken out, and which rule must be broken then.
+//! What can be taken out, and what must notice it: a rule of the stress test's checker, or a case of `tests/servers`.
+
+use test_server::Kind;
 
 /// A protection that is removed.
 pub(crate) struct Sabotage {
@@ -6,10 +8,22 @@ pub(crate) struct Sabotage {
     /// What the library does not do any more.
     pub(super) removed: &'static str,
     pub(super) edits: &'static [Edit],
-    /// For the torture.
-    pub(super) options: &'static [&'static str],
-    /// Of which one must be broken, as `torture-check --expect` takes them.
-    pub(super) rules: &'static str,
+    pub(super) noticed_by: Detector,
+}
+
+/// What must notice that a protection is gone.
+pub(super) enum Detector {
+    /// A run with these options must break one of these rules, as `torture-check --expect` takes them.
+    StressTest {
+        options: &'static [&'static str],
+        rules: &'static str,
+    },
+    /// A case of `tests/servers` must fail: for what the stress test cannot show.
+    Case {
+        filter: &'static str,
+        /// The only server on which there is anything to notice.
+        only: Option<Kind>,
+    },
 }
 
 pub(crate) struct Edit {
@@ -28,116 +42,277 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "got: number & 1 == 1,",
             replace: "got: true,",
         }],
-        options: &["--seconds=6", "--faults=none"],
-        rules: "exclusive",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=6", "--faults=none"],
+            rules: "exclusive",
+        },
     },
     Sabotage {
         name: "private-names",
         removed: "each session has names of its own for the same locks",
-        edits: &[
-            Edit {
-                file: "src/backend/mysql/namespace.rs",
-                find: "= LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), \"",
-                replace: "= LEFT(SHA2(CONNECTION_ID(), 256), 8), \"",
-            },
-            Edit {
-                file: "src/backend/mysql/namespace.rs",
-                find: "CONV(LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 8), 16, 10)",
-                replace: "CONV(LEFT(SHA2(CONNECTION_ID(), 256), 8), 16, 10)",
-            },
-        ],
-        options: &["--seconds=6", "--faults=none"],
-        rules: "exclusive",
+        edits: &[Edit {
+            file: "src/backend/mysql/namespace.rs",
+            find: "\"CONVERT(LEFT(SHA2(CONVERT(COALESCE(DATABASE(), LEFT('-', 0)) USING utf8mb4), 256), 8) USING utf8mb4)\"",
+            replace: "\"LEFT(SHA2(CONNECTION_ID(), 256), 8)\"",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=6", "--faults=none"],
+            rules: "exclusive",
+        },
     },
     Sabotage {
         name: "release-before-commit",
-        removed: "the lock ends before COMMIT",
+        removed: "the lock is released before COMMIT",
         edits: &[Edit {
-            file: "src/guard.rs",
-            find: "    held.commit()?;\n    held.end(true)?;",
-            replace: "    let (name, conn) = held.parts();\n    \
-                      drop(crate::backend::sealed::Session::release(conn, &name.written(\"torture\")));\n    \
-                      held.commit()?;\n    held.end(true)?;",
+            file: "src/hold.rs",
+            find: "        match transaction::commit(conn) {\n",
+            replace: "        for hold in holds {\n            drop(conn.release(&hold.server_name, Surroundings::Transaction));\n        }\n        match transaction::commit(conn) {\n",
         }],
-        options: &["--seconds=8", "--faults=none"],
-        rules: "accounted",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=none"],
+            rules: "accounted",
+        },
+    },
+    Sabotage {
+        name: "no-proof-before-commit",
+        removed: "COMMIT without the proof that the session holds the lock",
+        edits: &[Edit {
+            file: "src/hold.rs",
+            find: "let condition = prove(conn, holds, Surroundings::Transaction, outcome)?;",
+            replace: "let condition = match holds {\n            _ => Condition::Clean,\n        };",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=12", "--faults=theft,swap"],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "wrong-outcome",
+        removed: "a loss before COMMIT is reported as one after it",
+        edits: &[Edit {
+            file: "src/hold.rs",
+            find: "            _ => Outcome::RolledBack,",
+            replace: "            _ => Outcome::Committed,",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=12", "--faults=theft,swap"],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "commit-failure-rolled-back",
+        removed: "a COMMIT whose connection failed is reported as rolled back",
+        edits: &[Edit {
+            file: "src/hold.rs",
+            find: "let error = LockError::CommitUnknown {\n                    name: label.clone(),\n                    source,\n                };",
+            replace: "let error = failed(source, Outcome::RolledBack);",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=12", "--faults=cut-after-commit"],
+            rules: "accounted",
+        },
     },
     Sabotage {
         name: "no-reload",
         removed: "the closure gets the copy that the caller had",
         edits: &[Edit {
-            file: "src/held.rs",
-            find: "        if self.is_nested() {",
-            replace: "        if self.is_nested() || !self.is_nested() {",
+            file: "src/reload.rs",
+            find: "hold.nested && in_use::contains(model, conn, &hold.server_name)",
+            replace: "hold.nested || !hold.nested || in_use::contains(model, conn, &hold.server_name)",
         }],
-        options: &["--seconds=6", "--faults=none"],
-        rules: "accounted",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=6", "--faults=none"],
+            rules: "accounted",
+        },
     },
     Sabotage {
         name: "reload-when-nested",
-        removed: "a lock inside of itself reads the row again, over what was not saved yet",
+        removed: "a nested call reloads the model that its closure works on, over what was not saved yet",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "            nested,\n            depth_before: depth,",
-            replace: "            nested: false,\n            depth_before: depth,",
+            file: "src/reload.rs",
+            find: "hold.nested && in_use::contains(model, conn, &hold.server_name)",
+            replace: "hold.nested && !hold.nested && in_use::contains(model, conn, &hold.server_name)",
         }],
-        options: &["--seconds=6", "--faults=none"],
-        rules: "accounted",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=6", "--faults=none"],
+            rules: "accounted",
+        },
+    },
+    Sabotage {
+        name: "nested-copy-not-reloaded",
+        removed: "a nested call does not reload a copy of the model either",
+        edits: &[Edit {
+            file: "src/reload.rs",
+            find: "hold.nested && in_use::contains(model, conn, &hold.server_name)",
+            replace: "hold.nested || in_use::contains(model, conn, &hold.server_name)",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=none"],
+            rules: "accounted",
+        },
+    },
+    Sabotage {
+        name: "no-key-check",
+        removed: "a row with another lock name than the model is worked on all the same",
+        edits: &[Edit {
+            file: "src/reload.rs",
+            find: "if name != name_of(model) {",
+            replace: "if name != name_of(model) && name == name_of(model) {",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=misspelled"],
+            rules: "reported",
+        },
     },
     Sabotage {
         name: "open-transaction",
-        removed: "a lock inside of an open transaction is granted",
+        removed: "a lock inside of an open transaction of Diesel's is granted",
         edits: &[Edit {
             file: "src/hold.rs",
-            find: "let only_again = depth > 0 && !transaction::is_test(conn, depth);",
-            replace: "let only_again = false;",
+            find: "            surroundings: before.surroundings(),",
+            replace: "            surroundings: Surroundings::TestTransaction,",
         }],
-        options: &["--seconds=6", "--faults=none"],
-        rules: "reported",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=6", "--faults=none"],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "session-settings",
+        removed: "it does not look at `autocommit` and `completion_type`",
+        edits: &[Edit {
+            file: "src/backend/mysql/surroundings.rs",
+            find: "\"WHEN @@autocommit <> 1 THEN -3 WHEN @@completion_type <> 'NO_CHAIN' THEN -4 \"",
+            replace: "\"WHEN FALSE THEN 0 \"",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=settings"],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "open-transaction-at-release",
+        removed: "a release does not look for a transaction that Diesel does not see",
+        edits: &[Edit {
+            file: "src/backend/mysql/held.rs",
+            find: "for_surroundings!(surroundings, In => Ask::<Release, In>",
+            replace: "for_surroundings!(match surroundings { _ => Surroundings::Transaction }, In => Ask::<Release, In>",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=12", "--faults=settings"],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "raw-begin",
+        removed: "it does not look for a transaction that raw SQL has begun, where the server tells",
+        edits: &[Edit {
+            file: "src/backend/mysql/surroundings.rs",
+            find: "\"/*M! WHEN @@in_transaction THEN -5 */ \"",
+            replace: "\"/*M! WHEN FALSE THEN -5 */ \"",
+        }],
+        noticed_by: Detector::Case {
+            filter: "session_state::a_transaction_by_raw_sql_is_refused",
+            only: Some(Kind::Mariadb),
+        },
     },
     Sabotage {
         name: "no-roll-back",
-        removed: "what a body leaves open is not rolled back",
-        edits: &[Edit {
-            file: "src/hold.rs",
-            find: "Ok(depth) if depth <= depth_before => Ok(Left::Nothing),",
-            replace: "Ok(_) if depth_before <= depth_before => Ok(Left::Nothing),",
-        }],
-        options: &["--seconds=6", "--faults=none"],
-        rules: "reported",
+        removed: "what a body leaves open is not rolled back, neither before the release nor where the release finds it",
+        edits: &[
+            Edit {
+                file: "src/hold.rs",
+                find: "Ok(_) => match transaction::roll_back_to(conn, before) {",
+                replace: "Ok(_) => match Ok(before.since(before) > 0) {",
+            },
+            Edit {
+                file: "src/backend/mysql/held.rs",
+                find: "for_surroundings!(surroundings, In => Ask::<Release, In>",
+                replace: "for_surroundings!(match surroundings { _ => Surroundings::Transaction }, In => Ask::<Release, In>",
+            },
+        ],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=6", "--faults=none"],
+            rules: "reported",
+        },
     },
     Sabotage {
         name: "no-confirmation",
         removed: "it does not look at what RELEASE_LOCK says",
         edits: &[Edit {
             file: "src/hold.rs",
-            find: "Ok(false) => None,",
-            replace: "Ok(false) => return Ok(()),",
+            find: "ReleaseAnswer::NotHeld => Err(None),",
+            replace: "ReleaseAnswer::NotHeld => Ok(Freed::Free),",
         }],
-        options: &["--seconds=8", "--faults=theft"],
-        rules: "reported",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=12", "--faults=theft"],
+            rules: "reported",
+        },
     },
     Sabotage {
         name: "swallowed-loss",
         removed: "a release that fails is not reported",
         edits: &[Edit {
             file: "src/hold.rs",
-            find: "Err(error) => Some(error),\n        };\n        Err(lost",
-            replace: "Err(_) => return Ok(()),\n        };\n        Err(lost",
+            find: "ReleaseAnswer::Failed(error) => Err(Some(error)),",
+            replace: "ReleaseAnswer::Failed(error) => {\n                drop(error);\n                Ok(Freed::Free)\n            }",
         }],
-        options: &["--seconds=15", "--faults=kill-holder,cut-all"],
-        rules: "reported",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=15", "--faults=kill-holder,cut-all"],
+            rules: "reported",
+        },
     },
     Sabotage {
         name: "kept-after-loss",
         removed: "a connection whose lock was lost is not marked as broken",
         edits: &[Edit {
             file: "src/hold.rs",
-            find: ") -> LockError {\n    transaction::mark_broken(conn);",
-            replace: ") -> LockError {\n    let _ = &conn;",
+            find: "            Err(source) => {\n                discard = true;\n                Some(LockError::Lost {",
+            replace: "            Err(source) => {\n                Some(LockError::Lost {",
         }],
-        options: &["--seconds=8", "--faults=theft"],
-        rules: "nothing-left",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=theft"],
+            rules: "nothing-left",
+        },
+    },
+    Sabotage {
+        name: "session-not-ended",
+        removed: "a session whose release is not confirmed is not ended",
+        edits: &[Edit {
+            file: "src/hold.rs",
+            find: "    if discard || (is_outermost && !transaction::works(conn)) {\n        conn.end_session();\n",
+            replace: "    if discard || (is_outermost && !transaction::works(conn)) {\n        transaction::mark_broken(conn);\n",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=25", "--faults=leak,storm"],
+            rules: "prompt",
+        },
+    },
+    Sabotage {
+        name: "still-held",
+        removed: "it does not notice that a lock is still held after its release",
+        edits: &[Edit {
+            file: "src/hold.rs",
+            find: "                observe::still_held(&hold.name);\n                discard = true;\n",
+            replace: "                observe::still_held(&hold.name);\n",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=leak"],
+            rules: "nothing-left,prompt",
+        },
+    },
+    Sabotage {
+        name: "unguarded-acquire",
+        removed: "a panic while a lock is acquired leaves it behind",
+        edits: &[Edit {
+            file: "src/hold.rs",
+            find: "guarded(conn, |conn| Self::acquire_steps(conn, asked, attempt))",
+            replace: "Self::acquire_steps(conn, asked, attempt)",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=15", "--faults=panic"],
+            rules: "nothing-left",
+        },
     },
     Sabotage {
         name: "forgetful-guard",
@@ -150,13 +325,14 @@ pub(super) const ALL: &[Sabotage] = &[
             },
             Edit {
                 file: "src/pool/held.rs",
-                find: "        // Nobody is told but who watches; if it fails, the connection has been marked as broken.\n        \
-                       drop(self.end_once(false));",
+                find: "        // `Drop` cannot return an error: telemetry records it, and a failed release has ended the session.\n        drop(hold::quietly(|| self.end_once()));\n",
                 replace: "",
             },
         ],
-        options: &["--seconds=8", "--faults=panic"],
-        rules: "nothing-left",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=panic"],
+            rules: "nothing-left",
+        },
     },
     Sabotage {
         name: "endless-wait",
@@ -166,8 +342,10 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.asked.elapsed())),",
             replace: "Wait::For(wait) => Wait::For(Duration::from_secs(60) + wait),",
         }],
-        options: &["--seconds=20", "--faults=worker-stop"],
-        rules: "prompt",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=20", "--faults=worker-stop"],
+            rules: "prompt",
+        },
     },
     Sabotage {
         name: "impatience",
@@ -177,36 +355,67 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.asked.elapsed())),",
             replace: "Wait::For(wait) => Wait::For(wait / 2),",
         }],
-        options: &["--seconds=8", "--faults=worker-stop"],
-        rules: "prompt",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=worker-stop"],
+            rules: "prompt",
+        },
     },
     Sabotage {
         name: "any-order",
         removed: "several locks are taken in the order they are given in",
         edits: &[Edit {
             file: "src/all/held.rs",
-            find: "    order.sort_by_cached_key(|&item| names[item].written_in(&namespace));\n",
-            replace: "",
+            find: "    order.sort_by_cached_key(|&item| {\n        let name = names[item].written_in(&namespace);\n        (name.to_ascii_lowercase(), name)\n    });\n",
+            replace: "    order.rotate_left(usize::from(namespace.len() == usize::MAX));\n",
         }],
-        options: &["--seconds=8", "--faults=none"],
-        rules: "reported",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=none"],
+            rules: "reported",
+        },
     },
     Sabotage {
         name: "unasked-hand-over",
         removed: "a lock is handed on in the process without asking whose it is",
         edits: &[Edit {
             file: "src/pool/held.rs",
-            find: "if !committed {",
-            replace: "if !committed && committed {",
+            find: "Work::Plain | Work::Begun => hold.is_fit_for_next(conn),",
+            replace: "Work::Plain | Work::Begun => true,",
         }],
-        options: &[
-            "--seconds=30",
-            "--faults=theft",
-            "--processes=1",
-            // So many that most locks of a pool have somebody waiting behind.
-            "--threads=30",
-        ],
-        rules: "reported",
+        noticed_by: Detector::StressTest {
+            options: &[
+                "--seconds=30",
+                "--faults=theft",
+                "--processes=1",
+                "--threads=30",
+            ],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "schema-change",
+        removed: "a session whose schema has changed is handed on with its lock",
+        edits: &[Edit {
+            file: "src/backend/mysql/held.rs",
+            find: "            \" IS NULL OR \",\n            namespace::is_known!(),\n",
+            replace: "            \" IS NULL OR TRUE OR \",\n            namespace::is_known!(),\n",
+        }],
+        noticed_by: Detector::Case {
+            filter: "session_state::a_session_in_another_schema_is_not_handed_on",
+            only: None,
+        },
+    },
+    Sabotage {
+        name: "stale-namespace",
+        removed: "a session's namespace is not computed anew when its schema changes",
+        edits: &[Edit {
+            file: "src/backend/mysql/namespace.rs",
+            find: "IS NOT NULL AND @diesel_advisory_lock_schema <=> DATABASE())\"",
+            replace: "IS NOT NULL)\"",
+        }],
+        noticed_by: Detector::Case {
+            filter: "session_state::a_changed_schema_changes_the_lock",
+            only: None,
+        },
     },
     Sabotage {
         name: "lost-wake-up",
@@ -216,8 +425,10 @@ pub(super) const ALL: &[Sabotage] = &[
             find: "            && let Some(woken) = self.end()\n        {\n            woken.notify_one();",
             replace: "            && let Some(woken) = self.end()\n        {\n            drop(woken);",
         }],
-        options: &["--seconds=15", "--faults=none", "--processes=1"],
-        rules: "prompt",
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=15", "--faults=none", "--processes=1"],
+            rules: "prompt",
+        },
     },
 ];
 

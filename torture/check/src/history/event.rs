@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::words::{FaultKind, Outcome, WorkerState};
+use super::words::{Claim, FaultKind, OpFault, Outcome, WorkerState};
 
 /// How long a lock may be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,9 @@ pub enum Event<'a> {
         session: Option<u64>,
         holder: Option<u64>,
     },
-    Stolen {
+    Struck {
         op: u32,
+        fault: OpFault,
     },
     End {
         op: u32,
@@ -35,6 +36,8 @@ pub enum Event<'a> {
     Outcome {
         op: u32,
         word: Outcome,
+        /// What the error says of the work, if it is one of the library's.
+        claim: Option<Claim>,
     },
     Unconnected {
         thread: u16,
@@ -90,9 +93,11 @@ impl fmt::Display for Event<'_> {
                 session,
                 holder,
             } => write!(f, "granted {op} {} {}", Maybe(*session), Maybe(*holder)),
-            Self::Stolen { op } => write!(f, "stolen {op}"),
+            Self::Struck { op, fault } => write!(f, "struck {op} {fault}"),
             Self::End { op, wrote } => write!(f, "end {op} {wrote}"),
-            Self::Outcome { op, word } => write!(f, "outcome {op} {word}"),
+            Self::Outcome { op, word, claim } => {
+                write!(f, "outcome {op} {word} {}", Maybe(*claim))
+            }
             Self::Unconnected { thread, source } => write!(f, "unconnected {thread} {source}"),
             Self::Drained {
                 source,
@@ -118,12 +123,12 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-struct Maybe(Option<u64>);
+struct Maybe<T>(Option<T>);
 
-impl fmt::Display for Maybe {
+impl<T: fmt::Display> fmt::Display for Maybe<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(number) => write!(f, "{number}"),
+        match &self.0 {
+            Some(it) => write!(f, "{it}"),
             None => f.write_str("-"),
         }
     }
@@ -147,8 +152,9 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
             session: maybe(words.next()?)?,
             holder: maybe(words.next()?)?,
         },
-        "stolen" => Event::Stolen {
+        "struck" => Event::Struck {
             op: number(words.next())?,
+            fault: number(words.next())?,
         },
         "end" => Event::End {
             op: number(words.next())?,
@@ -157,6 +163,7 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
         "outcome" => Event::Outcome {
             op: number(words.next())?,
             word: number(words.next())?,
+            claim: maybe(words.next()?)?,
         },
         "unconnected" => Event::Unconnected {
             thread: number(words.next())?,
@@ -208,10 +215,10 @@ fn number<T: FromStr>(word: Option<&str>) -> Option<T> {
     word?.parse().ok()
 }
 
-fn maybe(word: &str) -> Option<Option<u64>> {
+fn maybe<T: FromStr>(word: &str) -> Option<Option<T>> {
     match word {
         "-" => Some(None),
-        number => number.parse().ok().map(Some),
+        it => it.parse().ok().map(Some),
     }
 }
 
@@ -235,7 +242,6 @@ mod tests {
                 session: Some(12),
                 holder: None,
             },
-            Event::Stolen { op: 7 },
             Event::End { op: 7, wrote: "-" },
             Event::End {
                 op: 7,
@@ -269,9 +275,19 @@ mod tests {
             },
             Event::Done,
         ];
-        let words = Outcome::ALL
+        let words = Outcome::ALL.iter().map(|&word| Event::Outcome {
+            op: 7,
+            word,
+            claim: None,
+        });
+        let claims = Claim::ALL.iter().map(|&claim| Event::Outcome {
+            op: 7,
+            word: Outcome::Lost,
+            claim: Some(claim),
+        });
+        let strikes = OpFault::ALL
             .iter()
-            .map(|&word| Event::Outcome { op: 7, word });
+            .map(|&fault| Event::Struck { op: 7, fault });
         let states = WorkerState::ALL
             .iter()
             .map(|&state| Event::Worker { number: 4, state });
@@ -280,6 +296,7 @@ mod tests {
             kind,
             target: "session=12,name=counters:3",
         });
+        let words = words.chain(claims).chain(strikes);
         for event in events.into_iter().chain(words).chain(states).chain(faults) {
             let line = format!("99 {event}");
             assert_eq!(parse(&line), Some((99, event)), "{line}");
@@ -295,7 +312,10 @@ mod tests {
             "x granted 7 12 -",
             "99 granted 7 12",
             "99 granted 7 12 - -",
-            "99 outcome 7 splendid",
+            "99 outcome 7 splendid -",
+            "99 outcome 7 lost",
+            "99 outcome 7 lost perhaps",
+            "99 struck 7 lightning",
             "99 begin 1 earthquake -",
         ] {
             assert_eq!(parse(line), None, "{line}");

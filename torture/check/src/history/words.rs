@@ -34,9 +34,9 @@ macro_rules! words {
 }
 
 words! {
-    /// What the caller of a lock was told.
+    /// What a call returned.
     Outcome {
-        /// The body ran, and the lock was held throughout.
+        /// The body ran, and the lock was held throughout, or until its COMMIT.
         Ok = "ok",
         /// Somebody else has it, and we were not to wait.
         Busy = "busy",
@@ -51,8 +51,12 @@ words! {
         Lost = "lost",
         /// Lost: the server said that the lock was not ours.
         Disowned = "disowned",
+        /// The connection failed during COMMIT.
+        CommitUnknown = "commit-unknown",
         /// The row does not exist.
         Gone = "gone",
+        /// The row has another lock than the model.
+        KeyMismatch = "key-mismatch",
         /// Another error of the database, from the library.
         Database = "database",
         /// An error of the database, from the body's own statements.
@@ -67,6 +71,55 @@ words! {
         Dropped = "dropped",
         /// None of these: the library said what it must not say.
         Other = "other",
+    }
+}
+
+words! {
+    /// What the library's error says became of the work.
+    Claim {
+        /// The body did not run.
+        NothingHappened = "nothing-happened",
+        RolledBack = "rolled-back",
+        /// The body ran outside of a transaction of the lock.
+        Ran = "ran",
+        Committed = "committed",
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// A fault that a worker causes in an operation of its own.
+    OpFault {
+        /// The body releases the lock behind the library's back, and another session may have it.
+        Theft = "theft",
+        /// The body puts another connection in the place of the one that it was given.
+        Swap = "swap",
+        /// The body acquires the lock once more and never releases that.
+        Leak = "leak",
+        /// The session has `autocommit = 0` before the call.
+        NoAutocommit = "no-autocommit",
+        /// The session has `completion_type = CHAIN` before the call.
+        Chain = "chain",
+        /// The body sets `autocommit = 0`.
+        NoAutocommitInBody = "no-autocommit-in-body",
+        /// The body sets `completion_type = CHAIN`.
+        ChainInBody = "chain-in-body",
+        /// The model's key is spelled otherwise than the row's.
+        Misspelled = "misspelled",
+        /// Diesel's instrumentation panics before the body runs.
+        PanicWhileAcquiring = "panic-while-acquiring",
+    }
+}
+
+impl OpFault {
+    /// Whether the lock is not the operation's own any more.
+    pub fn takes_the_lock(self) -> bool {
+        matches!(self, Self::Theft | Self::Swap)
+    }
+
+    /// Whether the call must be refused.
+    pub fn is_to_be_refused(self) -> bool {
+        matches!(self, Self::NoAutocommit | Self::Chain | Self::Misspelled)
     }
 }
 
@@ -109,6 +162,10 @@ words! {
         /// The proxy closes all connections.
         CutAll = "cut-all",
         CutOne = "cut-one",
+        /// The proxy closes a connection instead of passing on its COMMIT.
+        CutBeforeCommit = "cut-before-commit",
+        /// The proxy passes on a COMMIT, and closes the connection instead of passing on the reply.
+        CutAfterCommit = "cut-after-commit",
         /// The proxy passes nothing on for some time.
         Stall = "stall",
         /// The proxy passes everything on late.
@@ -128,6 +185,8 @@ impl FaultKind {
                 | Self::ServerKill
                 | Self::CutAll
                 | Self::CutOne
+                | Self::CutBeforeCommit
+                | Self::CutAfterCommit
                 | Self::WaitTimeout
         )
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::{Rule, Violation};
-use crate::history::Outcome;
+use crate::history::{Claim, Outcome};
 use crate::run::{Op, Run};
 
 /// More numbers than these that nobody has reported say nothing more.
@@ -35,11 +35,12 @@ enum Commit {
 }
 
 fn commit(op: &Op) -> Commit {
-    match op.outcome {
-        // A loss is told after the COMMIT.
-        Some((_, Outcome::Ok | Outcome::Lost | Outcome::Disowned)) => Commit::Reported,
-        Some((_, Outcome::Database)) | None => Commit::Unknown,
-        Some(_) => Commit::None,
+    match (op.outcome, op.claim) {
+        (Some((_, Outcome::Ok)), _) | (_, Some(Claim::Committed)) => Commit::Reported,
+        // What had its lock taken before the COMMIT must not be committed, whatever it says.
+        _ if op.robbed().is_some() => Commit::None,
+        (None, _) | (_, Some(Claim::Unknown)) => Commit::Unknown,
+        (Some(_), _) => Commit::None,
     }
 }
 
@@ -50,7 +51,7 @@ struct Counter {
     /// Who has written which value.
     reported: BTreeMap<i64, Vec<usize>>,
     unknown: HashMap<i64, Vec<usize>>,
-    /// Those who were told that it did not happen.
+    /// Those whose error says that it did not happen, and those that had lost their lock.
     undone: HashMap<i64, Vec<usize>>,
 }
 
@@ -149,7 +150,7 @@ impl<'r> Ledger<'r> {
             let writers = writers.into_iter().filter_map(|by| by.get(&value));
             let writers: Vec<usize> = writers.flatten().copied().collect();
             let what =
-                format!("`{name}` went through {value}, which nobody has reported to be committed");
+                format!("`{name}` went through {value}, which no operation reports as committed");
             let found = Violation::of_ops(self.run, Rule::Accounted, &writers, what);
             violations.push(found);
         }

@@ -64,7 +64,7 @@ fn hold(run: &Run, place: usize) -> Option<Hold> {
         // The process died under the lock, and with it, and not before, its session.
         None if run.was_killed(op.worker) => {
             let end = op.ended.or(run.alive_until(op.worker))?;
-            (end.min(op.stolen.unwrap_or(end)), false)
+            (end.min(op.robbed().unwrap_or(end)), false)
         }
         _ => return None,
     };

@@ -57,7 +57,8 @@ fn none_is_used_again(run: &Run, violations: &mut Vec<Violation>) -> Doubtful {
             violations.push(Violation::of_ops(run, Rule::NothingLeft, &ops, what));
             doubtful.remove(&(incarnation, session));
         }
-        if (op.is(Outcome::Lost) || op.is(Outcome::Disowned))
+        let is_ended = [Outcome::Lost, Outcome::Disowned, Outcome::CommitUnknown];
+        if is_ended.iter().any(|&word| op.is(word))
             && let Some(incarnation) = run.incarnation(op.invoked, op.last())
         {
             doubtful.insert((incarnation, session), place);

@@ -99,7 +99,11 @@ fn all_succeed_once(run: &Run, violations: &mut Vec<Violation>) {
             op.outcome,
             Some((
                 _,
-                Outcome::Ok | Outcome::OpenTransaction | Outcome::LeftOpen | Outcome::Dropped
+                Outcome::Ok
+                    | Outcome::OpenTransaction
+                    | Outcome::LeftOpen
+                    | Outcome::KeyMismatch
+                    | Outcome::Dropped
             ))
         );
         for what in [&op.way, &op.source] {

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use super::causes::Causes;
 use super::{Rule, Violation};
-use crate::history::{FaultKind, Outcome};
+use crate::history::{Claim, FaultKind, OpFault, Outcome};
 use crate::run::{Op, Run};
 
-/// Ways that are there to be refused: a lock inside of an open transaction, and a body that does not
-/// commit.
+/// Ways that must not succeed: a lock inside of an open transaction, a body that does not commit, and a body in
+/// whose session every statement, or every COMMIT, begins a transaction.
 const IN_TRANSACTION: &str = "in_transaction";
 const LEFT_OPEN: &str = "left_open";
+const SETTINGS_IN_BODY: &str = "settings_in_body";
+const SETTINGS_IN_TRANSACTION: &str = "settings_in_transaction";
+const LEAVES_OPEN: [&str; 3] = [LEFT_OPEN, SETTINGS_IN_BODY, SETTINGS_IN_TRANSACTION];
 
 /// Longer than any operation takes.
 const LONGEST: u64 = 120_000_000_000;
@@ -18,6 +21,7 @@ const LONGEST: u64 = 120_000_000_000;
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     losses_are_told(run, violations);
     thefts_are_told(run, violations);
+    claims_fit(run, violations);
     nothing_without_a_cause(run, violations);
 }
 
@@ -68,12 +72,38 @@ fn losses_are_told(run: &Run, violations: &mut Vec<Violation>) {
 
 fn thefts_are_told(run: &Run, violations: &mut Vec<Violation>) {
     for (place, op) in run.ops.iter().enumerate() {
-        let what = if op.stolen.is_some() && op.is(Outcome::Ok) {
+        let was_robbed = op.robbed().is_some();
+        let what = if was_robbed && op.is(Outcome::Ok) {
             "reported success, but its lock had been released behind its back"
-        } else if op.stolen.is_none() && op.is(Outcome::Disowned) {
+        } else if was_robbed
+            && (op.is(Outcome::CommitUnknown) || op.claim == Some(Claim::Committed))
+        {
+            "went on to COMMIT, but its lock had been released behind its back"
+        } else if !was_robbed && op.is(Outcome::Disowned) {
             "was told by a living session that the lock was not its own, and nobody had taken it"
         } else {
             continue;
+        };
+        let what = format!("{} {what}", op.who());
+        violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
+    }
+}
+
+/// What an error says of the work is what became of it, as far as this shows without the counters.
+fn claims_fit(run: &Run, violations: &mut Vec<Violation>) {
+    for (place, op) in run.ops.iter().enumerate() {
+        let ran = op.granted.is_some();
+        let refused = |fault: OpFault| fault.is_to_be_refused();
+        let what = match op.claim {
+            _ if ran && op.was_struck(refused) => "ran its body, and should have been refused",
+            Some(Claim::NothingHappened) if ran => "says that nothing happened, but its body ran",
+            Some(Claim::RolledBack | Claim::Ran | Claim::Committed | Claim::Unknown) if !ran => {
+                "says what became of its work, but its body did not run"
+            }
+            Some(Claim::Ran) if !op.wrote.is_empty() => {
+                "does not say what became of its transaction"
+            }
+            _ => continue,
         };
         let what = format!("{} {what}", op.who());
         violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
@@ -117,15 +147,31 @@ fn wrong(
     outcome: Outcome,
 ) -> Option<&'static str> {
     let allowed = match outcome {
-        Outcome::Lost | Outcome::Database | Outcome::BodyDatabase | Outcome::Interrupted => {
-            causes.fails_statement(op, since, told)
-        }
+        // The connection that took the other's place has no transaction.
+        Outcome::Database if op.was_struck(|fault| fault == OpFault::Swap) => true,
+        Outcome::Lost
+        | Outcome::Database
+        | Outcome::BodyDatabase
+        | Outcome::Interrupted
+        | Outcome::CommitUnknown => causes.fails_statement(op, since, told),
         Outcome::Pool => op.may_lack_connection() || causes.withholds_connection(op, since, told),
-        Outcome::OpenTransaction if *op.way != *IN_TRANSACTION => {
+        Outcome::OpenTransaction
+            if *op.way != *IN_TRANSACTION
+                && !op.was_struck(|it| matches!(it, OpFault::NoAutocommit | OpFault::Chain)) =>
+        {
             return Some("and nothing was open");
         }
-        Outcome::LeftOpen if *op.way != *LEFT_OPEN => return Some("and had left nothing open"),
-        Outcome::Ok if [IN_TRANSACTION, LEFT_OPEN].contains(&&*op.way) => {
+        Outcome::LeftOpen if !LEAVES_OPEN.contains(&&*op.way) => {
+            return Some("and had left nothing open");
+        }
+        Outcome::KeyMismatch if !op.was_struck(|it| it == OpFault::Misspelled) => {
+            return Some("and its key was the row's");
+        }
+        Outcome::Ok
+            if *op.way == *IN_TRANSACTION
+                || LEAVES_OPEN.contains(&&*op.way)
+                || op.was_struck(OpFault::is_to_be_refused) =>
+        {
             return Some("and must never succeed");
         }
         Outcome::Gone | Outcome::Other => false,

@@ -1,7 +1,7 @@
 //! Something that was made to go wrong, and whom it may have hit.
 
 use super::Op;
-use crate::history::FaultKind;
+use crate::history::{FaultKind, OpFault};
 
 /// What a fault has done may be noticed a while after it is over: the machine is busy, and a server does
 /// not see at once that a client has gone.
@@ -54,7 +54,12 @@ impl Fault {
     /// to have.
     pub fn aims_at(&self, op: &Op) -> bool {
         match self.kind {
-            FaultKind::CutOne | FaultKind::CutAll => op.goes_through_proxy(),
+            FaultKind::CutOne
+            | FaultKind::CutAll
+            | FaultKind::CutBeforeCommit
+            | FaultKind::CutAfterCommit => op.goes_through_proxy(),
+            // Nobody knows the session of a connection that a body has put in place of its own.
+            _ if op.was_struck(|it| it == OpFault::Swap) => true,
             _ => match (self.session(), op.session) {
                 (Some(hit), Some(session)) => hit == session,
                 _ => true,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::history::{Outcome, WaitMs};
+use crate::history::{Claim, OpFault, Outcome, WaitMs};
 
 /// A pool opens a connection within this time, or gives up.
 const OPENS_IN: WaitMs = WaitMs(500);
@@ -24,17 +24,30 @@ pub struct Op {
     pub granted: Option<u64>,
     pub session: Option<u64>,
     pub holder: Option<u64>,
-    /// When the body gave the lock back behind the library's back.
-    pub stolen: Option<u64>,
+    /// What the worker did to it, and when.
+    pub struck: Vec<(u64, OpFault)>,
     pub ended: Option<u64>,
     /// The counters that it is about to commit, and their values.
     pub wrote: Vec<(Rc<str>, i64)>,
     pub outcome: Option<(u64, Outcome)>,
+    /// What its error says of the work.
+    pub claim: Option<Claim>,
 }
 
 impl Op {
     pub fn is(&self, outcome: Outcome) -> bool {
         self.outcome.is_some_and(|(_, word)| word == outcome)
+    }
+
+    pub fn was_struck(&self, which: impl Fn(OpFault) -> bool) -> bool {
+        self.struck.iter().any(|&(_, fault)| which(fault))
+    }
+
+    /// When the lock was taken from it behind the library's back.
+    pub fn robbed(&self) -> Option<u64> {
+        let mut struck = self.struck.iter();
+        let robbed = struck.find(|(_, fault)| fault.takes_the_lock());
+        robbed.map(|&(time, _)| time)
     }
 
     /// When its caller was told.

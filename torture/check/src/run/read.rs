@@ -130,10 +130,11 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
                     granted: None,
                     session: None,
                     holder: None,
-                    stolen: None,
+                    struck: Vec::new(),
                     ended: None,
                     wrote: Vec::new(),
                     outcome: None,
+                    claim: None,
                 });
             }
             Event::Granted {
@@ -145,7 +146,7 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
                 ensure!(op.granted.is_none(), "the body of {id} begins twice");
                 (op.granted, op.session, op.holder) = (Some(time), session, holder);
             }
-            Event::Stolen { op } => run.ops[ops.find(op)?].stolen = Some(time),
+            Event::Struck { op, fault } => run.ops[ops.find(op)?].struck.push((time, fault)),
             Event::End { op: id, wrote } => {
                 let op = &mut run.ops[ops.find(id)?];
                 let begun = op.granted.is_some() && op.ended.is_none();
@@ -153,7 +154,11 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
                 op.ended = Some(time);
                 op.wrote = texts.counters(wrote)?;
             }
-            Event::Outcome { op: id, word } => {
+            Event::Outcome {
+                op: id,
+                word,
+                claim,
+            } => {
                 let op = &mut run.ops[ops.find(id)?];
                 ops.close(id, op.thread)?;
                 let inside = op.granted.is_some() && op.ended.is_none();
@@ -162,6 +167,7 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
                     "operation {id} has an outcome, but its body has not ended"
                 );
                 op.outcome = Some((time, word));
+                op.claim = claim;
             }
             Event::Unconnected { .. } => run.unconnected += 1,
             Event::Drained {

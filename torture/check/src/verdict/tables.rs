@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Verdict;
-use crate::history::Outcome;
+use crate::history::{OpFault, Outcome};
 use crate::rules::Rule;
 
 impl Verdict {
@@ -66,17 +66,19 @@ impl Verdict {
         }
         // What workers do to themselves.
         let ops = &self.run.ops;
-        for (what, times) in [
-            (
-                "panic",
-                ops.iter().filter(|op| op.is(Outcome::Panicked)).count(),
-            ),
-            ("theft", ops.iter().filter(|op| op.stolen.is_some()).count()),
-            (
-                "deadlock",
-                ops.iter().filter(|op| op.is(Outcome::Deadlock)).count(),
-            ),
-        ] {
+        let ended = [
+            ("panic", Outcome::Panicked),
+            ("deadlock", Outcome::Deadlock),
+        ];
+        let ended = ended.map(|(what, word)| {
+            let times = ops.iter().filter(|op| op.is(word)).count();
+            (what, times)
+        });
+        let struck = OpFault::ALL.iter().map(|&fault| {
+            let times = ops.iter().filter(|op| op.was_struck(|it| it == fault));
+            (fault.word(), times.count())
+        });
+        for (what, times) in ended.into_iter().chain(struck) {
             table.add_row([what, &times.to_string(), "-"]);
         }
         right(&mut table, 1);

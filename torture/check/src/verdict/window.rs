@@ -69,8 +69,8 @@ impl<'r> Window<'r> {
                 format!("granted, session {session}, held by {holder}"),
             );
         }
-        if let Some(stolen) = op.stolen {
-            say(stolen, "gives the lock back by itself".to_owned());
+        for (time, fault) in &op.struck {
+            say(*time, format!("struck by {fault}"));
         }
         if let Some(ended) = op.ended {
             let wrote = op.wrote.iter();
@@ -80,7 +80,8 @@ impl<'r> Window<'r> {
             say(ended, format!("end{wrote}"));
         }
         if let Some((time, word)) = op.outcome {
-            say(time, format!("outcome {word}"));
+            let claim = op.claim.map_or(String::new(), |claim| format!(", {claim}"));
+            say(time, format!("outcome {word}{claim}"));
         }
     }
 

@@ -31,21 +31,15 @@ fn a_reported_commit_is_in_the_counter() {
     let zero = but(TWO, "end a=1", "end a=0");
     let zero = but(&zero, "end a=2", "end a=1");
     rejected(Accounted, "wrote 0", &but(&zero, "final a 2", "final a 1"));
-    // Whoever was told of a loss had committed before.
-    for word in ["lost", "disowned"] {
-        let told = but(
-            TWO,
-            "50 end a=2; 60 ok",
-            &format!("45 stolen; 50 end a=2; 60 {word}"),
-        );
-        let told = and(&told, "fault cut-one: 55");
-        accepted(&told);
-        rejected(
-            Accounted,
-            "it was lost",
-            &but(&told, "final a 2", "final a 1"),
-        );
-    }
+    // An error that says so reports a commit, too.
+    let told = but(TWO, "60 ok", "60 lost committed");
+    let told = and(&told, "fault cut-one: 55");
+    accepted(&told);
+    rejected(
+        Accounted,
+        "it was lost",
+        &but(&told, "final a 2", "final a 1"),
+    );
 }
 
 #[test]
@@ -53,13 +47,13 @@ fn each_number_was_reported() {
     let more = but(TWO, "final a 2", "final a 3");
     rejected(
         Accounted,
-        "`a` went through 3, which nobody has reported",
+        "`a` went through 3, which no operation reports",
         &more,
     );
     let skipped = but(&more, "end a=2", "end a=3");
     rejected(
         Accounted,
-        "`a` went through 2, which nobody has reported",
+        "`a` went through 2, which no operation reports",
         &skipped,
     );
     // What nobody wrote at all.
@@ -86,7 +80,7 @@ fn a_counter_is_looked_at() {
 #[test]
 fn an_unknown_commit_may_have_happened_or_not() {
     let told = and(TWO, "fault cut-one: 55");
-    let unknown = but(&told, "60 ok", "60 database");
+    let unknown = but(&told, "60 ok", "60 commit-unknown unknown");
     accepted(&unknown);
     accepted(&but(&unknown, "final a 2", "final a 1"));
     rejected(
@@ -120,7 +114,7 @@ fn a_killed_process_may_have_committed_or_not() {
 }
 
 const BOTH: &str = "
-    #1 w1.1 all a+b: 0 invoke; 10 granted 5; 20 end a=1+b=1; 30 database
+    #1 w1.1 all a+b: 0 invoke; 10 granted 5; 20 end a=1+b=1; 30 commit-unknown unknown
     #2 w2.1 transaction b: 0 invoke; 40 granted 6; 50 end b=2; 60 ok
     fault cut-one: 25
     run: 90 final a 1
@@ -152,8 +146,8 @@ fn a_transaction_is_in_all_of_its_counters_or_in_none() {
 fn what_one_counter_settles_is_settled_for_all() {
     // 1 in `a` is by #1 alone, which then has written 1 in `b` too: 1 in `c` cannot be by #2.
     let story = "
-        #1 w1.1 all a+b: 0 invoke; 10 granted 5; 20 end a=1+b=1; 30 database
-        #2 w2.1 all b+c: 0 invoke; 40 granted 6; 50 end b=2+c=1; 60 database
+        #1 w1.1 all a+b: 0 invoke; 10 granted 5; 20 end a=1+b=1; 30 commit-unknown unknown
+        #2 w2.1 all b+c: 0 invoke; 40 granted 6; 50 end b=2+c=1; 60 commit-unknown unknown
         fault cut-all: 25..55
         run: 90 final a 1
         run: 91 final b 2
@@ -163,4 +157,59 @@ fn what_one_counter_settles_is_settled_for_all() {
     let twice = but(story, "b=2+c=1", "b=1+c=1");
     let twice = but(&twice, "final b 2", "final b 1");
     rejected(Accounted, "`c` went through 1", &twice);
+}
+
+/// A body whose lock was taken from it before its COMMIT, which the library found out.
+const ROBBED: &str = "
+    #1 w1.1 transaction a: 0 invoke; 10 granted 5; 20 struck theft; 25 end a=1; 30 disowned rolled-back
+    #2 w2.1 transaction a: 0 invoke; 22 granted 6; 50 end a=1; 60 ok
+    run: 90 final a 1
+";
+
+#[test]
+fn a_transaction_that_lost_its_lock_is_not_committed() {
+    accepted(ROBBED);
+    accepted(&but(ROBBED, "theft", "swap"));
+    let alone = but(ROBBED, "50 end a=1; 60 ok", "50 end; 60 failed");
+    rejected(Accounted, "`a` went through 1", &alone);
+    rejected(
+        Accounted,
+        "`a` went through 1",
+        &but(&alone, "theft", "swap"),
+    );
+    accepted(&but(&alone, "final a 1", "final a 0"));
+    // The connection that took the other's place had no transaction, so the library cannot tell.
+    let swapped = but(&alone, "theft", "swap");
+    let swapped = but(&swapped, "disowned rolled-back", "database unknown");
+    rejected(Accounted, "`a` went through 1", &swapped);
+    accepted(&but(&swapped, "final a 1", "final a 0"));
+    // The process was killed after the theft.
+    let killed = but(&alone, "; 30 disowned rolled-back", "");
+    let killed = and(
+        &killed,
+        "fault worker-kill worker=1: 28..29\n run: 29 worker 1 killed",
+    );
+    rejected(Accounted, "`a` went through 1", &killed);
+    accepted(&but(&killed, "final a 1", "final a 0"));
+}
+
+#[test]
+fn an_error_says_what_became_of_the_work() {
+    let cut = "
+        #1 w1.1 transaction a: 0 invoke; 10 granted 5; 20 end a=1; 30 commit-unknown unknown
+        fault cut-after-commit: 0..25
+        run: 90 final a 1
+    ";
+    accepted(cut);
+    accepted(&but(cut, "final a 1", "final a 0"));
+    let rolled_back = but(cut, "commit-unknown unknown", "database rolled-back");
+    rejected(Accounted, "`a` went through 1", &rolled_back);
+    accepted(&but(&rolled_back, "final a 1", "final a 0"));
+    let committed = but(cut, "commit-unknown unknown", "lost committed");
+    accepted(&committed);
+    rejected(
+        Accounted,
+        "it was lost",
+        &but(&committed, "final a 1", "final a 0"),
+    );
 }

@@ -101,7 +101,11 @@ fn what_was_told_to_be_lost_may_overlap() {
     rejected(Exclusive, "ran under `a`", &overlap);
     let fault = and(&overlap, "fault kill-holder session=5: 12");
     accepted(&but(&fault, "30 ok", "30 lost"));
-    let stolen = but(&overlap, "20 end; 30 ok", "12 stolen; 20 end; 30 disowned");
+    let stolen = but(
+        &overlap,
+        "20 end; 30 ok",
+        "12 struck theft; 20 end; 30 disowned",
+    );
     accepted(&stolen);
 }
 
@@ -154,8 +158,12 @@ fn a_killed_process_has_its_lock_until_it_dies() {
     let ended_late = but(&early, "10 granted 5", "10 granted 5; 49.5 end");
     rejected(Exclusive, "ran under `a`", &ended_late);
     // It may have given the lock back by itself.
-    accepted(&but(&early, "10 granted 5", "10 granted 5; 45 stolen"));
-    let stolen_late = but(&early, "10 granted 5", "10 granted 5; 49.5 stolen");
+    accepted(&but(
+        &early,
+        "10 granted 5",
+        "10 granted 5; 45 struck theft",
+    ));
+    let stolen_late = but(&early, "10 granted 5", "10 granted 5; 49.5 struck theft");
     rejected(Exclusive, "ran under `a`", &stolen_late);
     // As long as it writes it lives, whatever the coordinator has noted.
     let lives = and(KILLED, "#3 w1.2 hold b: 51 invoke");

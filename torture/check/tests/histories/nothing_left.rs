@@ -55,7 +55,11 @@ fn a_doubtful_connection_is_not_used_again() {
     accepted(&but(AGAIN, "40 granted 5", "40 granted 6"));
     accepted(&but(AGAIN, "30 lost", "30 ok"));
     accepted(&but(AGAIN, "30 lost", "30 database"));
-    let stolen = but(AGAIN, "20 end; 30 lost", "15 stolen; 20 end; 30 disowned");
+    let stolen = but(
+        AGAIN,
+        "20 end; 30 lost",
+        "15 struck theft; 20 end; 30 disowned",
+    );
     rejected(NothingLeft, "session 5 went on to run operation 2", &stolen);
     accepted(&but(&stolen, "40 granted 5", "40 granted 6"));
     // By the same thread neither.

@@ -69,18 +69,18 @@ fn nonsense_is_an_error() {
             "operation 2 is invoked twice",
         ),
         ("7 granted 3 5 5\n", "operation 3 was never invoked"),
-        ("7 stolen 3\n", "operation 3 was never invoked"),
+        ("7 struck 3 theft\n", "operation 3 was never invoked"),
         ("7 end 3 -\n", "operation 3 was never invoked"),
-        ("7 outcome 3 ok\n", "operation 3 was never invoked"),
+        ("7 outcome 3 ok -\n", "operation 3 was never invoked"),
         ("7 granted 1 5 5\n", "the body of 1 begins twice"),
         ("7 end 2 -\n", "the body of 2 ends, but had not begun"),
         ("7 end 1 -\n", "the body of 1 ends, but had not begun"),
         (
-            "7 outcome 1 ok\n",
+            "7 outcome 1 ok -\n",
             "operation 1 has an outcome, but is not the innermost",
         ),
         (
-            "7 granted 2 5 5\n8 outcome 2 ok\n",
+            "7 granted 2 5 5\n8 outcome 2 ok -\n",
             "operation 2 has an outcome, but its body has not ended",
         ),
         (
@@ -103,8 +103,8 @@ fn nonsense_is_an_error() {
 fn nonsense_of_the_coordinator_is_an_error() {
     for (text, said) in [
         (
-            "7 outcome 1 ok\n",
-            "the coordinator cannot have written `outcome 1 ok`",
+            "7 outcome 1 ok -\n",
+            "the coordinator cannot have written `outcome 1 ok -`",
         ),
         ("7 over 9 done\n", "fault 9 is over, but never began"),
         ("7 begin 9 earthquake -\n", "is no event"),
@@ -119,10 +119,10 @@ fn nonsense_of_the_coordinator_is_an_error() {
 #[test]
 fn a_file_says_what_it_is() {
     let directory = write(KILLED);
-    fs::write(worker(&directory, 1), "torture-history 2\n").expect("a file");
+    fs::write(worker(&directory, 1), "torture-history 1\n").expect("a file");
     unreadable(
         directory.path(),
-        "the first line is `torture-history 2`, not `torture-history 1`",
+        "the first line is `torture-history 1`, not `torture-history 2`",
     );
     let directory = write(KILLED);
     fs::remove_file(coordinator(&directory)).expect("a file");

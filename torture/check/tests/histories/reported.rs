@@ -68,7 +68,7 @@ fn numbers_of_sessions_start_over_with_the_server() {
 
 #[test]
 fn a_theft_is_told() {
-    let stolen = but(BODY, "20 end", "15 stolen; 20 end");
+    let stolen = but(BODY, "20 end", "15 struck theft; 20 end");
     rejected(Reported, "had been released behind its back", &stolen);
     accepted(&but(&stolen, "30 ok", "30 disowned"));
 }
@@ -80,7 +80,7 @@ fn no_living_session_loses_its_lock() {
     // No fault does that: a dead session says nothing.
     let killed = and(&disowned, "fault kill-holder session=5: 15");
     rejected(Reported, "nobody had taken it", &killed);
-    accepted(&but(&disowned, "20 end", "15 stolen; 20 end"));
+    accepted(&but(&disowned, "20 end", "15 struck theft; 20 end"));
 }
 
 #[test]
@@ -284,4 +284,161 @@ fn only_who_left_something_open_is_told_so() {
         &granted,
     );
     accepted(&but(&granted, "left_open", "transaction"));
+}
+
+/// A transaction whose lock was taken from it before its COMMIT, which the library found out; and the next one, to which
+/// a `LockPool` would have handed the lock on.
+const ROBBED: &str = "
+    #1 w1.1 transaction a on lock-pool: 0 invoke; 10 granted 5; 15 struck theft; 20 end a=1; 30 disowned rolled-back
+    #2 w1.2 transaction a on lock-pool: 5 invoke; 40 granted 6; 50 end a=1; 60 ok
+    run: 90 final a 1
+";
+
+#[test]
+fn a_stolen_transaction_that_commits_is_rejected() {
+    accepted(ROBBED);
+    // It commits, is handed on with its session, and both report success.
+    let committed = but(ROBBED, "disowned rolled-back", "ok");
+    let committed = but(
+        &committed,
+        "40 granted 6; 50 end a=1",
+        "40 granted 5; 50 end a=2",
+    );
+    let committed = but(&committed, "final a 1", "final a 2");
+    rejected(Reported, "had been released behind its back", &committed);
+    rejected(
+        Reported,
+        "had been released behind its back",
+        &but(&committed, "theft", "swap"),
+    );
+    // It finds out after the COMMIT.
+    let late = but(&committed, "30 ok", "30 disowned committed");
+    let late = but(&late, "40 granted 5", "40 granted 6");
+    rejected(Reported, "went on to COMMIT", &late);
+}
+
+#[test]
+fn a_stolen_transaction_does_not_reach_its_commit() {
+    let cut = but(ROBBED, "disowned rolled-back", "commit-unknown unknown");
+    let cut = and(&cut, "fault cut-all: 25");
+    rejected(Reported, "went on to COMMIT", &cut);
+    // Its session ended before the server could be asked.
+    accepted(&but(&cut, "commit-unknown unknown", "lost rolled-back"));
+}
+
+#[test]
+fn a_swapped_connection_is_reported() {
+    let swapped = but(BODY, "20 end", "15 struck swap; 20 end");
+    rejected(Reported, "had been released behind its back", &swapped);
+    accepted(&but(&swapped, "30 ok", "30 disowned ran"));
+    let unknown = but(&swapped, "30 ok", "30 database unknown");
+    accepted(&unknown);
+    rejected(
+        Reported,
+        "and no fault explains it",
+        &but(&unknown, "struck swap", "struck leak"),
+    );
+}
+
+#[test]
+fn a_cut_at_commit_explains_that_it_is_unknown() {
+    for kind in ["cut-before-commit", "cut-after-commit"] {
+        let story = "
+            #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 commit-unknown unknown
+        ";
+        rejected(Reported, "and no fault explains it", story);
+        let cut = and(story, &format!("fault {kind}: 15..25"));
+        accepted(&cut);
+        let direct = but(&cut, "hold a", "hold a on plain-direct");
+        rejected(Reported, "and no fault explains it", &direct);
+    }
+}
+
+#[test]
+fn an_error_does_not_contradict_the_body() {
+    let failed = and(BODY, "fault cut-one: 15");
+    for claim in ["rolled-back", "ran", "unknown"] {
+        accepted(&but(&failed, "30 ok", &format!("30 lost {claim}")));
+    }
+    let nothing = but(&failed, "30 ok", "30 database nothing-happened");
+    rejected(Reported, "says that nothing happened, but", &nothing);
+    let refused = "
+        #1 w1.1 hold a: 0 invoke; 30 timeout nothing-happened
+    ";
+    let refused = but(refused, "hold a", "hold a wait 30");
+    accepted(&refused);
+    for claim in ["rolled-back", "ran", "committed", "unknown"] {
+        let ran = but(&refused, "nothing-happened", claim);
+        rejected(Reported, "but its body did not run", &ran);
+    }
+    let transaction = "
+        #1 w1.1 transaction a: 0 invoke; 10 granted 5; 15 struck theft; 20 end a=1; 30 disowned rolled-back
+        run: 90 final a 0
+    ";
+    accepted(transaction);
+    let vague = but(transaction, "rolled-back", "ran");
+    rejected(Reported, "what became of its transaction", &vague);
+}
+
+#[test]
+fn a_session_that_opens_transactions_by_itself_is_refused() {
+    for setting in ["no-autocommit", "chain"] {
+        let story = format!(
+            "
+            #1 w1.1 settings a: 0 invoke; 5 struck {setting}; 10 open-transaction nothing-happened
+        "
+        );
+        accepted(&story);
+        let other = but(&story, &format!("struck {setting}"), "struck leak");
+        rejected(Reported, "and nothing was open", &other);
+        let ran = but(
+            &story,
+            "10 open-transaction nothing-happened",
+            "10 granted 5; 20 end; 30 ok",
+        );
+        rejected(Reported, "ended with `ok`, and must never succeed", &ran);
+        let lost = but(&ran, "30 ok", "30 failed");
+        rejected(Reported, "should have been refused", &lost);
+    }
+}
+
+#[test]
+fn a_transaction_by_a_setting_of_the_body_is_reported() {
+    for setting in ["no-autocommit-in-body", "chain-in-body"] {
+        let story = format!(
+            "
+            #1 w1.1 settings_in_body a: 0 invoke; 10 granted 5; 15 struck {setting}; 20 end; 30 left-open rolled-back
+        "
+        );
+        accepted(&story);
+        let granted = but(&story, "left-open rolled-back", "ok");
+        rejected(Reported, "and must never succeed", &granted);
+        // Within a transaction of the library, too: it is found before the COMMIT.
+        let inside = but(&story, "settings_in_body", "settings_in_transaction");
+        accepted(&inside);
+        let granted = but(&inside, "left-open rolled-back", "ok");
+        rejected(Reported, "and must never succeed", &granted);
+    }
+}
+
+#[test]
+fn a_misspelled_key_is_refused() {
+    let story = "
+        #1 w1.1 misspelled a: 0 invoke; 1 struck misspelled; 10 key-mismatch nothing-happened
+    ";
+    accepted(story);
+    let spelled = but(story, "1 struck misspelled; ", "");
+    rejected(Reported, "and its key was the row's", &spelled);
+    let ran = but(
+        story,
+        "10 key-mismatch nothing-happened",
+        "10 granted 5; 20 end; 30 ok",
+    );
+    rejected(Reported, "and must never succeed", &ran);
+    let late = but(&ran, "30 ok", "30 key-mismatch nothing-happened");
+    rejected(Reported, "should have been refused", &late);
+    // It may fail as any other.
+    let cut = but(story, "key-mismatch", "database");
+    rejected(Reported, "and no fault explains it", &cut);
+    accepted(&and(&cut, "fault cut-one: 5"));
 }

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! An operation has a number, a worker and thread, a way and names; it waits for a second on a
-//! connection of its own unless told. `granted 5/7` is on session 5 when the server says 7. A fault is over
+//! connection of its own unless told. `granted 5/7` is on session 5 when the server says 7. `15 struck theft` is a
+//! fault of the worker's own. `30 lost rolled-back` is an error with what it says of the work. A fault is over
 //! at once, if it has one time; `missed` comes after the times. `run` and `w1` write lines as they stand,
 //! the coordinator and a worker. Every worker that is named is started at 0 and ends in good order with
 //! the run, at the next whole second, unless a line says how it ends.
@@ -161,10 +162,9 @@ impl Files {
                     let (session, holder) = session.split_once('/').unwrap_or((session, session));
                     format!("granted {id} {session} {holder}")
                 }
-                ("stolen", None) => format!("stolen {id}"),
+                ("struck", Some(fault)) => format!("struck {id} {fault}"),
                 ("end", wrote) => format!("end {id} {}", wrote.unwrap_or("-")),
-                (word, None) => format!("outcome {id} {word}"),
-                _ => return None,
+                (word, claim) => format!("outcome {id} {word} {}", claim.unwrap_or("-")),
             };
             lines.push((time, event));
         }

@@ -1,13 +1,19 @@
 //! The faults that take more than a word to the proxy or the server.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use diesel::connection::SimpleConnection;
 use diesel::mysql::MysqlConnection;
 use rustix::process::Signal;
+use test_server::Proxy;
 use torture_check::history::FaultKind;
 
 use super::Injector;
 use crate::coordinator::admin;
+
+/// How long a COMMIT is waited for.
+const COMMIT_COMES: Duration = Duration::from_millis(300);
 
 impl Injector<'_, '_> {
     pub(super) fn kill_holder(&mut self, statement: &str, kind: FaultKind) -> Result<()> {
@@ -105,6 +111,19 @@ impl Injector<'_, '_> {
         self.stage.server.start_again()?;
         self.over(down, true);
         Ok(())
+    }
+
+    /// Waits for a COMMIT, which soon comes unless nothing passes the proxy.
+    pub(super) fn cut_at_commit(&mut self, kind: FaultKind, cut: impl FnOnce(&Proxy)) {
+        let fault = self.begin(kind, "-");
+        let proxy = &self.stage.proxy;
+        cut(proxy);
+        let until = Instant::now() + COMMIT_COMES;
+        while proxy.is_to_cut() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let struck = proxy.cut_no_more();
+        self.over(fault, struck);
     }
 
     /// Sessions take the time-out that is set when they begin, so a few have to begin now.

@@ -6,7 +6,7 @@ use torture_check::history::FaultKind;
 
 use super::Thread;
 use crate::cli::OwnFault;
-use crate::model::{IMPATIENT_MS, JOBS, ROWS, Target};
+use crate::model::{IMPATIENT_MS, JOBS, LABELS, ROWS, Target};
 use crate::work::{Call, Locks, WaitFor};
 use crate::worker::op::Mood;
 
@@ -31,6 +31,7 @@ impl Thread<'_> {
             Locks::Row => Target::Row(row),
             Locks::Scoped => Target::Scoped(row),
             Locks::Job => Target::Job(rng.i64(1..=JOBS)),
+            Locks::Misspelled => Target::Misspelled(rng.i64(1..=LABELS)),
             Locks::Several => Target::Several {
                 // In any order, and never the same one.
                 rows: (row, (row - 1 + rng.i64(1..ROWS)) % ROWS + 1),
@@ -61,6 +62,7 @@ impl Thread<'_> {
             0..=3 => Mood::Fails,
             4..=7 if faults.has(OwnFault::Panic) => Mood::Panics,
             8..=9 if call.can_steal && faults.has(OwnFault::Theft) => Mood::Steals,
+            10..=11 if call.can_steal && faults.has(OwnFault::Swap) => Mood::Swaps,
             _ => Mood::Calm,
         }
     }
