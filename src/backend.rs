@@ -82,7 +82,8 @@ pub(crate) mod sealed {
         /// Whether a statement that failed may have begun to run: then the client library must not run it again.
         fn may_have_run(&mut self, error: &DieselError) -> bool;
 
-        /// Who holds a lock, to explain a timeout. Bounded in time; what the server does not tell is left out.
+        /// The session that holds a lock, to explain a timeout. Bounded in time; what the server does not
+        /// return is left out.
         fn holder(&mut self, server_name: &str) -> Option<Holder>;
 
         /// Whether a lock is free.

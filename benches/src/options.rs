@@ -25,7 +25,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub(crate) enum Subject {
-    /// One session and a lock that nobody else wants
+    /// One session and an uncontended lock
     Alone,
     /// 2 to 256 threads on one lock
     Contended,

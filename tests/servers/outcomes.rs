@@ -51,7 +51,7 @@ fn cut(db: &Db, call: (Form, Work), cut: impl FnOnce(&Proxy)) -> Option<Outcome>
         _ => false,
     };
     let truth = (ran.get(), is_written);
-    assert!(is_so, "{call:?}: {truth:?} is told as {error:?}");
+    assert!(is_so, "{call:?}: {truth:?} is reported as {error:?}");
     assert!(
         !error.is_retryable() || !is_written,
         "{call:?}: {error:?} is retried"

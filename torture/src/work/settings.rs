@@ -49,7 +49,7 @@ impl Setting {
     }
 }
 
-/// What a session has that nobody has touched.
+/// The defaults of a session.
 pub(crate) const DEFAULTS: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN'";
 
 pub(super) struct Settings;
@@ -101,7 +101,7 @@ impl Way for SettingsInBody {
                     conn.transaction(|_| QueryResult::Ok(()))?;
                 }
                 counter.increment(conn)?;
-                // Never to be committed: if it is, the counter goes through a number that nobody wrote.
+                // Never to be committed: if it is, the counter goes through a number that no operation reported.
                 Ok(Vec::new())
             })
         })?;

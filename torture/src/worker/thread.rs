@@ -23,7 +23,7 @@ use crate::work::{Call, Entry, FromPools, WAYS};
 
 mod dice;
 
-/// How long a connection that is of no further use stays open: longer than others may wait for a lock that nobody has.
+/// How long a connection that is of no further use stays open: longer than others may wait for a lock that has leaked.
 const KEPT_BROKEN: Duration = Duration::from_secs(8);
 
 pub(super) struct Thread<'w> {

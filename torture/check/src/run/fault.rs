@@ -58,7 +58,7 @@ impl Fault {
             | FaultKind::CutAll
             | FaultKind::CutBeforeCommit
             | FaultKind::CutAfterCommit => op.goes_through_proxy(),
-            // Nobody knows the session of a connection that a body has put in place of its own.
+            // The session of a connection that a body has swapped in is unknown.
             _ if op.was_struck(|it| it == OpFault::Swap) => true,
             _ => match (self.session(), op.session) {
                 (Some(hit), Some(session)) => hit == session,
