@@ -1,166 +1,303 @@
-//! The queue of `LockPool` under loom: each test runs in every order of steps that its threads can take.
+//! The wait queue of `LockPool` under loom, which runs each test in every order of steps that its
+//! threads can take.
 
-#[path = "../src/pool/queue.rs"]
-mod queue;
+#[path = "../src/pool/wait_queue.rs"]
+mod wait_queue;
 
-/// What the queue is built on here. Time is up whenever there is a deadline: loom tries every moment for the step
-/// that looks at it.
+/// What the wait queue is built on here. A deadline has passed whenever there is one: loom tries
+/// every moment for the step that looks at it.
 mod sync {
-    use std::sync::{LockResult, PoisonError};
+    use std::sync::{Arc, LockResult, PoisonError};
+    use std::task::Wake;
     use std::time::Instant;
 
-    pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
+    use loom::sync::Notify;
+    pub(super) use loom::sync::{Mutex, MutexGuard};
 
     pub(super) fn unpoisoned<G>(locked: LockResult<G>) -> G {
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wait_until<'m, T>(
-        woken: &Condvar,
-        guard: MutexGuard<'m, T>,
-        deadline: Option<Instant>,
-    ) -> (MutexGuard<'m, T>, Expired) {
-        match deadline {
-            None => (unpoisoned(woken.wait(guard)), Expired(false)),
-            Some(_) => (guard, Expired(true)),
+    /// Not loom's `park`: its `unpark` would also end a wait for a mutex.
+    pub(super) struct Parker(Notify);
+
+    impl Parker {
+        pub(super) fn new() -> Self {
+            Parker(Notify::new())
+        }
+
+        pub(super) fn park_until(&self, deadline: Option<Instant>) -> bool {
+            if deadline.is_none() {
+                self.0.wait();
+            }
+            deadline.is_none()
         }
     }
 
-    pub(super) struct Expired(pub(super) bool);
+    impl Wake for Parker {
+        fn wake(self: Arc<Self>) {
+            self.0.notify();
+        }
+    }
 }
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
 
-use queue::{Joined, Phase, Queue, Ticket, Turn, Wants};
+use sync::Parker;
+use wait_queue::{Accepts, Enqueued, Given, Permit, Phase, WaitQueue, Waiter};
 
-type Name = &'static str;
+/// A name, and the index of its counters.
+type Name = usize;
 
-/// Stands for a connection whose session holds the lock.
-struct Token(Arc<World>);
+const ROW: Name = 0;
+const OTHER_ROW: Name = 1;
+const BOTH_ROWS: [Name; 2] = [ROW, OTHER_ROW];
 
-/// What must hold of all threads together.
+/// Stands for a connection whose session holds the locks of these names.
+struct Session {
+    world: Arc<World>,
+    names: Vec<Name>,
+    /// Those of all names but the first.
+    _permits: Vec<Permit<Name, Session>>,
+}
+
+/// What all threads share, and what must hold of them together. The counters are loom's, so that
+/// loom tries every order of the steps that change them.
 struct World {
-    queue: Arc<Queue<Name, Token>>,
-    holders: AtomicUsize,
-    tokens: AtomicUsize,
+    queue: Arc<WaitQueue<Name, Session>>,
+    sessions: [AtomicUsize; 2],
+    running: [AtomicUsize; 2],
     served: AtomicUsize,
+    handed_off: AtomicUsize,
+}
+
+/// How a request waits.
+#[derive(Clone, Copy)]
+enum Wait {
+    Thread,
+    Task,
+    /// As a thread, until the deadline.
+    Expiring,
+}
+
+impl Wait {
+    fn wait(self, waiter: Waiter<Name, Session>) -> Option<Given<Name, Session>> {
+        match self {
+            Wait::Thread => waiter.wait_until(None).ok(),
+            Wait::Task => Some(run_task(waiter)),
+            Wait::Expiring => waiter.wait_until(Some(Instant::now())).ok(),
+        }
+    }
 }
 
 impl World {
     fn new() -> Arc<World> {
         Arc::new(World {
-            queue: Arc::new(Queue::new()),
-            holders: AtomicUsize::new(0),
-            tokens: AtomicUsize::new(0),
+            queue: Arc::new(WaitQueue::new()),
+            sessions: Default::default(),
+            running: Default::default(),
             served: AtomicUsize::new(0),
+            handed_off: AtomicUsize::new(0),
         })
     }
 
-    fn token(self: &Arc<Self>) -> Token {
-        assert_eq!(
-            self.tokens.fetch_add(1, SeqCst),
-            0,
-            "two sessions hold one lock"
-        );
-        Token(Arc::clone(self))
-    }
-
-    /// Joins, and waits for as long as told. `None`: gave up.
-    fn turn(&self, wants: Wants, deadline: Option<Instant>) -> Option<Given> {
-        match self.queue.join(&"job", wants) {
-            Joined::First(turn) => Some((turn, None)),
-            Joined::Behind(ticket) => ticket.wait(deadline).ok(),
+    fn session(self: &Arc<Self>, names: &[Name], permits: Vec<Permit<Name, Session>>) -> Session {
+        for &name in names {
+            let before = self.sessions[name].fetch_add(1, SeqCst);
+            assert_eq!(before, 0, "two sessions hold one lock");
+        }
+        Session {
+            world: Arc::clone(self),
+            names: names.to_vec(),
+            _permits: permits,
         }
     }
 
-    /// One request: runs alone, and hands on what it holds if somebody takes it.
-    fn request(self: &Arc<Self>, wants: Wants, deadline: Option<Instant>) {
-        let Some((turn, token)) = self.turn(wants, deadline) else {
+    /// The first permit of the name.
+    fn first(&self, name: Name) -> Permit<Name, Session> {
+        match self.queue.enqueue(&name, Accepts::Handoff) {
+            Enqueued::First(permit) => permit,
+            Enqueued::Behind(_) => unreachable!("the name is in use"),
+        }
+    }
+
+    fn behind(&self, name: Name, accepts: Accepts<Name>) -> Waiter<Name, Session> {
+        match self.queue.enqueue(&name, accepts) {
+            Enqueued::First(_) => unreachable!("the name is not in use"),
+            Enqueued::Behind(waiter) => waiter,
+        }
+    }
+
+    /// A permit, and a session if one is handed off. `None`: the wait has expired.
+    fn given(
+        &self,
+        name: Name,
+        accepts: Accepts<Name>,
+        wait: Wait,
+    ) -> Option<Given<Name, Session>> {
+        match self.queue.enqueue(&name, accepts) {
+            Enqueued::First(permit) => Some((permit, None)),
+            Enqueued::Behind(waiter) => wait.wait(waiter),
+        }
+    }
+
+    /// A request for one lock: it runs alone, and hands its session off if a waiter accepts it.
+    fn request(self: &Arc<Self>, wait: Wait) {
+        if let Some((permit, session)) = self.given(ROW, Accepts::Handoff, wait) {
+            let session = session.unwrap_or_else(|| self.session(&[ROW], Vec::new()));
+            self.run_and_pass_on(permit, session);
+        }
+    }
+
+    /// A request for both locks.
+    fn request_set(self: &Arc<Self>, wait: Wait) {
+        let accepts = Accepts::HandoffOfSet(Arc::from(BOTH_ROWS));
+        let Some((permit, session)) = self.given(ROW, accepts, wait) else {
             return;
         };
-        assert!(
-            wants == Wants::All || token.is_none(),
-            "got what it cannot use"
-        );
-        let token = token.unwrap_or_else(|| self.token());
-        self.run_alone();
-        if wants == Wants::Turn || turn.takers() == 0 {
-            drop(token);
-            drop(turn);
-        } else if let Err((turn, token)) = turn.pass(token) {
-            drop(token);
-            drop(turn);
+        let session = session.unwrap_or_else(|| {
+            let (other, session) = self
+                .given(OTHER_ROW, Accepts::PermitOnly, Wait::Thread)
+                .expect("no deadline");
+            assert!(session.is_none(), "was handed what it does not accept");
+            self.session(&BOTH_ROWS, vec![other])
+        });
+        assert_eq!(session.names, BOTH_ROWS);
+        self.run_and_pass_on(permit, session);
+    }
+
+    /// A request that accepts no handoff.
+    fn request_permit(self: &Arc<Self>, name: Name) {
+        let given = self.given(name, Accepts::PermitOnly, Wait::Thread);
+        let (permit, session) = given.expect("no deadline");
+        assert!(session.is_none(), "was handed what it does not accept");
+        let session = self.session(&[name], Vec::new());
+        self.run_alone(&[name]);
+        drop(session);
+        drop(permit);
+    }
+
+    fn run_and_pass_on(&self, permit: Permit<Name, Session>, session: Session) {
+        let names = session.names.clone();
+        self.run_alone(&names);
+        match permit.hand_off(&names, session) {
+            Ok(()) => {
+                self.handed_off.fetch_add(1, SeqCst);
+            }
+            Err((permit, session)) => {
+                drop(session);
+                drop(permit);
+            }
         }
     }
 
-    fn run_alone(&self) {
-        assert_eq!(self.holders.fetch_add(1, SeqCst), 0, "two run at once");
+    fn run_alone(&self, names: &[Name]) {
+        for &name in names {
+            let before = self.running[name].fetch_add(1, SeqCst);
+            assert_eq!(before, 0, "two run under one lock");
+        }
         self.served.fetch_add(1, SeqCst);
         thread::yield_now();
-        self.holders.fetch_sub(1, SeqCst);
+        for &name in names {
+            self.running[name].fetch_sub(1, SeqCst);
+        }
     }
 
-    /// Nobody is here: nothing is kept, and the lock is free.
+    /// No request is left: the queue keeps nothing, and no session holds a lock.
     fn assert_forgotten(&self) {
         assert_eq!(self.queue.size(), (0, 0));
-        assert_eq!(self.tokens.load(SeqCst), 0, "a lock is held for nobody");
+        for sessions in &self.sessions {
+            assert_eq!(sessions.load(SeqCst), 0, "a lock is held without a request");
+        }
     }
 }
 
-impl Drop for Token {
+impl Drop for Session {
     fn drop(&mut self) {
-        self.0.tokens.fetch_sub(1, SeqCst);
+        for &name in &self.names {
+            self.world.sessions[name].fetch_sub(1, SeqCst);
+        }
     }
 }
 
-type Given = (Turn<Name, Token>, Option<Token>);
-
-/// Time is up for who looks at this.
-fn at_once() -> Option<Instant> {
-    Some(Instant::now())
+/// Polls with one waker, then with another one, as an executor does that moves a task to another
+/// of its threads.
+fn run_task(mut waiter: Waiter<Name, Session>) -> Given<Name, Session> {
+    if let Poll::Ready(given) = poll(&mut waiter, &Arc::new(Parker::new())) {
+        return given;
+    }
+    let parker = Arc::new(Parker::new());
+    loop {
+        if let Poll::Ready(given) = poll(&mut waiter, &parker) {
+            return given;
+        }
+        parker.park_until(None);
+    }
 }
 
-/// Every order of steps that differs from the plain one by at most three forced switches of threads.
+fn poll(waiter: &mut Waiter<Name, Session>, parker: &Arc<Parker>) -> Poll<Given<Name, Session>> {
+    let waker = Waker::from(Arc::clone(parker));
+    Pin::new(waiter).poll(&mut Context::from_waker(&waker))
+}
+
+/// Every order of steps that differs from the plain one by at most three forced switches of
+/// threads.
 fn in_every_order(test: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(test);
 }
 
+/// As [`in_every_order`]. Fails unless the test returns `true` in some orders, `false` in others.
+fn in_every_order_of_two_outcomes(test: impl Fn() -> bool + Sync + Send + 'static) {
+    let outcomes = Arc::new(Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&outcomes);
+    in_every_order(move || {
+        let outcome = test();
+        seen.lock().unwrap().insert(outcome);
+    });
+    assert_eq!(outcomes.lock().unwrap().len(), 2, "an outcome never comes");
+}
+
+fn spawn<R: 'static>(
+    world: &Arc<World>,
+    body: impl FnOnce(&Arc<World>) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let world = Arc::clone(world);
+    thread::spawn(move || body(&world))
+}
+
 #[test]
-fn all_are_served_one_at_a_time() {
+fn requests_of_threads_and_tasks_are_served_one_at_a_time() {
     in_every_order(|| {
         let world = World::new();
-        let others = [0; 2].map(|_| {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.request(Wants::All, None))
-        });
-        world.request(Wants::All, None);
-        for other in others {
-            other.join().unwrap();
-        }
+        let thread = spawn(&world, |world| world.request(Wait::Thread));
+        let task = spawn(&world, |world| world.request(Wait::Task));
+        world.request(Wait::Thread);
+        thread.join().unwrap();
+        task.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 3);
         world.assert_forgotten();
     });
 }
 
 #[test]
-fn who_comes_back_is_served_again() {
+fn requests_that_return_are_served_again() {
     in_every_order(|| {
         let world = World::new();
-        let other = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || {
-                world.request(Wants::All, None);
-                world.request(Wants::All, None);
-            })
-        };
-        world.request(Wants::All, None);
-        world.request(Wants::All, None);
+        let other = spawn(&world, |world| {
+            world.request(Wait::Task);
+            world.request(Wait::Thread);
+        });
+        world.request(Wait::Thread);
+        world.request(Wait::Task);
         other.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 4);
         world.assert_forgotten();
@@ -168,96 +305,26 @@ fn who_comes_back_is_served_again() {
 }
 
 #[test]
-fn who_gives_up_disturbs_nobody() {
+fn waiters_are_served_fifo() {
     in_every_order(|| {
         let world = World::new();
-        let gives_up = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.request(Wants::All, at_once()))
-        };
-        let waits = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.request(Wants::All, None))
-        };
-        world.request(Wants::All, None);
-        gives_up.join().unwrap();
-        waits.join().unwrap();
-        assert!(world.served.load(SeqCst) >= 2);
-        world.assert_forgotten();
-    });
-}
-
-#[test]
-fn who_wants_a_turn_only_is_handed_nothing() {
-    in_every_order(|| {
-        let world = World::new();
-        let turn_only = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.request(Wants::Turn, None))
-        };
-        // Is first in line when somebody looks, and gone when something is to be handed on.
-        let gives_up = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.request(Wants::All, at_once()))
-        };
-        world.request(Wants::All, None);
-        turn_only.join().unwrap();
-        gives_up.join().unwrap();
-        assert!(world.served.load(SeqCst) >= 2);
-        world.assert_forgotten();
-    });
-}
-
-/// A thread may unwind before it waits, or while something is on its way to it.
-#[test]
-fn a_ticket_that_is_dropped_passes_on_what_it_got() {
-    in_every_order(|| {
-        let world = World::new();
-        let (first, second, third) = (join(&world), join(&world), join(&world));
-        let Joined::First(turn) = first else {
-            unreachable!("nobody was here")
-        };
-        let gone = thread::spawn(move || drop(ticket(second)));
-        let waits = {
-            let (world, third) = (Arc::clone(&world), ticket(third));
-            thread::spawn(move || {
-                let given = third.wait(None).expect("no deadline");
-                world.run_alone();
-                drop(given);
-            })
-        };
-        let token = world.token();
-        if let Err((turn, token)) = turn.pass(token) {
-            drop(token);
-            drop(turn);
-        }
-        gone.join().unwrap();
-        waits.join().unwrap();
-        assert_eq!(world.served.load(SeqCst), 1);
-        world.assert_forgotten();
-    });
-}
-
-#[test]
-fn first_come_first_served() {
-    in_every_order(|| {
-        let world = World::new();
-        let Joined::First(turn) = join(&world) else {
-            unreachable!("nobody was here")
-        };
-        let in_order = [ticket(join(&world)), ticket(join(&world))];
+        let permit = world.first(ROW);
+        let in_order = [Wait::Thread, Wait::Task].map(|wait| {
+            let waiter = world.behind(ROW, Accepts::Handoff);
+            (wait, waiter)
+        });
         let mut place = 0;
-        let threads = in_order.map(|ticket| {
-            let (world, mine) = (Arc::clone(&world), place);
+        let threads = in_order.map(|(wait, waiter)| {
+            let expected = place;
             place += 1;
-            thread::spawn(move || {
-                let (turn, token) = ticket.wait(None).expect("no deadline");
-                assert_eq!(world.served.fetch_add(1, SeqCst), mine, "overtaken");
-                drop(token);
-                drop(turn);
+            spawn(&world, move |world| {
+                let (permit, _) = wait.wait(waiter).expect("no deadline");
+                let served = world.served.fetch_add(1, SeqCst);
+                assert_eq!(served, expected, "this waiter was overtaken");
+                drop(permit);
             })
         });
-        drop(turn);
+        drop(permit);
         for thread in threads {
             thread.join().unwrap();
         }
@@ -266,39 +333,206 @@ fn first_come_first_served() {
 }
 
 #[test]
-fn a_waiter_that_gives_up_learns_what_the_one_before_it_is_doing() {
+fn expired_waiter_delays_no_other() {
     in_every_order(|| {
         let world = World::new();
-        let Joined::First(turn) = join(&world) else {
-            unreachable!("the line was empty")
-        };
-        turn.set_phase(Phase::Asking);
-        turn.set_phase(Phase::Running(7));
-        let (first, second) = (ticket(join(&world)), ticket(join(&world)));
-        assert_eq!(first.phase(), Some(Phase::Running(7)));
-        let gone = thread::spawn(move || {
-            let seen = second.wait(at_once()).err().flatten();
-            // Before the hand-off, after it, or after all have ended.
-            let possible = [None, Some(Phase::Running(7)), Some(Phase::Holding)];
-            assert!(possible.contains(&seen), "{seen:?}");
-        });
-        let token = world.token();
-        assert!(turn.pass(token).is_ok(), "the first in line takes it");
-        let (turn, token) = first.wait(None).expect("no deadline");
-        drop(token);
-        drop(turn);
-        gone.join().unwrap();
+        let expires = spawn(&world, |world| world.request(Wait::Expiring));
+        let waits = spawn(&world, |world| world.request(Wait::Task));
+        world.request(Wait::Thread);
+        expires.join().unwrap();
+        waits.join().unwrap();
+        assert!(world.served.load(SeqCst) >= 2);
         world.assert_forgotten();
     });
 }
 
-fn join(world: &World) -> Joined<Name, Token> {
-    world.queue.join(&"job", Wants::All)
+#[test]
+fn waiter_for_the_permit_only_is_handed_nothing() {
+    in_every_order(|| {
+        let world = World::new();
+        let permit_only = spawn(&world, |world| world.request_permit(ROW));
+        let expires = spawn(&world, |world| world.request(Wait::Expiring));
+        world.request(Wait::Thread);
+        permit_only.join().unwrap();
+        expires.join().unwrap();
+        assert!(world.served.load(SeqCst) >= 2);
+        world.assert_forgotten();
+    });
 }
 
-fn ticket(joined: Joined<Name, Token>) -> Ticket<Name, Token> {
-    match joined {
-        Joined::Behind(ticket) => ticket,
-        Joined::First(_) => unreachable!("somebody was here"),
-    }
+/// The waiter is dropped before, while or after it is given the permit and a session.
+fn drop_a_waiter_during_a_handoff(before_the_drop: fn(&mut Waiter<Name, Session>), next: Wait) {
+    in_every_order_of_two_outcomes(move || {
+        let world = World::new();
+        let permit = world.first(ROW);
+        let mut dropped = world.behind(ROW, Accepts::Handoff);
+        let waiter = world.behind(ROW, Accepts::Handoff);
+        let drops = thread::spawn(move || {
+            before_the_drop(&mut dropped);
+            drop(dropped);
+        });
+        let waits = spawn(&world, move |world| {
+            let (permit, session) = next.wait(waiter).expect("no deadline");
+            let is_handed_off = session.is_some();
+            let session = session.unwrap_or_else(|| world.session(&[ROW], Vec::new()));
+            world.run_and_pass_on(permit, session);
+            is_handed_off
+        });
+        let session = world.session(&[ROW], Vec::new());
+        assert!(permit.hand_off(&[ROW], session).is_ok());
+        drops.join().unwrap();
+        let is_handed_off = waits.join().unwrap();
+        assert_eq!(world.served.load(SeqCst), 1);
+        world.assert_forgotten();
+        is_handed_off
+    });
+}
+
+/// As by a thread that unwinds before it waits.
+#[test]
+fn waiter_dropped_without_a_poll_passes_on_what_it_was_given() {
+    drop_a_waiter_during_a_handoff(|_| {}, Wait::Thread);
+}
+
+/// As by a task that loses a `select!` against a timer.
+#[test]
+fn task_dropped_at_any_moment_passes_on_what_it_was_given() {
+    let poll_once = |waiter: &mut Waiter<Name, Session>| {
+        if let Poll::Ready((permit, session)) = poll(waiter, &Arc::new(Parker::new())) {
+            drop(session);
+            drop(permit);
+        }
+    };
+    drop_a_waiter_during_a_handoff(poll_once, Wait::Task);
+}
+
+#[test]
+fn thread_that_expires_during_a_handoff_takes_it_or_leaves_it_to_the_next() {
+    in_every_order_of_two_outcomes(|| {
+        let world = World::new();
+        let permit = world.first(ROW);
+        let expires = world.behind(ROW, Accepts::Handoff);
+        let waits = world.behind(ROW, Accepts::Handoff);
+        let expires = spawn(&world, move |world| {
+            let given = Wait::Expiring.wait(expires);
+            let is_taken = given.is_some();
+            if let Some((permit, session)) = given {
+                world.run_and_pass_on(permit, session.expect("comes with the permit"));
+            }
+            is_taken
+        });
+        let waits = spawn(&world, move |world| {
+            let (permit, session) = run_task(waits);
+            world.run_and_pass_on(permit, session.expect("comes with the permit"));
+        });
+        let session = world.session(&[ROW], Vec::new());
+        assert!(permit.hand_off(&[ROW], session).is_ok());
+        let is_taken = expires.join().unwrap();
+        waits.join().unwrap();
+        assert_eq!(world.served.load(SeqCst), 1 + usize::from(is_taken));
+        world.assert_forgotten();
+        is_taken
+    });
+}
+
+#[test]
+fn expired_waiter_learns_the_phase_of_the_permit_in_front() {
+    in_every_order(|| {
+        let world = World::new();
+        let permit = world.first(ROW);
+        permit.set_phase(Phase::Asking);
+        permit.set_phase(Phase::Running(7));
+        let first = world.behind(ROW, Accepts::Handoff);
+        let second = world.behind(ROW, Accepts::Handoff);
+        assert_eq!(first.phase(), Some(Phase::Running(7)));
+        let expires = thread::spawn(move || {
+            let seen = second.wait_until(Some(Instant::now())).map(drop);
+            // Before the hand-off, after it, or after the first waiter has passed the permit on.
+            let possible = [
+                Err(Some(Phase::Running(7))),
+                Err(Some(Phase::Holding)),
+                Ok(()),
+            ];
+            assert!(possible.contains(&seen), "{seen:?}");
+        });
+        let session = world.session(&[ROW], Vec::new());
+        assert!(permit.hand_off(&[ROW], session).is_ok());
+        drop(first.wait_until(None));
+        expires.join().unwrap();
+        world.assert_forgotten();
+    });
+}
+
+#[test]
+fn sets_are_handed_off_between_threads_and_tasks() {
+    in_every_order_of_two_outcomes(|| {
+        let world = World::new();
+        let task = spawn(&world, |world| world.request_set(Wait::Task));
+        let single = spawn(&world, |world| world.request_permit(OTHER_ROW));
+        world.request_set(Wait::Thread);
+        task.join().unwrap();
+        single.join().unwrap();
+        assert_eq!(world.served.load(SeqCst), 3);
+        world.assert_forgotten();
+        world.handed_off.load(SeqCst) > 0
+    });
+}
+
+#[test]
+fn dropped_set_waiter_passes_on_every_permit() {
+    in_every_order(|| {
+        let world = World::new();
+        let (permit, other) = (world.first(ROW), world.first(OTHER_ROW));
+        let set = world.behind(ROW, Accepts::HandoffOfSet(Arc::from(BOTH_ROWS)));
+        let waiters = BOTH_ROWS.map(|name| (name, world.behind(name, Accepts::PermitOnly)));
+        let drops = thread::spawn(move || set.cancel());
+        let waits = spawn(&world, |world| {
+            for (name, waiter) in waiters {
+                let (permit, session) = run_task(waiter);
+                assert!(session.is_none(), "was handed what it does not accept");
+                let session = world.session(&[name], Vec::new());
+                world.run_alone(&[name]);
+                drop(session);
+                drop(permit);
+            }
+        });
+        let session = world.session(&BOTH_ROWS, vec![other]);
+        if let Err((permit, session)) = permit.hand_off(&BOTH_ROWS, session) {
+            drop(session);
+            drop(permit);
+        }
+        drops.join().unwrap();
+        waits.join().unwrap();
+        assert_eq!(world.served.load(SeqCst), 2);
+        world.assert_forgotten();
+    });
+}
+
+#[test]
+fn set_waiter_behind_a_single_waiter_is_given_the_permit_only() {
+    in_every_order(|| {
+        let world = World::new();
+        let (permit, other) = (world.first(ROW), world.first(OTHER_ROW));
+        let single = world.behind(ROW, Accepts::Handoff);
+        let set = world.behind(ROW, Accepts::HandoffOfSet(Arc::from(BOTH_ROWS)));
+        let single = spawn(&world, move |world| {
+            let (permit, session) = Wait::Thread.wait(single).expect("no deadline");
+            assert!(session.is_none(), "was handed a set");
+            let session = world.session(&[ROW], Vec::new());
+            world.run_and_pass_on(permit, session);
+        });
+        let set = thread::spawn(move || {
+            let (permit, session) = run_task(set);
+            assert!(session.is_none(), "was handed another request's lock");
+            drop(permit);
+        });
+        let counts = [&BOTH_ROWS[..], &[ROW]].map(|set| permit.handoff_count(set));
+        assert_eq!((permit.waiter_count(), counts), (2, [0, 2]));
+        let session = world.session(&BOTH_ROWS, vec![other]);
+        world.run_and_pass_on(permit, session);
+        single.join().unwrap();
+        set.join().unwrap();
+        assert_eq!(world.served.load(SeqCst), 2);
+        world.assert_forgotten();
+    });
 }

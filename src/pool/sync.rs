@@ -1,33 +1,42 @@
-//! What the queue is built on. `tests/queue.rs` builds it on loom's instead.
+//! What the wait queue is built on. `tests/queue.rs` builds it on loom instead.
 
-use std::sync::{LockResult, PoisonError};
+use std::sync::{Arc, LockResult, PoisonError};
+use std::task::Wake;
+use std::thread::{self, Thread};
 use std::time::Instant;
 
-pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+pub(super) use std::sync::{Mutex, MutexGuard};
 
-/// Nothing panics between two steps that belong together, so a poisoned mutex is as good as another.
+/// A poisoned mutex is used like any other: no panic separates two changes that belong together.
 pub(super) fn unpoisoned<G>(locked: LockResult<G>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until it is woken, or the deadline has passed.
-pub(super) fn wait_until<'m, T>(
-    woken: &Condvar,
-    guard: MutexGuard<'m, T>,
-    deadline: Option<Instant>,
-) -> (MutexGuard<'m, T>, Expired) {
-    let Some(deadline) = deadline else {
-        return (unpoisoned(woken.wait(guard)), Expired(false));
-    };
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return (guard, Expired(true));
+/// Blocks the thread that made it until its waker is woken.
+pub(super) struct Parker(Thread);
+
+impl Parker {
+    pub(super) fn new() -> Self {
+        Parker(thread::current())
     }
-    (
-        unpoisoned(woken.wait_timeout(guard, left)).0,
-        Expired(false),
-    )
+
+    /// Returns when the waker is woken, at the deadline, or for no reason: `false` if the deadline
+    /// had passed before the call.
+    pub(super) fn park_until(&self, deadline: Option<Instant>) -> bool {
+        let Some(deadline) = deadline else {
+            thread::park();
+            return true;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            thread::park_timeout(left);
+        }
+        !left.is_zero()
+    }
 }
 
-/// Whether the deadline had passed before it waited.
-pub(super) struct Expired(pub(super) bool);
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

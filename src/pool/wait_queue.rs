@@ -1,0 +1,369 @@
+//! [`WaitQueue`]: one permit per name, passed on in FIFO order, without a connection.
+//!
+//! A request enqueues for a name and receives either the name's [`Permit`] or a [`Waiter`]. The
+//! permit's holder asks the server for the lock. When the holder is done, it hands the permit off
+//! together with what it holds ([`Permit::hand_off`]), or passes on the permit alone by dropping
+//! it. A permit that ends without a waiter is removed, and its name forgotten. The states of one
+//! name:
+//!
+//! ```text
+//!            enqueue                  dropped, no waiter
+//! forgotten ─────────▶ permit held ──────────────────────▶ forgotten
+//!                        │     ▲
+//!            handed off, │     │ the waiter is polled and takes the permit,
+//!            or dropped  ▼     │ or is dropped and passes it on
+//!                 given to the first waiter
+//! ```
+//!
+//! A waiter is a future; a thread waits with [`Waiter::wait_until`]. Both stand in one line. No
+//! waker is cloned, woken or dropped while the mutex is locked: a waker runs code of its task.
+//!
+//! The queue knows nothing of servers, so that `tests/queue.rs` can run it under loom.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::hash::Hash;
+use std::mem;
+use std::pin::Pin;
+use std::slice;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::sync::{Mutex, MutexGuard, Parker, unpoisoned};
+
+/// The permits and waiters of all names. `T` is what can be handed off with a permit.
+pub(crate) struct WaitQueue<N, T> {
+    lists: Mutex<WaitLists<N, T>>,
+}
+
+type WaitLists<N, T> = HashMap<N, WaitList<N, T>>;
+
+/// One name's permit and waiters. A name without a permit has no list.
+struct WaitList<N, T> {
+    phase: Phase,
+    /// The permit, while it is on its way to the waiter with this number.
+    given: Option<(u64, Option<T>)>,
+    /// By number, in the order of arrival. Boxed, because each node has room for eleven.
+    entries: BTreeMap<u64, Box<Entry<N>>>,
+    next_number: u64,
+}
+
+/// One waiter's entry in its list.
+struct Entry<N> {
+    accepts: Accepts<N>,
+    /// Absent until the waiter is polled.
+    waker: Option<Waker>,
+}
+
+/// What a waiter can take over besides the permit of its own name.
+#[derive(Clone, Debug)]
+pub(crate) enum Accepts<N> {
+    /// Nothing.
+    PermitOnly,
+    /// What was handed off for this one name.
+    Handoff,
+    /// What was handed off for exactly these names. The waiter waits at the first of them; the
+    /// permits of the others are part of what is handed off.
+    HandoffOfSet(Arc<[N]>),
+}
+
+/// How far the permit's holder has come, which explains why others wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The holder waits for a connection.
+    Connecting,
+    /// The holder has asked the server for the lock.
+    Asking,
+    /// The holder has the lock.
+    Holding,
+    /// A closure of the holder runs under the lock, on the thread with this number.
+    Running(u64),
+}
+
+/// The result of [`WaitQueue::enqueue`].
+pub(crate) enum Enqueued<N: Eq + Hash + Clone, T> {
+    First(Permit<N, T>),
+    Behind(Waiter<N, T>),
+}
+
+/// A place in line: the future of the name's permit and of what is handed off with it.
+///
+/// Dropping it cancels the wait, at any moment. If the waiter had already been given the permit,
+/// what came with the permit is dropped, and then the permit goes to the next waiter. A waiter that
+/// is neither polled nor dropped keeps what it was given, and all behind it wait.
+#[must_use = "dropping it cancels the wait"]
+pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
+    /// `None` once the waiter has left the list.
+    list: Option<ListRef<N, T>>,
+    number: u64,
+}
+
+/// The right to ask the server for a name, which only one request in this process has at a time.
+///
+/// Dropping it passes it on to the first waiter.
+#[must_use = "dropping it passes it on"]
+pub(crate) struct Permit<N: Eq + Hash + Clone, T> {
+    list: ListRef<N, T>,
+    handed_off: bool,
+}
+
+/// A permit, and what was handed off with it, which is to be dropped before the permit.
+pub(crate) type Given<N, T> = (Permit<N, T>, Option<T>);
+
+/// A list, by its name.
+struct ListRef<N, T> {
+    queue: Arc<WaitQueue<N, T>>,
+    name: N,
+}
+
+impl<N: Eq + Hash + Clone, T> WaitQueue<N, T> {
+    pub(crate) fn new() -> Self {
+        WaitQueue {
+            lists: Mutex::new(HashMap::new()),
+        }
+    }
+
+    pub(crate) fn enqueue(self: &Arc<Self>, name: &N, accepts: Accepts<N>) -> Enqueued<N, T> {
+        let list_ref = ListRef {
+            queue: Arc::clone(self),
+            name: name.clone(),
+        };
+        let mut lists = self.lock();
+        let Some(list) = lists.get_mut(name) else {
+            lists.insert(name.clone(), WaitList::new());
+            return Enqueued::First(Permit::new(list_ref));
+        };
+        let number = list.next_number;
+        list.next_number += 1;
+        let waker = None;
+        let entry = Box::new(Entry { accepts, waker });
+        list.entries.insert(number, entry);
+        Enqueued::Behind(Waiter {
+            list: Some(list_ref),
+            number,
+        })
+    }
+
+    /// The number of names in use, and of waiters.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let lists = self.lock();
+        let waiters = lists.values().map(|list| list.entries.len()).sum();
+        (lists.len(), waiters)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WaitLists<N, T>> {
+        unpoisoned(self.lists.lock())
+    }
+}
+
+impl<N: Eq, T> WaitList<N, T> {
+    fn new() -> Self {
+        WaitList {
+            phase: Phase::Connecting,
+            given: None,
+            entries: BTreeMap::new(),
+            next_number: 0,
+        }
+    }
+
+    /// The number of waiters, if the first one accepts a handoff for exactly `set`; 0 otherwise.
+    fn handoff_count(&self, name: &N, set: &[N]) -> usize {
+        let first = self.entries.first_key_value();
+        let is_accepted = first.is_some_and(|(_, first)| match &first.accepts {
+            Accepts::PermitOnly => false,
+            Accepts::Handoff => set == slice::from_ref(name),
+            Accepts::HandoffOfSet(accepted) => set == &**accepted,
+        });
+        if is_accepted { self.entries.len() } else { 0 }
+    }
+
+    /// Gives the permit, and `thing` with it, to the first waiter, which is then to be woken.
+    fn give_to_first(&mut self, phase: Phase, thing: Option<T>) -> Option<Box<Entry<N>>> {
+        let (number, entry) = self.entries.pop_first()?;
+        self.phase = phase;
+        self.given = Some((number, thing));
+        Some(entry)
+    }
+
+    fn take_given(&mut self, number: u64) -> Option<Option<T>> {
+        let given = self.given.take_if(|(to, _)| *to == number);
+        given.map(|(_, thing)| thing)
+    }
+}
+
+impl<N: Eq + Hash + Clone, T> ListRef<N, T> {
+    /// `None` if the list is gone, which it is not while there is a permit or a waiter.
+    fn with<R>(&self, action: impl FnOnce(&mut WaitList<N, T>) -> R) -> Option<R> {
+        self.queue.lock().get_mut(&self.name).map(action)
+    }
+}
+
+impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
+    /// Blocks the thread until the permit arrives. At the deadline it cancels the wait, and the
+    /// error is the phase of the permit in front. A permit that has arrived by then is returned.
+    pub(crate) fn wait_until(
+        mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Given<N, T>, Option<Phase>> {
+        let parker = Arc::new(Parker::new());
+        let waker = Waker::from(Arc::clone(&parker));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(given) = Pin::new(&mut self).poll(&mut context) {
+                return Ok(given);
+            }
+            if !parker.park_until(deadline) {
+                return self.leave();
+            }
+        }
+    }
+
+    /// Cancels the wait, and returns the phase of the permit in front: `None` if this waiter had
+    /// already been given the permit.
+    pub(crate) fn cancel(mut self) -> Option<Phase> {
+        self.leave_and_pass_on()
+    }
+
+    /// The phase of the permit in front.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.list.as_ref()?.with(|list| list.phase)
+    }
+
+    fn leave_and_pass_on(&mut self) -> Option<Phase> {
+        match self.leave() {
+            Ok((permit, thing)) => {
+                // The next waiter may need what is dropped. If it panics, the permit still goes on.
+                drop(thing);
+                drop(permit);
+                None
+            }
+            Err(phase) => phase,
+        }
+    }
+
+    /// Leaves the list, with what this waiter was given, or else with the phase of the permit in
+    /// front.
+    fn leave(&mut self) -> Result<Given<N, T>, Option<Phase>> {
+        let list_ref = self.list.take().ok_or(None)?;
+        let left = list_ref.with(|list| {
+            let given = list.take_given(self.number);
+            (given, list.phase, list.entries.remove(&self.number))
+        });
+        let (given, phase, _entry) = left.ok_or(None)?;
+        let thing = given.ok_or(phase)?;
+        Ok((Permit::new(list_ref), thing))
+    }
+}
+
+impl<N: Eq + Hash + Clone, T> Future for Waiter<N, T> {
+    type Output = Given<N, T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waiter = self.get_mut();
+        let mut waker = Some(context.waker().clone());
+        let list_ref = waiter.list.take().expect("polled after it was ready");
+        let given = list_ref.with(|list| {
+            let given = list.take_given(waiter.number);
+            if let Some(entry) = list.entries.get_mut(&waiter.number) {
+                mem::swap(&mut entry.waker, &mut waker);
+            }
+            given
+        });
+        if let Some(thing) = given.flatten() {
+            let given = (Permit::new(list_ref), thing);
+            // Before the end of the scope: Rust leaks the value of a block whose locals panic as they
+            // are dropped (rust-lang/rust#47949), and with it the permit.
+            drop(waker);
+            return Poll::Ready(given);
+        }
+        waiter.list = Some(list_ref);
+        Poll::Pending
+    }
+}
+
+impl<N: Eq + Hash + Clone, T> Unpin for Waiter<N, T> {}
+
+impl<N: Eq + Hash + Clone, T> Drop for Waiter<N, T> {
+    fn drop(&mut self) {
+        self.leave_and_pass_on();
+    }
+}
+
+impl<N: Eq + Hash + Clone, T> Permit<N, T> {
+    fn new(list: ListRef<N, T>) -> Self {
+        Permit {
+            list,
+            handed_off: false,
+        }
+    }
+
+    /// Sets the phase that the waiters of this name see.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.list.with(|list| list.phase = phase);
+    }
+
+    /// The number of waiters at this name.
+    pub(crate) fn waiter_count(&self) -> usize {
+        let count = self.list.with(|list| list.entries.len());
+        count.unwrap_or(0)
+    }
+
+    /// The number of waiters at this name, if the first one accepts a handoff for exactly `set`;
+    /// 0 otherwise.
+    pub(crate) fn handoff_count(&self, set: &[N]) -> usize {
+        let ListRef { name, .. } = &self.list;
+        let count = self.list.with(|list| list.handoff_count(name, set));
+        count.unwrap_or(0)
+    }
+
+    /// Hands the permit off to the first waiter together with `thing`, which is for the names of
+    /// `set`. Returns both if no waiter is there, or if the first one does not accept them.
+    pub(crate) fn hand_off(mut self, set: &[N], thing: T) -> Result<(), (Self, T)> {
+        let ListRef { name, .. } = &self.list;
+        let mut thing = Some(thing);
+        let first = self.list.with(|list| {
+            let is_accepted = list.handoff_count(name, set) > 0;
+            is_accepted.then(|| list.give_to_first(Phase::Holding, thing.take()))?
+        });
+        if let Some(thing) = thing {
+            return Err((self, thing));
+        }
+        self.handed_off = true;
+        wake(first.flatten());
+        Ok(())
+    }
+}
+
+impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
+    fn drop(&mut self) {
+        if self.handed_off {
+            return;
+        }
+        let ListRef { queue, name } = &self.list;
+        let mut lists = queue.lock();
+        let list = lists.get_mut(name);
+        let first = list.and_then(|list| list.give_to_first(Phase::Connecting, None));
+        if first.is_none() {
+            lists.remove(name);
+            forget_room(&mut lists);
+        }
+        drop(lists);
+        wake(first);
+    }
+}
+
+/// Wakes a waiter that was given the permit. One that was not polled yet finds it when it is.
+fn wake<N>(first: Option<Box<Entry<N>>>) {
+    if let Some(waker) = first.and_then(|entry| entry.waker) {
+        waker.wake();
+    }
+}
+
+/// A table keeps its room for the most names it ever had. This gives back what is far too much.
+fn forget_room<N: Eq + Hash, T>(lists: &mut WaitLists<N, T>) {
+    const SMALL: usize = 64;
+    if lists.capacity() > SMALL && lists.len() < lists.capacity() / 8 {
+        lists.shrink_to(lists.len() * 2);
+    }
+}
