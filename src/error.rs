@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-use crate::locks::Session;
+use crate::holder::Session;
 use crate::name::LockName;
 
 /// Why a lock could not be acquired, or was lost.
@@ -22,7 +22,7 @@ use crate::name::LockName;
 /// |---|---|---|
 /// | `Timeout`, `Deadlock`, `Interrupted`, `Pool` | did not run | |
 /// | `OpenTransaction`, `InvalidName` | did not run | |
-/// | `Gone`, `KeyMismatch` | did not run | |
+/// | `RowNotFound`, `KeyMismatch` | did not run | |
 /// | `TransactionLeftOpen` | ran | what was left open is rolled back |
 /// | `Lost` | ran | rolled back from a `.transaction` form, else done: `outcome` |
 /// | `CommitUnknown` | ran | committed or rolled back |
@@ -176,7 +176,7 @@ pub enum LockError {
         "there is no row for lock `{name}`: it was deleted, or never inserted; a model is locked after it has been inserted"
     )]
     #[non_exhaustive]
-    Gone {
+    RowNotFound {
         /// The lock.
         name: LockName,
     },
@@ -280,9 +280,9 @@ pub enum Outcome {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let locks = LockPool::new(pool()?);
 /// let job = LockName::named("job");
-/// let inner = job.lock().hold_from(&locks, |_conn| {
+/// let inner = locks.run(job.lock(), |_, _conn| {
 ///     // Not through `_conn`, so this would wait for the closure that it is in.
-///     Ok::<_, LockError>(job.lock().acquire_from(&locks).map(drop))
+///     Ok::<_, LockError>(locks.acquire(job.lock()).map(drop))
 /// })?;
 /// let is_own = matches!(inner, Err(LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. }));
 /// assert!(is_own);
@@ -395,7 +395,7 @@ impl LockError {
             | LockError::TransactionLeftOpen { name, .. }
             | LockError::Lost { name, .. }
             | LockError::CommitUnknown { name, .. }
-            | LockError::Gone { name, .. }
+            | LockError::RowNotFound { name, .. }
             | LockError::KeyMismatch { name, .. }
             | LockError::InvalidName { name, .. }
             | LockError::Pool { name, .. }
@@ -418,7 +418,7 @@ impl LockError {
     /// # let other = &mut establish_connection();
     /// # let held = LockName::named("job").lock().acquire(other)?;
     /// let job = LockName::named("job");
-    /// let error = job.lock().no_wait().hold(&mut conn, |_| Ok::<_, LockError>(())).unwrap_err();
+    /// let error = job.lock().no_wait().run(&mut conn, |_, _| Ok::<_, LockError>(())).unwrap_err();
     /// match error.outcome() {
     ///     Outcome::NothingHappened | Outcome::RolledBack => println!("as if it had not been called"),
     ///     Outcome::Committed => println!("done"),
@@ -435,7 +435,7 @@ impl LockError {
             | LockError::Deadlock { .. }
             | LockError::Interrupted { .. }
             | LockError::OpenTransaction { .. }
-            | LockError::Gone { .. }
+            | LockError::RowNotFound { .. }
             | LockError::KeyMismatch { .. }
             | LockError::InvalidName { .. }
             | LockError::Pool { .. } => Outcome::NothingHappened,
@@ -485,7 +485,7 @@ impl LockError {
             LockError::OpenTransaction { .. }
             | LockError::TransactionLeftOpen { .. }
             | LockError::CommitUnknown { .. }
-            | LockError::Gone { .. }
+            | LockError::RowNotFound { .. }
             | LockError::KeyMismatch { .. }
             | LockError::InvalidName { .. } => false,
         }
@@ -601,7 +601,7 @@ impl TryFrom<DieselError> for LockError {
 /// }
 ///
 /// let job = LockName::named("job");
-/// let done: Result<(), _> = job.lock().hold(&mut conn, |_| Err(JobError::Idle));
+/// let done: Result<(), _> = job.lock().run(&mut conn, |_, _| Err(JobError::Idle));
 /// assert!(matches!(done, Err(JobError::Idle)));
 /// # Ok(())
 /// # }
@@ -658,7 +658,7 @@ mod tests {
                 name: name(),
                 source: source(),
             },
-            LockError::Gone { name: name() },
+            LockError::RowNotFound { name: name() },
             LockError::KeyMismatch {
                 name: name(),
                 row: Box::new(LockName::named("Job")),
@@ -740,12 +740,12 @@ mod tests {
 
     #[test]
     fn a_diesel_error_gives_it_back_as_a_value() {
-        let error = DieselError::from(LockError::Gone {
+        let error = DieselError::from(LockError::RowNotFound {
             name: LockName::named("job"),
         });
         assert!(matches!(
             LockError::try_from(error),
-            Ok(LockError::Gone { .. })
+            Ok(LockError::RowNotFound { .. })
         ));
         let other = LockError::try_from(DieselError::NotFound);
         assert!(matches!(other, Err(DieselError::NotFound)));
@@ -755,12 +755,12 @@ mod tests {
 
     #[test]
     fn a_diesel_error_gives_it_back() {
-        let error = DieselError::from(LockError::Gone {
+        let error = DieselError::from(LockError::RowNotFound {
             name: LockName::named("job"),
         });
         assert!(matches!(
             LockError::in_diesel(&error),
-            Some(LockError::Gone { .. })
+            Some(LockError::RowNotFound { .. })
         ));
         assert!(LockError::in_diesel(&DieselError::NotFound).is_none());
         assert!(error.to_string().contains("=job"), "{error}");

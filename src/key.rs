@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::name::KeyParts;
+mod parts;
+
+pub use parts::KeyParts;
 
 /// A primary key, or one column of it, that can stand in a lock's name.
 ///

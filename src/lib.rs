@@ -29,24 +29,23 @@
 //! | to | use |
 //! |---|---|
 //! | lock a loaded model | [`Lockable::with_lock`], [`Lockable::try_with_lock`] |
-//! | wait less or more, scope the lock, write in a transaction | [`Lockable::lock`], which gives a [`ModelLock`] |
-//! | lock a row that is not loaded, a table, or anything with a name | [`LockName`], and its [`lock`](LockName::lock), which gives a [`LockRequest`] |
-//! | hold a lock beyond one closure | [`Held`], from [`ModelLock::acquire`] or [`LockRequest::acquire`] |
-//! | lock several rows or names at once | [`lock_all`], and its builder [`LockAll`] |
-//! | lock on a connection from a pool | the `_from` form of each of these, such as [`Lockable::with_lock_from`] |
-//! | keep a lock that everybody wants from emptying the pool | [`LockPool`] |
+//! | wait less or more, scope the lock, write in a transaction | [`Lockable::lock`], which gives a [`Lock`] |
+//! | lock a row that is not loaded, a table, or anything with a name | [`LockName`], and its [`lock`](LockName::lock), which gives a [`Lock`] |
+//! | hold a lock beyond one closure | [`LockGuard`], from [`LockDsl::acquire`] |
+//! | lock several rows or names at once | [`lock_all`] |
+//! | lock on a connection from a pool | [`LockPool`], which has the same six finishing methods |
 //! | lock a method with one line above it | [`#[locked]`](macro@locked) |
 //! | let a model wait longer or shorter | [`#[derive(Lockable)]`](derive@Lockable), which sets its [`LockPolicy`] |
 //! | use a model's policy in generic code, or for several locks | [`HasLockPolicy`] |
 //! | see what can go wrong | [`LockError`] |
 //! | know whether a failed call has done its work, and repeat it | [`LockError::outcome`], [`LockError::is_retryable`] |
 //! | test code that locks | [Testing](#testing) |
-//! | be busy elsewhere under a lock | [`LockRequest::longest_hold`], [`Held::verify`] |
-//! | see which session holds a lock, and which wait | [`LockError::holder`], [`LockName::status`], [`locks::held`] |
+//! | be busy elsewhere under a lock | [`Lock::keep_alive`], [`LockGuard::verify`] |
+//! | see which session holds a lock, and which wait | [`LockError::holder`], [`LockName::status`], [`inspect::held_locks`] |
 //! | know what the server can promise | [`check_server`] |
 //! | operate it: pool, waits, alerts, clusters | `docs/operations.md` |
 //! | use an id type of your own | [`LockKey`], and [its derive](derive@LockKey) |
-//! | build the same name in another language | [`LockName::written`], `docs/lock-names.md` |
+//! | build the same name in another language | [`LockName::full_name`], `docs/lock-names.md` |
 //!
 //! # Pages
 //!
@@ -77,7 +76,7 @@
 //!   are refused when a lock is acquired ([`OpenTransactionReason`]), and rolled back and reported
 //!   if a closure leaves them ([`LockError::TransactionLeftOpen`]).
 //! - A leaked guard, or a connection swapped under one, keeps the lock until its session ends:
-//!   [`Held`](Held#limitations).
+//!   [`LockGuard`](LockGuard#limitations).
 //!
 //! # Testing
 //!
@@ -121,56 +120,54 @@
     )
 )]
 
-mod all;
-mod asked;
-mod attempt;
 mod backend;
+mod deadline;
+mod driver;
 mod error;
 mod guard;
 #[cfg(any(doc, doctest))]
 pub mod guide;
-mod held;
-mod hold;
+mod held_locks;
+mod holder;
 mod in_use;
+pub mod inspect;
+mod invalid_name;
 mod key;
+mod lock;
 mod lockable;
 #[cfg(feature = "derive")]
 mod locked_method;
-pub mod locks;
-mod model_lock;
 mod name;
-mod observe;
-mod policy;
+mod name_format;
+mod one_or_many;
+mod options;
 #[cfg(feature = "r2d2")]
 mod pool;
 mod reload;
-mod request;
 pub mod server;
-mod source;
+mod session_lock;
+mod set;
 mod table;
+mod telemetry;
 mod transaction;
 
-pub use all::{LockAll, LockSet, Rows, lock_all};
-pub use backend::LockConnection;
+pub use backend::{LockConnection, LockSource};
 pub use error::{FromLockError, LockError, OpenTransactionReason, Outcome, TimeoutCause};
-pub use held::Held;
-pub use key::LockKey;
+pub use guard::LockGuard;
+pub use inspect::LockStatus;
+pub use key::{KeyParts, LockKey};
+pub use lock::{Lock, LockDsl, lock_all};
 pub use lockable::Lockable;
-pub use locks::LockStatus;
-pub use model_lock::ModelLock;
-pub use name::{KeyParts, LockName};
-#[cfg(feature = "metrics")]
-pub use observe::describe_metrics;
-pub use policy::{DEFAULT_TIMEOUT, HasLockPolicy, LockPolicy};
+pub use name::LockName;
+pub use options::{DEFAULT_TIMEOUT, HasLockPolicy, LockPolicy};
 #[cfg(feature = "r2d2")]
-pub use pool::{
-    LockPool, LockPoolBuilder, LockPoolState, PoolConnection, PoolSource, PooledHeld, lock_all_from,
-};
+pub use pool::{LockPool, LockPoolBuilder, LockPoolState, PoolConnection, PooledLockGuard};
 pub use reload::Reload;
-pub use request::LockRequest;
 pub use server::check_server;
-pub use source::LockSource;
+pub use set::{LockSet, ReloadSet};
 pub use table::{LockTable, RowKey};
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 
 /// Lets a type of your own stand in a lock's name: a newtype as what it wraps, an enum without fields by the
 /// variant's name.
@@ -243,7 +240,7 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// | `timeout = "5s"` | wait that long; any sum of units as in `"1m 30s"` or `"500ms"` |
 /// | `no_wait` | do not wait |
 /// | `wait_forever` | wait until the lock is free |
-/// | `longest_hold = "10m"` | keep the session alive for as long: see [`LockRequest::longest_hold`] |
+/// | `keep_alive = "10m"` | keep the session alive for as long: see [`Lock::keep_alive`] |
 /// | `table = accounts, key(from_id)` | for a struct that is not `Identifiable`: whose row it locks |
 /// | `crate = path` | the library, where it was renamed |
 ///
@@ -256,10 +253,10 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// and [`lock_all`] do not call them, and **start from the default policy**. For them, the derive
 /// implements [`HasLockPolicy`], whose constant is the policy: write
 /// `model.lock().policy(T::LOCK_POLICY)` with `T: Lockable + HasLockPolicy`, and
-/// `LockAll::of(..).policy(Account::LOCK_POLICY)`.
+/// `lock_all(..).policy(Account::LOCK_POLICY)`.
 ///
 /// A struct that is no row itself, such as a command, may stand for one. There is nothing to reload
-/// then, so its `lock` gives a [`LockRequest`]. Its key need not be one that Diesel's `find` takes.
+/// then, so its `lock` gives a [`Lock`]. Its key need not be one that Diesel's `find` takes.
 /// (On an `Identifiable` struct, whose row is known, `table` is refused as a conflicting
 /// implementation.)
 ///
@@ -276,7 +273,7 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
 /// let retract = Retract { notification_id: 42 };
-/// retract.lock().hold(&mut conn, |conn| {
+/// retract.lock().run(&mut conn, |_, conn| {
 ///     diesel::delete(notifications::table.find(retract.notification_id)).execute(conn)
 /// })?;
 /// # Ok(())
@@ -322,7 +319,7 @@ pub use diesel_advisory_lock_derive::Lockable;
 ///   the lock nests, nothing is reloaded, and changes that are not saved yet are kept. Any other
 ///   copy of the row is reloaded, and so is `self` under another scope.
 /// - With `transaction`, the session proves before the COMMIT that it holds the lock, as in
-///   [`ModelLock::transaction`].
+///   [`LockDsl::transaction`].
 /// - The method returns a `Result` whose error has `From<LockError>`.
 ///
 /// | option | |
@@ -330,13 +327,13 @@ pub use diesel_advisory_lock_derive::Lockable;
 /// | `scope` | a lock for this method alone, named as the method is |
 /// | `scope = "archive"` | the same by another name, which several methods may share |
 /// | `timeout = "500ms"`, `no_wait`, `wait_forever` | how long to wait, rather than by the model's [`LockPolicy`] |
-/// | `longest_hold = "10m"` | keep the session alive for as long, rather than by the policy |
+/// | `keep_alive = "10m"` | keep the session alive for as long, rather than by the policy |
 /// | `transaction` | lock, BEGIN, reload, body, proof, COMMIT, release |
 /// | `conn = name` | the argument that is the connection, where its type does not tell |
 /// | `crate = path` | the library, where it was renamed |
 ///
-/// The connection is the argument whose type is a `&mut` to something named `..Connection`, [`Held`], [`PooledHeld`] or
-/// `impl LockSource`. The body sees it with the type that it was declared with.
+/// The connection is the argument whose type is a `&mut` to something named `..Connection`, a [`LockGuard`], a
+/// [`PooledLockGuard`] or `impl LockSource`. The body sees it with the type that it was declared with.
 #[cfg(feature = "derive")]
 pub use diesel_advisory_lock_derive::locked;
 
@@ -344,7 +341,6 @@ pub use diesel_advisory_lock_derive::locked;
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::__pool_methods as pool_methods;
     pub use crate::locked_method::{DefaultPolicy, PolicyOf, enter, enter_with_copy, finish};
 }
 
@@ -352,9 +348,9 @@ pub mod __private {
 pub mod prelude {
     #[cfg(feature = "derive")]
     pub use crate::locked;
-    pub use crate::{Held, LockAll, LockError, LockKey, LockName, Lockable, lock_all};
+    pub use crate::{Lock, LockDsl, LockError, LockGuard, LockKey, LockName, Lockable, lock_all};
     #[cfg(feature = "r2d2")]
-    pub use crate::{LockPool, PooledHeld};
+    pub use crate::{LockPool, PooledLockGuard};
 }
 
 /// The README's example compiles.

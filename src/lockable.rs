@@ -1,18 +1,18 @@
-//! [`Lockable`]: a model that has a lock of its own.
+//! [`Lockable`]: every `Identifiable` model, and the shorthands `with_lock` and `try_with_lock`.
 
 use diesel::associations::{HasTable, Identifiable};
 
-use crate::error::FromLockError;
+use crate::backend::{LockConnection, LockSource};
+use crate::error::{FromLockError, LockError};
 use crate::key::LockKey;
-use crate::model_lock::ModelLock;
+use crate::lock::{Lock, LockDsl};
 use crate::name::LockName;
-#[cfg(feature = "r2d2")]
-use crate::pool::PoolSource;
+use crate::one_or_many::OneOrMany;
 use crate::reload::Reload;
-use crate::source::LockSource;
+use crate::set::{LockSet, ReloadSet, Rows};
 use crate::table::LockTable;
 
-/// A model that has a lock of its own: every `#[derive(Identifiable)]` model.
+/// A model that can be locked by its primary key: every `#[derive(Identifiable)]` model.
 ///
 /// There is nothing to implement and nothing to register. The name of the lock comes from the
 /// model's table and primary key. Two structs over one row take the same lock if they name the same
@@ -24,7 +24,7 @@ use crate::table::LockTable;
 ///
 /// The model must be in the database: a lock is on a row, and a row has a key. Without one, the
 /// call returns
-/// [`LockError::Gone`](crate::LockError::Gone).
+/// [`LockError::RowNotFound`](crate::LockError::RowNotFound).
 ///
 /// The methods of this trait start from the default policy. A type with
 /// [`#[derive(Lockable)]`](derive@crate::Lockable) has inherent methods of the same names, which
@@ -68,7 +68,7 @@ pub trait Lockable {
     /// ```
     fn lock_name(&self) -> LockName;
 
-    /// Starts a request for this row's lock: options first, then how to hold it.
+    /// Starts a lock of this row: options first, then a finishing method of [`LockDsl`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -80,18 +80,18 @@ pub trait Lockable {
     /// # Ok(())
     /// # }
     /// ```
-    fn lock(&mut self) -> ModelLock<'_, Self>
+    fn lock(&mut self) -> Lock<&mut Self>
     where
         Self: Sized,
     {
-        ModelLock::new(self, Self::lock_name)
+        Lock::new(self)
     }
 
-    /// Locks the row, reloads it into `self`, runs `body`, and releases: [`ModelLock::run`] with
-    /// all options at their defaults.
+    /// Locks the row, reloads it into `self`, runs `body`, and releases the lock: [`LockDsl::run`]
+    /// with all options at their defaults.
     ///
     /// Unsaved changes of `self` are overwritten, unless an enclosing closure was given this very
-    /// model under this same lock; see [`ModelLock`].
+    /// model under this same lock; see [`Lock`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -111,14 +111,14 @@ pub trait Lockable {
     ///
     /// # Errors
     ///
-    /// What `body` returns, and [`LockError`](crate::LockError) before and after it; see [`ModelLock`].
+    /// What `body` returns, and [`LockError`](crate::LockError) before and after it; see [`Lock`].
     fn with_lock<S, R, E>(
         &mut self,
         conn: &mut S,
         body: impl FnOnce(&mut Self, &mut S::Connection) -> Result<R, E>,
     ) -> Result<R, E>
     where
-        Self: for<'a> Reload<'a, S::Connection>,
+        Self: Reload<S::Connection>,
         S: LockSource,
         E: FromLockError,
     {
@@ -127,7 +127,7 @@ pub trait Lockable {
 
     /// Like [`with_lock`](Self::with_lock) if the lock is free now, and `Ok(None)` if it is held
     /// elsewhere:
-    /// [`ModelLock::try_run`] with all options at their defaults.
+    /// [`LockDsl::try_run`] with all options at their defaults.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -145,83 +145,18 @@ pub trait Lockable {
     ///
     /// # Errors
     ///
-    /// What `body` returns, and [`LockError`](crate::LockError) before and after it; see [`ModelLock`].
+    /// What `body` returns, and [`LockError`](crate::LockError) before and after it; see [`Lock`].
     fn try_with_lock<S, R, E>(
         &mut self,
         conn: &mut S,
         body: impl FnOnce(&mut Self, &mut S::Connection) -> Result<R, E>,
     ) -> Result<Option<R>, E>
     where
-        Self: for<'a> Reload<'a, S::Connection>,
+        Self: Reload<S::Connection>,
         S: LockSource,
         E: FromLockError,
     {
         self.lock().try_run(conn, body)
-    }
-
-    /// [`with_lock`](Self::with_lock) on a connection from `pool`.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let pool = pool()?;
-    /// let locks = LockPool::new(pool);
-    /// notification.with_lock_from(&locks, Notification::send)?;
-    /// # assert!(notification.sent);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As for `with_lock`, and [`LockError::Pool`](crate::LockError::Pool).
-    #[cfg(feature = "r2d2")]
-    fn with_lock_from<P, R, E>(
-        &mut self,
-        pool: &P,
-        body: impl FnOnce(&mut Self, &mut P::Connection) -> Result<R, E>,
-    ) -> Result<R, E>
-    where
-        Self: for<'a> Reload<'a, P::Connection>,
-        P: PoolSource,
-        E: FromLockError,
-    {
-        self.lock().run_from(pool, body)
-    }
-
-    /// [`try_with_lock`](Self::try_with_lock) on a connection from `pool`.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// let sent = notification.try_with_lock_from(&locks, Notification::send)?;
-    /// # assert_eq!(sent, Some(true));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As for `try_with_lock`, and [`LockError::Pool`](crate::LockError::Pool).
-    #[cfg(feature = "r2d2")]
-    fn try_with_lock_from<P, R, E>(
-        &mut self,
-        pool: &P,
-        body: impl FnOnce(&mut Self, &mut P::Connection) -> Result<R, E>,
-    ) -> Result<Option<R>, E>
-    where
-        Self: for<'a> Reload<'a, P::Connection>,
-        P: PoolSource,
-        E: FromLockError,
-    {
-        self.lock().try_run_from(pool, body)
     }
 }
 
@@ -236,64 +171,51 @@ where
     }
 }
 
-/// Methods of a `#[derive(Lockable)]` model that take a connection from a pool. The library defines
-/// them: Cargo compiles the macros once for all builds of the library, so that a feature of the
-/// macros would not be this build's.
-#[cfg(all(feature = "derive", feature = "r2d2"))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __pool_methods {
-    ($($vis:tt)*) => {
-        /// Locks the row by the model's lock policy on a connection from `pool`, reads it again
-        /// into `self`, runs `body`, and releases.
-        ///
-        /// # Errors
-        ///
-        /// What `body` returns, and the lock's own errors before and after it.
-        $($vis)* fn with_lock_from<LockP, LockR, LockE>(
-            &mut self,
-            pool: &LockP,
-            body: impl ::core::ops::FnOnce(
-                &mut Self,
-                &mut LockP::Connection,
-            ) -> ::core::result::Result<LockR, LockE>,
-        ) -> ::core::result::Result<LockR, LockE>
-        where
-            Self: for<'lock> $crate::Reload<'lock, LockP::Connection>,
-            LockP: $crate::PoolSource,
-            LockE: $crate::FromLockError,
-        {
-            self.lock().run_from(pool, body)
-        }
+impl<'m, T: Lockable> LockSet for &'m mut T {
+    type Locked = &'m mut T;
 
-        /// Runs `body` under the lock if the lock is free now, and returns `Ok(None)` if another
-        /// session holds it.
-        ///
-        /// # Errors
-        ///
-        /// What `body` returns, and the lock's own errors before and after it.
-        $($vis)* fn try_with_lock_from<LockP, LockR, LockE>(
-            &mut self,
-            pool: &LockP,
-            body: impl ::core::ops::FnOnce(
-                &mut Self,
-                &mut LockP::Connection,
-            ) -> ::core::result::Result<LockR, LockE>,
-        ) -> ::core::result::Result<::core::option::Option<LockR>, LockE>
-        where
-            Self: for<'lock> $crate::Reload<'lock, LockP::Connection>,
-            LockP: $crate::PoolSource,
-            LockE: $crate::FromLockError,
-        {
-            self.lock().try_run_from(pool, body)
-        }
-    };
+    fn names(&self, names: &mut OneOrMany<LockName>) {
+        names.push(self.lock_name());
+    }
+
+    fn into_locked(self) -> Self {
+        self
+    }
 }
 
-/// Expands to nothing: without the feature `r2d2` there are no pools.
-#[cfg(all(feature = "derive", not(feature = "r2d2")))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __pool_methods {
-    ($($vis:tt)*) => {};
+impl<T, C> ReloadSet<C> for &mut T
+where
+    T: Lockable + Reload<C>,
+{
+    fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
+    where
+        C: LockConnection,
+    {
+        rows.reload(*self, T::lock_name)
+    }
+}
+
+impl<'m, T: Lockable> LockSet for &'m mut [T] {
+    type Locked = &'m mut [T];
+
+    fn names(&self, names: &mut OneOrMany<LockName>) {
+        self.iter().for_each(|model| names.push(model.lock_name()));
+    }
+
+    fn into_locked(self) -> Self {
+        self
+    }
+}
+
+impl<T, C> ReloadSet<C> for &mut [T]
+where
+    T: Lockable + Reload<C>,
+{
+    fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
+    where
+        C: LockConnection,
+    {
+        self.iter_mut()
+            .try_for_each(|model| rows.reload(model, T::lock_name))
+    }
 }

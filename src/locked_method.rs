@@ -1,19 +1,21 @@
-//! What `#[locked]` expands to: the steps of [`ModelLock::run`](crate::ModelLock::run) around a body that
+//! What `#[locked]` expands to: the steps of [`LockDsl::run`](crate::LockDsl::run) around a body that
 //! stays where it is, with `self` and its connection as they were declared. Not for use by hand.
 
 use std::marker::PhantomData;
 
+use crate::backend::LockSource;
+use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
-use crate::guard::Guard;
-use crate::held::Held;
+use crate::guard::{self, Guard, LockGuard, Transaction};
+use crate::held_locks::HeldLocks;
 use crate::in_use::{Enclosing, InUse};
+use crate::lock::Lock;
 use crate::lockable::Lockable;
-use crate::model_lock::ModelLock;
-use crate::observe;
-use crate::policy::{HasLockPolicy, LockPolicy};
-use crate::reload::Reload;
-use crate::request::LockRequest;
-use crate::source::LockSource;
+use crate::name::LockName;
+use crate::options::{HasLockPolicy, LockPolicy};
+use crate::reload::{self, Reload};
+use crate::set::LockSet;
+use crate::telemetry;
 
 /// The policy of `T`: the one of its [`HasLockPolicy`], or else the default of [`DefaultPolicy`].
 pub struct PolicyOf<T: ?Sized>(PhantomData<T>);
@@ -33,7 +35,7 @@ impl<T: ?Sized> DefaultPolicy for PolicyOf<T> {}
 
 /// What a method may return that runs under a lock.
 #[diagnostic::on_unimplemented(
-    message = "a `#[locked]` method returns a `Result`, for the lock may not be had",
+    message = "a `#[locked]` method returns a `Result`, since the lock may not be acquired",
     label = "not a `Result`",
     note = "write `-> Result<{Self}, E>` with an `E: From<LockError>`, such as `QueryResult<{Self}>`"
 )]
@@ -46,13 +48,10 @@ pub trait MethodResult {
 
 impl<R, E: FromLockError> MethodResult for Result<R, E> {
     fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self {
-        let (mut entered, result) = entered?;
+        let (entered, result) = entered?;
         drop((entered.in_use, entered.enclosing));
         let value = result?;
-        if entered.in_transaction {
-            entered.held.commit()?;
-        }
-        entered.held.end()?;
+        guard::finish(entered.guard, entered.transaction)?;
         Ok(value)
     }
 }
@@ -62,95 +61,104 @@ pub struct Entered<'c, S: LockSource> {
     /// The model that the body works on, or the copy of it.
     in_use: InUse,
     enclosing: Enclosing,
-    held: Held<'c, S>,
-    in_transaction: bool,
+    guard: LockGuard<'c, S>,
+    transaction: Transaction,
 }
 
 impl<'c, S: LockSource> Entered<'c, S> {
-    fn new(mut held: Held<'c, S>, in_use: InUse, in_transaction: bool) -> Self {
+    fn new(mut guard: LockGuard<'c, S>, in_use: InUse, transaction: Transaction) -> Self {
         Entered {
             in_use,
-            enclosing: held.enclosing(),
-            held,
-            in_transaction,
+            enclosing: guard.enclosing(),
+            guard,
+            transaction,
         }
     }
 
-    /// Where the body runs.
-    pub fn scope(&self) -> Scope {
-        Scope(self.held.scope())
+    /// The span in which the body runs.
+    pub fn scope(&mut self) -> Scope {
+        Scope(self.guard.parts().1.scope())
     }
 
     /// The connection as the method declares it.
     pub fn source(&mut self) -> &mut S {
-        &mut self.held
+        &mut self.guard
     }
 }
 
-/// For `&mut self`: lock, BEGIN if asked, and read the row again into the model.
+/// For `&mut self`: acquires the lock, begins a transaction if asked, and reloads the model.
 ///
 /// # Errors
 ///
 /// Any [`LockError`] of the time before the body runs.
 pub fn enter<'c, T, S>(
-    lock: ModelLock<'_, T>,
+    lock: Lock<&mut T>,
     source: &'c mut S,
     in_transaction: bool,
 ) -> Result<Entered<'c, S>, LockError>
 where
-    T: for<'a> Reload<'a, S::Connection>,
+    T: Lockable + Reload<S::Connection>,
     S: LockSource,
 {
-    let (model, name_of, request) = lock.into_parts();
-    let mut held = begin(request, source, in_transaction)?;
-    let (_, in_use) = held.reloaded(model, name_of)?;
-    Ok(Entered::new(held, in_use, in_transaction))
+    let (mut guard, transaction) = begin(&lock, source, in_transaction)?;
+    let in_use = guard::reload(&mut guard, &mut lock.into_set())?;
+    Ok(Entered::new(guard, in_use, transaction))
 }
 
-/// For `&self`: the same, but the row is read into a copy. `None` if the model
-/// itself is in use under this lock.
+/// For `&self`: the row is reloaded into a copy. `None` if the model itself is in use under this
+/// lock.
 ///
 /// # Errors
 ///
 /// Any [`LockError`] of the time before the body runs.
 pub fn enter_with_copy<'c, T, S>(
-    request: LockRequest,
+    lock: Lock<LockName>,
     model: &T,
     source: &'c mut S,
     in_transaction: bool,
 ) -> Result<(Entered<'c, S>, Option<Box<T>>), LockError>
 where
-    T: Lockable + for<'a> Reload<'a, S::Connection>,
+    T: Lockable + Reload<S::Connection>,
     S: LockSource,
 {
-    let mut held = begin(request, source, in_transaction)?;
-    let (copy, in_use) = held.reloaded_copy(model, T::lock_name)?;
-    Ok((Entered::new(held, in_use, in_transaction), copy))
+    let (mut guard, transaction) = begin(&lock, source, in_transaction)?;
+    let (conn, locks) = guard.parts();
+    let (copy, in_use) = reload::reload_copy(locks.of_item(0), model, T::lock_name, conn)?;
+    Ok((Entered::new(guard, in_use, transaction), copy))
 }
 
-fn begin<S: LockSource>(
-    request: LockRequest,
-    source: &mut S,
+fn begin<'c, L: LockSet, S: LockSource>(
+    lock: &Lock<L>,
+    source: &'c mut S,
     in_transaction: bool,
-) -> Result<Held<'_, S>, LockError> {
-    let mut held = request.acquire_on(source)?;
-    if in_transaction {
-        held.begin()?;
-    }
-    Ok(held)
+) -> Result<(LockGuard<'c, S>, Transaction), LockError> {
+    let transaction = match in_transaction {
+        true => Transaction::Begin,
+        false => Transaction::No,
+    };
+    let conn = source.connection();
+    let locks = ready(HeldLocks::acquire(
+        conn,
+        lock.requested(),
+        &lock.deadline(),
+        false,
+    ))?;
+    let mut guard = LockGuard::new(source, locks);
+    guard::begin(&mut guard, transaction)?;
+    Ok((guard, transaction))
 }
 
-/// Within the lock's span, if there is one.
-pub struct Scope(observe::Scope);
+/// The lock's span, if there is one.
+pub struct Scope(telemetry::Scope);
 
 impl Scope {
-    /// Runs a body, which may `return` and `?` in it.
+    /// Runs a body, in which `return` and `?` work.
     pub fn call<O>(self, body: impl FnOnce() -> O) -> O {
         self.0.run(body)
     }
 }
 
-/// COMMIT if a transaction was begun, and release; or hand on what went wrong.
+/// Commits if a transaction was begun, and releases the lock; or passes on what went wrong.
 pub fn finish<S: LockSource, O: MethodResult>(
     entered: Result<(Entered<'_, S>, O), LockError>,
 ) -> O {

@@ -1,23 +1,21 @@
 //! [`LockName`]: what is locked, as the server is told.
 
+use std::sync::{Arc, LazyLock};
 use std::{fmt, hash};
 
 use sha2::Sha256;
 
-use crate::backend::Wanted;
-use crate::error::LockError;
-use crate::key::LockKey;
-use crate::observe::Label;
-use crate::request::LockRequest;
+use crate::key::{KeyParts, LockKey};
+use crate::name_format::{Finished, Kind, NameWriter, namespace_prefix};
 use crate::table::{LockTable, RowKey};
 
-mod format;
-mod parts;
-mod written;
+mod label;
+mod parse;
 
-use format::{Finished, Kind, NameWriter, namespace_prefix};
-pub use parts::KeyParts;
-pub use written::{Subject, WrittenName};
+use label::Label;
+#[cfg(feature = "metrics")]
+pub(crate) use label::NameLabel;
+pub use parse::{LockedObject, ParsedLockName};
 
 /// The name of a lock: of a row, of a table, or of anything else.
 ///
@@ -44,26 +42,37 @@ pub use written::{Subject, WrittenName};
 #[derive(Clone)]
 pub struct LockName {
     namespace: Namespace,
-    text: String,
+    text: Arc<str>,
     /// The state of a hashed name before its last byte, so that a scope can be added.
-    hash: Option<Box<Sha256>>,
+    hash: Option<Arc<Sha256>>,
     /// What a scoped name was before, so that another scope replaces it.
-    unscoped: Option<Box<LockName>>,
+    unscoped: Option<Arc<LockName>>,
     /// Why no server may be asked for this name; told when it is. A thin reference, since every error has a name in it.
     refused: Option<&'static &'static str>,
     label: Label,
 }
 
-/// What metrics count a lock by.
-#[cfg(feature = "metrics")]
-#[derive(Clone, Copy)]
-pub(crate) enum NameLabel<'n> {
-    Table(&'static str),
-    /// As `=nightly-report`, without a scope.
-    Named(&'n str),
-    /// A name that is not readable.
-    Hashed,
-    Exact,
+/// What a server computes its lock key from.
+#[derive(Debug)]
+pub enum KeySource<'n> {
+    /// The text after the slash. The session's namespace goes before it.
+    InSessionNamespace(&'n str),
+    /// The full name, which does not depend on the session.
+    FullName(String),
+}
+
+impl<'n> KeySource<'n> {
+    /// The full name in a session whose namespace is written so.
+    pub(crate) fn full_name(self, namespace: &str) -> String {
+        match self {
+            KeySource::InSessionNamespace(text) => [namespace, "/", text].concat(),
+            KeySource::FullName(name) => name,
+        }
+    }
+
+    pub(crate) fn in_namespace(self, namespace: &str) -> Self {
+        KeySource::FullName(self.full_name(namespace))
+    }
 }
 
 /// What stands before the slash.
@@ -172,49 +181,11 @@ impl LockName {
         Self::new(Namespace::Session, Label::NO_TABLE, writer.finish())
     }
 
-    /// A name as given and without a namespace, to share a lock with a program that
-    /// does not use this crate. For anything else prefer [`named`](Self::named).
-    ///
-    /// MySQL folds ASCII case here, MariaDB does not: `Job` and `job` are one lock on the former and
-    /// two on the latter. Beyond ASCII, MariaDB compares bytes: this crate asks for the name's UTF-8, whatever character
-    /// sets its session has. Another program asks for the same lock if its connection's character set is `utf8mb4`.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::InvalidName`] if a server would refuse the name, cut it or take it for another:
-    /// if it is empty, longer than 64 characters (MySQL's limit), or holds a NUL (both servers
-    /// end the name there), a character beyond U+FFFF (MySQL refuses it) or a capital letter
-    /// outside ASCII (MySQL reads `É` as `é`, and the Kelvin sign as `k`).
-    ///
-    /// ```
-    /// use diesel_advisory_lock::LockName;
-    ///
-    /// assert!(LockName::exact("Notification|42").is_ok());
-    /// assert!(LockName::exact("").is_err());
-    /// ```
-    pub fn exact(name: impl Into<String>) -> Result<Self, LockError> {
-        let name = LockName {
-            namespace: Namespace::Exact,
-            text: name.into(),
-            hash: None,
-            unscoped: None,
-            refused: None,
-            label: Label::NO_TABLE,
-        };
-        match refusal_of_exact(&name.text) {
-            None => Ok(name),
-            Some(reason) => Err(LockError::InvalidName {
-                name: name.refuse(reason),
-                reason,
-            }),
-        }
-    }
-
     /// A lock of its own for one use of the same thing: `notifications:42#send` and
     /// `notifications:42` do not exclude each other. A second call replaces the first.
     ///
-    /// An [exact](Self::exact) name takes no scope; [acquiring](LockRequest::acquire) it
-    /// then is [`LockError::InvalidName`].
+    /// An [exact](Self::exact) name takes no scope; [acquiring](crate::LockDsl::acquire) it
+    /// then is [`LockError::InvalidName`](crate::LockError::InvalidName).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -233,7 +204,7 @@ impl LockName {
         let (namespace, label) = (self.namespace, self.label);
         let base = match self.unscoped {
             Some(base) => base,
-            None => Box::new(self),
+            None => Arc::new(self),
         };
         let scoped = NameWriter::scope(&base.text, base.hash.as_deref(), scope.as_ref());
         LockName {
@@ -250,15 +221,15 @@ impl LockName {
     /// lock, as Diesel's own queries keep their schema. With `CacheSize::Disabled` both follow
     /// `USE`.
     ///
-    /// An [exact](Self::exact) name takes no namespace; [acquiring](LockRequest::acquire)
-    /// it then is [`LockError::InvalidName`].
+    /// An [exact](Self::exact) name takes no namespace; [acquiring](crate::LockDsl::acquire)
+    /// it then is [`LockError::InvalidName`](crate::LockError::InvalidName).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
     /// # use diesel_advisory_lock::prelude::*;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let report = LockName::named("report").namespace("all tenants");
-    /// assert_eq!(report.written("tenant_7"), report.written("tenant_8"));
+    /// assert_eq!(report.full_name("tenant_7"), report.full_name("tenant_8"));
     /// # Ok(())
     /// # }
     /// ```
@@ -273,61 +244,57 @@ impl LockName {
         }
     }
 
-    /// Starts a request for this lock: options first, then how to hold it.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// LockName::named("report").lock().hold(&mut conn, |_| Ok::<_, LockError>(()))?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn lock(&self) -> LockRequest {
-        LockRequest::new(self.clone())
-    }
-
-    /// The whole name as the server sees it on a connection whose current schema is `schema`
+    /// The full name as the server sees it on a connection whose current schema is `schema`
     /// (`""` for none): what to look for in `performance_schema.metadata_locks`, or to pass to
     /// `IS_USED_LOCK`.
     ///
     /// ```
     /// use diesel_advisory_lock::LockName;
     ///
-    /// assert_eq!(LockName::named("nightly").written("app"), "a172cedc/=nightly");
+    /// assert_eq!(LockName::named("nightly").full_name("app"), "a172cedc/=nightly");
     /// ```
-    pub fn written(&self, schema: &str) -> String {
+    pub fn full_name(&self, schema: &str) -> String {
         match self.namespace {
             Namespace::Session => self.after(namespace_prefix(schema)),
             Namespace::Given(prefix) => self.after(prefix),
-            Namespace::Exact => self.text.clone(),
+            Namespace::Exact => self.text.to_string(),
         }
     }
 
-    pub(crate) fn wanted(&self) -> Result<Wanted<'_>, LockError> {
-        if let Some(reason) = self.refused {
-            return Err(LockError::InvalidName {
-                name: self.clone(),
-                reason,
-            });
-        }
-        Ok(match self.namespace {
-            Namespace::Session => Wanted::InSession(&self.text),
-            Namespace::Given(_) | Namespace::Exact => Wanted::Whole(self.written("")),
-        })
-    }
-
-    pub(crate) fn is_in_session(&self) -> bool {
-        self.namespace == Namespace::Session
-    }
-
-    /// The whole name where the session's namespace is written so.
-    pub(crate) fn written_in(&self, namespace: &str) -> String {
+    /// What a server computes its lock key from.
+    pub(crate) fn key_source(&self) -> KeySource<'_> {
         match self.namespace {
-            Namespace::Session => format!("{namespace}/{}", self.text),
-            Namespace::Given(_) | Namespace::Exact => self.written(""),
+            Namespace::Session => KeySource::InSessionNamespace(&self.text),
+            Namespace::Given(_) | Namespace::Exact => KeySource::FullName(self.full_name("")),
         }
+    }
+
+    /// What errors name where a set of locks is empty.
+    pub(crate) fn of_nothing() -> &'static Self {
+        static NOTHING: LazyLock<LockName> = LazyLock::new(|| LockName::named("nothing"));
+        &NOTHING
+    }
+
+    /// Why no server may be asked for this name.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        self.refused.copied()
+    }
+
+    /// A name without namespace, slash, and any check of its text.
+    pub(crate) fn exact_unchecked(text: &str) -> Self {
+        LockName {
+            namespace: Namespace::Exact,
+            text: text.into(),
+            hash: None,
+            unscoped: None,
+            refused: None,
+            label: Label::NO_TABLE,
+        }
+    }
+
+    pub(crate) fn refuse(mut self, reason: &'static &'static str) -> Self {
+        self.refused = Some(reason);
+        self
     }
 
     /// Any order of names that is the same throughout a process.
@@ -374,35 +341,12 @@ impl LockName {
         }
     }
 
-    fn refuse(mut self, reason: &'static &'static str) -> Self {
-        self.refused = Some(reason);
-        self
-    }
-
     fn after(&self, prefix: [u8; 8]) -> String {
         let mut name = String::with_capacity(prefix.len() + 1 + self.text.len());
         name.extend(prefix.map(char::from));
         name.push('/');
         name.push_str(&self.text);
         name
-    }
-}
-
-/// What the servers do to names, measured: MariaDB 10.11, MySQL 9.7.
-fn refusal_of_exact(name: &str) -> Option<&'static &'static str> {
-    let folded = |char: char| !char.is_ascii() && !char.to_lowercase().eq([char]);
-    if name.is_empty() {
-        Some(&"it is empty: give it at least one character")
-    } else if name.chars().count() > 64 {
-        Some(&"it is longer than 64 characters, MySQL's limit")
-    } else if name.contains('\0') {
-        Some(&"it holds a NUL, where both servers would end it")
-    } else if name.chars().any(|char| char > '\u{FFFF}') {
-        Some(&"it holds a character beyond U+FFFF, which MySQL refuses")
-    } else if name.chars().any(folded) {
-        Some(&"it holds a capital letter outside ASCII, which MySQL takes for the small one")
-    } else {
-        None
     }
 }
 
@@ -441,7 +385,7 @@ impl fmt::Debug for LockName {
     }
 }
 
-/// As a string literal: `format_args!` would leave an exact name's line breaks and quotes as they are.
+/// As a string literal, which escapes the line breaks and quotes of an exact name.
 fn quoted(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     write!(f, "LockName({name:?})")
 }
@@ -452,7 +396,7 @@ mod tests {
 
     #[test]
     fn debug_quotes_the_name() {
-        let exact = LockName::exact("a\n\"b\"").expect("a name that servers take");
+        let exact = LockName::exact_unchecked("a\n\"b\"");
         assert_eq!(format!("{exact:?}"), r#"LockName("a\n\"b\"")"#);
         let named = LockName::named("nightly");
         assert_eq!(format!("{named:?}"), r#"LockName("<schema>/=nightly")"#);

@@ -1,4 +1,4 @@
-//! [`Reload`]: reading a model's row anew.
+//! [`Reload`]: a model's row, loaded anew under its lock.
 
 use diesel::Connection;
 use diesel::associations::{HasTable, Identifiable};
@@ -8,17 +8,16 @@ use diesel::query_dsl::methods::{FindDsl, LoadQuery, SelectDsl};
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::{RunQueryDsl, Selectable, SelectableHelper};
 
-use crate::backend::LockConnection;
+use crate::backend::{Backend, LockConnection};
+use crate::driver::ready;
 use crate::error::LockError;
-use crate::hold::{self, Hold};
 use crate::in_use::{self, InUse};
 use crate::name::LockName;
-use crate::transaction;
+use crate::session_lock::{Armed, SessionLock};
 
-/// A model that can be reloaded: `Identifiable`, `Queryable` and `Selectable`.
+/// A model whose row can be reloaded: `Identifiable`, `Queryable` and `Selectable`.
 ///
-/// Never implemented by hand. The lifetime is that of the primary key, which the query borrows from
-/// the model; asked for as `for<'a> Reload<'a, C>`.
+/// Never implemented by hand. Generic code asks for it beside [`Lockable`](crate::Lockable):
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -31,7 +30,7 @@ use crate::transaction;
 /// /// For any model that can be locked.
 /// fn touch<T>(model: &mut T, conn: &mut MysqlConnection) -> Result<(), LockError>
 /// where
-///     T: Lockable + for<'a> Reload<'a, MysqlConnection>,
+///     T: Lockable + Reload<MysqlConnection>,
 /// {
 ///     model.with_lock(conn, |_, _| Ok(()))
 /// }
@@ -40,13 +39,13 @@ use crate::transaction;
 /// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be read again under its lock",
+    message = "`{Self}` cannot be reloaded under its lock",
     label = "the model must derive `Queryable` and `Selectable`",
-    note = "a lock that acts on a stale copy protects nothing, so `with_lock` re-reads the row: add `#[derive(Queryable, Selectable)]`, with `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see what does not fit",
-    note = "to lock without re-reading: `model.lock_name().lock().hold(conn, |conn| ..)`"
+    note = "a decision on a stale copy is not protected by the lock, so `with_lock` reloads the row: add `#[derive(Queryable, Selectable)]`, with `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see what does not fit",
+    note = "to lock without a reload: `model.lock_name().lock().run(conn, |_, conn| ..)`"
 )]
-pub trait Reload<'a, C>: Sized {
-    /// Reads the row with this model's primary key.
+pub trait Reload<C>: Sized + 'static {
+    /// Loads the row with this model's primary key.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -64,108 +63,123 @@ pub trait Reload<'a, C>: Sized {
     ///
     /// # Errors
     ///
-    /// `NotFound` if it does not exist any more; otherwise what the database answers.
-    fn reload(&'a self, conn: &mut C) -> QueryResult<Self>;
+    /// `NotFound` if there is no such row; otherwise the error of the query.
+    fn reload(&self, conn: &mut C) -> QueryResult<Self>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<'a, T, C> Reload<'a, C> for T
+impl<T, C> Reload<C> for T
 where
     C: Connection,
-    T: HasTable + Selectable<C::Backend, SelectExpression: QueryId> + 'a,
-    &'a T: Identifiable<Table = T::Table>,
-    T::Table: FindDsl<<&'a T as Identifiable>::Id>,
-    Find<T::Table, <&'a T as Identifiable>::Id>: SelectDsl<AsSelect<T, C::Backend>>,
-    Select<Find<T::Table, <&'a T as Identifiable>::Id>, AsSelect<T, C::Backend>>:
+    T: HasTable + Selectable<C::Backend, SelectExpression: QueryId> + 'static,
+    for<'a> &'a T: Identifiable<Table = T::Table>,
+    for<'a> T::Table: FindDsl<<&'a T as Identifiable>::Id>,
+    for<'a> Find<T::Table, <&'a T as Identifiable>::Id>: SelectDsl<AsSelect<T, C::Backend>>,
+    for<'a> Select<Find<T::Table, <&'a T as Identifiable>::Id>, AsSelect<T, C::Backend>>:
         LoadQuery<'a, C, T>,
 {
-    fn reload(&'a self, conn: &mut C) -> QueryResult<Self> {
+    fn reload(&self, conn: &mut C) -> QueryResult<Self> {
         let row = FindDsl::find(T::table(), self.id());
         SelectDsl::select(row, T::as_select()).get_result(conn)
     }
 }
 
-/// Reloads `model` under its lock, and says that it is in use. The one that a running closure was given under this very
-/// lock keeps its changes; and is in use already.
-pub(crate) fn into<T, C>(
-    hold: &Hold,
+/// Reloads `model` under its lock, and records that it is in use. The one that a running closure was
+/// given under this very lock is in use already, and keeps its changes.
+pub(crate) fn reload<T, C>(
+    lock: &SessionLock<C::Server>,
     model: &mut T,
     name_of: fn(&T) -> LockName,
     conn: &mut C,
     in_use: &mut InUse,
 ) -> Result<(), LockError>
 where
-    T: for<'a> Reload<'a, C>,
+    T: Reload<C>,
     C: LockConnection,
 {
-    if is_worked_on(hold, model, conn) {
+    if is_in_use(lock, model, conn) {
         return Ok(());
     }
-    *model = row(hold, model, name_of, conn)?;
-    in_use.add(model, conn, &hold.server_name);
+    *model = load(lock, model, name_of, conn)?;
+    in_use.add(model, conn, lock.key.as_ref());
     Ok(())
 }
 
-/// The row in a place of its own, where it is in use; `None` if the model itself is.
+/// A copy of `model` as its row is under the lock, in use; `None` if the model itself is in use.
 #[cfg(feature = "derive")]
-pub(crate) fn copy<T, C>(
-    hold: &Hold,
+pub(crate) fn reload_copy<T, C>(
+    lock: &SessionLock<C::Server>,
     model: &T,
     name_of: fn(&T) -> LockName,
     conn: &mut C,
 ) -> Result<(Option<Box<T>>, InUse), LockError>
 where
-    T: for<'a> Reload<'a, C>,
+    T: Reload<C>,
     C: LockConnection,
 {
     let mut in_use = InUse::default();
-    if is_worked_on(hold, model, conn) {
+    if is_in_use(lock, model, conn) {
         return Ok((None, in_use));
     }
-    let copy = Box::new(row(hold, model, name_of, conn)?);
-    in_use.add(&*copy, conn, &hold.server_name);
+    let copy = Box::new(load(lock, model, name_of, conn)?);
+    in_use.add(&*copy, conn, lock.key.as_ref());
     Ok((Some(copy), in_use))
 }
 
-fn is_worked_on<T, C>(hold: &Hold, model: &T, conn: &C) -> bool {
-    hold.nested && in_use::contains(model, conn, &hold.server_name)
+fn is_in_use<T, C: LockConnection>(lock: &SessionLock<C::Server>, model: &T, conn: &C) -> bool {
+    lock.reentrant && in_use::contains(model, conn, lock.key.as_ref())
 }
 
-/// The row, if its own lock is the one that the model asked for.
-fn row<T, C>(
-    hold: &Hold,
+fn load<T, C>(
+    lock: &SessionLock<C::Server>,
     model: &T,
     name_of: fn(&T) -> LockName,
     conn: &mut C,
 ) -> Result<T, LockError>
 where
-    T: for<'a> Reload<'a, C>,
+    T: Reload<C>,
     C: LockConnection,
 {
-    let loaded = hold::guarded(conn, |conn| {
-        model.reload(conn).map_err(|error| {
-            if error != DieselError::NotFound && conn.may_have_run(&error) {
-                // Diesel keeps the statement, and it must not run again. The session ends with its outermost lock.
-                transaction::mark_broken(conn);
-            }
-            error
-        })
-    });
+    let mut armed = Armed::new(conn);
+    let loaded = model.reload(armed.conn());
+    let checked = ready(check(lock, &name_of(model), loaded, name_of, armed.conn()));
+    armed.disarm();
+    checked
+}
+
+/// The row, if its own lock is the one that the model asked for.
+async fn check<T, C>(
+    lock: &SessionLock<C::Server>,
+    requested: &LockName,
+    loaded: QueryResult<T>,
+    name_of: fn(&T) -> LockName,
+    conn: &mut C,
+) -> Result<T, LockError>
+where
+    C: LockConnection,
+{
     match loaded {
         Ok(row) => {
-            hold.observed.reread();
+            lock.telemetry.reloaded();
             let name = name_of(&row);
-            if name != name_of(model) {
+            if name != *requested {
                 return Err(LockError::KeyMismatch {
-                    name: hold.name.clone(),
+                    name: lock.name.clone(),
                     row: Box::new(name),
                 });
             }
             Ok(row)
         }
-        Err(DieselError::NotFound) => Err(LockError::Gone {
-            name: hold.name.clone(),
+        Err(DieselError::NotFound) => Err(LockError::RowNotFound {
+            name: lock.name.clone(),
         }),
-        Err(source) => Err(LockError::before(&hold.name, source)),
+        Err(source) => {
+            if C::Server::may_have_run(conn, &source).await {
+                // Diesel keeps the statement, and it must not run again. The session ends with its
+                // outermost lock.
+                C::Server::discard(conn).await;
+            }
+            Err(LockError::before(&lock.name, source))
+        }
     }
 }

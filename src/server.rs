@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::sealed::Session as _;
-use crate::source::LockSource;
+use crate::backend::{CheckServer, LockConnection, LockSource};
+use crate::driver::ready;
 
-mod finding;
-mod report;
-
-pub use finding::Finding;
-pub use report::{ServerReport, Vendor};
+pub use crate::backend::{Finding, ServerReport, Vendor};
 
 /// Asks the server whether locks hold there, and what to know about it: for the start of a program, or for a test of
 /// its set-up. [`ServerCheck::run`] with nothing told.
@@ -46,7 +42,7 @@ pub fn check_server<S: LockSource>(conn: &mut S) -> Result<ServerReport, ServerE
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut conn = establish_connection();
-/// let check = ServerCheck::new().longest_hold(Duration::from_secs(60));
+/// let check = ServerCheck::new().keep_alive(Duration::from_secs(60));
 /// println!("{}", check.run(&mut conn)?);
 /// # Ok(())
 /// # }
@@ -54,7 +50,7 @@ pub fn check_server<S: LockSource>(conn: &mut S) -> Result<ServerReport, ServerE
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "nothing is asked until `.run(conn)`"]
 pub struct ServerCheck {
-    pub(crate) longest_hold: Option<Duration>,
+    keep_alive: Option<Duration>,
 }
 
 impl ServerCheck {
@@ -88,14 +84,14 @@ impl ServerCheck {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
     /// let a_week = Duration::from_secs(7 * 24 * 60 * 60);
-    /// let report = ServerCheck::new().longest_hold(a_week).run(&mut conn)?;
+    /// let report = ServerCheck::new().keep_alive(a_week).run(&mut conn)?;
     /// assert!(matches!(report.findings(), [Finding::ShortWaitTimeout { .. }]));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn longest_hold(self, longest_hold: Duration) -> Self {
+    pub fn keep_alive(self, keep_alive: Duration) -> Self {
         ServerCheck {
-            longest_hold: Some(longest_hold),
+            keep_alive: Some(keep_alive),
         }
     }
 
@@ -110,10 +106,10 @@ impl ServerCheck {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = establish_connection();
     /// let a_week = Duration::from_secs(7 * 24 * 60 * 60);
-    /// let report = ServerCheck::new().longest_hold(a_week).run(&mut conn)?;
+    /// let report = ServerCheck::new().keep_alive(a_week).run(&mut conn)?;
     /// for finding in report.findings() {
     ///     if let Finding::ShortWaitTimeout { wait_timeout, .. } = finding {
-    ///         println!("use `.longest_hold(..)`: idle sessions end after {wait_timeout:?}");
+    ///         println!("use `.keep_alive(..)`: idle sessions end after {wait_timeout:?}");
     ///     }
     /// }
     /// # assert_eq!(report.findings().len(), 1);
@@ -125,10 +121,9 @@ impl ServerCheck {
     ///
     /// As for [`check_server`].
     pub fn run<S: LockSource>(self, conn: &mut S) -> Result<ServerReport, ServerError> {
-        let report = conn
-            .connection()
-            .check_server(self)
-            .map_err(|source| ServerError::Database { source })?;
+        let conn = conn.connection();
+        let report = <S::Connection as LockConnection>::Server::check_server(conn, self.keep_alive);
+        let report = ready(report).map_err(|source| ServerError::Database { source })?;
         if report.findings.iter().any(Finding::is_refusal) {
             return Err(ServerError::Refused {
                 report: Box::new(report),

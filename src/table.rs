@@ -4,12 +4,16 @@ use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use diesel::mysql::{Mysql, MysqlQueryBuilder};
+use diesel::backend::Backend;
 use diesel::query_builder::{QueryBuilder, QueryFragment};
 use diesel::query_dsl::methods::FindDsl;
 use diesel::query_source::Table;
 
 use crate::key::LockKey;
+
+/// The SQL dialect in which Diesel renders a table's name here: plain Rust, which needs no server
+/// and no client library.
+type Dialect = diesel::mysql::Mysql;
 
 /// A table that can be locked: every table that `table!` makes.
 ///
@@ -35,9 +39,9 @@ use crate::key::LockKey;
     label = "expected the `table` struct that `table!` makes",
     note = "write `LockName::row(notifications::table, 42)`; a loaded model has `.lock_name()`"
 )]
-pub trait LockTable: Table + QueryFragment<Mysql> + 'static {}
+pub trait LockTable: Table + QueryFragment<Dialect> + 'static {}
 
-impl<T: Table + QueryFragment<Mysql> + 'static> LockTable for T {}
+impl<T: Table + QueryFragment<Dialect> + 'static> LockTable for T {}
 
 /// A key that Diesel's `find` takes for the table `T`, and that can stand in a lock's name.
 ///
@@ -70,16 +74,6 @@ impl<T: FindDsl<K>, K: LockKey> RowKey<T> for K {}
 pub(crate) struct TableIdentity {
     pub(crate) schema: Option<String>,
     pub(crate) name: String,
-}
-
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-impl TableIdentity {
-    pub(crate) const fn unnamed() -> Self {
-        TableIdentity {
-            schema: None,
-            name: String::new(),
-        }
-    }
 }
 
 /// Rendering costs several allocations and a program has few tables, so each is rendered once and
@@ -117,9 +111,9 @@ fn identity<T: LockTable>(table: &T) -> &'static TableIdentity {
 }
 
 fn render<T: LockTable>(table: &T) -> String {
-    let mut builder = MysqlQueryBuilder::new();
+    let mut builder = <Dialect as Backend>::QueryBuilder::default();
     table
-        .to_sql(&mut builder, &Mysql)
+        .to_sql(&mut builder, &Dialect::default())
         .expect("a table's name renders without a connection");
     builder.finish()
 }

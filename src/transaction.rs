@@ -1,19 +1,18 @@
-//! All that is asked of Diesel's transaction manager.
+//! [`Depth`]: how many transactions Diesel has open on a connection.
 
-use diesel::connection::{Connection, TransactionManager};
 use diesel::result::QueryResult;
 
-type Manager<C> = <C as Connection>::TransactionManager;
+use crate::driver::Driver;
 
-/// The transactions that are open, as Diesel counts them.
+/// The open transactions of a connection, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Depth {
     count: u32,
-    /// The outermost was begun by `begin_test_transaction`.
+    /// The outermost is Diesel's test transaction.
     is_test: bool,
 }
 
-/// What a lock is acquired, and released, inside of.
+/// What a lock would be taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surroundings {
     NoTransaction,
@@ -24,13 +23,13 @@ pub enum Surroundings {
 
 impl Depth {
     /// An error means that Diesel has given up on the connection.
-    pub(crate) fn of<C: Connection>(conn: &mut C) -> QueryResult<Self> {
-        let depth = Manager::<C>::transaction_manager_status_mut(conn).transaction_depth()?;
+    pub(crate) fn of<D: Driver>(driver: &mut D) -> QueryResult<Self> {
+        let depth = driver.transaction_status().transaction_depth()?;
         let count = depth.map_or(0, std::num::NonZero::get);
         Ok(Depth {
             count,
             // Diesel calls a connection with any other open transaction broken.
-            is_test: count > 0 && !Manager::<C>::is_broken_transaction_manager(conn),
+            is_test: count > 0 && !driver.is_broken(),
         })
     }
 
@@ -42,13 +41,14 @@ impl Depth {
         }
     }
 
-    /// Whether a test transaction was replaced by another transaction since `before`, or the other way round.
+    /// Whether a test transaction was replaced by another transaction since `before`, or the other
+    /// way round.
     pub(crate) fn is_exchanged(self, before: Depth) -> bool {
         self.count > 0 && self.is_test != before.is_test
     }
 
-    /// How many transactions are open that were not open at `before`, which is what is left of a test transaction
-    /// that was replaced by another one, too.
+    /// How many transactions are open that were not open at `before`, which includes what is left
+    /// of a test transaction that was replaced by another one.
     pub(crate) fn since(self, before: Depth) -> u32 {
         match before.is_test && !self.is_test {
             true => self.count,
@@ -58,29 +58,21 @@ impl Depth {
 }
 
 /// Whether Diesel can still begin, commit and roll back.
-pub(crate) fn works<C: Connection>(conn: &mut C) -> bool {
-    Depth::of(conn).is_ok()
-}
-
-pub(crate) fn begin<C: Connection>(conn: &mut C) -> QueryResult<()> {
-    Manager::<C>::begin_transaction(conn)
-}
-
-pub(crate) fn commit<C: Connection>(conn: &mut C) -> QueryResult<()> {
-    Manager::<C>::commit_transaction(conn)
+pub(crate) fn works<D: Driver>(driver: &mut D) -> bool {
+    Depth::of(driver).is_ok()
 }
 
 /// Rolls back all that was begun since `before`. Returns whether there was anything.
-pub(crate) fn roll_back_to<C: Connection>(conn: &mut C, before: Depth) -> QueryResult<bool> {
+pub(crate) async fn roll_back_to<D: Driver>(driver: &mut D, before: Depth) -> QueryResult<bool> {
     let mut any = false;
-    while Depth::of(conn)?.since(before) > 0 {
-        Manager::<C>::rollback_transaction(conn)?;
+    while Depth::of(driver)?.since(before) > 0 {
+        driver.roll_back().await?;
         any = true;
     }
     Ok(any)
 }
 
 /// Makes a pool discard the connection, and Diesel refuse to begin or commit on it.
-pub(crate) fn mark_broken<C: Connection>(conn: &mut C) {
-    Manager::<C>::transaction_manager_status_mut(conn).set_in_error();
+pub(crate) fn mark_broken<D: Driver>(driver: &mut D) {
+    driver.transaction_status().set_in_error();
 }

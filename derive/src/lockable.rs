@@ -96,7 +96,7 @@ impl Options {
             once(&mut self.key, meta, key.into_iter().collect())
         } else {
             Err(meta.error(
-                "unknown option: a policy is one of `timeout = \"5s\"`, `no_wait`, `wait_forever`, `longest_hold = \"10m\"`; \
+                "unknown option: a policy is one of `timeout = \"5s\"`, `no_wait`, `wait_forever`, `keep_alive = \"10m\"`; \
                  a struct that is not `Identifiable` takes `table = accounts, key(from_id)`",
             ))
         }
@@ -132,13 +132,16 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
     let krate = &options.krate;
     let vis = &input.vis;
     quote! {
-        /// Starts a request for this row's lock, with the model's lock policy.
-        #vis fn lock(&mut self) -> #krate::ModelLock<'_, Self> {
+        /// Starts a lock of this row, with the model's lock policy.
+        #vis fn lock(&mut self) -> #krate::Lock<&mut Self>
+        where
+            for<'lock> Self: #krate::Lockable,
+        {
             #lock
         }
 
-        /// Locks the row by the model's lock policy, reads it again into `self`, runs `body`, and
-        /// releases.
+        /// Locks the row by the model's lock policy, reloads it into `self`, runs `body`, and releases
+        /// the lock.
         ///
         /// # Errors
         ///
@@ -149,11 +152,11 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
             body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
         ) -> ::core::result::Result<LockR, LockE>
         where
-            Self: for<'lock> #krate::Reload<'lock, LockS::Connection>,
+            for<'lock> Self: #krate::Lockable + #krate::Reload<LockS::Connection>,
             LockS: #krate::LockSource,
             LockE: #krate::FromLockError,
         {
-            self.lock().run(conn, body)
+            #krate::LockDsl::run(self.lock(), conn, body)
         }
 
         /// Runs `body` under the lock if the lock is free now, and returns `Ok(None)` if another
@@ -168,20 +171,16 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
             body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
         ) -> ::core::result::Result<::core::option::Option<LockR>, LockE>
         where
-            Self: for<'lock> #krate::Reload<'lock, LockS::Connection>,
+            for<'lock> Self: #krate::Lockable + #krate::Reload<LockS::Connection>,
             LockS: #krate::LockSource,
             LockE: #krate::FromLockError,
         {
-            self.lock().try_run(conn, body)
+            #krate::LockDsl::try_run(self.lock(), conn, body)
         }
-
-        // Cargo compiles the macros once for all builds of the library, with the features that any
-        // of them enables: only the library knows whether it has pools.
-        #krate::__private::pool_methods! { #vis }
     }
 }
 
-/// A struct that stands for another table's row: it has that row's lock, and no row to read again.
+/// A struct that stands for another table's row: it has that row's lock, and no row to reload.
 fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenStream {
     let krate = &options.krate;
     let Identity { table, key } = identity;
@@ -220,8 +219,8 @@ fn row_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> To
     let krate = &options.krate;
     let vis = &input.vis;
     quote! {
-        /// Starts a request for the row's lock, with this type's lock policy.
-        #vis fn lock(&self) -> #krate::LockRequest {
+        /// Starts a lock of the row, with this type's lock policy.
+        #vis fn lock(&self) -> #krate::Lock<#krate::LockName> {
             #lock
         }
     }
@@ -260,7 +259,7 @@ fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) ->
         #[automatically_derived]
         #[allow(dead_code)]
         impl #impl_generics #name #arguments #where_clause {
-            /// How long a request for this type's lock waits and holds, unless it says so itself.
+            /// Timeout and keep-alive of this type's locks, where the call sets none.
             #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
 
             #methods

@@ -13,15 +13,15 @@ use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type};
 #[derive(Default)]
 pub(crate) struct Times {
     wait: Wait,
-    longest_hold: Option<Duration>,
+    keep_alive: Option<Duration>,
 }
 
 impl Times {
     /// Takes the option if it is one of these.
     pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
-        if meta.path.is_ident("longest_hold") {
-            let longest = duration(meta, "longest_hold = \"10m\"")?;
-            once(&mut self.longest_hold, meta, longest)?;
+        if meta.path.is_ident("keep_alive") {
+            let keep_alive = duration(meta, "keep_alive = \"10m\"")?;
+            once(&mut self.keep_alive, meta, keep_alive)?;
             return Ok(true);
         }
         self.wait.take(meta)
@@ -30,11 +30,11 @@ impl Times {
     /// The calls on a builder or a policy, `.timeout(..)` and the like.
     pub(crate) fn calls(&self) -> TokenStream {
         let wait = self.wait.call();
-        let longest_hold = self.longest_hold.map(|longest| {
-            let longest = duration_tokens(longest);
-            quote!(.longest_hold(#longest))
+        let keep_alive = self.keep_alive.map(|keep_alive| {
+            let keep_alive = duration_tokens(keep_alive);
+            quote!(.keep_alive(#keep_alive))
         });
-        quote!(#wait #longest_hold)
+        quote!(#wait #keep_alive)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 
+use super::parts::KeyParts;
 use super::{LockKey, calendar};
-use crate::name::KeyParts;
 
 impl From<NaiveDate> for calendar::Date {
     fn from(date: NaiveDate) -> Self {

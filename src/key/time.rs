@@ -2,8 +2,8 @@
 
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
+use super::parts::KeyParts;
 use super::{LockKey, calendar};
-use crate::name::KeyParts;
 
 impl From<Date> for calendar::Date {
     fn from(date: Date) -> Self {

@@ -50,7 +50,7 @@ impl Options {
             } else {
                 Err(meta.error(
                     "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, `no_wait`, \
-                     `wait_forever`, `longest_hold = \"10m\"`, `transaction`, `conn = name` or `crate = path`",
+                     `wait_forever`, `keep_alive = \"10m\"`, `transaction`, `conn = name` or `crate = path`",
                 ))
             }
         });

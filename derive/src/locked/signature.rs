@@ -142,7 +142,7 @@ fn is_mut_reference(type_: &Type) -> bool {
     matches!(ungrouped(type_), Type::Reference(reference) if reference.mutability.is_some())
 }
 
-/// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut Held<..>`, `&mut PooledHeld<..>`,
+/// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut LockGuard<..>`, `&mut PooledLockGuard<..>`,
 /// `&mut impl LockSource`.
 fn looks_like_connection(type_: &Type) -> bool {
     let Type::Reference(reference) = ungrouped(type_) else {
@@ -166,8 +166,8 @@ fn looks_like_connection(type_: &Type) -> bool {
     reference.mutability.is_some()
         && name.is_some_and(|name| {
             name.ends_with("Connection")
-                || name == "Held"
-                || name == "PooledHeld"
+                || name == "LockGuard"
+                || name == "PooledLockGuard"
                 || name == "LockSource"
         })
 }

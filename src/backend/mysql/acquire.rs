@@ -4,20 +4,22 @@ use std::marker::PhantomData;
 use std::time::Instant;
 
 use data_encoding::HEXLOWER;
-use diesel::RunQueryDsl;
-use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Nullable};
 
-use super::code::Failure;
-use super::statement::{Uncached, push_text};
-use super::surroundings::{self, Checks, for_surroundings};
+use super::end_session::end_session;
+use super::error_code::Failure;
+use super::key::Key;
+use super::query::{UncachedQuery, push_text};
+use super::session_checks::{self, Checks, for_surroundings};
 use super::{namespace, wait};
-use crate::backend::sealed::Session as _;
-use crate::backend::{Acquired, Refusal, Request, Wait, Wanted};
+use crate::backend::{AcquireError, Acquired, Request};
+use crate::deadline::Wait;
+use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
-use crate::transaction::Surroundings;
+use crate::name::KeySource;
 
 /// The session, as far as an answer has room for it.
 macro_rules! session {
@@ -27,83 +29,89 @@ macro_rules! session {
 }
 
 /// To compare with [`Acquired::session`].
-pub(super) fn session(conn: &mut MysqlConnection) -> QueryResult<u32> {
-    const SESSION: Uncached<BigInt> = Uncached::new(&[concat!("SELECT ", session!())]);
-    SESSION
-        .get_result::<i64>(conn)
-        .map(|session| session as u32)
+pub(super) async fn session<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<u32> {
+    const SESSION: UncachedQuery<'_, BigInt> =
+        UncachedQuery::new(&[concat!("SELECT ", session!())]);
+    let session: i64 = driver.load_one(SESSION).await?;
+    Ok(session as u32)
 }
 
 /// Acquires the lock, or waits for it.
-pub(super) fn acquire(
-    conn: &mut MysqlConnection,
-    request: &Request<'_>,
-) -> Result<Acquired, Refusal> {
+pub(super) async fn acquire<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    request: Request<'_>,
+) -> Result<Acquired<Key, u32>, AcquireError<Key>> {
     let start = Instant::now();
-    let acquired = match &request.name {
-        Wanted::InSession(text) => try_in_session(conn, text, request.surroundings)?,
-        Wanted::Whole(name) => try_whole(conn, name, request.surroundings)?,
-    };
-    match acquired {
-        Tried::Acquired(acquired) => Ok(acquired),
-        Tried::Taken {
-            server_name,
-            session,
-        } => {
-            let deadline = match request.wait {
-                // `None` is beyond what the clock can tell.
-                Wait::For(wait) => start.checked_add(wait),
-                Wait::Forever => None,
-            };
-            wait::wait_until(conn, &server_name, deadline)?;
-            Ok(Acquired {
-                server_name,
+    let Request {
+        mut lock,
+        wait,
+        surroundings,
+    } = request;
+    let mut has_set_namespace = false;
+    let (got, reentrant, namespace, session) = loop {
+        let answer = match &lock {
+            KeySource::InSessionNamespace(text) => for_surroundings!(surroundings, In => {
+                driver.load_one(TryAcquire::<_, In>::new(InNamespace(text))).await
+            }),
+            KeySource::FullName(name) => for_surroundings!(surroundings, In => {
+                driver.load_one(TryAcquire::<_, In>::new(FullName(name))).await
+            }),
+        };
+        match answer.map(Answer::read) {
+            Ok(Answer::Said {
+                got,
+                held_before,
+                namespace,
                 session,
-                nested: false,
-                waited: true,
-            })
+            }) => break (got, held_before, namespace, session),
+            // The first lock of the connection hashes the namespace.
+            Ok(Answer::NoNamespace) if !has_set_namespace => {
+                let set = namespace::set(driver).await;
+                set.map_err(Failure::into_acquire_error)?;
+                has_set_namespace = true;
+            }
+            // This statement was prepared in another schema than the one that the session's
+            // namespace goes by.
+            Ok(Answer::NoNamespace) => {
+                let namespace = namespace::compute(driver).await;
+                let namespace = namespace.map_err(AcquireError::Database)?;
+                lock = lock.in_namespace(&namespace);
+            }
+            Ok(Answer::OpenTransaction(reason)) => {
+                return Err(AcquireError::OpenTransaction(reason));
+            }
+            Ok(Answer::Interrupted) => return Err(AcquireError::Interrupted(None)),
+            Err(error) => return Err(failed(driver, error).await),
         }
+    };
+    let mut prefix = [0; 8];
+    let prefix = HEXLOWER.encode_mut_str(&namespace.to_be_bytes(), &mut prefix);
+    let key = Key(lock.full_name(prefix));
+    if !got {
+        let deadline = match wait {
+            // `None` is later than the clock can say.
+            Wait::For(wait) => start.checked_add(wait),
+            Wait::Forever => None,
+        };
+        // The full name, so that waiting means the same schema.
+        wait::wait_until(driver, &key, deadline).await?;
     }
-}
-
-enum Tried {
-    Acquired(Acquired),
-    /// Another session has it. The name is the server's, so waiting for it means the same schema.
-    Taken {
-        server_name: String,
-        session: u32,
-    },
-}
-
-/// Acquires a lock in the session's namespace, which is hashed only for the connection's first.
-fn try_in_session(
-    conn: &mut MysqlConnection,
-    text: &str,
-    surroundings: Surroundings,
-) -> Result<Tried, Refusal> {
-    let mut answer = try_acquire(conn, InSession(text), surroundings)?;
-    if answer == Answer::NoNamespace {
-        namespace::set(conn).map_err(Failure::refusal)?;
-        answer = try_acquire(conn, InSession(text), surroundings)?;
-    }
-    if answer == Answer::NoNamespace {
-        // This statement was prepared in another schema than the one that the session's namespace goes by.
-        let namespace = namespace::compute(conn).map_err(Refusal::Database)?;
-        return try_whole(conn, &[&namespace, "/", text].concat(), surroundings);
-    }
-    answer.about(|namespace| {
-        let mut prefix = [0; 8];
-        let prefix = HEXLOWER.encode_mut_str(&namespace.to_be_bytes(), &mut prefix);
-        [prefix, "/", text].concat()
+    Ok(Acquired {
+        key,
+        session,
+        reentrant: got && reentrant,
+        contended: !got,
     })
 }
 
-fn try_whole(
-    conn: &mut MysqlConnection,
-    name: &str,
-    surroundings: Surroundings,
-) -> Result<Tried, Refusal> {
-    try_acquire(conn, Whole(name), surroundings)?.about(|_| name.to_owned())
+/// An error does not say whether the lock was granted, unless the statement never ran. So the
+/// session ends here. Waiting, which is what fails in practice, has a statement of its own.
+async fn failed<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> AcquireError<Key> {
+    let failure = Failure::of(driver, error).await;
+    if failure.may_have_run() {
+        end_session(driver).await;
+    }
+    failure.into_acquire_error()
 }
 
 /// What a session answers that is asked for a lock without waiting: one number, since each column of a row takes Diesel
@@ -133,7 +141,7 @@ impl Answer {
             Some(-1) => Answer::NoNamespace,
             // This session does not hold the lock that it should hold.
             Some(-2) => Answer::OpenTransaction(OpenTransactionReason::Diesel),
-            Some(number) => match surroundings::reason(number) {
+            Some(number) => match session_checks::reason(number) {
                 Some(reason) => Answer::OpenTransaction(reason),
                 None => Answer::Said {
                     got: number & 1 == 1,
@@ -144,55 +152,10 @@ impl Answer {
             },
         }
     }
-
-    fn about(self, server_name: impl FnOnce(u32) -> String) -> Result<Tried, Refusal> {
-        match self {
-            Answer::Said {
-                got,
-                held_before,
-                namespace,
-                session,
-            } => {
-                let server_name = server_name(namespace);
-                Ok(match got {
-                    true => Tried::Acquired(Acquired {
-                        server_name,
-                        session,
-                        nested: held_before,
-                        waited: false,
-                    }),
-                    false => Tried::Taken {
-                        server_name,
-                        session,
-                    },
-                })
-            }
-            Answer::OpenTransaction(reason) => Err(Refusal::OpenTransaction(reason)),
-            Answer::Interrupted | Answer::NoNamespace => Err(Refusal::Interrupted(None)),
-        }
-    }
 }
 
-/// An error does not tell whether the lock was granted, unless the statement never ran. So the session ends here;
-/// waiting, which is what fails in practice, has a statement of its own.
-fn try_acquire<N: NameSql>(
-    conn: &mut MysqlConnection,
-    name: N,
-    surroundings: Surroundings,
-) -> Result<Answer, Refusal> {
-    let answer =
-        for_surroundings!(surroundings, In => TryAcquire::<N, In>::new(name).get_result(conn));
-    answer.map(Answer::read).map_err(|error| {
-        let failure = Failure::of(conn, error);
-        if failure.may_have_run() {
-            conn.end_session();
-        }
-        failure.refusal()
-    })
-}
-
-/// The SQL of a lock's whole name.
-trait NameSql: QueryFragment<Mysql> + QueryId + Copy {
+/// The SQL of a lock's full name.
+trait NameSql: QueryFragment<Mysql> + QueryId + Copy + Send {
     /// The namespace's number, and a branch for when there is none, if the server has to put the namespace in front.
     const NUMBER: &'static str;
     const MISSING: &'static str;
@@ -200,31 +163,31 @@ trait NameSql: QueryFragment<Mysql> + QueryId + Copy {
 
 /// The text after the slash; the session knows the namespace.
 #[derive(Clone, Copy)]
-struct InSession<'n>(&'n str);
+struct InNamespace<'n>(&'n str);
 
 #[derive(Clone, Copy)]
-struct Whole<'n>(&'n str);
+struct FullName<'n>(&'n str);
 
-impl NameSql for InSession<'_> {
+impl NameSql for InNamespace<'_> {
     const NUMBER: &'static str = namespace::variable!(number);
     const MISSING: &'static str = concat!("WHEN NOT ", namespace::is_known!(), " THEN -1 ");
 }
 
-impl NameSql for Whole<'_> {
+impl NameSql for FullName<'_> {
     const NUMBER: &'static str = "0";
     const MISSING: &'static str = "";
 }
 
 // A static id has Diesel prepare a statement once a connection; the derive does not drop lifetimes.
-impl QueryId for InSession<'_> {
-    type QueryId = InSession<'static>;
+impl QueryId for InNamespace<'_> {
+    type QueryId = InNamespace<'static>;
 }
 
-impl QueryId for Whole<'_> {
-    type QueryId = Whole<'static>;
+impl QueryId for FullName<'_> {
+    type QueryId = FullName<'static>;
 }
 
-impl QueryFragment<Mysql> for InSession<'_> {
+impl QueryFragment<Mysql> for InNamespace<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql(concat!("CONCAT(", namespace::variable!(prefix), ", "));
         push_text(&mut out, &self.0)?;
@@ -233,7 +196,7 @@ impl QueryFragment<Mysql> for InSession<'_> {
     }
 }
 
-impl QueryFragment<Mysql> for Whole<'_> {
+impl QueryFragment<Mysql> for FullName<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         push_text(&mut out, &self.0)
     }
@@ -260,7 +223,7 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
         out.push_sql("SELECT CAST(CASE ");
         out.push_sql(In::SQL);
         out.push_sql(N::MISSING);
-        out.push_sql(if In::ONLY_AGAIN {
+        out.push_sql(if In::REQUIRE_HELD {
             "ELSE IF(("
         } else {
             "ELSE ("
@@ -269,12 +232,20 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
         out.push_sql("IS_USED_LOCK(");
         self.name.walk_ast(out.reborrow())?;
         out.push_sql(") <=> CONNECTION_ID())");
-        out.push_sql(if In::ONLY_AGAIN { ", 2 + " } else { " * 2 + " });
+        out.push_sql(if In::REQUIRE_HELD {
+            ", 2 + "
+        } else {
+            " * 2 + "
+        });
         out.push_sql(N::NUMBER);
         out.push_sql(concat!(" + ", session!(), " * 17179869184 + GET_LOCK("));
         self.name.walk_ast(out.reborrow())?;
         out.push_sql(", 0)");
-        out.push_sql(if In::ONLY_AGAIN { ", -2) END" } else { " END" });
+        out.push_sql(if In::REQUIRE_HELD {
+            ", -2) END"
+        } else {
+            " END"
+        });
         out.push_sql(" AS SIGNED)");
         Ok(())
     }
@@ -283,5 +254,3 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
 impl<N, In> Query for TryAcquire<N, In> {
     type SqlType = Nullable<BigInt>;
 }
-
-impl<N, In> RunQueryDsl<MysqlConnection> for TryAcquire<N, In> {}

@@ -1,7 +1,7 @@
 //! Who holds what: `IS_USED_LOCK`, the list of processes, and what each server keeps of its locks.
 //!
 //! Sources: MySQL's manual on [`metadata_locks`][my] and [`threads`][threads], MariaDB's page on
-//! [`metadata_lock_info`][maria]; and `tests/servers/inspect.rs`, which asks both.
+//! [`metadata_lock_info`][maria]; and `tests/mysql/inspect.rs`, which asks both.
 //!
 //! [my]: https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html
 //! [threads]: https://dev.mysql.com/doc/refman/9.7/en/performance-schema-threads-table.html
@@ -10,27 +10,34 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use diesel::mysql::MysqlConnection;
+use diesel::QueryableByName;
+use diesel::mysql::Mysql;
 use diesel::result::{Error as DieselError, QueryResult};
-use diesel::sql_types::{BigInt, Bool, Nullable, Text, Unsigned};
-use diesel::{OptionalExtension, RunQueryDsl};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Unsigned, Untyped};
 
-use super::statement::{Uncached, big_select};
-use super::{code, namespace, wait};
-use crate::backend::Wanted;
-use crate::locks::{Activity, HeldFor, HeldLock, InspectError, LockStatus, Session, WrittenName};
-use crate::observe;
+use super::key::Key;
+use super::query::{UncachedQuery, big_select};
+use super::{error_code, namespace, wait};
+use crate::backend::{HeldLock, HoldDuration, InspectError, LockStatus};
+use crate::driver::Driver;
+use crate::holder::{Activity, Session};
+use crate::name::{KeySource, ParsedLockName};
+use crate::telemetry;
 
 type Id = Unsigned<BigInt>;
 
-/// User, host, seconds and statement of a process; NULL all of them, if it is not seen.
-type Seen = (
-    Nullable<Text>,
-    Nullable<Text>,
-    Nullable<BigInt>,
-    Nullable<Text>,
-);
-type SeenRow = (Option<String>, Option<String>, Option<i64>, Option<String>);
+/// What a session does. All is NULL if the account may not see it.
+#[derive(QueryableByName)]
+struct Process {
+    #[diesel(sql_type = Nullable<Text>)]
+    user_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    host_name: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    seconds: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    statement: Option<String>,
+}
 
 /// No more of a statement is looked at: some are of megabytes.
 macro_rules! statement_start {
@@ -39,12 +46,13 @@ macro_rules! statement_start {
     };
 }
 
-/// The columns of [`Seen`] in the list of processes that both servers have.
+/// The columns of [`Process`] in the list of processes that both servers have.
 macro_rules! process {
     () => {
         concat!(
-            "p.USER, p.HOST, CAST(p.TIME AS SIGNED), ",
-            statement_start!("p.INFO")
+            "p.USER AS user_name, p.HOST AS host_name, CAST(p.TIME AS SIGNED) AS seconds, ",
+            statement_start!("p.INFO"),
+            " AS statement"
         )
     };
 }
@@ -56,8 +64,9 @@ macro_rules! bounded_select {
     };
 }
 
-/// Who holds a lock; `None` also if the server does not tell, as TiDB does not: it answers 1.
-pub(super) fn holder(conn: &mut MysqlConnection, server_name: &str) -> Option<Session> {
+/// The session that holds a lock. `None` also if the server does not say, as TiDB does not: it
+/// answers 1.
+pub(super) async fn holder<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) -> Option<Session> {
     const HOLDER: &[&str] = &[
         concat!(
             bounded_select!(),
@@ -65,19 +74,18 @@ pub(super) fn holder(conn: &mut MysqlConnection, server_name: &str) -> Option<Se
         ),
         ") AS UNSIGNED))",
     ];
-    let id = Uncached::<Nullable<Id>>::about(server_name, HOLDER)
-        .get_result::<Option<u64>>(conn)
-        .unwrap_or_else(|error| not_told(server_name, &error))?;
-    let activity = activity_of(conn, id).unwrap_or_else(|error| not_told(server_name, &error));
-    Some(Session::new(id, activity))
+    let failed = |error: &DieselError| telemetry::holder_lookup_failed(key.as_ref(), error);
+    let query = UncachedQuery::<Nullable<Id>>::with(key.as_ref(), HOLDER);
+    let id: Option<u64> = driver.load_one(query).await.inspect_err(failed).ok()?;
+    let id = id?;
+    let activity = activity_of(driver, id).await.inspect_err(failed);
+    Some(Session::new(id, activity.unwrap_or_default()))
 }
 
-fn not_told<T>(server_name: &str, error: &DieselError) -> Option<T> {
-    observe::look_up_failed(server_name, error);
-    None
-}
-
-fn activity_of(conn: &mut MysqlConnection, id: u64) -> QueryResult<Option<Activity>> {
+async fn activity_of<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    id: u64,
+) -> QueryResult<Option<Activity>> {
     const ACTIVITY: &[&str] = &[
         concat!(
             bounded_select!(),
@@ -86,23 +94,35 @@ fn activity_of(conn: &mut MysqlConnection, id: u64) -> QueryResult<Option<Activi
         ),
         "",
     ];
-    let row = Uncached::<Seen>::about(&id.to_string(), ACTIVITY)
-        .get_result(conn)
-        .optional()?;
-    Ok(row.and_then(activity))
+    let id = id.to_string();
+    let query = UncachedQuery::<Untyped>::with(&id, ACTIVITY);
+    let processes: Vec<Process> = driver.load_all(query).await?;
+    Ok(processes.into_iter().next().and_then(activity))
 }
 
-pub(super) fn status(conn: &mut MysqlConnection, name: Wanted<'_>) -> QueryResult<LockStatus> {
+pub(super) async fn status<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    lock: KeySource<'_>,
+) -> QueryResult<LockStatus> {
+    #[derive(QueryableByName)]
+    struct Status {
+        #[diesel(sql_type = Nullable<Id>)]
+        holder: Option<u64>,
+        #[diesel(sql_type = Id)]
+        here: u64,
+    }
     const STATUS: &[&str] = &[
         "SELECT CAST(IS_USED_LOCK(",
-        ") AS UNSIGNED), CAST(CONNECTION_ID() AS UNSIGNED)",
+        ") AS UNSIGNED) AS holder, CAST(CONNECTION_ID() AS UNSIGNED) AS here",
     ];
-    let name = match name {
-        Wanted::InSession(text) => [&namespace::peek(conn)?, "/", text].concat(),
-        Wanted::Whole(name) => name,
+    let namespace = match lock {
+        KeySource::InSessionNamespace(_) => namespace::peek(driver).await?,
+        KeySource::FullName(_) => String::new(),
     };
-    let query = Uncached::<(Nullable<Id>, Id)>::about(&name, STATUS);
-    let (holder, here) = query.get_result::<(Option<u64>, u64)>(conn)?;
+    let name = lock.full_name(&namespace);
+    let query = UncachedQuery::<Untyped>::with(&name, STATUS);
+    let status: Vec<Status> = driver.load_all(query).await?;
+    let Status { holder, here } = status.into_iter().next().ok_or(DieselError::NotFound)?;
     Ok(match holder {
         None => LockStatus::Free,
         Some(id) if id == here => LockStatus::HeldHere,
@@ -110,46 +130,56 @@ pub(super) fn status(conn: &mut MysqlConnection, name: Wanted<'_>) -> QueryResul
     })
 }
 
-pub(super) fn held_locks(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectError> {
-    const IS_MARIADB: Uncached<'_, Bool> = Uncached::new(&["SELECT VERSION() LIKE '%MariaDB%'"]);
-    if IS_MARIADB.get_result(conn).map_err(database)? {
-        held_on_mariadb(conn)
+pub(super) async fn held_locks<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+) -> Result<Vec<HeldLock>, InspectError> {
+    const IS_MARIADB: UncachedQuery<'_, Bool> =
+        UncachedQuery::new(&["SELECT VERSION() LIKE '%MariaDB%'"]);
+    if driver.load_one(IS_MARIADB).await.map_err(database)? {
+        held_on_mariadb(driver).await
     } else {
-        held_on_mysql(conn)
+        held_on_mysql(driver).await
     }
 }
 
-/// A holder or a waiter: the lock's name, the connection, whether the lock is granted, and what the session does.
-type OnMysql = (Text, Nullable<Id>, Bool, Seen);
+/// A lock that a session holds or waits for.
+#[derive(QueryableByName)]
+struct OnMysql {
+    #[diesel(sql_type = Text)]
+    lock_name: String,
+    #[diesel(sql_type = Nullable<Id>)]
+    connection: Option<u64>,
+    #[diesel(sql_type = Bool)]
+    is_granted: bool,
+    #[diesel(embed)]
+    process: Process,
+}
 
-fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectError> {
-    const LOCKS: Uncached<'_, OnMysql> = Uncached::new(&[concat!(
+async fn held_on_mysql<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+) -> Result<Vec<HeldLock>, InspectError> {
+    const LOCKS: UncachedQuery<'_, Untyped> = UncachedQuery::new(&[concat!(
         big_select!(select),
-        "l.OBJECT_NAME, t.PROCESSLIST_ID, l.LOCK_STATUS = 'GRANTED', \
-         t.PROCESSLIST_USER, t.PROCESSLIST_HOST, CAST(t.PROCESSLIST_TIME AS SIGNED), ",
+        "l.OBJECT_NAME AS lock_name, t.PROCESSLIST_ID AS connection, \
+         l.LOCK_STATUS = 'GRANTED' AS is_granted, t.PROCESSLIST_USER AS user_name, \
+         t.PROCESSLIST_HOST AS host_name, CAST(t.PROCESSLIST_TIME AS SIGNED) AS seconds, ",
         statement_start!("t.PROCESSLIST_INFO"),
-        " FROM performance_schema.metadata_locks l \
+        " AS statement FROM performance_schema.metadata_locks l \
          LEFT JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID \
          WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK'"
     )]);
     // A session that reads the table holds a lock on it. If not even that is there, nothing is recorded.
-    const RECORDS: Uncached<'_, Bool> = Uncached::new(&[concat!(
+    const RECORDS: UncachedQuery<'_, Bool> = UncachedQuery::new(&[concat!(
         big_select!(select),
         "COUNT(*) > 0 FROM performance_schema.metadata_locks WHERE OBJECT_TYPE = 'TABLE'"
     )]);
-    let rows = LOCKS
-        .get_results::<(String, Option<u64>, bool, SeenRow)>(conn)
-        .map_err(|source| match code::of_last_error(conn) {
-            Some(code::TABLE_ACCESS_DENIED | code::SELECT_DENIED) => InspectError::MissingGrant {
-                remedy: "`GRANT SELECT ON performance_schema.metadata_locks TO <account>` and \
-                         `GRANT SELECT ON performance_schema.threads TO <account>`",
-                source,
-            },
-            _ => database(source),
-        })?;
-    // Read after the locks, so that it counts whatever they lack.
-    let lost = lost_on_mysql(conn).map_err(database)?;
-    if rows.is_empty() && lost == 0 && !RECORDS.get_result(conn).map_err(database)? {
+    let rows: Vec<OnMysql> = match driver.load_all(LOCKS).await {
+        Ok(rows) => rows,
+        Err(source) => return Err(not_listed_by_mysql(driver, source).await),
+    };
+    // Read after the locks, so that it counts all that they lack.
+    let lost = lost_on_mysql(driver).await.map_err(database)?;
+    if rows.is_empty() && lost == 0 && !driver.load_one(RECORDS).await.map_err(database)? {
         return Err(InspectError::NotRecorded {
             remedy: "start it with `performance_schema = ON`, and run `UPDATE performance_schema.setup_instruments \
                      SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl'`",
@@ -157,12 +187,12 @@ fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectErr
     }
     let mut held = BTreeMap::new();
     let mut waiting = Vec::new();
-    for (name, id, is_granted, seen) in rows {
-        let (Some(name), Some(id)) = (WrittenName::parse(&name), id) else {
+    for row in rows {
+        let (Some(name), Some(id)) = (ParsedLockName::parse(&row.lock_name), row.connection) else {
             continue;
         };
-        let session = Session::new(id, activity(seen));
-        if is_granted {
+        let session = Session::new(id, activity(row.process));
+        if row.is_granted {
             // A session that holds a lock several times has it here once.
             held.insert(name.as_str().to_owned(), lock(name, session, None));
         } else {
@@ -186,67 +216,120 @@ fn held_on_mysql(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectErr
     Ok(held)
 }
 
+async fn not_listed_by_mysql<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    source: DieselError,
+) -> InspectError {
+    match error_code::of_last_error(driver).await {
+        Some(error_code::TABLE_ACCESS_DENIED | error_code::SELECT_DENIED) => {
+            InspectError::MissingGrant {
+                remedy: "`GRANT SELECT ON performance_schema.metadata_locks TO <account>` and \
+                         `GRANT SELECT ON performance_schema.threads TO <account>`",
+                source,
+            }
+        }
+        _ => database(source),
+    }
+}
+
 /// How many metadata locks of any kind MySQL had no room to record, since its start or the last
 /// `FLUSH STATUS`. Any account may read it, under any `max_join_size`, since MySQL finds a single
 /// status variable by its name.
-fn lost_on_mysql(conn: &mut MysqlConnection) -> QueryResult<u64> {
-    const LOST: Uncached<'_, (Text, Text)> = Uncached::new(&[
+async fn lost_on_mysql<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<u64> {
+    #[derive(QueryableByName)]
+    struct Lost {
+        #[diesel(sql_type = Text, column_name = "Value")]
+        value: String,
+    }
+    const LOST: UncachedQuery<'_, Untyped> = UncachedQuery::new(&[
         "SHOW GLOBAL STATUS WHERE Variable_name = 'Performance_schema_metadata_lock_lost'",
     ]);
-    let lost = LOST.get_result::<(String, String)>(conn).optional()?;
-    Ok(lost.and_then(|(_, lost)| lost.parse().ok()).unwrap_or(0))
+    let lost: Vec<Lost> = driver.load_all(LOST).await?;
+    Ok(lost
+        .first()
+        .and_then(|lost| lost.value.parse().ok())
+        .unwrap_or(0))
 }
 
-fn held_on_mariadb(conn: &mut MysqlConnection) -> Result<Vec<HeldLock>, InspectError> {
-    const LOCKS: Uncached<'_, (Text, Id, Nullable<BigInt>, Seen)> = Uncached::new(&[concat!(
+async fn held_on_mariadb<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+) -> Result<Vec<HeldLock>, InspectError> {
+    #[derive(QueryableByName)]
+    struct Lock {
+        #[diesel(sql_type = Text)]
+        lock_name: String,
+        #[diesel(sql_type = Id)]
+        connection: u64,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        age: Option<i64>,
+        #[diesel(embed)]
+        process: Process,
+    }
+    #[derive(QueryableByName)]
+    struct Waiter {
+        #[diesel(sql_type = Id)]
+        connection: u64,
+        #[diesel(embed)]
+        process: Process,
+    }
+    const LOCKS: UncachedQuery<'_, Untyped> = UncachedQuery::new(&[concat!(
         big_select!(),
-        "l.TABLE_SCHEMA, l.THREAD_ID, CAST(l.LOCK_TIME_MS AS SIGNED), ",
+        "l.TABLE_SCHEMA AS lock_name, l.THREAD_ID AS connection, \
+         CAST(l.LOCK_TIME_MS AS SIGNED) AS age, ",
         process!(),
         " FROM information_schema.METADATA_LOCK_INFO l \
          LEFT JOIN information_schema.PROCESSLIST p ON p.ID = l.THREAD_ID \
          WHERE l.LOCK_TYPE = 'User lock'"
     )]);
-    const WAITERS: Uncached<'_, (Id, Seen)> = Uncached::new(&[concat!(
+    const WAITERS: UncachedQuery<'_, Untyped> = UncachedQuery::new(&[concat!(
         big_select!(),
-        "CAST(p.ID AS UNSIGNED), ",
+        "CAST(p.ID AS UNSIGNED) AS connection, ",
         process!(),
         " FROM information_schema.PROCESSLIST p WHERE p.STATE = 'User lock'"
     )]);
-    let rows = LOCKS
-        .get_results::<(String, u64, Option<i64>, SeenRow)>(conn)
-        .map_err(|source| match code::of_last_error(conn) {
-            Some(code::UNKNOWN_TABLE) => InspectError::MissingPlugin {
-                remedy: "`INSTALL SONAME 'metadata_lock_info'`",
-                source,
-            },
-            _ => database(source),
-        })?;
-    let waiting = WAITERS
-        .get_results::<(u64, SeenRow)>(conn)
-        .map_err(database)?;
+    let locks: Vec<Lock> = match driver.load_all(LOCKS).await {
+        Ok(locks) => locks,
+        Err(source) => {
+            return Err(match error_code::of_last_error(driver).await {
+                Some(error_code::UNKNOWN_TABLE) => InspectError::MissingPlugin {
+                    remedy: "`INSTALL SONAME 'metadata_lock_info'`",
+                    source,
+                },
+                _ => database(source),
+            });
+        }
+    };
+    let waiters: Vec<Waiter> = driver.load_all(WAITERS).await.map_err(database)?;
     let mut held = BTreeMap::new();
-    for (name, id, age, seen) in rows {
-        if let Some(name) = WrittenName::parse(&name) {
-            let session = Session::new(id, activity(seen));
-            held.insert(wait::mark(name.as_str()), lock(name, session, age));
+    for row in locks {
+        if let Some(name) = ParsedLockName::parse(&row.lock_name) {
+            let session = Session::new(row.connection, activity(row.process));
+            held.insert(wait::lock_tag(name.as_str()), lock(name, session, row.age));
         }
     }
-    for (id, seen) in waiting {
-        let mark = seen.3.as_deref().and_then(wait::mark_in);
-        if let Some(lock) = mark.and_then(|mark| held.get_mut(mark)) {
-            lock.waiters.push(Session::new(id, activity(seen)));
+    for waiter in waiters {
+        let tag = waiter
+            .process
+            .statement
+            .as_deref()
+            .and_then(wait::parse_lock_tag);
+        if let Some(lock) = tag.and_then(|tag| held.get_mut(tag)) {
+            let session = Session::new(waiter.connection, activity(waiter.process));
+            lock.waiters.push(session);
         }
     }
     Ok(held.into_values().collect())
 }
 
-fn lock(name: WrittenName, holder: Session, age_in_ms: Option<i64>) -> HeldLock {
+fn lock(name: ParsedLockName, holder: Session, age_in_ms: Option<i64>) -> HeldLock {
     let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     let held_for = match (age_in_ms, &holder.activity) {
-        (Some(age), _) => HeldFor::Exactly(ms(age)),
+        (Some(age), _) => HoldDuration::Exactly(ms(age)),
         // It may have got the lock by this very statement, at its end.
-        (None, Some(activity)) if !activity.is_acquiring() => HeldFor::AtLeast(activity.elapsed),
-        (None, _) => HeldFor::AtLeast(Duration::ZERO),
+        (None, Some(activity)) if !is_acquiring(activity) => {
+            HoldDuration::AtLeast(activity.elapsed)
+        }
+        (None, _) => HoldDuration::AtLeast(Duration::ZERO),
     };
     HeldLock {
         name,
@@ -256,20 +339,18 @@ fn lock(name: WrittenName, holder: Session, age_in_ms: Option<i64>) -> HeldLock 
     }
 }
 
-fn activity((user, host, seconds, statement): SeenRow) -> Option<Activity> {
+fn activity(process: Process) -> Option<Activity> {
     Some(Activity {
-        user: user?,
-        host: host.unwrap_or_default(),
-        elapsed: Duration::from_secs(u64::try_from(seconds?).unwrap_or(0)),
-        statement,
+        user: process.user_name?,
+        host: process.host_name.unwrap_or_default(),
+        elapsed: Duration::from_secs(u64::try_from(process.seconds?).unwrap_or(0)),
+        statement: process.statement,
     })
 }
 
-impl Activity {
-    fn is_acquiring(&self) -> bool {
-        let statement = self.statement.as_deref().unwrap_or_default();
-        statement.contains("GET_LOCK(")
-    }
+fn is_acquiring(activity: &Activity) -> bool {
+    let statement = activity.statement.as_deref().unwrap_or_default();
+    statement.contains("GET_LOCK(")
 }
 
 fn database(source: DieselError) -> InspectError {

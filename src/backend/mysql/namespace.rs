@@ -6,15 +6,15 @@
 //! statements are kept goes on using one namespace, as its queries go on using one schema; with `CacheSize::Disabled` both
 //! follow `USE`. [`SET`] is kept, too, and so decides for all other statements.
 
-use diesel::RunQueryDsl;
-use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{Nullable, Text};
 
-use super::code::Failure;
-use super::statement::{About, Statement, Uncached};
-use crate::backend::sealed::Session as _;
+use super::end_session::end_session;
+use super::error_code::Failure;
+use super::query::{CachedQuery, Statement, UncachedQuery};
+use crate::driver::Driver;
 
 macro_rules! variable {
     (prefix) => {
@@ -83,16 +83,14 @@ impl QueryFragment<Mysql> for Set {
     }
 }
 
-impl RunQueryDsl<MysqlConnection> for Set {}
-
 /// Has the session compute its namespace.
-pub(super) fn set(conn: &mut MysqlConnection) -> Result<(), Failure> {
-    match Set.execute(conn) {
+pub(super) async fn set<D: Driver<Db = Mysql>>(driver: &mut D) -> Result<(), Failure> {
+    match driver.execute(Set).await {
         Ok(_) => Ok(()),
         Err(error) => {
-            let failure = Failure::of(conn, error);
+            let failure = Failure::of(driver, error).await;
             if failure.may_have_run() {
-                conn.end_session();
+                end_session(driver).await;
             }
             Err(failure)
         }
@@ -115,29 +113,32 @@ impl Statement for Known {
     type Answer = Nullable<Text>;
 }
 
-pub(super) fn get(conn: &mut MysqlConnection) -> QueryResult<String> {
-    known(conn)?.map_or_else(|| compute(conn), Ok)
+pub(super) async fn get<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<String> {
+    match known(driver).await? {
+        Some(namespace) => Ok(namespace),
+        None => compute(driver).await,
+    }
 }
 
 /// What [`get`] would return, for a session that has none yet without computing it for good.
-pub(super) fn peek(conn: &mut MysqlConnection) -> QueryResult<String> {
-    const HERE: Uncached<Text> = Uncached::new(&[concat!("SELECT ", hash!())]);
-    match known(conn)? {
-        None => HERE.get_result(conn),
+pub(super) async fn peek<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<String> {
+    const HERE: UncachedQuery<'_, Text> = UncachedQuery::new(&[concat!("SELECT ", hash!())]);
+    match known(driver).await? {
+        None => driver.load_one(HERE).await,
         Some(namespace) => Ok(namespace),
     }
 }
 
-fn known(conn: &mut MysqlConnection) -> QueryResult<Option<String>> {
-    let known = About::<Known>::new("").get_result::<Option<String>>(conn);
-    match known {
+async fn known<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<Option<String>> {
+    let known = driver.load_one::<_, Option<String>>(CachedQuery::<Known>::new(""));
+    match known.await {
         Ok(Some(none)) if none == "none" => Ok(None),
         Ok(Some(namespace)) => Ok(Some(namespace)),
-        Ok(None) => compute(conn).map(Some),
+        Ok(None) => compute(driver).await.map(Some),
         Err(error) => {
-            let failure = Failure::of(conn, error);
+            let failure = Failure::of(driver, error).await;
             if failure.may_have_run() {
-                conn.end_session();
+                end_session(driver).await;
             }
             Err(failure.error)
         }
@@ -145,11 +146,11 @@ fn known(conn: &mut MysqlConnection) -> QueryResult<Option<String>> {
 }
 
 /// Computes it anew, and reads it whatever another statement believes the schema to be.
-pub(super) fn compute(conn: &mut MysqlConnection) -> QueryResult<String> {
-    const GET: Uncached<Nullable<Text>> =
-        Uncached::new(&[concat!("SELECT LEFT(", variable!(prefix), ", 8)")]);
-    set(conn).map_err(|failure| failure.error)?;
-    let namespace = GET.get_result::<Option<String>>(conn)?;
+pub(super) async fn compute<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<String> {
+    const GET: UncachedQuery<'_, Nullable<Text>> =
+        UncachedQuery::new(&[concat!("SELECT LEFT(", variable!(prefix), ", 8)")]);
+    set(driver).await.map_err(|failure| failure.error)?;
+    let namespace: Option<String> = driver.load_one(GET).await?;
     namespace.ok_or_else(forgotten)
 }
 

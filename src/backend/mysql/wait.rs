@@ -3,80 +3,84 @@
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use diesel::RunQueryDsl;
-use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable};
 use sha2::{Digest, Sha256};
 
-use super::code::{self, Failure};
-use super::held;
-use super::statement::push_text;
-use crate::backend::sealed::Session as _;
-use crate::backend::{Refusal, ReleaseAnswer};
+use super::end_session::end_session;
+use super::error_code::{self, Failure};
+use super::key::Key;
+use super::query::push_text;
+use super::release::release;
+use crate::backend::{AcquireError, ReleaseAnswer};
+use crate::driver::Driver;
 use crate::transaction::Surroundings;
 
 /// The most that a `MAX_EXECUTION_TIME` hint takes, 49 days. What is longer takes several statements.
 const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// Waits with a statement that is prepared anew each time. `None` is forever.
-pub(super) fn wait_until(
-    conn: &mut MysqlConnection,
-    name: &str,
+pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
     deadline: Option<Instant>,
-) -> Result<(), Refusal> {
+) -> Result<(), AcquireError<Key>> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(Refusal::Timeout {
-                server_name: name.to_owned(),
-            });
+            return Err(AcquireError::Timeout { key: key.clone() });
         }
         let wait = left.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let is_last = left == Some(wait);
-        match wait_for(conn, name, wait) {
-            Err(Refusal::Timeout { .. }) if !is_last => {}
+        match wait_for(driver, key, wait).await {
+            Err(AcquireError::Timeout { .. }) if !is_last => {}
             ended => return ended,
         }
     }
 }
 
-fn wait_for(conn: &mut MysqlConnection, name: &str, wait: Duration) -> Result<(), Refusal> {
+async fn wait_for<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
+    wait: Duration,
+) -> Result<(), AcquireError<Key>> {
     let start = Instant::now();
-    let timeout = || Refusal::Timeout {
-        server_name: name.to_owned(),
-    };
-    match (WaitFor { name, wait }).get_result::<Option<i64>>(conn) {
-        Ok(Some(1)) => Ok(()),
+    let timeout = || AcquireError::Timeout { key: key.clone() };
+    let name = key.as_ref();
+    match driver.load_one(WaitFor { name, wait }).await {
+        Ok(Some(1_i64)) => Ok(()),
         Ok(Some(_)) => Err(timeout()),
-        Ok(None) => Err(Refusal::Interrupted(None)),
+        Ok(None) => Err(AcquireError::Interrupted(None)),
         Err(error) => {
             let elapsed = start.elapsed();
-            let failure = Failure::of(conn, error);
-            let left_behind = leave_nothing_behind(conn, name);
+            let failure = Failure::of(driver, error).await;
+            let is_alive = leave_nothing_behind(driver, key).await;
             Err(match failure.code {
-                Some(code::QUERY_TIMEOUT) => timeout(),
-                Some(code::LOCK_DEADLOCK | code::USER_LOCK_DEADLOCK) => Refusal::Deadlock {
-                    server_name: name.to_owned(),
-                    error: failure.error,
-                },
-                // The session keeps no diagnostics, but is alive: the limit has struck.
-                None if left_behind.is_ok() && elapsed >= wait => timeout(),
-                _ => failure.refusal(),
+                Some(error_code::QUERY_TIMEOUT) => timeout(),
+                Some(error_code::LOCK_DEADLOCK | error_code::USER_LOCK_DEADLOCK) => {
+                    AcquireError::Deadlock {
+                        key: key.clone(),
+                        error: failure.error,
+                    }
+                }
+                // The session keeps no diagnostics, but is alive: it has reached the limit.
+                None if is_alive && elapsed >= wait => timeout(),
+                _ => failure.into_acquire_error(),
             })
         }
     }
 }
 
-/// The limit or the kill may strike just after the lock was granted. It was not held before, so one release leaves
-/// nothing behind.
-fn leave_nothing_behind(conn: &mut MysqlConnection, name: &str) -> Result<(), ()> {
-    match held::release(conn, name, Surroundings::Transaction) {
-        ReleaseAnswer::NotHeld | ReleaseAnswer::Released { still_held: false } => Ok(()),
+/// The limit or the kill may come just after the lock was granted. It was not held before, so one
+/// release leaves nothing behind. Returns whether the session is alive.
+async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) -> bool {
+    match release(driver, key, Surroundings::Transaction).await {
+        ReleaseAnswer::NotHeld | ReleaseAnswer::Released { still_held: false } => true,
         _ => {
-            conn.end_session();
-            Err(())
+            end_session(driver).await;
+            false
         }
     }
 }
@@ -119,26 +123,24 @@ impl Query for WaitFor<'_> {
     type SqlType = Nullable<BigInt>;
 }
 
-impl RunQueryDsl<MysqlConnection> for WaitFor<'_> {}
+const TAG_CHARS: usize = 16;
 
-const MARK_CHARS: usize = 16;
-
-/// MariaDB lists who waits, with the statement, but not what for: the name is a parameter. So the statement has a
-/// comment that tells, which is no text of anybody's but a hash.
-pub(super) fn mark(server_name: &str) -> String {
-    let hash = Sha256::digest(server_name);
-    HEXLOWER.encode(&hash[..MARK_CHARS / 2])
+/// MariaDB lists which sessions wait, with their statement, but not the lock: its name is a
+/// parameter. So the statement has a comment with a hash of the name.
+pub(super) fn lock_tag(name: &str) -> String {
+    let hash = Sha256::digest(name);
+    HEXLOWER.encode(&hash[..TAG_CHARS / 2])
 }
 
-fn comment(server_name: &str) -> String {
-    format!("{COMMENT}{} */", mark(server_name))
+fn comment(name: &str) -> String {
+    format!("{COMMENT}{} */", lock_tag(name))
 }
 
 const COMMENT: &str = " /* waits for lock ";
 
-pub(super) fn mark_in(statement: &str) -> Option<&str> {
-    let (_, mark) = statement.split_once(COMMENT)?;
-    mark.get(..MARK_CHARS)
+pub(super) fn parse_lock_tag(statement: &str) -> Option<&str> {
+    let (_, tag) = statement.split_once(COMMENT)?;
+    tag.get(..TAG_CHARS)
 }
 
 #[cfg(test)]

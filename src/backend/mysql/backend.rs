@@ -1,0 +1,166 @@
+//! [`MySql`]: the server, as the rest of the crate sees it.
+
+use std::time::Duration;
+
+use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::result::{Error as DieselError, QueryResult};
+
+use super::end_session::end_session;
+use super::key::Key;
+use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace, release};
+use crate::backend::{
+    AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError, LockConnection,
+    LockSource, LockStatus, Offered, ReleaseAnswer, Request, ServerReport, sealed,
+};
+use crate::driver::Driver;
+use crate::holder::Session;
+use crate::name::KeySource;
+use crate::transaction::{self, Surroundings};
+
+impl sealed::Sealed for MysqlConnection {}
+
+impl LockConnection for MysqlConnection {
+    type Server = MySql;
+}
+
+impl LockSource for MysqlConnection {
+    type Connection = Self;
+
+    fn connection(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// MySQL or MariaDB.
+#[derive(Debug)]
+pub struct MySql;
+
+impl Backend for MySql {
+    type Db = Mysql;
+    type Key = Key;
+    type Session = u32;
+
+    fn acquire<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        request: Request<'_>,
+    ) -> impl Future<Output = AcquireResult<Self>> + Send {
+        acquire::acquire(driver, request)
+    }
+
+    fn release<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        key: &Key,
+        surroundings: Surroundings,
+    ) -> impl Future<Output = ReleaseAnswer> + Send {
+        release::release(driver, key, surroundings)
+    }
+
+    fn are_held<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        keys: &[&Key],
+        surroundings: Surroundings,
+    ) -> impl Future<Output = QueryResult<Held>> + Send {
+        release::are_held(driver, keys, surroundings)
+    }
+
+    fn release_and_reacquire<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        key: &Key,
+    ) -> impl Future<Output = QueryResult<Offered>> + Send {
+        release::release_and_reacquire(driver, key)
+    }
+
+    fn session<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+    ) -> impl Future<Output = QueryResult<u32>> + Send {
+        acquire::session(driver)
+    }
+
+    async fn sort_keys<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        sources: Vec<KeySource<'_>>,
+    ) -> QueryResult<Vec<Key>> {
+        let is_in_session =
+            |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace(_));
+        let is_mixed = sources.iter().any(is_in_session) && !sources.iter().all(is_in_session);
+        // Where all names have the session's namespace, or none has, it makes no difference.
+        let namespace = match is_mixed {
+            true => namespace::get(driver).await?,
+            false => String::new(),
+        };
+        let keys = sources
+            .into_iter()
+            .map(|source| Key(source.full_name(&namespace)));
+        Ok(keys.collect())
+    }
+
+    fn may_be_same(one: &Key, other: &Key) -> bool {
+        one.as_ref().eq_ignore_ascii_case(other.as_ref())
+    }
+
+    fn end_session<D: Driver<Db = Mysql>>(driver: &mut D) -> impl Future<Output = ()> + Send {
+        end_session(driver)
+    }
+
+    /// Diesel does not mend a connection that is marked as broken.
+    async fn discard<D: Driver<Db = Mysql>>(driver: &mut D) {
+        transaction::mark_broken(driver);
+    }
+
+    fn may_have_run<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        error: &DieselError,
+    ) -> impl Future<Output = bool> + Send {
+        error_code::error_may_have_run(driver, error)
+    }
+
+    fn holder<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        key: &Key,
+    ) -> impl Future<Output = Option<Session>> + Send {
+        inspect::holder(driver, key)
+    }
+
+    fn raise_idle_timeout<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        at_least: Duration,
+    ) -> impl Future<Output = QueryResult<Option<Duration>>> + Send {
+        idle_timeout::raise(driver, at_least)
+    }
+
+    fn restore_idle_timeout<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        timeout: Duration,
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        idle_timeout::set(driver, timeout)
+    }
+
+    /// With `completion_type = CHAIN`, a plain ROLLBACK would begin the next transaction.
+    async fn roll_back_all<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<()> {
+        driver.batch("ROLLBACK AND NO CHAIN NO RELEASE").await
+    }
+}
+
+impl Inspect for MySql {
+    fn status<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        lock: KeySource<'_>,
+    ) -> impl Future<Output = QueryResult<LockStatus>> + Send {
+        inspect::status(driver, lock)
+    }
+
+    fn held_locks<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+    ) -> impl Future<Output = Result<Vec<HeldLock>, InspectError>> + Send {
+        inspect::held_locks(driver)
+    }
+}
+
+impl CheckServer for MySql {
+    fn check_server<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+        keep_alive: Option<Duration>,
+    ) -> impl Future<Output = QueryResult<ServerReport>> + Send {
+        check_server::check(driver, keep_alive)
+    }
+}

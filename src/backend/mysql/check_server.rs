@@ -1,0 +1,21 @@
+//! What the server says of itself, and what follows from it for locks.
+
+use std::time::Duration;
+
+use diesel::mysql::Mysql;
+use diesel::result::QueryResult;
+
+use crate::backend::ServerReport;
+use crate::driver::Driver;
+use facts::Facts;
+
+mod facts;
+mod findings;
+
+pub(super) async fn check<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    keep_alive: Option<Duration>,
+) -> QueryResult<ServerReport> {
+    let facts = Facts::of(driver).await?;
+    Ok(facts.report(keep_alive))
+}

@@ -1,0 +1,136 @@
+//! Server error codes, by which errors are told apart. Diesel passes on the message only, which `lc_messages`
+//! translates.
+//!
+//! Sources: [MySQL's reference][my], [MariaDB's][maria].
+//!
+//! [my]: https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html
+//! [maria]: https://mariadb.com/kb/en/mariadb-error-code-reference/
+
+use diesel::mysql::Mysql;
+use diesel::result::Error as DieselError;
+use diesel::sql_types::{BigInt, Nullable};
+
+use super::key::Key;
+use super::query::{UncachedQuery, confirms};
+use crate::backend::AcquireError;
+use crate::driver::Driver;
+
+/// MariaDB's deadlock of user locks, and either server's of row locks.
+pub(super) const LOCK_DEADLOCK: i64 = 1213;
+/// MySQL's deadlock of user locks.
+pub(super) const USER_LOCK_DEADLOCK: i64 = 3058;
+/// `KILL QUERY`, or a server that is stopping.
+pub(super) const QUERY_INTERRUPTED: i64 = 1317;
+/// A table that the account may not read, or a column of it.
+pub(super) const TABLE_ACCESS_DENIED: i64 = 1142;
+pub(super) const SELECT_DENIED: i64 = 1143;
+/// `information_schema` has no such table: a plugin is missing.
+pub(super) const UNKNOWN_TABLE: i64 = 1109;
+/// A statement that requires a privilege which the account does not have.
+pub(super) const PRIVILEGE_MISSING: i64 = 1227;
+/// MariaDB's `max_statement_time`.
+pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
+/// MySQL's `MAX_EXECUTION_TIME`, as hint or as variable.
+pub(super) const QUERY_TIMEOUT: i64 = 3024;
+/// A statement that would read more rows than `max_join_size` permits.
+pub(super) const TOO_BIG_SELECT: i64 = 1104;
+/// The server has as many prepared statements as `max_prepared_stmt_count` permits.
+const TOO_MANY_PREPARED_STATEMENTS: i64 = 1461;
+
+/// Errors by which the server refuses a statement as it is prepared, or prepared anew since a table has changed:
+/// no schema, table, column or function of that name, no privilege, a table that `LOCK TABLES` left out, a view
+/// that no longer fits, too many rows to read, and no room for another prepared statement.
+const BEFORE_EXECUTION: [i64; 16] = [
+    1044,
+    1046,
+    1049,
+    1054,
+    1064,
+    1100,
+    TABLE_ACCESS_DENIED,
+    SELECT_DENIED,
+    1146,
+    1305,
+    1356,
+    1370,
+    UNKNOWN_TABLE,
+    PRIVILEGE_MISSING,
+    TOO_BIG_SELECT,
+    TOO_MANY_PREPARED_STATEMENTS,
+];
+
+/// A statement that failed.
+pub(super) struct Failure {
+    pub(super) error: DieselError,
+    pub(super) code: Option<i64>,
+}
+
+impl Failure {
+    /// To be asked before the connection is used again.
+    pub(super) async fn of<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> Self {
+        Failure {
+            code: code_of(driver, &error).await,
+            error,
+        }
+    }
+
+    /// Whether the statement may have begun to run, so that its effect is unknown. If Diesel keeps
+    /// the statement, it must not run again: after an error while its result is read, libmariadb
+    /// waits forever for the rest of that result.
+    pub(super) fn may_have_run(&self) -> bool {
+        may_have_run(&self.error, self.code)
+    }
+
+    pub(super) fn into_acquire_error(self) -> AcquireError<Key> {
+        match self.code {
+            Some(QUERY_INTERRUPTED | STATEMENT_TIMEOUT | QUERY_TIMEOUT) => {
+                AcquireError::Interrupted(Some(self.error))
+            }
+            _ => AcquireError::Database(self.error),
+        }
+    }
+}
+
+/// [`Failure::may_have_run`] of an error that the caller keeps.
+pub(super) async fn error_may_have_run<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    error: &DieselError,
+) -> bool {
+    let code = code_of(driver, error).await;
+    may_have_run(error, code)
+}
+
+async fn code_of<D: Driver<Db = Mysql>>(driver: &mut D, error: &DieselError) -> Option<i64> {
+    match error {
+        DieselError::DatabaseError(..) => of_last_error(driver).await,
+        _ => None,
+    }
+}
+
+fn may_have_run(error: &DieselError, code: Option<i64>) -> bool {
+    match (error, code) {
+        (DieselError::DatabaseError(..), Some(code)) => !BEFORE_EXECUTION.contains(&code),
+        // Without a row, as under `sql_select_limit = 0`, nothing was evaluated.
+        (DieselError::NotFound | DieselError::QueryBuilderError(_), _) => false,
+        _ => true,
+    }
+}
+
+/// `None` if there is none: the connection is gone, or the session keeps no diagnostics
+/// (`max_error_count = 0`).
+pub(super) async fn of_last_error<D: Driver<Db = Mysql>>(driver: &mut D) -> Option<i64> {
+    const SET: &str = "GET DIAGNOSTICS CONDITION 1 @diesel_advisory_lock_errno = MYSQL_ERRNO";
+    const GET: UncachedQuery<'_, Nullable<BigInt>> =
+        UncachedQuery::new(&["SELECT CAST(@diesel_advisory_lock_errno AS SIGNED)"]);
+    driver.batch(SET).await.ok()?;
+    match driver.load_one(GET).await {
+        Ok(code) => code,
+        // Not even this could be prepared, if that was the error.
+        Err(_) => confirms(
+            driver,
+            &format!("@diesel_advisory_lock_errno = {TOO_MANY_PREPARED_STATEMENTS}"),
+        )
+        .await
+        .then_some(TOO_MANY_PREPARED_STATEMENTS),
+    }
+}

@@ -1,0 +1,303 @@
+//! A lock that the session holds: whether it still does, and releasing it.
+//!
+//! Each falls back to a text where the server prepares no more statements (error 1461), or the
+//! session returns no rows.
+
+use std::marker::PhantomData;
+
+use diesel::mysql::Mysql;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::BigInt;
+
+use super::end_session::end_session;
+use super::error_code::Failure;
+use super::key::Key;
+use super::namespace;
+use super::query::{confirms, literal, push_text};
+use super::session_checks::{self, Checks, for_surroundings};
+use crate::backend::{Condition, Held, Offered, ReleaseAnswer};
+use crate::driver::Driver;
+use crate::transaction::Surroundings;
+
+pub(super) async fn release<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
+    surroundings: Surroundings,
+) -> ReleaseAnswer {
+    let answer: QueryResult<i64> = for_surroundings!(surroundings, In => {
+        driver.load_one(Ask::<Release, In>::new(key)).await
+    });
+    match answer {
+        Ok(number) if session_checks::reason(number).is_some() => ReleaseAnswer::TransactionOpen,
+        Ok(0) => ReleaseAnswer::NotHeld,
+        Ok(number) => ReleaseAnswer::Released {
+            still_held: number & STILL_HELD != 0,
+        },
+        Err(error) => {
+            let failure = Failure::of(driver, error).await;
+            if failure.may_have_run() {
+                return ReleaseAnswer::Failed(failure.error);
+            }
+            match release_by_text(driver, key, surroundings).await {
+                Some(still_held) => ReleaseAnswer::Released { still_held },
+                None => ReleaseAnswer::Failed(failure.error),
+            }
+        }
+    }
+}
+
+/// Returns whether the lock is still held, if the release is confirmed.
+async fn release_by_text<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
+    surroundings: Surroundings,
+) -> Option<bool> {
+    let name = literal(key.as_ref());
+    let released = format!("RELEASE_LOCK({name}) <=> 1");
+    let free = format!("NOT (IS_USED_LOCK({name}) <=> CONNECTION_ID())");
+    if confirms(driver, session_checks::condition(surroundings)).await
+        && confirms(driver, &released).await
+    {
+        return Some(!confirms(driver, &free).await);
+    }
+    None
+}
+
+pub(super) async fn are_held<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    keys: &[&Key],
+    surroundings: Surroundings,
+) -> QueryResult<Held> {
+    let surroundings = match surroundings {
+        Surroundings::NoTransaction => Surroundings::NoTransaction,
+        // Within a transaction of ours, the server's answer that one is open says nothing.
+        Surroundings::TestTransaction | Surroundings::Transaction => Surroundings::TestTransaction,
+    };
+    let mut condition = Condition::Clean;
+    for (chunk, keys) in keys.chunks(MOST_AT_ONCE).enumerate() {
+        match are_held_in_one(driver, keys, surroundings).await? {
+            Held::All(Condition::Clean) => {}
+            Held::All(other) => condition = other,
+            Held::Missing(index) => return Ok(Held::Missing(chunk * MOST_AT_ONCE + index)),
+        }
+    }
+    Ok(Held::All(condition))
+}
+
+async fn are_held_in_one<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    keys: &[&Key],
+    surroundings: Surroundings,
+) -> QueryResult<Held> {
+    let answer: QueryResult<i64> = match keys {
+        [key] => for_surroundings!(surroundings, In => {
+            driver.load_one(Ask::<Holds, In>::new(key)).await
+        }),
+        keys => for_surroundings!(surroundings, In => {
+            driver.load_one(HoldsAll::<In>::new(keys)).await
+        }),
+    };
+    let error = match answer {
+        Ok(number) if number >= NOT_HELD => {
+            return Ok(Held::Missing((number - NOT_HELD) as usize));
+        }
+        Ok(HELD) => return Ok(Held::All(Condition::Clean)),
+        Ok(OTHER_SCHEMA) => return Ok(Held::All(Condition::OtherNamespace)),
+        Ok(_) => return Ok(Held::All(Condition::TransactionOpen)),
+        Err(error) => error,
+    };
+    let failure = Failure::of(driver, error).await;
+    if failure.may_have_run() {
+        end_session(driver).await;
+        return Err(failure.error);
+    }
+    for (index, key) in keys.iter().enumerate() {
+        let held = format!(
+            "IS_USED_LOCK({}) <=> CONNECTION_ID()",
+            literal(key.as_ref())
+        );
+        if !confirms(driver, &held).await {
+            return Ok(Held::Missing(index));
+        }
+    }
+    // A session in this state is not for a new caller, whatever its state is.
+    Ok(Held::All(Condition::OtherNamespace))
+}
+
+pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
+) -> QueryResult<Offered> {
+    let query = Ask::<ReleaseAndReacquire, session_checks::Outside>::new(key);
+    let number: i64 = driver.load_one(query).await?;
+    Ok(match number {
+        number if session_checks::reason(number).is_some() => Offered::TransactionOpen,
+        number if number & 1 == 0 => Offered::NotHeld,
+        number if number & STILL_HELD != 0 => Offered::StillHeld,
+        number if number & ACQUIRED != 0 => Offered::Kept,
+        _ => Offered::Released,
+    })
+}
+
+/// A session whose locks have namespaces of their own knows of none.
+macro_rules! same_schema {
+    () => {
+        concat!(
+            "(",
+            namespace::variable!(number),
+            " IS NULL OR ",
+            namespace::is_known!(),
+            ")"
+        )
+    };
+}
+
+const STILL_HELD: i64 = 2;
+const ACQUIRED: i64 = 4;
+
+const HELD: i64 = 1;
+const OTHER_SCHEMA: i64 = 0;
+/// And the index of the lock.
+const NOT_HELD: i64 = 2;
+
+/// What is asked of one lock, after the checks of the surroundings have passed.
+trait Question: 'static {
+    /// Around the name.
+    const SQL: &'static [&'static str];
+    /// Before the checks.
+    const FIRST: &'static [&'static str] = &[];
+}
+
+struct Release;
+
+/// 0 if it was another session's or free (NULL); else 1, and 2 more if the session still has it.
+impl Question for Release {
+    const SQL: &'static [&'static str] = &[
+        "COALESCE(RELEASE_LOCK(",
+        ") + 2 * (IS_USED_LOCK(",
+        ") <=> CONNECTION_ID()), 0)",
+    ];
+}
+
+struct Holds;
+
+impl Question for Holds {
+    const FIRST: &'static [&'static str] =
+        &["WHEN NOT (IS_USED_LOCK(", ") <=> CONNECTION_ID()) THEN 2 "];
+    const SQL: &'static [&'static str] = &[same_schema!()];
+}
+
+/// `RELEASE_LOCK` grants the lock to the session that has waited longest, if there is one, and then
+/// `GET_LOCK` gets 0. A session in another schema is not for a new caller, and does not ask again.
+struct ReleaseAndReacquire;
+
+impl Question for ReleaseAndReacquire {
+    const SQL: &'static [&'static str] = &[
+        "COALESCE(RELEASE_LOCK(",
+        "), 0) + CASE WHEN IS_USED_LOCK(",
+        concat!(
+            ") <=> CONNECTION_ID() THEN 2 WHEN NOT ",
+            same_schema!(),
+            " THEN 0 ELSE 4 * COALESCE(GET_LOCK("
+        ),
+        ", 0), 0) END",
+    ];
+}
+
+struct Ask<'n, Q, In> {
+    name: &'n str,
+    question: PhantomData<(Q, In)>,
+}
+
+impl<'n, Q, In> Ask<'n, Q, In> {
+    fn new(key: &'n Key) -> Self {
+        Ask {
+            name: key.as_ref(),
+            question: PhantomData,
+        }
+    }
+
+    fn push<'b>(
+        &'b self,
+        out: &mut AstPass<'_, 'b, Mysql>,
+        pieces: &[&'static str],
+    ) -> QueryResult<()> {
+        for (gap, piece) in pieces.iter().enumerate() {
+            if gap > 0 {
+                push_text(out, &self.name)?;
+            }
+            out.push_sql(piece);
+        }
+        Ok(())
+    }
+}
+
+impl<Q: Question, In: Checks> QueryFragment<Mysql> for Ask<'_, Q, In> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT CAST(CASE ");
+        self.push(&mut out, Q::FIRST)?;
+        out.push_sql(In::SQL);
+        out.push_sql("ELSE ");
+        self.push(&mut out, Q::SQL)?;
+        out.push_sql(" END AS SIGNED)");
+        Ok(())
+    }
+}
+
+impl<Q: Question, In: Checks> QueryId for Ask<'_, Q, In> {
+    type QueryId = Ask<'static, Q, In>;
+}
+
+impl<Q, In> Query for Ask<'_, Q, In> {
+    type SqlType = BigInt;
+}
+
+/// How many locks one statement asks for.
+const MOST_AT_ONCE: usize = 64;
+
+/// [`Holds`] for several locks. There is a statement for each power of two, so that sets of many
+/// sizes do not fill the connection's cache. The last name fills up the rest.
+struct HoldsAll<'n, In> {
+    names: Vec<&'n str>,
+    checks: PhantomData<In>,
+}
+
+impl<'n, In> HoldsAll<'n, In> {
+    fn new(keys: &[&'n Key]) -> Self {
+        let mut names: Vec<&'n str> = keys.iter().map(|&key| key.as_ref()).collect();
+        if let Some(&last) = names.last() {
+            names.resize(names.len().next_power_of_two(), last);
+        }
+        HoldsAll {
+            names,
+            checks: PhantomData,
+        }
+    }
+}
+
+impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT CAST(CASE ");
+        for (item, name) in self.names.iter().enumerate() {
+            out.push_sql("WHEN NOT (IS_USED_LOCK(");
+            push_text(&mut out, name)?;
+            let number = NOT_HELD as usize + item;
+            out.push_sql(&format!(") <=> CONNECTION_ID()) THEN {number} "));
+        }
+        out.push_sql(In::SQL);
+        out.push_sql("ELSE ");
+        out.push_sql(same_schema!());
+        out.push_sql(" END AS SIGNED)");
+        Ok(())
+    }
+}
+
+impl<In> QueryId for HoldsAll<'_, In> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<In> Query for HoldsAll<'_, In> {
+    type SqlType = BigInt;
+}

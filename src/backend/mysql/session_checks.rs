@@ -1,0 +1,103 @@
+//! Transactions that Diesel does not see, and the server does. What is asked here is evaluated anew each time that a
+//! statement runs, also in one that is kept.
+//!
+//! | | seen by |
+//! |---|---|
+//! | `autocommit = 0`: every statement opens a transaction | both servers |
+//! | `completion_type`: every COMMIT opens one, or ends the session | both servers |
+//! | a `BEGIN` as raw SQL | MariaDB (`@@in_transaction`) |
+//!
+//! MySQL has no variable for the last (`tests/mysql/open_transactions.rs`).
+
+use diesel::query_builder::QueryId;
+
+use crate::error::OpenTransactionReason;
+use crate::transaction::Surroundings;
+
+pub(super) const NO_AUTOCOMMIT: i64 = -3;
+pub(super) const COMPLETION_TYPE: i64 = -4;
+pub(super) const IN_TRANSACTION: i64 = -5;
+
+/// Reads one of these numbers.
+pub(super) fn reason(number: i64) -> Option<OpenTransactionReason> {
+    match number {
+        NO_AUTOCOMMIT => Some(OpenTransactionReason::NoAutocommit),
+        COMPLETION_TYPE => Some(OpenTransactionReason::CompletionType),
+        IN_TRANSACTION => Some(OpenTransactionReason::RawBegin),
+        _ => None,
+    }
+}
+
+/// The surroundings of a statement, as a type, since each has its own SQL.
+pub(super) trait Checks: QueryId + 'static {
+    /// The first branches of a CASE.
+    const SQL: &'static str;
+    /// Whether only a lock that is held already may be acquired.
+    const REQUIRE_HELD: bool = false;
+}
+
+macro_rules! session_settings {
+    () => {
+        "WHEN @@autocommit <> 1 THEN -3 WHEN @@completion_type <> 'NO_CHAIN' THEN -4 "
+    };
+}
+
+#[derive(QueryId)]
+pub(super) struct Outside;
+
+impl Checks for Outside {
+    // The comment is SQL to MariaDB alone.
+    const SQL: &'static str = concat!(
+        session_settings!(),
+        "/*M! WHEN @@in_transaction THEN -5 */ "
+    );
+}
+
+#[derive(QueryId)]
+pub(super) struct InTest;
+
+impl Checks for InTest {
+    const SQL: &'static str = session_settings!();
+}
+
+/// Whatever is open, the lock around it was acquired before.
+#[derive(QueryId)]
+pub(super) struct Inside;
+
+impl Checks for Inside {
+    const SQL: &'static str = "WHEN FALSE THEN 0 ";
+    const REQUIRE_HELD: bool = true;
+}
+
+/// Runs `$run` with `$checks` as the type for some [`Surroundings`].
+macro_rules! for_surroundings {
+    ($surroundings:expr, $checks:ident => $run:expr) => {
+        match $surroundings {
+            $crate::transaction::Surroundings::NoTransaction => {
+                type $checks = $crate::backend::mysql::session_checks::Outside;
+                $run
+            }
+            $crate::transaction::Surroundings::TestTransaction => {
+                type $checks = $crate::backend::mysql::session_checks::InTest;
+                $run
+            }
+            $crate::transaction::Surroundings::Transaction => {
+                type $checks = $crate::backend::mysql::session_checks::Inside;
+                $run
+            }
+        }
+    };
+}
+
+pub(super) use for_surroundings;
+
+/// As plain text, to be all true.
+pub(super) fn condition(surroundings: Surroundings) -> &'static str {
+    match surroundings {
+        Surroundings::NoTransaction => {
+            "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN' /*M! AND NOT @@in_transaction */"
+        }
+        Surroundings::TestTransaction => "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN'",
+        Surroundings::Transaction => "TRUE",
+    }
+}

@@ -1,0 +1,84 @@
+//! [`Deadline`]: how long one call may wait, for all that it waits for.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{LockError, TimeoutCause};
+use crate::name::LockName;
+
+/// How long a request waits for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    For(Duration),
+    Forever,
+}
+
+/// The time of one call: it counts from the request, and covers the queue, the connection and the
+/// lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    requested: Instant,
+    wait: Wait,
+    is_try: bool,
+    keep_alive: Option<Duration>,
+}
+
+impl Deadline {
+    pub(crate) fn new(wait: Wait, is_try: bool, keep_alive: Option<Duration>) -> Self {
+        Deadline {
+            requested: Instant::now(),
+            wait,
+            is_try,
+            keep_alive,
+        }
+    }
+
+    /// Whether a timeout is no error of the caller's.
+    pub(crate) fn is_try(&self) -> bool {
+        self.is_try
+    }
+
+    pub(crate) fn keep_alive(&self) -> Option<Duration> {
+        self.keep_alive
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.requested.elapsed()
+    }
+
+    /// What is left of the wait.
+    pub(crate) fn remaining(&self) -> Wait {
+        match self.wait {
+            Wait::For(wait) => Wait::For(wait.saturating_sub(self.requested.elapsed())),
+            Wait::Forever => Wait::Forever,
+        }
+    }
+
+    pub(crate) fn timeout(&self, name: LockName, cause: TimeoutCause) -> LockError {
+        LockError::Timeout {
+            name,
+            waited: self.elapsed(),
+            holder: None,
+            cause,
+        }
+    }
+
+    pub(crate) fn is_without_wait(&self) -> bool {
+        self.wait == Wait::For(Duration::ZERO)
+    }
+
+    /// `None` is never.
+    pub(crate) fn instant(&self) -> Option<Instant> {
+        match self.wait {
+            Wait::For(wait) => self.requested.checked_add(wait),
+            Wait::Forever => None,
+        }
+    }
+
+    /// How long to wait for a pool's connection, which has a limit of its own.
+    pub(crate) fn for_connection(&self, limit: Duration) -> Duration {
+        match self.remaining() {
+            Wait::For(remaining) => remaining.min(limit),
+            Wait::Forever => limit,
+        }
+    }
+}

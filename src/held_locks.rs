@@ -1,0 +1,250 @@
+//! [`HeldLocks`]: the locks of one guard, and the steps of its life. One lock is a set of one.
+
+use std::collections::HashMap;
+
+use crate::backend::{Backend, LockConnection};
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::in_use::Enclosing;
+use crate::name::LockName;
+use crate::one_or_many::OneOrMany;
+use crate::session_lock::{self, Armed, PendingLock, Progress, SessionLock};
+use crate::telemetry::Scope;
+use crate::transaction::Depth;
+
+/// The locks that a guard holds in one session, in the order in which they were acquired.
+pub(crate) struct HeldLocks<B: Backend> {
+    pub(crate) locks: OneOrMany<SessionLock<B>>,
+    /// The name of each item of a set, and its lock as an index: two names may be one lock to the
+    /// server. Empty for one lock.
+    items: Vec<(LockName, usize)>,
+    /// Transactions that were open before the locks.
+    pub(crate) before: Depth,
+    pub(crate) progress: Progress,
+}
+
+/// An error if one of the names must not be sent to a server.
+pub(crate) fn check_names(names: &[LockName], deadline: &Deadline) -> Result<(), LockError> {
+    for name in names {
+        if let Err(error) = name.check() {
+            return Err(PendingLock::new(name.clone()).refused(deadline, |_| error));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a set in errors about all of it.
+pub(crate) fn label(names: &[LockName]) -> LockName {
+    names.first().unwrap_or(LockName::of_nothing()).clone()
+}
+
+impl<B: Backend> HeldLocks<B> {
+    /// Acquires all locks in the server's order, whatever order the names are in, so that no two
+    /// sets can deadlock. On an error none is held.
+    ///
+    /// `contended`: another request of this process had the locks before.
+    pub(crate) async fn acquire<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        names: OneOrMany<LockName>,
+        deadline: &Deadline,
+        contended: bool,
+    ) -> Result<Self, LockError> {
+        check_names(names.as_slice(), deadline)?;
+        let mut armed = Armed::new(conn);
+        let conn = armed.conn();
+        let acquired = match names {
+            OneOrMany::One(name) => {
+                let pending = PendingLock::with(name, None, contended);
+                let lock = SessionLock::acquire(conn, pending, deadline).await;
+                lock.map(Self::of_one)
+            }
+            OneOrMany::Many(names) => Self::acquire_many(conn, &names, deadline, contended).await,
+        };
+        armed.disarm();
+        acquired
+    }
+
+    fn of_one(lock: SessionLock<B>) -> Self {
+        HeldLocks {
+            before: lock.before,
+            locks: OneOrMany::One(lock),
+            items: Vec::new(),
+            progress: Progress::Plain,
+        }
+    }
+
+    async fn acquire_many<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        names: &[LockName],
+        deadline: &Deadline,
+        contended: bool,
+    ) -> Result<Self, LockError> {
+        let label = label(names);
+        let failed = |source| LockError::before(&label, source);
+        let before = Depth::of(conn).map_err(failed)?;
+        let sources = names.iter().map(LockName::key_source).collect();
+        let keys = B::sort_keys(conn, sources).await.map_err(failed)?;
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by(|&one, &other| keys[one].cmp(&keys[other]));
+        let mut locks: Vec<SessionLock<B>> = Vec::with_capacity(names.len());
+        let mut items: Vec<_> = names.iter().map(|name| (name.clone(), 0)).collect();
+        let mut previous: Option<usize> = None;
+        for item in order {
+            if previous.is_none_or(|previous| keys[previous] != keys[item]) {
+                let outer = locks.last().map(|lock| &lock.telemetry);
+                let pending = PendingLock::with(names[item].clone(), outer, contended);
+                match SessionLock::acquire(conn, pending, deadline).await {
+                    Ok(lock) => locks.push(lock),
+                    Err(error) => {
+                        // The first error is the caller's; telemetry records both.
+                        drop(session_lock::end(conn, &mut locks, before, Progress::Plain).await);
+                        return Err(error);
+                    }
+                }
+            }
+            items[item].1 = locks.len() - 1;
+            previous = Some(item);
+        }
+        Ok(HeldLocks {
+            locks: OneOrMany::Many(locks),
+            items,
+            before,
+            progress: Progress::Plain,
+        })
+    }
+
+    /// On a connection that has just been checked out, every lock is its outermost: a caller that
+    /// returned the connection with the lock held will not release it. So the session ends with
+    /// these locks if one of them is held after its release.
+    pub(crate) fn treat_as_outermost(&mut self) {
+        let locks = self.locks.as_mut_slice();
+        for index in 0..locks.len() {
+            let (before, lock) = locks.split_at_mut(index);
+            let is_again = before
+                .last()
+                .is_some_and(|last| B::may_be_same(&last.key, &lock[0].key));
+            if !is_again {
+                lock[0].reentrant = false;
+            }
+        }
+    }
+
+    /// The name of the lock, or of the first item of the set.
+    pub(crate) fn name(&self) -> &LockName {
+        match (self.items.first(), self.locks.as_slice()) {
+            (Some((name, _)), _) => name,
+            (None, [lock, ..]) => &lock.name,
+            (None, []) => LockName::of_nothing(),
+        }
+    }
+
+    /// Whether the session held all of these locks before.
+    pub(crate) fn is_reentrant(&self) -> bool {
+        let locks = self.locks.as_slice();
+        !locks.is_empty() && locks.iter().all(|lock| lock.reentrant)
+    }
+
+    /// The lock of an item of the set.
+    pub(crate) fn of_item(&self, item: usize) -> &SessionLock<B> {
+        let locks = self.locks.as_slice();
+        &locks[self.items.get(item).map_or(0, |(_, lock)| *lock)]
+    }
+
+    /// Records that a closure runs under these locks on this thread.
+    pub(crate) fn enclosing(&self) -> Enclosing {
+        let of_one = self.locks.as_slice().iter().map(|lock| &lock.name);
+        let of_set = self.items.iter().map(|(name, _)| name);
+        Enclosing::enter(of_one.chain(of_set))
+    }
+
+    /// The span that a closure runs in.
+    pub(crate) fn scope(&self) -> Scope {
+        let last = self.locks.as_slice().last();
+        last.map_or_else(Scope::default, |lock| lock.telemetry.scope())
+    }
+
+    pub(crate) async fn verify<C: LockConnection<Server = B>>(
+        &mut self,
+        conn: &mut C,
+    ) -> Result<(), LockError> {
+        SessionLock::verify(self.locks.as_slice(), conn).await
+    }
+
+    /// Begins the transaction of a `.transaction` form.
+    pub(crate) async fn begin<C: LockConnection<Server = B>>(
+        &mut self,
+        conn: &mut C,
+    ) -> Result<(), LockError> {
+        let mut armed = Armed::new(conn);
+        let begun = B::begin(armed.conn()).await;
+        armed.disarm();
+        begun.map_err(|source| LockError::before(self.name(), source))?;
+        self.progress = Progress::Begun;
+        Ok(())
+    }
+
+    /// Commits it, if the session proves that it holds the locks.
+    pub(crate) async fn commit<C: LockConnection<Server = B>>(
+        &mut self,
+        conn: &mut C,
+    ) -> Result<(), LockError> {
+        let label = self.name().clone();
+        let locks = self.locks.as_mut_slice();
+        let condition = session_lock::commit(conn, locks, &label, self.before).await?;
+        self.progress = Progress::Committed(condition);
+        Ok(())
+    }
+
+    /// Rolls back what is open, and releases the locks.
+    pub(crate) async fn end<C: LockConnection<Server = B>>(
+        &mut self,
+        conn: &mut C,
+    ) -> Result<(), LockError> {
+        let locks = self.locks.as_mut_slice();
+        session_lock::end(conn, locks, self.before, self.progress).await
+    }
+
+    /// Goes on with the locks for another call, which has requested the same ones.
+    pub(crate) async fn hand_to<C: LockConnection<Server = B>>(
+        &mut self,
+        names: &OneOrMany<LockName>,
+        conn: &mut C,
+        deadline: &Deadline,
+    ) -> Result<(), LockError> {
+        self.progress = Progress::Plain;
+        if let OneOrMany::Many(names) = names {
+            let by_name: HashMap<_, _> = self.items.drain(..).collect();
+            let item = |name: &LockName| (name.clone(), by_name.get(name).copied().unwrap_or(0));
+            self.items = names.iter().map(item).collect();
+        }
+        let mut armed = Armed::new(conn);
+        let locks = self.locks.as_mut_slice();
+        let mut begun = Ok(());
+        for index in 0..locks.len() {
+            let (before, lock) = locks.split_at_mut(index);
+            let outer = before.last().map(|lock| &lock.telemetry);
+            let pending = PendingLock::with(lock[0].name.clone(), outer, true);
+            begun = begun.and(lock[0].hand_to(pending, armed.conn(), deadline).await);
+        }
+        armed.disarm();
+        begun
+    }
+}
+
+/// The steps are futures that a runtime can move between threads.
+#[cfg(test)]
+#[expect(dead_code, reason = "it only has to compile")]
+fn steps_are_send<C: LockConnection>(
+    conn: &mut C,
+    held: &mut HeldLocks<C::Server>,
+    names: OneOrMany<LockName>,
+    deadline: &Deadline,
+) {
+    fn is_send<T: Send>(_: T) {}
+    is_send(held.hand_to(&names, conn, deadline));
+    is_send(HeldLocks::acquire(conn, names, deadline, false));
+    is_send(held.begin(conn));
+    is_send(held.verify(conn));
+    is_send(held.commit(conn));
+    is_send(held.end(conn));
+}

@@ -1,0 +1,174 @@
+//! [`Session`]: a session that holds a lock or waits for one, as the server reports it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A session of the server that holds a lock or waits for one.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let other = &mut establish_connection();
+/// # let held = LockName::named("job").lock().acquire(other)?;
+/// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
+/// let holder = error.holder().expect("it is held");
+/// println!("{holder}"); // connection 42 (app@10.0.0.3:51234, idle for 3 s)
+/// println!("KILL {}", holder.connection_id);
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Session {
+    /// What `CONNECTION_ID()` is there, and what `KILL` takes.
+    pub connection_id: u64,
+    /// What it is doing; `None` if the account may not see it (the servers show the sessions of other accounts
+    /// to those with the privilege `PROCESS`) or the session has ended meanwhile.
+    pub activity: Option<Activity>,
+}
+
+/// What a session is doing, at the moment it was asked for.
+///
+/// `Debug` prints the length of the statement in place of its text. The same holds for types that
+/// contain an `Activity`, such as [`LockError`](crate::LockError). The statement is another
+/// session's and may contain passwords or card numbers, while `unwrap`, `?` in `main` and loggers
+/// print `Debug`.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let other = &mut establish_connection();
+/// # let held = LockName::named("job").lock().acquire(other)?;
+/// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
+/// let activity = error.holder().and_then(|holder| holder.activity.as_ref());
+/// if let Some(activity) = activity {
+///     println!("{activity}"); // app@10.0.0.3:51234, idle for 3 s
+///     if let Some(sql) = &activity.statement {
+///         // May contain personal data: for a screen, not for a log.
+///         println!("{sql}");
+///     }
+/// }
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Activity {
+    /// Its account.
+    pub user: String,
+    /// Where it connects from. Only some of the servers' tables tell the port.
+    pub host: String,
+    /// For how long it has been idle or in its statement, in whole seconds.
+    pub elapsed: Duration,
+    /// The first 1,000 characters of its statement; `None` if it is idle. Neither `Display` nor
+    /// `Debug` prints it.
+    pub statement: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn new(connection_id: u64, activity: Option<Activity>) -> Self {
+        Session {
+            connection_id,
+            activity,
+        }
+    }
+}
+
+/// Without the statement, which may hold what does not belong in a log.
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.connection_id)?;
+        match &self.activity {
+            Some(activity) => write!(f, " ({activity})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Activity { user, host, .. } = self;
+        let doing = match self.statement {
+            Some(_) => "in a statement",
+            None => "idle",
+        };
+        write!(f, "{user}@{host}, {doing} for {} s", self.elapsed.as_secs())
+    }
+}
+
+/// Without the text of the statement: `unwrap`, `?` in `main` and loggers print `Debug`.
+impl fmt::Debug for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let statement = self.statement.as_deref().map(NotShown);
+        f.debug_struct("Activity")
+            .field("user", &self.user)
+            .field("host", &self.host)
+            .field("elapsed", &self.elapsed)
+            .field("statement", &statement)
+            .finish()
+    }
+}
+
+/// A text of which only the length is printed.
+struct NotShown<'t>(&'t str);
+
+impl fmt::Debug for NotShown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} characters, not shown>", self.0.chars().count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_told_without_its_statement() {
+        let activity = Activity {
+            user: "app".into(),
+            host: "10.0.0.3:51234".into(),
+            elapsed: Duration::from_secs(3),
+            statement: Some("UPDATE cards SET number = '4111'".into()),
+        };
+        let idle = Activity {
+            statement: None,
+            ..activity.clone()
+        };
+        let told = |activity| Session::new(42, activity).to_string();
+        assert_eq!(told(None), "connection 42");
+        assert_eq!(
+            told(Some(idle)),
+            "connection 42 (app@10.0.0.3:51234, idle for 3 s)"
+        );
+        assert_eq!(
+            told(Some(activity)),
+            "connection 42 (app@10.0.0.3:51234, in a statement for 3 s)"
+        );
+    }
+
+    #[test]
+    fn debug_output_of_a_session_counts_the_characters_of_its_statement() {
+        let activity = Activity {
+            user: "app".into(),
+            host: "10.0.0.3".into(),
+            elapsed: Duration::from_secs(3),
+            statement: Some("UPDATE users SET name = 'Zoë'".into()),
+        };
+        let idle = Activity {
+            statement: None,
+            ..activity.clone()
+        };
+        assert_eq!(
+            format!("{:?}", Session::new(42, Some(activity))),
+            "Session { connection_id: 42, activity: Some(Activity { user: \"app\", \
+             host: \"10.0.0.3\", elapsed: 3s, statement: Some(<29 characters, not shown>) }) }"
+        );
+        assert!(format!("{idle:?}").ends_with("statement: None }"));
+    }
+}

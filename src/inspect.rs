@@ -1,0 +1,114 @@
+//! Which session holds which lock, and which sessions wait for it.
+
+use crate::backend::{Inspect, LockConnection, LockSource};
+use crate::driver::ready;
+use crate::error::LockError;
+use crate::name::LockName;
+
+pub use crate::backend::{HeldLock, HoldDuration, InspectError, LockStatus};
+pub use crate::holder::{Activity, Session};
+pub use crate::name::{LockedObject, ParsedLockName};
+
+/// All locks of this crate that are held on the server at this moment, in the order of their names; whoever waits for
+/// one, longest first.
+///
+/// Not among them are [exact](crate::LockName::exact) names, which nobody can tell from another program's:
+/// ask for these by [`LockName::status`](crate::LockName::status).
+///
+/// | | MySQL | MariaDB |
+/// |---|---|---|
+/// | where from | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` |
+/// | needs | `GRANT SELECT` on both | `INSTALL SONAME 'metadata_lock_info'`; `PROCESS`, or waiters and activities of other accounts are not seen |
+/// | how long a lock has been held | [`HoldDuration::AtLeast`] | [`HoldDuration::Exactly`] |
+/// | locks may be missing | if `performance_schema_max_metadata_locks` is too low: [`InspectError::Incomplete`] | no |
+///
+/// Two or three queries: for looking, not for deciding. `cargo run --package locks` prints it as a
+/// table.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// use diesel_advisory_lock::inspect;
+/// use diesel_advisory_lock::prelude::*;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let watching = &mut establish_connection();
+/// # let held = LockName::row(notifications::table, 42).lock().acquire(&mut conn)?;
+/// # let found =
+/// match inspect::held_locks(watching) {
+///     Ok(held) => {
+///         for lock in &held {
+///             println!("{} by {}, {} waiting", lock.name, lock.holder, lock.waiters.len());
+///         }
+/// #       held.len()
+///     }
+///     // Says which grant or which plugin is missing.
+///     Err(error) => {
+///         println!("{error}");
+/// #       1
+///     }
+/// }
+/// # ;
+/// # assert!(found >= 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [my]: https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html
+/// [maria]: https://mariadb.com/kb/en/metadata-lock-info-plugin/
+///
+/// # Errors
+///
+/// [`InspectError`], which says what is missing. [`InspectError::Incomplete`] carries the locks
+/// that could be read.
+pub fn held_locks<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectError> {
+    let conn = conn.connection();
+    let mut result = ready(<S::Connection as LockConnection>::Server::held_locks(conn));
+    if let Ok(held) | Err(InspectError::Incomplete { held, .. }) = &mut result {
+        sort(held);
+    }
+    result
+}
+
+fn sort(held: &mut [HeldLock]) {
+    held.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    for lock in held {
+        lock.waiters
+            .sort_by_key(|waiter| std::cmp::Reverse(waiter.activity.as_ref().map(|it| it.elapsed)));
+    }
+}
+
+impl LockName {
+    /// Whether the lock is free at this moment, and if not, who holds it: nothing is locked, and nobody waits. For looking
+    /// only: what is free now may be taken before you ask for it.
+    ///
+    /// Two round trips. For more than one name, and for who waits, see [`inspect::held_locks`](held_locks).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// use diesel_advisory_lock::LockStatus;
+    /// use diesel_advisory_lock::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let name = LockName::row(notifications::table, 42);
+    /// match name.status(&mut conn)? {
+    ///     LockStatus::Free => println!("nobody is at it"),
+    ///     LockStatus::HeldHere => println!("we are at it, on this connection"),
+    ///     LockStatus::HeldBy { connection_id } => println!("KILL {connection_id} would end it"),
+    /// }
+    /// # assert_eq!(name.status(&mut conn)?, LockStatus::Free);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidName`], and [`LockError::Database`] if the server cannot be asked.
+    pub fn status<S: LockSource>(&self, conn: &mut S) -> Result<LockStatus, LockError> {
+        self.check()?;
+        let conn = conn.connection();
+        let status = <S::Connection as LockConnection>::Server::status(conn, self.key_source());
+        ready(status).map_err(|source| LockError::before(self, source))
+    }
+}

@@ -1,0 +1,739 @@
+//! [`Lock`]: the builder of every lock, and [`LockDsl`], its finishing methods.
+
+use std::time::Duration;
+
+use crate::backend::LockSource;
+use crate::deadline::{Deadline, Wait};
+use crate::driver::ready;
+use crate::error::{FromLockError, LockError};
+use crate::guard::{self, LockGuard, Transaction};
+use crate::held_locks::HeldLocks;
+use crate::name::LockName;
+use crate::one_or_many::OneOrMany;
+use crate::options::{LockOptions, LockPolicy};
+use crate::set::{LockSet, ReloadSet};
+
+/// A lock that is about to be acquired: options first, then a finishing method.
+///
+/// | written | locks |
+/// |---|---|
+/// | [`model.lock()`](crate::Lockable::lock) | the row of a model, which is reloaded under the lock |
+/// | [`name.lock()`](LockName::lock) | anything that has a [`LockName`] |
+/// | [`lock_all(set)`](lock_all) | several of these at once |
+///
+/// The options are the methods of this type. The finishing methods are those of [`LockDsl`], for a
+/// connection of the caller's, and of [`LockPool`](crate::LockPool), for a connection from a pool.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// use std::time::Duration;
+///
+/// notification
+///     .lock()
+///     .scope("send")
+///     .timeout(Duration::from_millis(250)) // or `.no_wait()`, or `.wait_forever()`
+///     .run(&mut conn, |n, conn| n.send(conn))?;
+/// # assert!(notification.sent);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Reloads
+///
+/// Every finishing method **reloads each model** under its lock, and replaces the caller's model
+/// with the row, so that no decision is made on a stale copy. Save changes before you lock, since
+/// the reload overwrites them. This holds whether the lock is re-entrant or not, with one exception:
+///
+/// - The very model that an enclosing closure was given **under this same lock**, while that
+///   closure runs, keeps its unsaved changes. Any other copy of the row is reloaded, and so is a
+///   model under another scope.
+/// - Under a guard the model is always reloaded, since no closure was given it:
+///   [`acquire`](LockDsl::acquire).
+///
+/// # Sets
+///
+/// - The locks are acquired in the server's order, and released in reverse, whatever order the set
+///   is in: no two calls can deadlock. A lock that is in the set twice is acquired once; two models
+///   of one row are then two copies of it, both current.
+/// - One timeout covers all. If one of the locks cannot be acquired, those that were acquired are
+///   released, and the error names that one.
+/// - Each model is reloaded once **all** locks are held.
+/// - Before a [`transaction`](LockDsl::transaction) commits, the session proves that it holds all of
+///   them.
+/// - An empty set runs the closure without any lock.
+///
+/// A set costs two round trips for each lock, one for each model, and one more where some names
+/// have a namespace of their own and others do not. A transaction costs seven more: six for BEGIN
+/// and COMMIT, and one for the proof, for up to 64 locks.
+///
+/// # Errors
+///
+/// - Before the closure runs: `Timeout`, `OpenTransaction`, `Deadlock`, `Interrupted`,
+///   `InvalidName`, `Database`; `RowNotFound` if there is no row with a model's key; `KeyMismatch`
+///   if the row's own lock is another one; through a pool, `Pool`.
+/// - After it: `Lost`, `TransactionLeftOpen`, `Database`, and from `transaction` also
+///   `CommitUnknown`. [`LockError::outcome`] says what became of the work.
+///
+/// An error of the closure is returned rather than one of the release. On an error, as on a panic,
+/// an open transaction is rolled back and the lock released. If the reload fails while it runs on
+/// the server (`Database`), the connection is marked as broken, and a pool discards it.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is locked until a finishing method such as `.run(..)` or `.acquire(..)` is called"]
+pub struct Lock<L> {
+    set: L,
+    options: LockOptions,
+    scope: Option<String>,
+    namespace: Option<String>,
+}
+
+impl LockName {
+    /// Starts a lock of this name: options first, then a finishing method of [`LockDsl`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// LockName::named("report").lock().run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lock(&self) -> Lock<LockName> {
+        Lock::new(self.clone())
+    }
+}
+
+/// Starts a lock of several things at once: a tuple, an array, a slice or a `Vec` of models and
+/// names; see [`LockSet`].
+///
+/// Two callers that acquire the same locks in different orders can deadlock. A set acquires them in
+/// one order, whatever order they are given in.
+///
+/// The default policy applies, not the models' own, since one timeout covers all locks. To use a
+/// model's policy, write `lock_all(..).policy(Account::LOCK_POLICY)`; see
+/// [`HasLockPolicy`](crate::HasLockPolicy).
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// use diesel_advisory_lock::prelude::*;
+///
+/// #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
+/// #[diesel(table_name = accounts)]
+/// struct Account {
+///     id: i32,
+///     balance: i64,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let mut from: Account = accounts::table.find(1).first(&mut conn)?;
+/// let mut to: Account = accounts::table.find(2).first(&mut conn)?;
+///
+/// let moved = lock_all((&mut from, &mut to)).transaction(&mut conn, |(from, to), conn| {
+///     if from.balance < 30 {
+///         return Ok(false);
+///     }
+///     from.balance -= 30;
+///     to.balance += 30;
+///     diesel::update(&*from).set(&*from).execute(conn)?;
+///     diesel::update(&*to).set(&*to).execute(conn)?;
+///     QueryResult::Ok(true)
+/// })?;
+/// # assert!(moved);
+/// # assert_eq!((from.balance, to.balance), (70, 130));
+///
+/// // Without a transaction, models and names mixed:
+/// let report = LockName::named("report");
+/// lock_all((&mut from, &report)).run(&mut conn, |(from, _), _| {
+///     println!("{}", from.balance);
+///     Ok::<_, LockError>(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn lock_all<L>(set: L) -> Lock<L> {
+    Lock::new(set)
+}
+
+impl<L> Lock<L> {
+    pub(crate) fn new(set: L) -> Self {
+        Lock {
+            set,
+            options: LockOptions::default(),
+            scope: None,
+            namespace: None,
+        }
+    }
+
+    /// Uses `policy` for what the call itself does not set; see [`LockPolicy`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use diesel_advisory_lock::LockPolicy;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// const IMPATIENT: LockPolicy = LockPolicy::new().no_wait();
+    /// let job = LockName::named("job");
+    /// assert!(job.lock().policy(IMPATIENT).acquire(&mut conn).is_err()); // another session holds it
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn policy(mut self, policy: LockPolicy) -> Self {
+        self.options.set_policy(policy);
+        self
+    }
+
+    /// Waits for at most `timeout`, to the millisecond (rounded up).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// let request = LockName::named("job").lock().timeout(Duration::from_millis(20));
+    /// match request.acquire(&mut conn) {
+    ///     Err(LockError::Timeout { waited, .. }) => println!("not free within {waited:?}"),
+    /// #   Ok(_) => panic!("it is taken"),
+    ///     other => other?.release()?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.set_wait(Wait::For(timeout));
+        self
+    }
+
+    /// Does not wait: the lock is free now, or [`LockError::Timeout`] is returned.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// let request = LockName::named("job").lock().no_wait();
+    /// assert!(matches!(request.acquire(&mut conn), Err(LockError::Timeout { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn no_wait(mut self) -> Self {
+        self.options.set_wait(Wait::For(Duration::ZERO));
+        self
+    }
+
+    /// Waits until the lock is free.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let other = &mut establish_connection();
+    /// # let held = LockName::named("job").lock().acquire(other)?;
+    /// # drop(held);
+    /// let nightly = LockName::named("job").lock().wait_forever();
+    /// nightly.run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_forever(mut self) -> Self {
+        self.options.set_wait(Wait::Forever);
+        self
+    }
+
+    /// Keeps the server from ending the session while the lock is held, for up to `keep_alive`
+    /// without a statement on the connection: while a mail is sent, or a file fetched.
+    ///
+    /// The servers end a session that has been idle for `wait_timeout` (8 hours by default, often
+    /// set to minutes), and with it the lock, which is then [`LockError::Lost`]. Where the session's
+    /// timeout is shorter, it is raised to `keep_alive` (to the second, rounded up; a year at most)
+    /// when the lock has been acquired, and restored when it ends. It is no limit: a lock may be
+    /// held longer, at its own risk. With the feature `tracing`, an event is emitted for a longer
+    /// hold.
+    ///
+    /// This costs two round trips to look, and four more where there is something to raise. It has
+    /// no effect on other limits on idle sessions: a proxy's, a firewall's, MariaDB's
+    /// `idle_transaction_timeout`.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let send_the_mails = || ();
+    /// let nightly = LockName::named("nightly-report").lock();
+    /// let mut held = nightly.keep_alive(Duration::from_secs(10 * 3_600)).acquire(&mut conn)?;
+    /// send_the_mails();
+    /// held.verify()?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_alive(mut self, keep_alive: Duration) -> Self {
+        self.options.set_keep_alive(keep_alive);
+        self
+    }
+
+    /// Acquires a lock of its own for one use, such as one method: see [`LockName::scope`]. Under
+    /// another scope a model is reloaded, so save before you lock one scope inside another.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// let row = LockName::row(notifications::table, 42);
+    /// let sending = row.lock().scope("send").acquire(&mut conn)?;
+    /// let other = &mut establish_connection();
+    /// row.lock().scope("archive").no_wait().acquire(other)?.release()?; // another lock
+    /// # sending.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// Locks in another namespace: see [`LockName::namespace`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// // All programs that use this namespace share the lock, in whatever schema they work.
+    /// LockName::named("report").lock().namespace("all tenants").acquire(&mut conn)?.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The names of the locks, with scope and namespace as set, in the order of the set.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let lock = LockName::row(notifications::table, 42).lock().scope("send");
+    /// assert_eq!(lock.names()[0].to_string(), "notifications:42#send");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn names(&self) -> Vec<LockName>
+    where
+        L: LockSet,
+    {
+        match self.requested() {
+            OneOrMany::One(name) => vec![name],
+            OneOrMany::Many(names) => names,
+        }
+    }
+
+    pub(crate) fn requested(&self) -> OneOrMany<LockName>
+    where
+        L: LockSet,
+    {
+        let mut names = OneOrMany::none();
+        self.set.names(&mut names);
+        names.map(|mut name| {
+            if let Some(scope) = &self.scope {
+                name = name.scope(scope);
+            }
+            if let Some(namespace) = &self.namespace {
+                name = name.namespace(namespace);
+            }
+            name
+        })
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.options.deadline()
+    }
+
+    pub(crate) fn try_deadline(&self) -> Deadline {
+        self.options.try_deadline()
+    }
+
+    pub(crate) fn into_set(self) -> L {
+        self.set
+    }
+}
+
+/// The finishing methods of a [`Lock`], on a connection of the caller's.
+///
+/// | method | waits | if the lock is held elsewhere for longer |
+/// |---|---|---|
+/// | [`run`](Self::run), [`transaction`](Self::transaction), [`acquire`](Self::acquire) | 45 seconds, or as the options say | [`LockError::Timeout`] |
+/// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction), [`try_acquire`](Self::try_acquire) | not at all, or as the options say | `Ok(None)` |
+///
+/// [`LockPool`](crate::LockPool) has the same six methods, and takes a connection from its pool.
+/// What they reload and which errors they return is said at [`Lock`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// use diesel_advisory_lock::prelude::*; // brings the trait
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// let job = LockName::named("job");
+/// let done = job.lock().try_run(&mut conn, |_, _| Ok::<_, LockError>("done"))?;
+/// assert_eq!(done, Some("done"));
+/// # Ok(())
+/// # }
+/// ```
+pub trait LockDsl<L>: Sized {
+    /// Acquires the lock, reloads the model, runs `body`, and releases the lock.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let sent = notification.lock().run(&mut conn, |n, conn| n.send(conn))?;
+    /// # assert!(sent);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and [`LockError`] before and after it; see [`Lock`].
+    fn run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError;
+
+    /// Like [`run`](Self::run), but returns `Ok(None)` if the lock is held elsewhere.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// match notification.lock().try_run(&mut conn, |n, conn| n.send(conn))? {
+    ///     Some(sent) => println!("sent: {sent}"),
+    ///     None => println!("another session is sending it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `run`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    fn try_run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError;
+
+    /// Acquires the lock, begins a transaction, reloads the model, runs `body`, commits, and releases
+    /// the lock: the next holder sees all that `body` wrote, or nothing of it.
+    ///
+    /// Before the COMMIT the session proves, in one round trip, that it still holds the lock. If it
+    /// does not, the transaction is rolled back, and [`LockError::Lost`] is returned. Lock and
+    /// transaction end with the same session, so what commits was exclusive throughout. Once the
+    /// COMMIT has succeeded, the value of `body` is returned, even if the release fails; the
+    /// session is then ended, and with the feature `tracing` an event is emitted.
+    ///
+    /// After a rollback the rows are as before, but the caller's model keeps what `body` put into
+    /// it: load it anew before you use it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// use std::time::Duration;
+    ///
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// notification
+    ///     .lock()
+    ///     .scope("rewrite")
+    ///     .timeout(Duration::from_millis(250))
+    ///     .transaction(&mut conn, |n, conn| {
+    ///         n.message.push('!');
+    ///         diesel::update(&*n).set(&*n).execute(conn)
+    ///     })?;
+    /// # assert_eq!(notification.message, "Hello world!");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, after a rollback, and [`LockError`] before and after it; see
+    /// [`Lock`]. [`LockError::CommitUnknown`] if the connection fails during the COMMIT. After all others the
+    /// transaction has been rolled back or was not begun, unless `body` has ended it by itself.
+    fn transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError;
+
+    /// Like [`transaction`](Self::transaction), but returns `Ok(None)` if the lock is held
+    /// elsewhere.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let changed = notification.lock().try_transaction(&mut conn, |n, conn| {
+    ///     n.message.push('!');
+    ///     diesel::update(&*n).set(&*n).execute(conn)
+    /// })?;
+    /// # assert_eq!(changed, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `transaction`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    fn try_transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError;
+
+    /// Locks and reloads, and returns a guard, which derefs to the connection. The model is free to
+    /// use beside it.
+    ///
+    /// **Under a guard the model is always reloaded**, here and by each further call that locks it
+    /// on the guard: unsaved changes are overwritten, so save them first. A guard does not know how
+    /// long the model is in use; only a closure that was given this very model under this same lock
+    /// keeps its changes.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// let mut held = notification.lock().acquire(&mut conn)?;
+    /// notification.send(&mut held)?; // reloaded just now, under the lock
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any [`LockError`] of the time before `body` would run; see [`Lock`].
+    fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>;
+
+    /// Like [`acquire`](Self::acquire), but returns `Ok(None)` if the lock is held elsewhere.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// if let Some(mut held) = notification.lock().try_acquire(&mut conn)? {
+    ///     notification.send(&mut held)?;
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `acquire`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    fn try_acquire<S>(
+        self,
+        conn: &mut S,
+    ) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>;
+}
+
+impl<L> LockDsl<L> for Lock<L> {
+    fn run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError,
+    {
+        let conn = conn.connection();
+        let locks = ready(HeldLocks::acquire(
+            conn,
+            self.requested(),
+            &self.deadline(),
+            false,
+        ))?;
+        guard::run(
+            LockGuard::new(conn, locks),
+            self.into_set(),
+            Transaction::No,
+            body,
+        )
+    }
+
+    fn try_run<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError,
+    {
+        let conn = conn.connection();
+        let deadline = self.try_deadline();
+        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
+        match or_none(locks)? {
+            Some(locks) => guard::run(
+                LockGuard::new(conn, locks),
+                self.into_set(),
+                Transaction::No,
+                body,
+            )
+            .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError,
+    {
+        let conn = conn.connection();
+        let locks = ready(HeldLocks::acquire(
+            conn,
+            self.requested(),
+            &self.deadline(),
+            false,
+        ))?;
+        guard::run(
+            LockGuard::new(conn, locks),
+            self.into_set(),
+            Transaction::Begin,
+            body,
+        )
+    }
+
+    fn try_transaction<S, R, E>(
+        self,
+        conn: &mut S,
+        body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+        E: FromLockError,
+    {
+        let conn = conn.connection();
+        let deadline = self.try_deadline();
+        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
+        match or_none(locks)? {
+            Some(locks) => guard::run(
+                LockGuard::new(conn, locks),
+                self.into_set(),
+                Transaction::Begin,
+                body,
+            )
+            .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+    {
+        let conn = conn.connection();
+        let locks = ready(HeldLocks::acquire(
+            conn,
+            self.requested(),
+            &self.deadline(),
+            false,
+        ))?;
+        let mut guard = LockGuard::new(conn, locks);
+        guard::reload(&mut guard, &mut self.into_set())?;
+        Ok(guard)
+    }
+
+    fn try_acquire<S>(self, conn: &mut S) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
+    where
+        S: LockSource,
+        L: ReloadSet<S::Connection>,
+    {
+        let conn = conn.connection();
+        let deadline = self.try_deadline();
+        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
+        let Some(locks) = or_none(locks)? else {
+            return Ok(None);
+        };
+        let mut guard = LockGuard::new(conn, locks);
+        guard::reload(&mut guard, &mut self.into_set())?;
+        Ok(Some(guard))
+    }
+}
+
+/// What a `try_` method makes of a timeout.
+pub(crate) fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
+    match acquired {
+        Ok(guard) => Ok(Some(guard)),
+        Err(LockError::Timeout { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

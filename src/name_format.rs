@@ -1,0 +1,218 @@
+//! Version 1 of the written form, everything after the slash. Frozen: `docs/lock-names.md` states it,
+//! and a change here lets two releases of a program run under "the same" lock at once.
+
+use std::sync::Arc;
+
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use sha2::{Digest, Sha256};
+
+/// Longest text after the slash: 64 characters, MySQL's limit, less eight hex digits and the slash.
+const TEXT_MAX: usize = 55;
+/// Longest readable start of a hashed name: what 26 characters of hash and a `~` leave.
+pub(crate) const SLUG_MAX: usize = 28;
+const HASH_BYTES: usize = 16;
+pub(crate) const HASH_CHARS: usize = 26;
+
+/// What is locked; the first byte that is hashed.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Row = b'r' as isize,
+    Table = b't' as isize,
+    Named = b'n' as isize,
+}
+
+impl Kind {
+    /// The kind of a name that is still plain: `=` and `*` cannot stand in a component.
+    fn of_plain(text: &str) -> Kind {
+        if text.starts_with('=') {
+            Kind::Named
+        } else if text.ends_with(":*") {
+            Kind::Table
+        } else {
+            Kind::Row
+        }
+    }
+}
+
+/// Writes a name component by component: in the readable form for as long as that is plain and
+/// short enough, as slug and hash from then on. Allocates when it is finished.
+pub(crate) struct NameWriter {
+    kind: Kind,
+    text: Text,
+    /// On the heap: few names need it, and it is large.
+    hash: Option<Arc<Sha256>>,
+}
+
+/// A finished name. The hash state is kept, since a scope may yet be added.
+pub(crate) struct Finished {
+    pub(crate) text: Arc<str>,
+    pub(crate) hash: Option<Arc<Sha256>>,
+}
+
+/// A name that is being written, on the stack. All of it is ASCII.
+struct Text {
+    bytes: [u8; TEXT_MAX],
+    len: usize,
+}
+
+impl Text {
+    fn new() -> Self {
+        Text {
+            bytes: [0; TEXT_MAX],
+            len: 0,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).expect("a name is ASCII")
+    }
+
+    /// What fits: the callers have checked that all of it does.
+    fn push(&mut self, text: impl IntoIterator<Item = u8>) {
+        let room = &mut self.bytes[self.len..];
+        self.len += room
+            .iter_mut()
+            .zip(text)
+            .map(|(to, byte)| *to = byte)
+            .count();
+    }
+}
+
+impl NameWriter {
+    pub(crate) fn new(kind: Kind) -> Self {
+        NameWriter {
+            kind,
+            text: Text::new(),
+            hash: None,
+        }
+    }
+
+    /// Goes on with a finished name that has no scope.
+    fn resume(text: &str, hash: Option<&Sha256>) -> Self {
+        let mut writer = NameWriter::new(Kind::of_plain(text));
+        writer.hash = hash.cloned().map(Arc::new);
+        let readable = if hash.is_some() {
+            &text[..text.len() - HASH_CHARS - 1]
+        } else {
+            text
+        };
+        writer.text.push(readable.bytes());
+        writer
+    }
+
+    /// The readable form's own characters, which are not part of any component.
+    pub(crate) fn punctuation(&mut self, text: &str) {
+        if self.hash.is_none() && self.fits(text.len()) {
+            self.text.push(text.bytes());
+        } else {
+            self.start_hash();
+            self.extend_slug(text);
+        }
+    }
+
+    pub(crate) fn component(&mut self, separator: &str, text: &str) {
+        self.write(separator, text, false);
+    }
+
+    pub(crate) fn scope(text: &str, hash: Option<&Sha256>, scope: &str) -> Finished {
+        let mut writer = NameWriter::resume(text, hash);
+        writer.write("#", scope, true);
+        writer.finish()
+    }
+
+    /// The readable form so far, or the slug.
+    pub(crate) fn written(&self) -> &str {
+        self.text.as_str()
+    }
+
+    pub(crate) fn finish(mut self) -> Finished {
+        if let Some(state) = &self.hash {
+            let digest = Sha256::clone(state).finalize();
+            let mut chars = [0; HASH_CHARS];
+            BASE32_NOPAD.encode_mut(&digest[..HASH_BYTES], &mut chars);
+            chars.make_ascii_lowercase();
+            self.text.push([b'~'].into_iter().chain(chars));
+        }
+        Finished {
+            text: self.text.as_str().into(),
+            hash: self.hash,
+        }
+    }
+
+    fn write(&mut self, separator: &str, text: &str, is_scope: bool) {
+        if self.hash.is_none() && is_plain(text) && self.fits(separator.len() + text.len()) {
+            self.text.push(separator.bytes().chain(text.bytes()));
+            return;
+        }
+        let hash = self.start_hash();
+        if is_scope {
+            hash.update(b"#");
+        }
+        update(hash, text);
+        self.extend_slug(separator);
+        self.extend_slug(text);
+    }
+
+    fn fits(&self, more: usize) -> bool {
+        self.text.len + more <= TEXT_MAX
+    }
+
+    /// Hashes what was written so far. All of it was plain, so it can be told apart again.
+    fn start_hash(&mut self) -> &mut Sha256 {
+        let hash = self.hash.get_or_insert_with(|| {
+            let mut hash = Sha256::new();
+            hash.update([self.kind as u8]);
+            self.text
+                .as_str()
+                .trim_start_matches('=')
+                .trim_end_matches(":*")
+                .split([':', ','])
+                .filter(|component| !component.is_empty())
+                .for_each(|component| update(&mut hash, component));
+            self.text.len = self.text.len.min(SLUG_MAX);
+            for byte in &mut self.text.bytes[..self.text.len] {
+                if !is_plain_char(char::from(*byte)) {
+                    *byte = b'-';
+                }
+            }
+            Arc::new(hash)
+        });
+        Arc::get_mut(hash).expect("a name that is being written has no copy")
+    }
+
+    fn extend_slug(&mut self, text: &str) {
+        let room = SLUG_MAX.saturating_sub(self.text.len);
+        self.text.push(text.chars().take(room).map(|char| {
+            let lower = char.to_ascii_lowercase();
+            if is_plain_char(lower) {
+                lower as u8
+            } else {
+                b'-'
+            }
+        }));
+    }
+}
+
+fn update(hash: &mut Sha256, component: &str) {
+    hash.update((component.len() as u64).to_le_bytes());
+    hash.update(component);
+}
+
+pub(crate) fn is_plain(component: &str) -> bool {
+    // No byte of a character beyond ASCII is plain.
+    !component.is_empty()
+        && component
+            .bytes()
+            .all(|byte| is_plain_char(char::from(byte)))
+}
+
+fn is_plain_char(char: char) -> bool {
+    matches!(char, 'a'..='z' | '0'..='9' | '_' | '.' | '-')
+}
+
+/// The first eight hex digits of a namespace's SHA-256.
+pub(crate) fn namespace_prefix(namespace: &str) -> [u8; 8] {
+    let mut prefix = [0; 8];
+    HEXLOWER.encode_mut(&Sha256::digest(namespace)[..4], &mut prefix);
+    prefix
+}

@@ -1,0 +1,88 @@
+//! [`HandoffBudget`]: how often a lock is handed off before waiters in other processes get their
+//! turn.
+
+use std::time::{Duration, Instant};
+
+/// How often and how long a lock is handed off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(super) max_handoffs: u32,
+    pub(super) max_handoff_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_handoffs: 16,
+            max_handoff_time: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Limits {
+    /// From the moment that the server grants a lock. A request that comes later waits for the next
+    /// budget, as it would on the server: otherwise a few that return at once would keep all others
+    /// out.
+    pub(crate) fn budget(self, waiting: usize) -> HandoffBudget {
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        HandoffBudget {
+            handoffs: waiting.min(self.max_handoffs),
+            until: Instant::now().checked_add(self.max_handoff_time),
+        }
+    }
+}
+
+/// What is left of the limits for one lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandoffBudget {
+    handoffs: u32,
+    /// `None` is later than the clock can say.
+    until: Option<Instant>,
+}
+
+impl HandoffBudget {
+    /// After one more handoff, if that is within the limits.
+    pub(crate) fn next(self) -> Option<HandoffBudget> {
+        let handoffs = self.handoffs.checked_sub(1)?;
+        let in_time = self.until.is_none_or(|until| Instant::now() < until);
+        in_time.then_some(HandoffBudget { handoffs, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Limits;
+
+    fn served(max_handoffs: u32, max_handoff_time: Duration, waiting: usize) -> usize {
+        let limits = Limits {
+            max_handoffs,
+            max_handoff_time,
+        };
+        let mut budget = limits.budget(waiting);
+        let mut served = 1;
+        while let Some(next) = budget.next() {
+            budget = next;
+            served += 1;
+        }
+        served
+    }
+
+    #[test]
+    fn a_budget_covers_the_requests_that_were_waiting() {
+        assert_eq!(served(16, Duration::MAX, 0), 1);
+        assert_eq!(served(16, Duration::MAX, 3), 4);
+    }
+
+    #[test]
+    fn a_budget_ends_with_the_last_handoff() {
+        assert_eq!(served(16, Duration::MAX, 1_000), 17);
+        assert_eq!(served(0, Duration::MAX, 1_000), 1);
+    }
+
+    #[test]
+    fn a_budget_ends_with_its_time() {
+        assert_eq!(served(16, Duration::ZERO, 1_000), 1);
+    }
+}

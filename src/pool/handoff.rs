@@ -1,0 +1,195 @@
+//! The end of a lock from a [`LockPool`](super::LockPool): it is handed off to the next request in
+//! the queue, or released.
+
+use std::sync::Arc;
+use std::thread;
+
+use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
+
+use super::budget::{HandoffBudget, Limits};
+use super::connection::PoolConnection;
+use super::wait_queue::{Permit, Phase, WaitQueue};
+use crate::backend::{Condition, LockConnection};
+use crate::driver::ready;
+use crate::error::LockError;
+use crate::held_locks::HeldLocks;
+use crate::in_use;
+use crate::name::LockName;
+use crate::session_lock::{self, Armed, Closed, Progress, SessionLock, without_second_panic};
+use crate::transaction;
+
+/// The queue of a [`LockPool`](super::LockPool).
+pub(super) type Queue<C> = Arc<WaitQueue<LockName, Handoff<C>>>;
+
+/// A connection from the pool, and the locks that its session holds. Dropped, it releases them.
+pub(super) struct LockedConnection<C: PoolConnection> {
+    pub(super) conn: PooledConnection<ConnectionManager<C>>,
+    pub(super) locks: HeldLocks<C::Server>,
+    /// Its locks are released, or the session has ended.
+    pub(super) ended: bool,
+}
+
+impl<C: PoolConnection> LockedConnection<C> {
+    fn release(&mut self) -> Result<(), LockError> {
+        self.ended = true;
+        ready(self.locks.end::<C>(&mut self.conn))
+    }
+}
+
+impl<C: PoolConnection> Drop for LockedConnection<C> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // `Drop` cannot return an error: telemetry records it, and a failed release has ended
+            // the session.
+            drop(without_second_panic(|| self.release()));
+        }
+    }
+}
+
+/// What the next request in the queue gets beside its permit: all that it needs to go on.
+pub(super) struct Handoff<C: PoolConnection> {
+    pub(super) locked: LockedConnection<C>,
+    /// The permits of a set's other names.
+    pub(super) other_permits: Vec<Permit<LockName, Handoff<C>>>,
+    pub(super) budget: HandoffBudget,
+}
+
+/// The names of a request, each once, in the order in which their permits are waited for.
+#[derive(Clone)]
+pub(super) enum QueuedNames {
+    One(LockName),
+    Many(Arc<[LockName]>),
+}
+
+impl QueuedNames {
+    pub(super) fn as_slice(&self) -> &[LockName] {
+        match self {
+            QueuedNames::One(name) => std::slice::from_ref(name),
+            QueuedNames::Many(names) => names,
+        }
+    }
+}
+
+/// A request's place at the front of the queue, at each of its names.
+pub(super) struct QueueSlot<C: PoolConnection> {
+    pub(super) pool: Pool<ConnectionManager<C>>,
+    pub(super) limits: Limits,
+    pub(super) names: QueuedNames,
+    /// One for each name.
+    pub(super) permits: Vec<Permit<LockName, Handoff<C>>>,
+    pub(super) budget: HandoffBudget,
+}
+
+impl<C: PoolConnection> QueueSlot<C> {
+    pub(super) fn set_phase(&self, phase: Phase) {
+        for permit in &self.permits {
+            permit.set_phase(phase);
+        }
+    }
+
+    /// A closure runs under the locks on this thread.
+    pub(super) fn set_running(&self) {
+        self.set_phase(Phase::Running(in_use::thread()));
+    }
+
+    /// How many requests wait for these locks and can take them over. None if a request waits for
+    /// one of the locks alone, or for other ones beside it: it must not be overtaken.
+    pub(super) fn handoff_count(&self) -> usize {
+        match self.permits.split_first() {
+            Some((first, others)) if others.iter().all(|permit| permit.waiter_count() == 0) => {
+                first.handoff_count(self.names.as_slice())
+            }
+            _ => 0,
+        }
+    }
+
+    /// A new budget, from the moment that the server has granted the locks.
+    pub(super) fn renew_budget(&mut self) {
+        self.budget = self.limits.budget(self.handoff_count());
+    }
+
+    /// Ends one call's time under the locks. The next request in the queue goes on with them, or
+    /// the sessions that wait on the server.
+    pub(super) fn end(self, mut locked: LockedConnection<C>) -> Result<(), LockError> {
+        let LockedConnection { conn, locks, ended } = &mut locked;
+        // A panic ends the session, and with it the locks.
+        *ended = true;
+        let mut armed = Armed::<C>::new(conn);
+        let (result, budget) = ready(self.end_or_keep(armed.conn(), locks));
+        armed.disarm();
+        *ended = budget.is_none();
+        let Some(budget) = budget else {
+            // The connection first: the next request may need it.
+            drop(locked);
+            drop(self.permits);
+            return result;
+        };
+        // No closure runs on this thread any more.
+        self.set_phase(Phase::Holding);
+        let mut other_permits = self.permits;
+        let first = other_permits.remove(0);
+        let handoff = Handoff {
+            locked,
+            other_permits,
+            budget,
+        };
+        match first.hand_off(self.names.as_slice(), handoff) {
+            Ok(()) => result,
+            Err((first, mut handoff)) => {
+                let released = handoff.locked.release();
+                drop((handoff, first));
+                result.and(released)
+            }
+        }
+    }
+
+    /// With a budget, the session still holds the locks, for the next request.
+    async fn end_or_keep(
+        &self,
+        conn: &mut C,
+        held: &mut HeldLocks<C::Server>,
+    ) -> (Result<(), LockError>, Option<HandoffBudget>) {
+        let progress = held.progress;
+        let locks = held.locks.as_mut_slice();
+        let closed = session_lock::close(conn, locks, held.before, progress).await;
+        let waiters = self.handoff_count();
+        if waiters > 0 {
+            // The next request has options of its own.
+            session_lock::restore_idle_timeouts(conn, locks).await;
+        }
+        let can_go_on = waiters > 0
+            && !thread::panicking()
+            && !matches!(closed, Closed::Failed(_))
+            && transaction::works(conn);
+        if can_go_on && let Some(budget) = self.budget.next() {
+            if is_fit(conn, locks, progress).await {
+                return (session_lock::keep(locks, closed, progress), Some(budget));
+            }
+        } else if can_go_on
+            && let [lock] = locks
+            // With no connection left, the pool gets this one, which has been kept for long enough.
+            && self.pool.state().idle_connections > 0
+        {
+            let (ended, is_kept) =
+                session_lock::release_and_reacquire(conn, lock, closed, progress).await;
+            return (ended, is_kept.then(|| self.limits.budget(waiters - 1)));
+        }
+        (
+            session_lock::release(conn, locks, closed, progress).await,
+            None,
+        )
+    }
+}
+
+/// Whether the session holds the locks, and is as the next request expects it. What was proved
+/// before a COMMIT that succeeded is still so.
+async fn is_fit<C: LockConnection>(
+    conn: &mut C,
+    locks: &[SessionLock<C::Server>],
+    progress: Progress,
+) -> bool {
+    match progress {
+        Progress::Committed(condition) => condition == Condition::Clean,
+        Progress::Plain | Progress::Begun => SessionLock::are_fit_for_next(locks, conn).await,
+    }
+}

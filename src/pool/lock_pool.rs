@@ -1,0 +1,546 @@
+//! [`LockPool`], and how a request gets its locks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use diesel::r2d2::{ConnectionManager, Pool};
+
+use super::budget::Limits;
+use super::connection::{PoolConnection, check_out};
+use super::guard::PooledLockGuard;
+use super::handoff::{Handoff, LockedConnection, Queue, QueueSlot, QueuedNames};
+use super::wait_queue::{Accepts, Enqueued, Permit, Phase, WaitQueue, Waiter};
+use crate::deadline::Deadline;
+use crate::driver::ready;
+use crate::error::{FromLockError, LockError, TimeoutCause};
+use crate::guard::{self, Transaction};
+use crate::held_locks::{self, HeldLocks};
+
+use crate::in_use;
+use crate::lock::{Lock, or_none};
+use crate::name::LockName;
+use crate::one_or_many::OneOrMany;
+use crate::session_lock::PendingLock;
+use crate::set::ReloadSet;
+use crate::telemetry;
+
+/// Locks through a pool that one contended lock cannot exhaust.
+///
+/// A request that waits for a lock on a connection occupies that connection. Sixty-four requests
+/// for one row exhaust a pool of four, and then every *other* request fails for lack of a
+/// connection. Through a `LockPool` the requests for one name queue in the process, first come,
+/// first served, **without a connection**. Only the first of them checks one out and asks the
+/// server. When it is done, it hands off *the connection with the lock still held* to the next.
+///
+/// The pool is the receiver of the six finishing methods, and takes the [`Lock`] with its options:
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// use diesel_advisory_lock::prelude::*;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// let pool: Pool<ConnectionManager<MysqlConnection>> = pool()?;
+/// let locks = LockPool::new(pool);
+///
+/// locks.run(notification.lock(), Notification::send)?;
+/// # assert!(notification.sent);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Guarantees
+///
+/// The same as on a connection of the caller's: the row is reloaded, an open transaction is
+/// refused, a lost lock is reported, and on a panic or an error the open transaction is rolled
+/// back.
+///
+/// Before the connection is handed off, the server is asked whether the session still holds the
+/// lock, and whether it is as the next request expects it: no transaction open, no other schema. If
+/// it does not hold the lock, the call that has ended returns [`LockError::Lost`], and nothing is
+/// handed off. After a
+/// [`transaction`](Self::transaction) the server is not asked again: the session has proved before
+/// the COMMIT that it holds the lock.
+///
+/// A timeout counts from when the request was made, and covers its turn, its connection and its
+/// lock. A request that gives up leaves the queue, and delays no other.
+///
+/// A request that does not wait (a `try_` form, `.no_wait()`) does not wait for a connection
+/// either: if all are in use, it returns [`LockError::Pool`] at once. Where the pool has not
+/// reached its size, it waits for the connection that the pool then establishes.
+///
+/// # Sets
+///
+/// A set of locks is handed off as one lock is, if the first request in the queue wants exactly the
+/// same locks. A request for a set waits for the turn of each of its locks. Where another request
+/// waits for one of them alone, or beside other locks, and came first, the set is released instead, so
+/// that this request is not overtaken.
+///
+/// # Fairness to other processes
+///
+/// While a lock is handed off within the process, sessions that wait for it on the server do not get
+/// it. So this goes on only for as many requests as waited here when the server granted the lock,
+/// and at most [`max_handoffs`](crate::LockPoolBuilder::max_handoffs) times and for
+/// [`max_handoff_time`](crate::LockPoolBuilder::max_handoff_time). Then sessions that wait on the
+/// server get their turn.
+///
+/// # Limitations
+///
+/// The server does not see requests that wait here, so it does not detect deadlocks among them.
+/// Within a closure, use the connection that it is given. A call to the pool for the same lock
+/// would wait for the closure that it is in. It is refused at once with
+/// [`TimeoutCause::EnclosingCall`] where it would wait for its turn behind a closure on the same
+/// thread. Neither are two threads told apart from slow ones that nest calls for two locks in
+/// opposite orders: they wait until their timeouts. To acquire several locks, use
+/// [`lock_all`](crate::lock_all).
+///
+/// # Cost
+///
+/// While others wait here, one round trip beside the closure's own: whether the session still holds
+/// the lock. It is made after a plain closure, and before the COMMIT of a transaction. There is no
+/// wake-up through the server. With 64 threads on one row and nothing to do under the lock, four
+/// connections did 1.9 to 3.6 times as many closures as 64 connections did; with a millisecond to
+/// the server and back, 1.07 to 1.18 times as many. (`cargo xtask bench --only hot`; the ratios are
+/// of one interleaved run.) A request that waits takes some 80 bytes and its name twice; a name
+/// without requests takes none (`tests/allocations.rs` counts).
+///
+/// Clones share one queue. Two `LockPool`s made from clones of one pool do not.
+pub struct LockPool<C: PoolConnection> {
+    pool: Pool<ConnectionManager<C>>,
+    queue: Queue<C>,
+    limits: Limits,
+}
+
+impl<C: PoolConnection> LockPool<C> {
+    /// A `LockPool` with the default limits.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// locks.run(LockName::named("job").lock(), |_, _| Ok::<_, LockError>(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(pool: Pool<ConnectionManager<C>>) -> Self {
+        Self::with_limits(pool, Limits::default())
+    }
+
+    /// The pool, for all that needs no lock.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let unsent: i64 = notifications::table.count().get_result(&mut locks.pool().get()?)?;
+    /// # assert_eq!(unsent, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
+        &self.pool
+    }
+
+    pub(super) fn with_limits(pool: Pool<ConnectionManager<C>>, limits: Limits) -> Self {
+        LockPool {
+            pool,
+            queue: Arc::new(WaitQueue::new()),
+            limits,
+        }
+    }
+
+    /// How many names are held or waited for in this `LockPool` at this moment, and how many
+    /// requests wait.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockPool::new(pool()?);
+    /// let held = locks.acquire(LockName::named("job").lock())?;
+    /// assert_eq!((locks.state().names, locks.state().waiting), (1, 0));
+    /// held.release()?;
+    /// assert_eq!(locks.state().names, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn state(&self) -> LockPoolState {
+        let (names, waiting) = self.queue.size();
+        LockPoolState { names, waiting }
+    }
+
+    /// [`LockDsl::run`](crate::LockDsl::run) on a connection from the pool.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = locks.run(notification.lock().scope("send"), Notification::send)?;
+    /// # assert!(sent);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockDsl::run`](crate::LockDsl::run), and [`LockError::Pool`].
+    pub fn run<L, R, E>(
+        &self,
+        lock: Lock<L>,
+        body: impl FnOnce(L::Locked, &mut C) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        L: ReloadSet<C>,
+        E: FromLockError,
+    {
+        let guard = self.guard(&lock.requested(), &lock.deadline())?;
+        guard::run(guard, lock.into_set(), Transaction::No, body)
+    }
+
+    /// [`LockDsl::try_run`](crate::LockDsl::try_run) on a connection from the pool.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = locks.try_run(notification.lock(), Notification::send)?;
+    /// # assert_eq!(sent, Some(true));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockDsl::try_run`](crate::LockDsl::try_run), and [`LockError::Pool`].
+    pub fn try_run<L, R, E>(
+        &self,
+        lock: Lock<L>,
+        body: impl FnOnce(L::Locked, &mut C) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        L: ReloadSet<C>,
+        E: FromLockError,
+    {
+        match or_none(self.guard(&lock.requested(), &lock.try_deadline()))? {
+            Some(guard) => guard::run(guard, lock.into_set(), Transaction::No, body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// [`LockDsl::transaction`](crate::LockDsl::transaction) on a connection from the pool.
+    ///
+    /// While other requests wait in the process, the lock costs one round trip: the proof before the
+    /// COMMIT that the session holds it. Neither acquiring nor releasing it costs one.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// locks.transaction(notification.lock(), |n, conn| {
+    ///     n.message.push('!');
+    ///     diesel::update(&*n).set(&*n).execute(conn)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockDsl::transaction`](crate::LockDsl::transaction), and [`LockError::Pool`].
+    pub fn transaction<L, R, E>(
+        &self,
+        lock: Lock<L>,
+        body: impl FnOnce(L::Locked, &mut C) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        L: ReloadSet<C>,
+        E: FromLockError,
+    {
+        let guard = self.guard(&lock.requested(), &lock.deadline())?;
+        guard::run(guard, lock.into_set(), Transaction::Begin, body)
+    }
+
+    /// [`LockDsl::try_transaction`](crate::LockDsl::try_transaction) on a connection from the pool.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let sent = locks.try_transaction(notification.lock(), Notification::send)?;
+    /// # assert_eq!(sent, Some(true));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockDsl::try_transaction`](crate::LockDsl::try_transaction), and [`LockError::Pool`].
+    pub fn try_transaction<L, R, E>(
+        &self,
+        lock: Lock<L>,
+        body: impl FnOnce(L::Locked, &mut C) -> Result<R, E>,
+    ) -> Result<Option<R>, E>
+    where
+        L: ReloadSet<C>,
+        E: FromLockError,
+    {
+        match or_none(self.guard(&lock.requested(), &lock.try_deadline()))? {
+            Some(guard) => guard::run(guard, lock.into_set(), Transaction::Begin, body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// [`LockDsl::acquire`](crate::LockDsl::acquire) on a connection from the pool, which the guard owns. The model is always reloaded, so
+    /// unsaved changes are overwritten.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// let mut held = locks.acquire(notification.lock())?;
+    /// notification.send(&mut held)?;
+    /// held.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockDsl::acquire`](crate::LockDsl::acquire), and [`LockError::Pool`].
+    pub fn acquire<L>(&self, lock: Lock<L>) -> Result<PooledLockGuard<C>, LockError>
+    where
+        L: ReloadSet<C>,
+    {
+        let mut guard = self.guard(&lock.requested(), &lock.deadline())?;
+        guard::reload(&mut guard, &mut lock.into_set())?;
+        Ok(guard)
+    }
+
+    /// [`LockDsl::try_acquire`](crate::LockDsl::try_acquire) on a connection from the pool, which the guard owns.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # use diesel_advisory_lock::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = establish_connection();
+    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+    /// # let locks = LockPool::new(pool()?);
+    /// if let Some(mut held) = locks.try_acquire(notification.lock())? {
+    ///     notification.send(&mut held)?;
+    ///     held.release()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`LockDsl::try_acquire`](crate::LockDsl::try_acquire), and [`LockError::Pool`].
+    pub fn try_acquire<L>(&self, lock: Lock<L>) -> Result<Option<PooledLockGuard<C>>, LockError>
+    where
+        L: ReloadSet<C>,
+    {
+        let guard = self.guard(&lock.requested(), &lock.try_deadline());
+        let Some(mut guard) = or_none(guard)? else {
+            return Ok(None);
+        };
+        guard::reload(&mut guard, &mut lock.into_set())?;
+        Ok(Some(guard))
+    }
+
+    /// Waits for the turn of each name without a connection, in one order everywhere. Then either
+    /// the request in front hands off its locks, or the server is asked for them.
+    fn guard(
+        &self,
+        requested: &OneOrMany<LockName>,
+        deadline: &Deadline,
+    ) -> Result<PooledLockGuard<C>, LockError> {
+        // A refused name must not meet the lock of another one that looks like it.
+        held_locks::check_names(requested.as_slice(), deadline)?;
+        let mut slot = QueueSlot {
+            pool: self.pool.clone(),
+            limits: self.limits,
+            names: queued_names(requested),
+            permits: Vec::with_capacity(1),
+            budget: self.limits.budget(0),
+        };
+        let mut contended = false;
+        for index in 0..slot.names.as_slice().len() {
+            // A request that waits behind this one waits for the queue, not for a connection.
+            slot.set_phase(Phase::Holding);
+            let name = &slot.names.as_slice()[index];
+            let (permit, handoff) = match self.queue.enqueue(name, accepts(&slot.names, index)) {
+                Enqueued::First(permit) => (permit, None),
+                Enqueued::Behind(waiter) => {
+                    contended = true;
+                    wait_for_turn(waiter, name, deadline).map_err(|phase| {
+                        let pending = PendingLock::with(name.clone(), None, true);
+                        pending.refused(deadline, |name| not_your_turn(name, phase, deadline))
+                    })?
+                }
+            };
+            slot.permits.push(permit);
+            if let Some(handoff) = handoff {
+                let Handoff {
+                    locked,
+                    other_permits,
+                    budget,
+                } = handoff;
+                slot.permits.extend(other_permits);
+                slot.budget = budget;
+                let mut guard = PooledLockGuard::new(locked, slot);
+                guard.take_over(requested, deadline)?;
+                return Ok(guard);
+            }
+        }
+        slot.set_phase(Phase::Connecting);
+        self.acquire_in_turn(slot, requested, deadline, contended)
+    }
+
+    /// Checks out a connection, and acquires the locks on it. On an error the turn goes to the next
+    /// request.
+    fn acquire_in_turn(
+        &self,
+        mut slot: QueueSlot<C>,
+        requested: &OneOrMany<LockName>,
+        deadline: &Deadline,
+        contended: bool,
+    ) -> Result<PooledLockGuard<C>, LockError> {
+        let mut conn = check_out(&self.pool, deadline).map_err(|source| {
+            let label = held_locks::label(requested.as_slice());
+            let pending = PendingLock::with(label, None, contended);
+            let source = Box::new(source);
+            pending.refused(deadline, |name| LockError::Pool { name, source })
+        })?;
+        slot.set_phase(Phase::Asking);
+        let names = requested.clone();
+        let locks = HeldLocks::acquire::<C>(&mut conn, names, deadline, contended);
+        let mut locked = LockedConnection {
+            locks: ready(locks)?,
+            conn,
+            ended: false,
+        };
+        locked.locks.treat_as_outermost();
+        slot.set_phase(Phase::Holding);
+        slot.renew_budget();
+        Ok(PooledLockGuard::new(locked, slot))
+    }
+}
+
+/// Each name once, in the order in which all requests of the process wait for them.
+fn queued_names(requested: &OneOrMany<LockName>) -> QueuedNames {
+    match requested {
+        OneOrMany::One(name) => QueuedNames::One(name.clone()),
+        OneOrMany::Many(names) => {
+            let mut names = names.clone();
+            names.sort_by(LockName::cmp_in_process);
+            names.dedup();
+            QueuedNames::Many(names.into())
+        }
+    }
+}
+
+/// What a request can take over while it waits for the turn of one of its names.
+fn accepts(names: &QueuedNames, index: usize) -> Accepts<LockName> {
+    match names {
+        QueuedNames::One(_) => Accepts::Handoff,
+        QueuedNames::Many(names) if index == 0 => Accepts::HandoffOfSet(Arc::clone(names)),
+        QueuedNames::Many(_) => Accepts::PermitOnly,
+    }
+}
+
+impl<C: PoolConnection> Clone for LockPool<C> {
+    fn clone(&self) -> Self {
+        LockPool {
+            pool: self.pool.clone(),
+            queue: Arc::clone(&self.queue),
+            limits: self.limits,
+        }
+    }
+}
+
+impl<C: PoolConnection> fmt::Debug for LockPool<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockPool")
+            .field("pool", &self.pool.state())
+            .field("state", &self.state())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+type Turn<C> = (Permit<LockName, Handoff<C>>, Option<Handoff<C>>);
+
+/// Does not wait for a turn that cannot come: where the request in front runs a closure on this
+/// thread, this call is made in that closure.
+fn wait_for_turn<C: PoolConnection>(
+    waiter: Waiter<LockName, Handoff<C>>,
+    name: &LockName,
+    deadline: &Deadline,
+) -> Result<Turn<C>, Option<Phase>> {
+    match waiter.phase() {
+        Some(Phase::Running(thread)) if thread == in_use::thread() => Err(waiter.cancel()),
+        _ => telemetry::while_queued(name, || waiter.wait_until(deadline.instant())),
+    }
+}
+
+/// The error of a request whose turn has not come, which says what it was waiting for.
+fn not_your_turn(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> LockError {
+    let is_own = match phase {
+        Some(Phase::Running(thread)) => thread == in_use::thread(),
+        _ => false,
+    };
+    let cause = match phase {
+        _ if is_own || in_use::is_enclosing(&name) => TimeoutCause::EnclosingCall,
+        Some(Phase::Connecting) if !deadline.is_without_wait() => {
+            return LockError::Pool {
+                name,
+                source: "the request in front of this one still waits for a connection".into(),
+            };
+        }
+        Some(Phase::Asking) => TimeoutCause::Session,
+        _ => TimeoutCause::Queue,
+    };
+    deadline.timeout(name, cause)
+}
+
+/// How many names and requests are in a [`LockPool`] at a moment.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::LockPoolState;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let locks = LockPool::new(pool()?);
+/// let LockPoolState { names, waiting, .. } = locks.state();
+/// assert_eq!((names, waiting), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockPoolState {
+    /// Names that are held or waited for. A name without requests takes no memory.
+    pub names: usize,
+    /// Requests that wait for their turn.
+    pub waiting: usize,
+}

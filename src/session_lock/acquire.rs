@@ -1,0 +1,129 @@
+//! Acquiring a lock.
+
+use crate::backend::{AcquireError, Acquired, Backend, LockConnection, Request};
+use crate::deadline::Deadline;
+use crate::error::{LockError, TimeoutCause};
+use crate::in_use;
+use crate::transaction::Depth;
+
+use super::end::{Progress, end_steps};
+use super::lock::SessionLock;
+use super::pending::PendingLock;
+
+impl<B: Backend> SessionLock<B> {
+    /// Acquires the lock, or waits for it. The caller has [armed](super::Armed) the connection.
+    pub(crate) async fn acquire<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        mut pending: PendingLock,
+        deadline: &Deadline,
+    ) -> Result<Self, LockError> {
+        let before = match Depth::of(conn) {
+            Ok(before) => before,
+            Err(source) => {
+                return Err(pending.refused(deadline, |name| LockError::before(&name, source)));
+            }
+        };
+        // Inside a transaction the release would precede the COMMIT, and the snapshot may predate
+        // the lock, unless the session holds the lock around that transaction anyway.
+        let request = Request {
+            lock: pending.name.key_source(),
+            wait: deadline.remaining(),
+            surroundings: before.surroundings(),
+        };
+        let acquired = match B::acquire(conn, request).await {
+            Ok(acquired) => acquired,
+            Err(error) => return Err(refused(conn, pending, error, deadline).await),
+        };
+        let Acquired {
+            key,
+            session,
+            reentrant,
+            contended,
+        } = acquired;
+        if contended {
+            pending.telemetry.contended();
+        }
+        let mut lock = SessionLock {
+            name: pending.name,
+            telemetry: pending.telemetry,
+            key,
+            session,
+            reentrant,
+            before,
+            idle_timeout_before: None,
+        };
+        match lock.begin(conn, deadline).await {
+            Ok(()) => Ok(lock),
+            Err(error) => {
+                // The first error is the caller's; telemetry records both.
+                let locks = std::slice::from_mut(&mut lock);
+                drop(end_steps(conn, locks, before, Progress::Plain).await);
+                Err(error)
+            }
+        }
+    }
+
+    /// The lock is held: records it, and does what the request asks for beside it.
+    pub(super) async fn begin<C: LockConnection<Server = B>>(
+        &mut self,
+        conn: &mut C,
+        deadline: &Deadline,
+    ) -> Result<(), LockError> {
+        self.telemetry.acquired(deadline, self.reentrant);
+        if let Some(keep_alive) = deadline.keep_alive() {
+            let raised = B::raise_idle_timeout(conn, keep_alive).await;
+            let before = raised.map_err(|source| LockError::before(&self.name, source))?;
+            self.idle_timeout_before = before;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the lock for another call, which has requested it, too. The caller has
+    /// [armed](super::Armed) the connection.
+    pub(crate) async fn hand_to<C: LockConnection<Server = B>>(
+        &mut self,
+        pending: PendingLock,
+        conn: &mut C,
+        deadline: &Deadline,
+    ) -> Result<(), LockError> {
+        self.telemetry = pending.telemetry;
+        self.begin(conn, deadline).await
+    }
+}
+
+async fn refused<C: LockConnection>(
+    conn: &mut C,
+    pending: PendingLock,
+    error: AcquireError<<C::Server as Backend>::Key>,
+    deadline: &Deadline,
+) -> LockError {
+    let waited = deadline.elapsed();
+    let key = match &error {
+        AcquireError::Timeout { key } | AcquireError::Deadlock { key, .. } => Some(key),
+        _ => None,
+    };
+    let holder = match key {
+        // A `try_` form discards the error.
+        Some(key) if !deadline.is_try() => C::Server::holder(conn, key).await.map(Box::new),
+        _ => None,
+    };
+    pending.refused(deadline, |name| match error {
+        AcquireError::Timeout { .. } => LockError::Timeout {
+            cause: match in_use::is_enclosing(&name) {
+                true => TimeoutCause::EnclosingCall,
+                false => TimeoutCause::Session,
+            },
+            name,
+            waited,
+            holder,
+        },
+        AcquireError::OpenTransaction(reason) => LockError::OpenTransaction { name, reason },
+        AcquireError::Deadlock { error, .. } => LockError::Deadlock {
+            name,
+            holder,
+            source: error,
+        },
+        AcquireError::Interrupted(source) => LockError::Interrupted { name, source },
+        AcquireError::Database(source) => LockError::before(&name, source),
+    })
+}

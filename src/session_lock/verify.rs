@@ -1,0 +1,67 @@
+//! Whether the session still holds its locks.
+
+use crate::backend::{Backend, Condition, Held, LockConnection};
+use crate::error::{LockError, Outcome};
+use crate::transaction::Surroundings;
+
+use super::armed::Armed;
+use super::lock::SessionLock;
+
+impl<B: Backend> SessionLock<B> {
+    /// Asks the server whether the lock is held at this moment.
+    pub(crate) async fn verify<C: LockConnection<Server = B>>(
+        locks: &[SessionLock<B>],
+        conn: &mut C,
+    ) -> Result<(), LockError> {
+        let mut armed = Armed::new(conn);
+        let surroundings = Surroundings::TestTransaction;
+        let held = prove(armed.conn(), locks, surroundings, Outcome::Ran).await;
+        armed.disarm();
+        held.map(drop)
+    }
+
+    /// Whether the session still holds the locks, and is otherwise as the next caller expects it.
+    pub(crate) async fn are_fit_for_next<C: LockConnection<Server = B>>(
+        locks: &[SessionLock<B>],
+        conn: &mut C,
+    ) -> bool {
+        let held = are_held(conn, locks, Surroundings::NoTransaction).await;
+        matches!(held, Ok(Held::All(Condition::Clean)))
+    }
+}
+
+/// The server's answer that the session holds all of these locks, and whether it is fit for a new
+/// caller. A session that does not hold one of them, or cannot answer, is discarded.
+pub(super) async fn prove<C: LockConnection>(
+    conn: &mut C,
+    locks: &[SessionLock<C::Server>],
+    surroundings: Surroundings,
+    outcome: Outcome,
+) -> Result<Condition, LockError> {
+    let (index, source) = match are_held(conn, locks, surroundings).await {
+        Ok(Held::All(condition)) => return Ok(condition),
+        Ok(Held::Missing(index)) => (index, None),
+        Err(error) => (0, Some(error)),
+    };
+    C::Server::discard(conn).await;
+    Err(LockError::Lost {
+        name: locks[index].name.clone(),
+        source,
+        outcome,
+    })
+}
+
+async fn are_held<C: LockConnection>(
+    conn: &mut C,
+    locks: &[SessionLock<C::Server>],
+    surroundings: Surroundings,
+) -> Result<Held, diesel::result::Error> {
+    match locks {
+        [] => Ok(Held::All(Condition::Clean)),
+        [lock] => C::Server::are_held(conn, &[&lock.key], surroundings).await,
+        locks => {
+            let keys: Vec<_> = locks.iter().map(|lock| &lock.key).collect();
+            C::Server::are_held(conn, &keys, surroundings).await
+        }
+    }
+}

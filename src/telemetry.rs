@@ -1,0 +1,23 @@
+//! What `tracing` and `metrics` record of each lock. Without these features it costs nothing.
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod enabled;
+mod ended;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+mod noop;
+#[cfg(feature = "tracing")]
+mod tracing;
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+use enabled as telemetry;
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+use noop as telemetry;
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::describe_metrics;
+pub(crate) use ended::Ended;
+pub(crate) use telemetry::{
+    LockTelemetry, Scope, holder_lookup_failed, idle_timeout_not_restored, still_held, while_queued,
+};

@@ -1,0 +1,188 @@
+//! The life of a lock, for `tracing` and `metrics`.
+
+#![cfg_attr(
+    not(all(feature = "tracing", feature = "metrics")),
+    allow(
+        dead_code,
+        unused_variables,
+        reason = "each of them records what the other does not"
+    )
+)]
+
+use std::time::{Duration, Instant};
+
+use diesel::result::Error as DieselError;
+
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::name::LockName;
+use crate::options::DEFAULT_TIMEOUT;
+
+use super::ended::Ended;
+
+#[cfg(feature = "metrics")]
+use super::metrics::{self, Series};
+#[cfg(feature = "tracing")]
+use super::tracing::{self, Span};
+
+/// What is recorded of one request for a lock, until the lock has ended.
+pub(crate) struct LockTelemetry {
+    #[cfg(feature = "tracing")]
+    span: Span,
+    #[cfg(feature = "metrics")]
+    series: &'static Series,
+    contended: bool,
+    holding: Option<Holding>,
+}
+
+#[derive(Clone, Copy)]
+struct Holding {
+    since: Instant,
+    reentrant: bool,
+    /// A longer hold is an event.
+    expected: Duration,
+}
+
+impl LockTelemetry {
+    /// A call requests the lock. In a set, the span of each lock is within that of the one before.
+    pub(crate) fn requested(name: &LockName, outer: Option<&LockTelemetry>) -> Self {
+        LockTelemetry {
+            #[cfg(feature = "tracing")]
+            span: Span::new(name, outer.map(|outer| &outer.span)),
+            #[cfg(feature = "metrics")]
+            series: metrics::of(name.label()),
+            contended: false,
+            holding: None,
+        }
+    }
+
+    /// Another session or another request of this process has the lock.
+    pub(crate) fn contended(&mut self) {
+        self.contended = true;
+    }
+
+    pub(crate) fn refused(self, deadline: &Deadline, error: &LockError) {
+        let wait = deadline.elapsed();
+        let is_timeout = matches!(error, LockError::Timeout { .. });
+        #[cfg(feature = "tracing")]
+        self.span.refused(wait, deadline, error);
+        #[cfg(feature = "metrics")]
+        {
+            self.series.waited(wait);
+            if self.contended || is_timeout || matches!(error, LockError::Deadlock { .. }) {
+                self.series.contended();
+            }
+            if is_timeout && !deadline.is_try() {
+                self.series.timed_out();
+            }
+        }
+    }
+
+    pub(crate) fn acquired(&mut self, deadline: &Deadline, reentrant: bool) {
+        let wait = deadline.elapsed();
+        #[cfg(feature = "tracing")]
+        self.span.acquired(wait, reentrant);
+        // A lock that the session holds already is not counted again.
+        #[cfg(feature = "metrics")]
+        if !reentrant {
+            self.series.waited(wait);
+            if self.contended {
+                self.series.contended();
+            }
+        }
+        self.holding = Some(Holding {
+            since: Instant::now(),
+            reentrant,
+            expected: deadline.keep_alive().unwrap_or(DEFAULT_TIMEOUT),
+        });
+    }
+
+    pub(crate) fn reloaded(&self) {
+        #[cfg(feature = "tracing")]
+        self.span.reloaded();
+    }
+
+    /// The lock has ended. Only the first call records anything.
+    pub(crate) fn ended(&mut self, name: &LockName, ended: Ended<'_>) {
+        let Some(holding) = self.holding.take() else {
+            return;
+        };
+        let hold = holding.since.elapsed();
+        #[cfg(feature = "tracing")]
+        self.span.ended(name, hold, holding.expected, ended);
+        #[cfg(feature = "metrics")]
+        {
+            if !holding.reentrant {
+                self.series.held(hold);
+                if matches!(ended, Ended::Failed(LockError::Lost { .. })) {
+                    self.series.lost();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        Scope {
+            #[cfg(feature = "tracing")]
+            span: self.span.clone(),
+        }
+    }
+}
+
+/// The span that a closure runs in.
+#[derive(Default)]
+pub(crate) struct Scope {
+    #[cfg(feature = "tracing")]
+    span: Span,
+}
+
+impl Scope {
+    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        #[cfg(feature = "tracing")]
+        return self.span.run(body);
+        #[cfg(not(feature = "tracing"))]
+        body()
+    }
+}
+
+/// Counts a request that waits for its turn in a `LockPool`, until `wait` returns.
+pub(crate) fn while_queued<R>(name: &LockName, wait: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "metrics")]
+    let queued = {
+        struct Queued(&'static Series);
+
+        impl Drop for Queued {
+            fn drop(&mut self) {
+                self.0.queued(-1.0);
+            }
+        }
+
+        let series = metrics::of(name.label());
+        series.queued(1.0);
+        Queued(series)
+    };
+    let result = wait();
+    // Before the end of the scope: a recorder may panic, and Rust leaks the value of a block whose
+    // locals panic as they are dropped (rust-lang/rust#47949).
+    #[cfg(feature = "metrics")]
+    drop(queued);
+    result
+}
+
+/// The holder of a lock could not be looked up. The error of the caller stays a timeout.
+pub(crate) fn holder_lookup_failed(server_name: &str, error: &DieselError) {
+    #[cfg(feature = "tracing")]
+    tracing::holder_lookup_failed(server_name, error);
+}
+
+/// A session still holds a lock whose outermost use has ended.
+pub(crate) fn still_held(name: &LockName) {
+    #[cfg(feature = "tracing")]
+    tracing::still_held(name);
+}
+
+/// The session's idle timeout could not be restored.
+pub(crate) fn idle_timeout_not_restored(name: &LockName, error: &DieselError) {
+    #[cfg(feature = "tracing")]
+    tracing::idle_timeout_not_restored(name, error);
+}

@@ -1,0 +1,50 @@
+//! Without `tracing` and `metrics`: the same functions, which do nothing.
+
+use diesel::result::Error as DieselError;
+
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::name::LockName;
+
+use super::ended::Ended;
+
+pub(crate) struct LockTelemetry;
+
+impl LockTelemetry {
+    pub(crate) fn requested(_name: &LockName, _outer: Option<&LockTelemetry>) -> Self {
+        LockTelemetry
+    }
+
+    pub(crate) fn contended(&mut self) {}
+
+    pub(crate) fn refused(self, _deadline: &Deadline, _error: &LockError) {}
+
+    pub(crate) fn acquired(&mut self, _deadline: &Deadline, _reentrant: bool) {}
+
+    pub(crate) fn reloaded(&self) {}
+
+    pub(crate) fn ended(&mut self, _name: &LockName, _ended: Ended<'_>) {}
+
+    pub(crate) fn scope(&self) -> Scope {
+        Scope
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Scope;
+
+impl Scope {
+    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+}
+
+pub(crate) fn while_queued<R>(_name: &LockName, wait: impl FnOnce() -> R) -> R {
+    wait()
+}
+
+pub(crate) fn holder_lookup_failed(_server_name: &str, _error: &DieselError) {}
+
+pub(crate) fn idle_timeout_not_restored(_name: &LockName, _error: &DieselError) {}
+
+pub(crate) fn still_held(_name: &LockName) {}

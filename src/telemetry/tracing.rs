@@ -1,0 +1,169 @@
+//! `tracing`: a span for each lock, and events for what an operator should look at.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use std::{mem, thread};
+
+use diesel::result::Error as DieselError;
+use tracing::field::Empty;
+
+use crate::deadline::Deadline;
+use crate::error::LockError;
+use crate::name::LockName;
+
+use super::ended::Ended;
+
+/// The target of all spans and events.
+const TARGET: &str = "diesel_advisory_lock";
+
+#[derive(Clone)]
+pub(super) struct Span(tracing::Span);
+
+impl Default for Span {
+    fn default() -> Self {
+        Span(tracing::Span::none())
+    }
+}
+
+/// A subscriber may panic as the span closes. While another panic unwinds, that would abort the process.
+impl Drop for Span {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let span = mem::replace(&mut self.0, tracing::Span::none());
+            drop(catch_unwind(AssertUnwindSafe(|| drop(span))));
+        }
+    }
+}
+
+impl Span {
+    pub(super) fn new(name: &LockName, outer: Option<&Span>) -> Self {
+        macro_rules! span {
+            ($($parent:tt)*) => {
+                tracing::info_span!(
+                    target: TARGET,
+                    $($parent)*
+                    "lock",
+                    name = %name,
+                    wait = Empty,
+                    hold = Empty,
+                    outcome = Empty,
+                    nested = Empty,
+                    reread = Empty,
+                )
+            };
+        }
+        Span(match outer {
+            Some(outer) => span!(parent: &outer.0,),
+            None => span!(),
+        })
+    }
+
+    pub(super) fn refused(&self, wait: Duration, deadline: &Deadline, error: &LockError) {
+        self.0.record("wait", wait.as_secs_f64());
+        let outcome = match error {
+            LockError::Timeout { .. } if deadline.is_try() => "taken",
+            error => error.word(),
+        };
+        self.0.record("outcome", outcome);
+    }
+
+    pub(super) fn acquired(&self, wait: Duration, reentrant: bool) {
+        self.0.record("wait", wait.as_secs_f64());
+        self.0.record("nested", reentrant);
+    }
+
+    pub(super) fn reloaded(&self) {
+        self.0.record("reread", true);
+    }
+
+    pub(super) fn ended(
+        &self,
+        name: &LockName,
+        hold: Duration,
+        expected: Duration,
+        ended: Ended<'_>,
+    ) {
+        self.0.record("hold", hold.as_secs_f64());
+        let outcome = match ended {
+            Ended::Released | Ended::AfterCommit(_) => "released",
+            Ended::RolledBack => "rolled_back",
+            Ended::Failed(error) => error.word(),
+        };
+        self.0.record("outcome", outcome);
+        let span = &self.0;
+        match ended {
+            Ended::Released | Ended::RolledBack => {}
+            Ended::Failed(LockError::Lost {
+                source: Some(source),
+                ..
+            }) => tracing::error!(
+                target: TARGET, parent: span, lock = %name, error = %source,
+                "a lock could not be released: its session may have ended before",
+            ),
+            Ended::Failed(LockError::Lost { source: None, .. }) => tracing::error!(
+                target: TARGET, parent: span, lock = %name,
+                "a lock was lost: the server says that this session did not hold it at the end",
+            ),
+            Ended::Failed(error) => tracing::warn!(
+                target: TARGET, parent: span, lock = %name, error = %error,
+                "a lock was released, but not as it should be",
+            ),
+            Ended::AfterCommit(error) => tracing::warn!(
+                target: TARGET, parent: span, lock = %name, error = %error,
+                "the release of a lock was not confirmed after COMMIT: the work is committed, the session was ended",
+            ),
+        }
+        if hold > expected {
+            tracing::warn!(
+                target: TARGET, parent: span, lock = %name,
+                hold = hold.as_secs_f64(), expected = expected.as_secs_f64(),
+                "a lock was held for longer than expected",
+            );
+        }
+    }
+
+    pub(super) fn run<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.0.in_scope(body)
+    }
+}
+
+pub(super) fn holder_lookup_failed(server_name: &str, error: &DieselError) {
+    tracing::warn!(
+        target: TARGET, lock = server_name, error = %error,
+        "who holds a lock could not be looked up",
+    );
+}
+
+pub(super) fn still_held(name: &LockName) {
+    tracing::warn!(
+        target: TARGET, lock = %name,
+        "a session held a lock after its last release, by a leaked guard or a `GET_LOCK` of its own, and was ended",
+    );
+}
+
+pub(super) fn idle_timeout_not_restored(name: &LockName, error: &DieselError) {
+    tracing::warn!(
+        target: TARGET, lock = %name, error = %error,
+        "the session's limit on idling could not be set back; the connection is marked as broken",
+    );
+}
+
+impl LockError {
+    /// A word for each.
+    fn word(&self) -> &'static str {
+        match self {
+            LockError::Timeout { .. } => "timeout",
+            LockError::Deadlock { .. } => "deadlock",
+            LockError::Interrupted { .. } => "interrupted",
+            LockError::OpenTransaction { .. } => "open_transaction",
+            LockError::TransactionLeftOpen { .. } => "transaction_left_open",
+            LockError::Lost { .. } => "lost",
+            LockError::CommitUnknown { .. } => "commit_unknown",
+            LockError::RowNotFound { .. } => "gone",
+            LockError::KeyMismatch { .. } => "key_mismatch",
+            LockError::InvalidName { .. } => "invalid_name",
+            LockError::Pool { .. } => "pool",
+            LockError::Database { .. } => "database",
+        }
+    }
+}
