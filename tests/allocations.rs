@@ -2,7 +2,6 @@
 
 use allocation_counter::measure;
 #[cfg(feature = "r2d2")]
-use diesel_advisory_lock::lock_all_from;
 use diesel_advisory_lock::prelude::*;
 
 diesel::table! {
@@ -51,9 +50,9 @@ fn a_hashed_name_is_two_however_long_the_key() {
     assert_eq!(allocations(|| LockName::named("Nightly report")), 2);
 }
 
-/// Two are the library's: the request's copy of the name, and the whole name. The others are Diesel's, which makes the
-/// parameters and columns of each statement anew: the name twice to acquire the lock, and twice to release it, since the
-/// release says whether the session still holds it. `tracing` and `metrics` add none.
+/// One is the library's: the full name. The others are Diesel's, which makes the parameters and
+/// columns of each statement anew: the name twice to acquire the lock, and twice to release it,
+/// since the release says whether the session still holds it. `tracing` and `metrics` add none.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn a_lock_takes_as_many_allocations_as_stated() {
@@ -62,7 +61,7 @@ fn a_lock_takes_as_many_allocations_as_stated() {
     let name = LockName::named("nightly-report");
     let mut hold = || {
         let request = name.lock();
-        request.hold(conn, |_| Ok::<_, LockError>(())).unwrap();
+        request.run(conn, |_, _| Ok::<_, LockError>(())).unwrap();
     };
     hold();
     let cost = measure(hold);
@@ -77,10 +76,10 @@ fn a_lock_takes_as_many_allocations_as_stated() {
 fn a_waiter_in_a_lock_pool_takes_a_few_hundred_bytes() {
     let locks = locks();
     let name = LockName::named("nightly-report");
-    let held = name.lock().acquire_from(&locks).unwrap();
+    let held = locks.acquire(name.lock()).unwrap();
     let cost = measure(|| {
         let request = name.lock().no_wait();
-        assert!(request.try_acquire_from(&locks).unwrap().is_none());
+        assert!(locks.try_acquire(request).unwrap().is_none());
     });
     held.release().unwrap();
     assert!(cost.bytes_max <= 512, "{cost:?}");
@@ -94,9 +93,7 @@ fn a_name_that_nobody_is_here_for_takes_nothing() {
         for number in numbers {
             let name = LockName::row(memberships::table, (number, "alice"));
             let request = name.lock();
-            request
-                .hold_from(&locks, |_| Ok::<_, LockError>(()))
-                .unwrap();
+            locks.run(request, |_, _| Ok::<_, LockError>(())).unwrap();
         }
     };
     hold_and_release(1_000..1_010);
@@ -108,7 +105,9 @@ fn a_name_that_nobody_is_here_for_takes_nothing() {
         let held: Vec<_> = (0..1_000)
             .map(|number| LockName::row(memberships::table, (number, "bob")))
             .collect();
-        lock_all_from(held, &locks, |_, _| Ok::<_, LockError>(())).unwrap();
+        locks
+            .run(lock_all(held), |_, _| Ok::<_, LockError>(()))
+            .unwrap();
     };
     let kept = measure(all_at_once).bytes_current;
     assert!(kept <= 20 * 1024, "{kept} bytes");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use diesel_advisory_lock::locks::{Subject, WrittenName};
+use diesel_advisory_lock::inspect::{LockedObject, ParsedLockName};
 use diesel_advisory_lock::prelude::*;
 use diesel_advisory_lock::{KeyParts, LockTable};
 use proptest::prelude::*;
@@ -198,7 +198,7 @@ fn golden() -> Vec<Golden> {
 fn every_golden_value_is_what_the_crate_writes() {
     for golden in golden() {
         let name = golden.name();
-        assert_eq!(name.written(SCHEMA), golden.written, "{}", golden.line);
+        assert_eq!(name.full_name(SCHEMA), golden.written, "{}", golden.line);
         let shown = match golden.kind {
             "exact" => &golden.written[..],
             _ => golden.written.split_once('/').unwrap().1,
@@ -256,7 +256,7 @@ fn a_wrong_golden_value_is_found() {
     let golden = Golden::parse(
         r#"| row | `"notifications"` | `i32` | `["42"]` |  |  | `"a172cedc/notifications:43"` |"#,
     );
-    assert_eq!(golden.name().written(SCHEMA), golden.written);
+    assert_eq!(golden.name().full_name(SCHEMA), golden.written);
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn is_written_as_promised(name: &LockName) -> Result<(), TestCaseError> {
-    let written = name.written(SCHEMA);
+    let written = name.full_name(SCHEMA);
     prop_assert!(written.len() <= 64, "{}", written);
     prop_assert!(name.to_string().len() <= 55, "{}", written);
     prop_assert!(
@@ -365,7 +365,7 @@ proptest! {
             LockName::named(&key),
         ];
         let scoped = names.clone().map(|name| name.scope(&scope));
-        let all: BTreeSet<String> = names.iter().chain(&scoped).map(|name| name.written(SCHEMA)).collect();
+        let all: BTreeSet<String> = names.iter().chain(&scoped).map(|name| name.full_name(SCHEMA)).collect();
         prop_assert_eq!(all.len(), names.len() + scoped.len());
     }
 
@@ -373,7 +373,7 @@ proptest! {
     #[test]
     fn names_are_equal_as_they_are_written(first in text(), second in text()) {
         let (a, b) = (LockName::named(&first), LockName::named(&second));
-        prop_assert_eq!(a == b, a.written(SCHEMA) == b.written(SCHEMA));
+        prop_assert_eq!(a == b, a.full_name(SCHEMA) == b.full_name(SCHEMA));
     }
     #[test]
     fn a_name_is_read_back_where_it_is_plain(part in text(), scope in text(), integer: i128, is_scoped: bool) {
@@ -386,18 +386,18 @@ proptest! {
             plain &= is_plain(&scope);
         }
         plain &= readable.len() <= 55;
-        let written = name.written(SCHEMA);
-        let read = WrittenName::parse(&written).expect("a name of this crate");
+        let written = name.full_name(SCHEMA);
+        let read = ParsedLockName::parse(&written).expect("a name of this crate");
         prop_assert_eq!(read.as_str(), &written);
         prop_assert!(read.is_in(SCHEMA) && !read.is_in("another"));
         match read.subject() {
-            Subject::Row { table, key } => {
+            LockedObject::Row { table, key } => {
                 prop_assert!(plain);
                 prop_assert_eq!(table, "memberships");
                 prop_assert_eq!(key, &[integer.to_string(), part]);
                 prop_assert_eq!(read.scope(), is_scoped.then_some(scope.as_str()));
             }
-            Subject::Hashed { resembles } => {
+            LockedObject::Hashed { resembles } => {
                 prop_assert!(!plain);
                 prop_assert!(resembles.starts_with("memberships-"), "{}", resembles);
                 prop_assert_eq!(read.scope(), None);
@@ -409,13 +409,13 @@ proptest! {
     /// Whatever else is on a server is no name of this crate, or is one to the letter.
     #[test]
     fn no_other_name_is_read_as_one(text in "[a-f0-9]{7,9}/?[a-z:#,=*~. ]{0,30}([a-z2-7]{26})?") {
-        let Some(read) = WrittenName::parse(&text) else { return Ok(()) };
+        let Some(read) = ParsedLockName::parse(&text) else { return Ok(()) };
         let scope = read.scope().map(|scope| format!("#{scope}")).unwrap_or_default();
         let subject = match read.subject() {
-            Subject::Row { table, key } => format!("{table}:{}", key.join(",")),
-            Subject::Table { table } => format!("{table}:*"),
-            Subject::Named { name } => format!("={name}"),
-            Subject::Hashed { resembles } => {
+            LockedObject::Row { table, key } => format!("{table}:{}", key.join(",")),
+            LockedObject::Table { table } => format!("{table}:*"),
+            LockedObject::Named { name } => format!("={name}"),
+            LockedObject::Hashed { resembles } => {
                 let hash = text.rsplit_once('~').map_or("", |(_, hash)| hash);
                 format!("{resembles}~{hash}")
             }
@@ -433,15 +433,16 @@ fn is_plain(text: &str) -> bool {
 
 #[test]
 fn tables_and_named_locks_are_read_back_too() {
-    let read =
-        |name: LockName| WrittenName::parse(&name.written(SCHEMA)).expect("a name of this crate");
+    let read = |name: LockName| {
+        ParsedLockName::parse(&name.full_name(SCHEMA)).expect("a name of this crate")
+    };
     let table = read(LockName::table(documents::it::table).scope("import"));
-    let subject = Subject::Table {
+    let subject = LockedObject::Table {
         table: "documents".into(),
     };
     assert_eq!((table.subject(), table.scope()), (&subject, Some("import")));
     let named = read(LockName::named("nightly-report"));
-    let subject = Subject::Named {
+    let subject = LockedObject::Named {
         name: "nightly-report".into(),
     };
     assert_eq!((named.subject(), named.scope()), (&subject, None));
@@ -455,7 +456,7 @@ fn tables_and_named_locks_are_read_back_too() {
         "a172cedc/a",
         "a172cedc/a:",
     ] {
-        assert_eq!(WrittenName::parse(foreign), None, "{foreign}");
+        assert_eq!(ParsedLockName::parse(foreign), None, "{foreign}");
     }
 }
 
@@ -508,8 +509,8 @@ mod dynamic {
     fn dynamic_tables_of_two_schemas_have_a_namespace_each() {
         for (name, in_schema) in [("users", "other"), ("accounts", "third")] {
             let table = schema(in_schema.to_owned()).table(name.to_owned());
-            let expected = LockName::row(super::users::it::table, 42).written(in_schema);
-            let written = LockName::row_unchecked(table, 42).written(SCHEMA);
+            let expected = LockName::row(super::users::it::table, 42).full_name(in_schema);
+            let written = LockName::row_unchecked(table, 42).full_name(SCHEMA);
             assert_eq!(written, expected.replace("users", name));
         }
     }

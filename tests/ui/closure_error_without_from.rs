@@ -21,7 +21,7 @@ fn send(notification: &mut Notification, conn: &mut MysqlConnection) -> Result<(
 }
 
 fn nightly(conn: &mut MysqlConnection) -> Result<(), AppError> {
-    LockName::named("nightly").lock().hold(conn, |_| Ok(()))
+    LockName::named("nightly").lock().run(conn, |_, _| Ok(()))
 }
 
 fn main() {}

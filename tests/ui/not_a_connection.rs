@@ -9,7 +9,7 @@ diesel::table! {
 }
 
 fn nightly(url: &mut String) -> Result<(), LockError> {
-    LockName::named("nightly").lock().hold(url, |_| Ok(()))
+    LockName::named("nightly").lock().run(url, |_, _| Ok(()))
 }
 
 fn main() {}

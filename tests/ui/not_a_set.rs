@@ -15,7 +15,7 @@ struct Notification {
 }
 
 fn send(all: &mut Vec<Notification>, conn: &mut MysqlConnection) -> Result<(), LockError> {
-    lock_all(all, conn, |_, _| Ok(()))
+    lock_all(all).run(conn, |_, _| Ok(()))
 }
 
 fn main() {}

@@ -52,12 +52,12 @@ impl Notification {
     }
 
     #[locked]
-    fn nested(&mut self, held: &mut Held<'_, MysqlConnection>) -> QueryResult<usize> {
+    fn nested(&mut self, held: &mut LockGuard<'_, MysqlConnection>) -> QueryResult<usize> {
         self.plain(held)
     }
 
     #[locked]
-    fn of_a_guard(&mut self, held: &mut PooledHeld<MysqlConnection>) -> QueryResult<usize> {
+    fn of_a_guard(&mut self, held: &mut PooledLockGuard<MysqlConnection>) -> QueryResult<usize> {
         self.plain(held)
     }
 
@@ -81,7 +81,7 @@ impl Notification {
     fn generic<C>(&mut self, database: &mut C) -> Result<(), LockError>
     where
         C: LockSource,
-        Self: for<'a> Reload<'a, C::Connection>,
+        Self: Reload<C::Connection>,
     {
         let _ = database.connection();
         Ok(())
@@ -91,7 +91,7 @@ impl Notification {
     fn generic_on_a_copy<C>(&self, database: &mut C) -> Result<bool, LockError>
     where
         C: LockSource,
-        Self: for<'a> Reload<'a, C::Connection>,
+        Self: Reload<C::Connection>,
     {
         let _ = database.connection();
         Ok(self.sent)
@@ -113,13 +113,12 @@ fn callers(notification: &mut Notification, pooled: &mut Pooled) -> QueryResult<
     Ok(())
 }
 
-fn callers_from(
+fn callers_with_a_lock_pool(
     notification: &mut Notification,
     locks: &LockPool<MysqlConnection>,
 ) -> QueryResult<()> {
-    notification.with_lock_from(locks, Notification::plain)?;
-    notification.try_with_lock_from(locks.pool(), Notification::plain)?;
-    let mut held = notification.lock().acquire_from(locks)?;
+    locks.run(notification.lock(), Notification::plain)?;
+    let mut held = locks.acquire(notification.lock())?;
     notification.plain(&mut held)?;
     notification.of_a_guard(&mut held)?;
     held.release()?;
@@ -127,5 +126,5 @@ fn callers_from(
 }
 
 fn main() {
-    let _ = (callers, callers_from);
+    let _ = (callers, callers_with_a_lock_pool);
 }

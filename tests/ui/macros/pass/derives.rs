@@ -43,7 +43,7 @@ struct Impatient {
 
 #[derive(Identifiable, Queryable, Selectable, Lockable)]
 #[diesel(table_name = notifications)]
-#[lock(wait_forever, longest_hold = "2h")]
+#[lock(wait_forever, keep_alive = "2h")]
 struct Patient {
     id: i32,
 }
@@ -112,7 +112,7 @@ impl ByHand {
 /// Generic code.
 fn by_policy<T>(model: &mut T, conn: &mut MysqlConnection) -> QueryResult<()>
 where
-    T: Lockable + HasLockPolicy + for<'a> Reload<'a, MysqlConnection>,
+    T: Lockable + HasLockPolicy + Reload<MysqlConnection>,
 {
     model.lock().policy(T::LOCK_POLICY).run(conn, |_, _| Ok(()))
 }
@@ -149,7 +149,7 @@ fn callers(conn: &mut MysqlConnection) -> QueryResult<()> {
         region: &Region::Asia,
         note: String::new(),
     };
-    join.lock().hold(conn, |_| Ok::<_, LockError>(()))?;
+    join.lock().run(conn, |_, _| Ok::<_, LockError>(()))?;
     drop((Region::Europe, join.lock_name()));
     by_policy(&mut Plain { id: 1 }, conn)?;
     by_policy(&mut ByHand { id: 1 }, conn)?;
@@ -159,7 +159,7 @@ fn callers(conn: &mut MysqlConnection) -> QueryResult<()> {
         id: NotificationId(1),
         rest: &[M, M],
     };
-    batch.lock().hold(conn, |_| Ok::<_, LockError>(()))?;
+    batch.lock().run(conn, |_, _| Ok::<_, LockError>(()))?;
     drop((Batch::<M, 2>::LOCK_POLICY, batch.rest, Part::<2>::First));
     let id = UserId { number: 1 };
     drop(LockName::row_unchecked(notifications::table, id));

@@ -84,7 +84,7 @@ impl Notification {
             .first(conn)
     }
 
-    #[locked(wait_forever, longest_hold = "90s", transaction)]
+    #[locked(wait_forever, keep_alive = "90s", transaction)]
     fn patient(&self, conn: &mut MysqlConnection) -> Result<usize, AppError> {
         Ok(diesel::delete(self).execute(conn)?)
     }

@@ -1,0 +1,120 @@
+//! `#[server_test]`: an ordinary test of a case for each kind of server.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Error, Ident, ItemFn, Path, Token, bracketed, parse_macro_input};
+
+/// Makes tests of a case: a function whose only argument is what the target gives to each case.
+///
+/// The function stays as it is. A module of the same name has one `#[test]` for each kind of
+/// server: `faults::killing_the_holder_returns_lost::mariadb_server`. What is special about the
+/// case is said in the attribute:
+///
+/// - a kind, such as `mysql`: the case is about this kind, and runs on no other;
+/// - `serial`: the case looks at the clock, so no other runs meanwhile;
+/// - `own_server`: the case needs a private server, which it may change. Its tests have other
+///   names, such as `mariadb_own_server`, so that they can be skipped where there is none.
+///
+/// The target names its kinds, and the type that runs a case, by a macro that calls [`tests!`]:
+///
+/// ```ignore
+/// macro_rules! server_tests {
+///     ($($case:tt)*) => { server_test::tests! { ServerTest; mariadb, mysql; $($case)* } };
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn server_test(
+    options: proc_macro::TokenStream,
+    function: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    let options = TokenStream::from(options);
+    let function = parse_macro_input!(function as ItemFn);
+    let case = &function.sig.ident;
+    let conditions = function.attrs.iter().filter(|it| it.path().is_ident("cfg"));
+    quote!(#function server_tests! { #(#conditions)* #case [#options] }).into()
+}
+
+/// What a target's `server_tests!` calls for each case.
+#[proc_macro]
+pub fn tests(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let tests = parse_macro_input!(input as Tests);
+    tests
+        .expand()
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
+}
+
+struct Tests {
+    /// Has the fields `kind`, `serial` and `own_server`, and a method `run`.
+    runner: Path,
+    kinds: Punctuated<Ident, Token![,]>,
+    conditions: Vec<Attribute>,
+    case: Ident,
+    options: Punctuated<Ident, Token![,]>,
+}
+
+impl Parse for Tests {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let runner = input.parse()?;
+        input.parse::<Token![;]>()?;
+        let kinds = Punctuated::parse_separated_nonempty(input)?;
+        input.parse::<Token![;]>()?;
+        let (conditions, case) = (input.call(Attribute::parse_outer)?, input.parse()?);
+        let options;
+        bracketed!(options in input);
+        Ok(Self {
+            runner,
+            kinds,
+            conditions,
+            case,
+            options: Punctuated::parse_terminated(&options)?,
+        })
+    }
+}
+
+impl Tests {
+    fn expand(self) -> syn::Result<TokenStream> {
+        let has = |name: &str| self.options.iter().any(|option| option == name);
+        let (serial, own_server) = (has("serial"), has("own_server"));
+        let is_kind = |option: &Ident| self.kinds.iter().any(|kind| kind == option);
+        let kinds_of_case = self.options.iter().filter(|option| is_kind(option));
+        let kinds: Vec<_> = match kinds_of_case.clone().next() {
+            Some(_) => kinds_of_case.collect(),
+            None => self.kinds.iter().collect(),
+        };
+        let is_known = |it: &Ident| it == "serial" || it == "own_server" || is_kind(it);
+        if let Some(unknown) = self.options.iter().find(|option| !is_known(option)) {
+            let known: Vec<_> = self.kinds.iter().map(Ident::to_string).collect();
+            let message = format!("not `serial`, `own_server` or a kind: {}", known.join(", "));
+            return Err(Error::new(unknown.span(), message));
+        }
+        let (runner, case) = (&self.runner, &self.case);
+        if let Some(kind) = self
+            .kinds
+            .iter()
+            .find(|kind| case.to_string().starts_with(&kind.to_string()))
+        {
+            let message = format!("the filter `::{kind}` would select this case on every server");
+            return Err(Error::new(case.span(), message));
+        }
+        let tests = kinds.iter().map(|kind| {
+            let suffix = if own_server { "own_server" } else { "server" };
+            let test = format_ident!("{kind}_{suffix}", span = case.span());
+            let kind = kind.to_string();
+            quote_spanned! {case.span()=>
+                #[test]
+                fn #test() {
+                    #runner { kind: #kind, serial: #serial, own_server: #own_server }
+                        .run(super::#case);
+                }
+            }
+        });
+        let conditions = &self.conditions;
+        Ok(quote! {
+            #(#conditions)*
+            mod #case { #(#tests)* }
+        })
+    }
+}

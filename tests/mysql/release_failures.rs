@@ -1,0 +1,59 @@
+//! Releases that fail by these servers' own limits leave no lock behind.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_advisory_lock::LockStatus;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use crate::server::{Conn, PrepareDisabledServer};
+use crate::suite::support::{Counter, Db, Form, Path, Via, second_lock};
+
+/// The server prepares no more statements while the closure runs.
+#[server_test(own_server)]
+fn release_that_cannot_be_prepared_frees_the_lock(db: &Db) {
+    let server = PrepareDisabledServer::start(db.kind());
+    let url = server.url_with_counter();
+    let probe = &mut Conn::establish(&url).unwrap();
+    let reader = Path {
+        via: Via::Connection,
+        form: Form::Run,
+    };
+    let mut reader = reader.client_at(&url);
+    for (expected, path) in (1..).zip(Path::essential()) {
+        let client = &mut path.client_at(&url);
+        let before = client.session_id();
+        let result = client.run_on_counter(|counter, conn| {
+            counter.add_one(conn)?;
+            server.disable_prepare();
+            Ok(())
+        });
+        server.enable_prepare();
+        assert_eq!(result, Ok(()), "{path:?}");
+        for name in [Counter { id: 1, value: 0 }.lock_name(), second_lock()] {
+            let status = name.status(probe).unwrap();
+            assert_eq!(status, LockStatus::Free, "{path:?}");
+        }
+        assert_eq!(client.session_id(), before, "{path:?}");
+        let value = reader.run_on_counter(|counter, _| {
+            assert_eq!(counter.value, expected, "{path:?}");
+            Ok(())
+        });
+        value.unwrap();
+    }
+}
+
+/// The answers of `RELEASE_LOCK` do not arrive.
+#[server_test]
+fn session_that_returns_no_rows_frees_the_lock(db: &Db) {
+    db.counter(1);
+    for path in Path::essential() {
+        let client = &mut path.client(db);
+        let result =
+            client.run_on_counter(|_, conn| conn.batch_execute("SET sql_select_limit = 0"));
+        assert_eq!(result, Ok(()), "{path:?}");
+        for name in [Counter { id: 1, value: 0 }.lock_name(), second_lock()] {
+            assert_eq!(db.holder(&name), None, "{path:?}");
+        }
+    }
+}

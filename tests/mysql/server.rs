@@ -1,0 +1,232 @@
+//! What the suite asks of a server, for MySQL and MariaDB: the connection, and everything that
+//! needs these servers' own SQL or settings.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+
+pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
+pub(crate) use test_server::Kind;
+
+use crate::suite::support::Db;
+
+mod account;
+mod prepare_disabled;
+
+pub(crate) use account::Account;
+pub(crate) use prepare_disabled::PrepareDisabledServer;
+
+pub(crate) fn is_mariadb(db: &Db) -> bool {
+    db.kind() == Kind::Mariadb
+}
+
+/// The port of an address that names none.
+pub(crate) const DEFAULT_PORT: u16 = 3306;
+
+/// No server listens there.
+pub(crate) const UNREACHABLE_URL: &str = "mysql://root@127.0.0.1:1/none";
+
+/// The type of a key column whose texts are equal in any case. Blanks at the end do not count
+/// either.
+pub(crate) const CASE_INSENSITIVE_KEY: &str =
+    "VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
+
+/// Parts of the library's statements, by which a case recognises them.
+pub(crate) mod statement {
+    pub(crate) const ACQUIRE: &str = "GET_LOCK";
+    pub(crate) const WAIT: &str = "waits for lock";
+    pub(crate) const RELOAD: &str = "FROM `counters`";
+    pub(crate) const UPDATE: &str = "UPDATE `counters`";
+    pub(crate) const VERIFY: &str = "CASE WHEN NOT (IS_USED_LOCK";
+    pub(crate) const RELEASE: &str = "RELEASE_LOCK";
+    pub(crate) const IDLE_TIMEOUT: [&str; 2] =
+        ["@@SESSION.wait_timeout", "SET SESSION wait_timeout"];
+}
+
+/// Creates a database with empty tables.
+pub(crate) fn create_database(conn: &mut Conn, name: &str) {
+    conn.batch_execute(&format!(
+        "CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+         CREATE TABLE {name}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
+         CREATE TABLE {name}.documents (name VARCHAR(700) PRIMARY KEY, body TEXT NOT NULL);"
+    ))
+    .unwrap();
+}
+
+pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
+    conn.batch_execute(&format!("DROP DATABASE {name}"))
+        .unwrap();
+}
+
+/// Whether the key of a document can be this text.
+pub(crate) fn can_store_key(key: &str) -> bool {
+    key.chars().count() <= 700
+}
+
+// Sessions
+
+pub(crate) fn session_id(conn: &mut Conn) -> i64 {
+    diesel::select(sql::<BigInt>("CAST(CONNECTION_ID() AS SIGNED)"))
+        .get_result(conn)
+        .unwrap()
+}
+
+/// Ends another session.
+pub(crate) fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
+    conn.batch_execute(&format!("KILL CONNECTION {session}"))
+}
+
+/// Within this time the server ends a deadlock of locks.
+pub(crate) const DEADLOCK_LIMIT: Duration = Duration::from_secs(1);
+
+/// Cancels the statement that another session runs.
+pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
+    conn.batch_execute(&format!("KILL QUERY {session}"))
+}
+
+/// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not look
+/// whether it was killed in statements as short as the library's.
+pub(crate) fn kills_short_statements(kind: Kind) -> bool {
+    kind == Kind::Mysql
+}
+
+pub(crate) fn has_session(conn: &mut Conn, session: i64) -> bool {
+    is_in_state(conn, session, "%")
+}
+
+pub(crate) fn waits_for_lock(conn: &mut Conn, session: i64) -> bool {
+    is_in_state(conn, session, "User lock")
+}
+
+/// Whether the session is in a state that is `LIKE` this one.
+pub(crate) fn is_in_state(conn: &mut Conn, session: i64, state: &str) -> bool {
+    let count: i64 = diesel::select(
+        sql::<BigInt>("(SELECT COUNT(*) FROM information_schema.processlist WHERE id = ")
+            .bind::<BigInt, _>(session)
+            .sql(" AND COALESCE(state, '') LIKE ")
+            .bind::<Text, _>(state)
+            .sql(")"),
+    )
+    .get_result(conn)
+    .unwrap();
+    count == 1
+}
+
+/// How many sessions of this database wait for a lock.
+pub(crate) fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
+    diesel::select(
+        sql::<BigInt>(
+            "(SELECT COUNT(*) FROM information_schema.processlist \
+              WHERE state = 'User lock' AND db = ",
+        )
+        .bind::<Text, _>(database)
+        .sql(")"),
+    )
+    .get_result(conn)
+    .unwrap()
+}
+
+// Locks, as the server has them
+
+/// The session that holds the lock.
+pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
+    diesel::select(
+        sql::<Nullable<BigInt>>("CAST(IS_USED_LOCK(")
+            .bind::<Text, _>(full_name)
+            .sql(") AS SIGNED)"),
+    )
+    .get_result(conn)
+    .unwrap()
+}
+
+/// Acquires a lock, or acquires it once more. Returns an error if another session holds it.
+pub(crate) fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+    conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 0)"))
+}
+
+/// Acquires a lock, and waits for it.
+pub(crate) fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+    conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 45)"))
+}
+
+pub(crate) fn release(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+    conn.batch_execute(&format!("DO RELEASE_LOCK('{full_name}')"))
+}
+
+pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("DO RELEASE_ALL_LOCKS()")
+}
+
+/// Lets the library see who holds which lock: MariaDB reports it by a plugin.
+pub(crate) fn make_locks_visible(conn: &mut Conn, kind: Kind) {
+    if kind == Kind::Mariadb {
+        conn.batch_execute(
+            "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
+        )
+        .unwrap_or_else(|error| {
+            panic!("{error}\nRun `cargo xtask setup --server mariadb`, which installs the plugin.")
+        });
+    }
+}
+
+/// Whether a server of this kind reports how long a lock has been held. MySQL reports since when
+/// the holder has been idle.
+pub(crate) fn reports_age_of_locks(kind: Kind) -> bool {
+    kind == Kind::Mariadb
+}
+
+// Limits of a session
+
+/// How long the session may be idle.
+pub(crate) fn idle_timeout(conn: &mut Conn) -> Duration {
+    let seconds: i64 = diesel::select(sql::<BigInt>("CAST(@@SESSION.wait_timeout AS SIGNED)"))
+        .get_result(conn)
+        .unwrap();
+    Duration::from_secs(seconds.unsigned_abs())
+}
+
+pub(crate) fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
+    let seconds = timeout.as_secs();
+    conn.batch_execute(&format!("SET SESSION wait_timeout = {seconds}"))
+        .unwrap();
+}
+
+/// Limits a session's statements to 0.1 s.
+pub(crate) fn statement_limit(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Mariadb => "SET max_statement_time = 0.1",
+        Kind::Mysql => "SET max_execution_time = 100",
+    }
+}
+
+/// Settings of a session that could cut a wait, or make an error of its end.
+pub(crate) fn limits(kind: Kind) -> [&'static str; 2] {
+    [statement_limit(kind), "SET max_error_count = 0"]
+}
+
+// Statements that take time
+
+/// A statement that takes 1.5 s and returns no row.
+pub(crate) const SLEEP: &str = "DO SLEEP(1.5)";
+
+/// An expression that takes 2 s.
+pub(crate) const SLEEPING_EXPRESSION: &str = "SLEEP(2)";
+
+/// Whether the server has refused to write a row that has changed since the transaction's snapshot:
+/// MariaDB does from 11.6.2 on.
+pub(crate) fn is_snapshot_conflict(error: &diesel::result::Error) -> bool {
+    error.to_string().contains("changed")
+}
+
+/// Makes other sessions wait that read the table, until [`unblock_tables`].
+pub(crate) fn block_table(conn: &mut Conn, table: &str) {
+    conn.batch_execute(&format!("LOCK TABLES {table} WRITE"))
+        .unwrap();
+}
+
+pub(crate) fn unblock_tables(conn: &mut Conn) {
+    conn.batch_execute("UNLOCK TABLES").unwrap();
+}

@@ -1,0 +1,69 @@
+//! [`Account`]: an account that may do less than the tests.
+
+use diesel::prelude::*;
+
+use super::Conn;
+use crate::suite::support::Db;
+
+/// An account that may use the database and nothing else.
+pub(crate) struct Account<'d> {
+    db: &'d Db,
+    name: String,
+}
+
+impl<'d> Account<'d> {
+    pub(crate) fn create(db: &'d Db) -> Self {
+        // 32 characters are MySQL's limit.
+        let name = db.schema.replace("dal_test_", "weak_");
+        db.execute(&format!(
+            "CREATE USER {name}@'%'; GRANT ALL ON {}.* TO {name}@'%';",
+            db.schema
+        ));
+        Account { db, name }
+    }
+
+    /// Creates an account that may read no table, but may be allowed to by
+    /// [`allow_reads`](Self::allow_reads).
+    pub(crate) fn create_without_reads(db: &'d Db) -> Self {
+        let account = Self::create(db);
+        account.revoke(&format!("SELECT ON {}.*", db.schema));
+        account
+    }
+
+    /// Sessions that are connected already notice it at once, as they do for a table's privileges.
+    pub(crate) fn allow_reads(&self, table: &str) {
+        self.grant(&format!("SELECT ON {}.{table}", self.db.schema));
+    }
+
+    pub(crate) fn forbid_reads(&self, table: &str) {
+        self.revoke(&format!("SELECT ON {}.{table}", self.db.schema));
+    }
+
+    pub(crate) fn grant(&self, what: &str) {
+        self.db
+            .execute(&format!("GRANT {what} TO {}@'%'", self.name));
+    }
+
+    fn revoke(&self, what: &str) {
+        self.db
+            .execute(&format!("REVOKE {what} FROM {}@'%'", self.name));
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let url = self.db.url();
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        format!("mysql://{}@{rest}", self.name)
+    }
+
+    pub(crate) fn conn(&self) -> Conn {
+        Conn::establish(&self.url()).unwrap()
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.db.execute(&format!("DROP USER {}@'%'", self.name));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A nested lock reloads its model, unless the enclosing closure was given that very model under
+//! the same lock.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::{Counter, Db, Form, Path, second_lock};
+use crate::server::Conn;
+
+const STALE: i64 = -1;
+const UNSAVED: i64 = 7;
+
+/// Inside a transaction, a set with a second lock is refused, unless that lock is held, too.
+fn is_refused_inside(outer: Form, inner: Form) -> bool {
+    inner.is_set() && outer.is_transaction() && !outer.is_set()
+}
+
+fn inner_forms(outer: Path) -> impl Iterator<Item = Form> {
+    Form::ALL
+        .into_iter()
+        .filter(move |inner| inner.reloads() && !is_refused_inside(outer.form, *inner))
+}
+
+#[server_test]
+fn copy_inside_an_enclosing_lock_is_reloaded_on_every_path(db: &Db) {
+    db.counter(1);
+    for outer in Path::all() {
+        let mut client = outer.client(db);
+        for inner in inner_forms(outer) {
+            let mut model = Counter {
+                id: 1,
+                value: STALE,
+            };
+            let mut copy = model.clone();
+            client
+                .run(&mut model, |_, conn| {
+                    inner.run_on(conn, &mut copy, |copy, _| {
+                        assert_eq!(copy.value, 0, "{inner:?} inside {outer:?}");
+                        Ok(())
+                    })
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[server_test]
+fn model_inside_its_closure_keeps_unsaved_changes_on_every_path(db: &Db) {
+    db.counter(1);
+    for outer in Path::all().filter(|path| path.form.gives_the_model()) {
+        let mut client = outer.client(db);
+        for inner in inner_forms(outer) {
+            let mut model = Counter {
+                id: 1,
+                value: STALE,
+            };
+            client
+                .run(&mut model, |model, conn| {
+                    model.value = UNSAVED;
+                    inner.run_on(conn, model, |model, _| {
+                        assert_eq!(model.value, UNSAVED, "{inner:?} inside {outer:?}");
+                        Ok(())
+                    })?;
+                    assert_eq!(model.value, UNSAVED, "{inner:?} inside {outer:?}");
+                    Ok(())
+                })
+                .unwrap();
+        }
+    }
+}
+
+/// A guard does not borrow the model, so it cannot tell a change from a copy.
+#[server_test]
+fn model_under_a_guard_or_a_name_is_reloaded_on_every_path(db: &Db) {
+    db.counter(1);
+    let outers = Path::all().filter(|path| path.form.is_guard() || !path.form.reloads());
+    for outer in outers {
+        let mut client = outer.client(db);
+        for inner in inner_forms(outer) {
+            let mut model = Counter {
+                id: 1,
+                value: STALE,
+            };
+            client
+                .run(&mut model, |model, conn| {
+                    model.value = UNSAVED;
+                    inner.run_on(conn, model, |model, _| {
+                        assert_eq!(model.value, 0, "{inner:?} inside {outer:?}");
+                        Ok(())
+                    })
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[server_test]
+fn model_inside_a_set_of_names_is_reloaded(db: &Db) {
+    let mut model = db.counter(1);
+    let names = [model.lock_name(), second_lock()];
+    let mut inside = |conn: &mut Conn| {
+        model.value = STALE;
+        model.with_lock(conn, |model, _| Ok::<_, LockError>(model.value))
+    };
+    let seen = [
+        lock_all(names.clone()).run(&mut db.conn(), |_, conn| inside(conn)),
+        lock_all(names.clone()).transaction(&mut db.conn(), |_, conn| inside(conn)),
+        LockPool::new(db.pool(1).0).run(lock_all(names.clone()), |_, conn| inside(conn)),
+        db.locks(1)
+            .transaction(lock_all(names.clone()), |_, conn| inside(conn)),
+    ];
+    assert_eq!(seen.map(Result::unwrap), [0; 4]);
+}
+
+#[server_test]
+fn two_copies_in_one_set_are_both_reloaded(db: &Db) {
+    let mut one = db.counter(1);
+    one.value = STALE;
+    let mut two = one.clone();
+    let seen = lock_all((&mut one, &mut two)).run(&mut db.conn(), |(one, two), conn| {
+        one.value = UNSAVED;
+        lock_all((&mut *one, &mut *two)).run(conn, |(one, two), _| {
+            Ok::<_, LockError>([one.value, two.value])
+        })
+    });
+    assert_eq!(seen.unwrap(), [UNSAVED, 0]);
+    // One of them once more, beside a copy.
+    let seen = one.with_lock(&mut db.conn(), |one, conn| {
+        (one.value, two.value) = (UNSAVED, STALE);
+        lock_all((&mut *one, &mut two)).run(conn, |(one, two), _| {
+            Ok::<_, LockError>([one.value, two.value])
+        })
+    });
+    assert_eq!(seen.unwrap(), [UNSAVED, 0]);
+}
+
+#[server_test]
+fn model_in_a_scoped_thread_keeps_unsaved_changes(db: &Db) {
+    db.counter(1);
+    for outer in Path::all().filter(|path| path.form.gives_the_model()) {
+        outer
+            .run_once(
+                db,
+                &mut Counter {
+                    id: 1,
+                    value: STALE,
+                },
+                |model, conn| {
+                    model.value = UNSAVED;
+                    let mut copy = model.clone();
+                    let thread = || {
+                        let kept =
+                            model.with_lock(conn, |model, _| Ok::<_, LockError>(model.value))?;
+                        let reloaded =
+                            copy.with_lock(conn, |copy, _| Ok::<_, LockError>(copy.value))?;
+                        assert_eq!((kept, reloaded), (UNSAVED, 0), "{outer:?}");
+                        Ok(())
+                    };
+                    thread::scope(|scope| scope.spawn(thread).join().unwrap())
+                },
+            )
+            .unwrap();
+    }
+}
+
+#[server_test]
+fn model_keeps_unsaved_changes_after_an_inner_panic(db: &Db) {
+    db.counter(1);
+    for outer in Path::all().filter(|path| path.form.gives_the_model()) {
+        for inner in inner_forms(outer) {
+            outer
+                .run_once(
+                    db,
+                    &mut Counter {
+                        id: 1,
+                        value: STALE,
+                    },
+                    |model, conn| {
+                        let panics = || {
+                            inner.run_on(conn, model, |_, _| resume_unwind(Box::new("on purpose")))
+                        };
+                        catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+                        model.value = UNSAVED;
+                        model.with_lock(conn, |model, _| {
+                            assert_eq!(model.value, UNSAVED, "{inner:?} inside {outer:?}");
+                            Ok(())
+                        })
+                    },
+                )
+                .unwrap();
+        }
+    }
+}
+
+#[server_test]
+fn model_is_reloaded_after_its_closure_has_ended(db: &Db) {
+    let mut model = db.counter(1);
+    let name = model.lock_name();
+    let conn = &mut db.conn();
+    let mut outer = name.lock().acquire(conn).unwrap();
+    for form in Form::ALL {
+        form.run_on(&mut outer, &mut model, |_, _| Ok(())).unwrap();
+        let panics = || {
+            form.run_on(&mut outer, &mut model, |_, _| {
+                resume_unwind(Box::new("on purpose"))
+            })
+        };
+        catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+        model.value = UNSAVED;
+        model
+            .with_lock(&mut outer, |model, _| {
+                assert_eq!(model.value, 0, "after {form:?}");
+                Ok::<_, LockError>(())
+            })
+            .unwrap();
+    }
+    outer.release().unwrap();
+}
+
+diesel::table! {
+    pages (id) {
+        id -> BigInt,
+        text -> Text,
+    }
+}
+
+#[derive(Clone, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = pages)]
+struct Page<'t> {
+    id: i64,
+    text: Cow<'t, str>,
+}
+
+#[server_test]
+fn model_that_borrows_is_reloaded_or_kept_like_any_other(db: &Db) {
+    db.execute(
+        "CREATE TABLE pages (id BIGINT PRIMARY KEY, text TEXT NOT NULL);
+         INSERT INTO pages VALUES (1, 'stored')",
+    );
+    let mut page = Page {
+        id: 1,
+        text: Cow::Borrowed("stale"),
+    };
+    let mut copy = page.clone();
+    let seen = page.with_lock(&mut db.conn(), |page, conn| {
+        let outer = page.text.clone();
+        page.text = Cow::Borrowed("unsaved");
+        let kept = page.with_lock(conn, |page, _| Ok::<_, LockError>(page.text.clone()))?;
+        let copy = copy.with_lock(conn, |copy, _| Ok::<_, LockError>(copy.text.clone()))?;
+        Ok::<_, LockError>([outer, kept, copy])
+    });
+    assert_eq!(seen.unwrap(), ["stored", "unsaved", "stored"]);
+}

@@ -1,0 +1,272 @@
+//! `#[derive(Lockable)]` and `#[derive(LockKey)]` at work.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use diesel_advisory_lock::{HasLockPolicy, LockPolicy, Reload};
+use server_test::server_test;
+
+use super::support::{Db, assert_times_out, counters, documents};
+use crate::server::{Backend, Conn};
+
+/// The rows of `counters`, and so their locks, with a policy.
+#[derive(Clone, Debug, Queryable, Selectable, Identifiable, Lockable)]
+#[diesel(table_name = counters, check_for_backend(Backend))]
+#[lock(timeout = "150ms")]
+struct Hasty {
+    id: i64,
+}
+
+impl Hasty {
+    #[locked(conn = _conn)]
+    fn by_policy(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
+        Ok(())
+    }
+
+    #[locked(conn = _conn, timeout = "300ms")]
+    fn by_itself(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
+        Ok(())
+    }
+}
+
+#[server_test(serial)]
+fn derived_policy_sets_the_timeout_of_the_models_requests(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let mut hasty = Hasty { id: 1 };
+    let conn = &mut db.conn();
+    assert_eq!(hasty.lock_name(), name);
+    assert_eq!(
+        Hasty::LOCK_POLICY,
+        LockPolicy::new().timeout(Duration::from_millis(150))
+    );
+    let by_policy = Duration::from_millis(150);
+    assert_times_out(db, &name, by_policy, || {
+        hasty.with_lock(conn, |_, _| Ok(()))
+    });
+    assert_times_out(db, &name, by_policy, || {
+        hasty.lock().transaction(conn, |_, _| Ok(()))
+    });
+    assert_times_out(db, &name, by_policy, || hasty.by_policy(conn));
+    let locks = db.locks(1);
+    assert_times_out(db, &name, by_policy, || {
+        locks.run(hasty.lock(), |_, _| Ok(()))
+    });
+    assert_times_out(db, &name, by_policy, || {
+        LockPool::new(locks.pool().clone()).transaction(hasty.lock(), |_, _| Ok(()))
+    });
+    assert_times_out(db, &name, Duration::from_millis(300), || {
+        hasty.by_itself(conn)
+    });
+    assert_times_out(db, &name, Duration::ZERO, || {
+        hasty.lock().no_wait().run(conn, |_, _| Ok(()))
+    });
+}
+
+#[server_test(serial)]
+fn derived_policy_does_not_make_try_forms_wait(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let mut hasty = Hasty { id: 1 };
+    let (holder, conn) = (&mut db.conn(), &mut db.conn());
+    let held = name.lock().acquire(holder).unwrap();
+    let start = Instant::now();
+    assert_eq!(
+        hasty
+            .try_with_lock(conn, |_, _| Ok::<_, LockError>(()))
+            .unwrap(),
+        None
+    );
+    assert!(
+        start.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        start.elapsed()
+    );
+    let locks = db.locks(1);
+    let none = locks.try_run(hasty.lock(), |_, _| Ok::<_, LockError>(()));
+    assert_eq!(none.unwrap(), None);
+    held.release().unwrap();
+    assert_eq!(
+        hasty
+            .try_with_lock(conn, |_, _| Ok::<_, LockError>(7))
+            .unwrap(),
+        Some(7)
+    );
+}
+
+fn by_policy<T>(model: &mut T, conn: &mut Conn) -> Result<(), LockError>
+where
+    T: Lockable + HasLockPolicy + Reload<Conn>,
+{
+    model.lock().policy(T::LOCK_POLICY).run(conn, |_, _| Ok(()))
+}
+
+fn by_default<T>(model: &mut T, conn: &mut Conn) -> Result<(), LockError>
+where
+    T: Lockable + Reload<Conn>,
+{
+    model.with_lock(conn, |_, _| Ok(()))
+}
+
+#[server_test(serial)]
+fn generic_code_with_the_policy_constant_waits_by_the_policy(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let conn = &mut db.conn();
+    assert_times_out(db, &name, Duration::from_millis(150), || {
+        by_policy(&mut Hasty { id: 1 }, conn)
+    });
+}
+
+#[server_test(serial)]
+fn generic_code_without_the_policy_constant_waits_by_the_default(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let conn = &mut db.conn();
+    outlasts_the_policy(db, &name, || by_default(&mut Hasty { id: 1 }, conn));
+}
+
+#[server_test(serial)]
+fn lock_all_with_the_policy_constant_waits_by_the_policy(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let report = LockName::named("report");
+    let conn = &mut db.conn();
+    assert_times_out(db, &name, Duration::from_millis(150), || {
+        lock_all((&mut Hasty { id: 1 }, &report))
+            .policy(Hasty::LOCK_POLICY)
+            .run(conn, |_, _| Ok(()))
+    });
+}
+
+#[server_test(serial)]
+fn lock_all_without_the_policy_constant_waits_by_the_default(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let report = LockName::named("report");
+    let conn = &mut db.conn();
+    outlasts_the_policy(db, &name, || {
+        lock_all((&mut Hasty { id: 1 }, &report)).run(conn, |_, _| Ok(()))
+    });
+}
+
+/// Runs `attempt` while another session holds the lock for twice the timeout of `Hasty`: it must
+/// wait and succeed.
+fn outlasts_the_policy(db: &Db, name: &LockName, attempt: impl FnOnce() -> Result<(), LockError>) {
+    let hold = Duration::from_millis(300);
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
+    let start = Instant::now();
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            thread::sleep(hold);
+            held.release().unwrap();
+        });
+        attempt().unwrap();
+    });
+    assert!(start.elapsed() >= hold, "{:?}", start.elapsed());
+}
+
+/// These rows again, with a policy that no derive wrote.
+#[derive(Clone, Debug, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = counters, check_for_backend(Backend))]
+struct ByHand {
+    id: i64,
+}
+
+impl HasLockPolicy for ByHand {
+    const LOCK_POLICY: LockPolicy = LockPolicy::new().timeout(Duration::from_millis(150));
+}
+
+impl ByHand {
+    #[locked(conn = _conn)]
+    fn in_place(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
+        Ok(())
+    }
+
+    #[locked(conn = _conn)]
+    fn on_a_copy(&self, _conn: &mut Conn) -> Result<(), LockError> {
+        Ok(())
+    }
+}
+
+#[server_test(serial)]
+fn locked_methods_use_a_policy_implemented_by_hand(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let mut by_hand = ByHand { id: 1 };
+    let conn = &mut db.conn();
+    let by_policy = Duration::from_millis(150);
+    assert_times_out(db, &name, by_policy, || by_hand.in_place(conn));
+    assert_times_out(db, &name, by_policy, || by_hand.on_a_copy(conn));
+}
+
+/// A command: not a row, but about one.
+#[derive(Lockable)]
+#[lock(table = counters, key(from_id), timeout = "120ms")]
+struct Withdrawal {
+    from_id: i64,
+    amount: i64,
+}
+
+#[server_test(serial)]
+fn struct_with_a_derived_key_locks_the_row(db: &Db) {
+    let account = db.counter(1);
+    let withdrawal = Withdrawal {
+        from_id: 1,
+        amount: 3,
+    };
+    assert_eq!(withdrawal.lock_name(), account.lock_name());
+    let conn = &mut db.conn();
+    withdrawal
+        .lock()
+        .run(conn, |_, conn| {
+            diesel::update(counters::table.find(withdrawal.from_id))
+                .set(counters::value.eq(counters::value - withdrawal.amount))
+                .execute(conn)
+        })
+        .unwrap();
+    assert_eq!(db.value(1), -3);
+    let name = account.lock_name();
+    assert_times_out(db, &name, Duration::from_millis(120), || {
+        withdrawal.lock().run(conn, |_, _| Ok(()))
+    });
+}
+
+#[derive(LockKey)]
+struct AccountId(i64);
+
+#[derive(LockKey)]
+struct Wrapped<T> {
+    inner: T,
+}
+
+#[derive(LockKey)]
+enum Region {
+    #[lock(rename = "eu")]
+    Europe,
+    Asia,
+    #[allow(non_camel_case_types)]
+    r#virtual,
+}
+
+/// Its key need not be one that Diesel's `find` takes.
+#[derive(Lockable)]
+#[lock(table = documents, key(key))]
+struct Keyed<K: LockKey> {
+    key: K,
+}
+
+#[server_test(serial)]
+fn derived_keys_name_the_locks_of_their_values(db: &Db) {
+    fn row(key: impl LockKey) -> LockName {
+        Keyed { key }.lock_name()
+    }
+    assert_eq!(row(AccountId(42)), row(42));
+    assert_eq!(row(Wrapped { inner: "alice" }), row("alice"));
+    assert_eq!(row((Region::Europe, AccountId(1))), row(("eu", 1)));
+    assert_eq!(row(Region::Asia), row("Asia"));
+    assert_eq!(row(Region::r#virtual), row("virtual"));
+    let conn = &mut db.conn();
+    row(AccountId(42))
+        .lock()
+        .acquire(conn)
+        .unwrap()
+        .release()
+        .unwrap();
+}

@@ -1,0 +1,115 @@
+//! An error before execution does not cost the connection.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel_advisory_lock::Outcome;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::{Client, Counter, Db, Path, lock_error, second_lock};
+use crate::server::{Account, session_id};
+
+/// On each path, the call fails at its reload after `break_it`, and succeeds on the same connection
+/// after `mend`.
+pub(crate) fn assert_keeps_the_connection(
+    db: &Db,
+    paths: impl Iterator<Item = Path>,
+    client: impl Fn(Path) -> Client,
+    break_it: impl Fn(&mut Client),
+    mend: impl Fn(&mut Client),
+) {
+    for path in paths {
+        let client = &mut client(path);
+        break_it(client);
+        let session = client.session_id();
+        for _ in 0..2 {
+            let error = lock_error(client.run_on_counter(|_, _| Ok(())));
+            assert!(
+                matches!(error, LockError::Database { .. }),
+                "{path:?}: {error:?}"
+            );
+            assert_eq!(error.outcome(), Outcome::NothingHappened);
+            assert_eq!(client.session_id(), session, "{path:?}");
+        }
+        for name in [Counter { id: 1, value: 0 }.lock_name(), second_lock()] {
+            assert_eq!(db.holder(&name), None, "{path:?}");
+        }
+        mend(client);
+        let result = client.run_on_counter(|_, conn| {
+            assert_eq!(session_id(conn), session, "{path:?}");
+            Ok(())
+        });
+        assert_eq!(result, Ok(()), "{path:?}");
+    }
+}
+
+#[server_test]
+fn reload_with_a_missing_column_keeps_the_connection(db: &Db) {
+    db.counter(1);
+    assert_keeps_the_connection(
+        db,
+        Path::essential(),
+        |path| path.client(db),
+        |_| db.execute("ALTER TABLE counters DROP COLUMN value"),
+        |_| db.execute("ALTER TABLE counters ADD COLUMN value BIGINT NOT NULL DEFAULT 0"),
+    );
+}
+
+#[server_test]
+fn reload_with_a_missing_table_keeps_the_connection(db: &Db) {
+    db.counter(1);
+    assert_keeps_the_connection(
+        db,
+        Path::essential(),
+        |path| path.client(db),
+        |_| db.execute("ALTER TABLE counters RENAME TO elsewhere"),
+        |_| db.execute("ALTER TABLE elsewhere RENAME TO counters"),
+    );
+}
+
+#[server_test]
+fn reload_without_the_privilege_keeps_the_connection(db: &Db) {
+    db.counter(1);
+    let account = Account::create_without_reads(db);
+    account.allow_reads("counters");
+    assert_keeps_the_connection(
+        db,
+        Path::essential(),
+        |path| path.client_at(&account.url()),
+        |_| account.forbid_reads("counters"),
+        |_| account.allow_reads("counters"),
+    );
+}
+
+/// Diesel keeps the statement, and the server prepares it anew by itself.
+#[server_test]
+fn cached_reload_of_an_altered_table_does_not_hang(db: &Db) {
+    db.counter(1);
+    for path in Path::essential() {
+        let mut client = path.client(db);
+        let mut other = db.conn();
+        let (done, ended) = mpsc::channel();
+        // Not scoped: if it hangs, this case fails all the same.
+        let worker = thread::spawn(move || {
+            let mut call = || client.run_on_counter(|_, _| Ok(()));
+            let mut alter = |how: &str| {
+                let sql = format!("ALTER TABLE counters {how}");
+                other.batch_execute(&sql).unwrap();
+            };
+            call().unwrap();
+            alter("DROP COLUMN value");
+            call().unwrap_err();
+            alter("ADD COLUMN value BIGINT NOT NULL DEFAULT 0");
+            done.send(call()).unwrap();
+        });
+        let last = ended.recv_timeout(Duration::from_secs(20));
+        // A plain connection whose session was ended is of no further use.
+        let last = last.unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        assert!(last.is_ok() || !path.is_from_pool(), "{path:?}: {last:?}");
+        worker.join().unwrap();
+        db.wait_until_free(&format!("{path:?}"));
+    }
+}

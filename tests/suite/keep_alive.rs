@@ -1,0 +1,205 @@
+//! Locks that are held for longer than the server keeps an idle session, and how a holder learns of
+//! a loss.
+
+use std::thread;
+use std::time::Duration;
+
+use diesel_advisory_lock::{LockPolicy, prelude::*};
+use server_test::server_test;
+
+use super::support::{Db, Locks, wait_until_queued};
+use crate::server::{self, Conn, session_id};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A connection whose session may be idle for so many seconds.
+pub(crate) fn limited(db: &Db, seconds: u64) -> Conn {
+    let mut conn = db.conn();
+    server::set_idle_timeout(&mut conn, Duration::from_secs(seconds));
+    conn
+}
+
+pub(crate) fn idle_seconds(conn: &mut Conn) -> u64 {
+    server::idle_timeout(conn).as_secs()
+}
+
+#[server_test]
+fn idle_hold_past_the_timeout_loses_the_lock(db: &Db) {
+    let conn = &mut limited(db, 1);
+    let held = LockName::named("job").lock().acquire(conn).unwrap();
+    thread::sleep(3 * SECOND);
+    let error = held.release().unwrap_err();
+    assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
+}
+
+#[server_test]
+fn idle_hold_with_keep_alive_keeps_the_lock(db: &Db) {
+    let conn = &mut limited(db, 1);
+    let mut counter = db.counter(1);
+    let request = counter.lock().keep_alive(10 * SECOND);
+    request
+        .run(conn, |_, _| {
+            thread::sleep(3 * SECOND);
+            Ok::<_, LockError>(())
+        })
+        .unwrap();
+    assert_eq!(idle_seconds(conn), 1);
+}
+
+#[server_test]
+fn idle_timeout_is_raised_and_restored(db: &Db) {
+    let conn = &mut limited(db, 100);
+    let name = LockName::named("job");
+    let seen = |longest: u64, conn: &mut Conn| {
+        let request = name.lock().keep_alive(Duration::from_secs(longest));
+        request
+            .run(conn, |_, conn| Ok::<_, LockError>(idle_seconds(conn)))
+            .unwrap()
+    };
+    assert_eq!(seen(600, conn), 600);
+    assert_eq!(idle_seconds(conn), 100);
+    // A timeout that is long enough is left alone.
+    assert_eq!(seen(60, conn), 100);
+    assert_eq!(idle_seconds(conn), 100);
+    // It is restored also if the guard is dropped, or if the closure fails.
+    let held = name.lock().keep_alive(600 * SECOND).acquire(conn);
+    drop(held.unwrap());
+    assert_eq!(idle_seconds(conn), 100);
+    let failed = name.lock().keep_alive(600 * SECOND).run(conn, |_, _| {
+        Err::<(), LockError>(LockName::exact("").unwrap_err())
+    });
+    assert!(matches!(failed, Err(LockError::InvalidName { .. })));
+    assert_eq!(idle_seconds(conn), 100);
+    // A policy sets it for a model's requests; a request's own precedes it.
+    let policy = LockPolicy::new().keep_alive(600 * SECOND);
+    let by_policy = |conn: &mut Conn| Ok::<_, LockError>(idle_seconds(conn));
+    let seen = name
+        .lock()
+        .policy(policy)
+        .run(conn, |_, conn| by_policy(conn))
+        .unwrap();
+    assert_eq!(seen, 600);
+    let own = name.lock().keep_alive(700 * SECOND).policy(policy);
+    assert_eq!(own.run(conn, |_, conn| by_policy(conn)).unwrap(), 700);
+    assert_eq!(idle_seconds(conn), 100);
+}
+
+#[server_test]
+fn nested_keep_alive_restores_the_outer_one(db: &Db) {
+    let conn = &mut limited(db, 100);
+    let name = LockName::named("job");
+    let mut outer = name.lock().keep_alive(200 * SECOND).acquire(conn).unwrap();
+    let mut inner = name
+        .lock()
+        .keep_alive(300 * SECOND)
+        .acquire(&mut outer)
+        .unwrap();
+    assert_eq!(idle_seconds(&mut inner), 300);
+    inner.release().unwrap();
+    assert_eq!(idle_seconds(&mut outer), 200);
+    outer.release().unwrap();
+    assert_eq!(idle_seconds(conn), 100);
+}
+
+#[server_test]
+fn keep_alive_of_a_set_raises_the_idle_timeout_once(db: &Db) {
+    let conn = &mut limited(db, 1);
+    let names = ["a", "b", "c"].map(LockName::named);
+    let all = lock_all(names.to_vec()).keep_alive(600 * SECOND);
+    let seen = all.run(conn, |_, conn| Ok::<_, LockError>(idle_seconds(conn)));
+    assert_eq!(seen.unwrap(), 600);
+    assert_eq!(idle_seconds(conn), 1);
+}
+
+#[server_test]
+fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
+    let locks = db.locks(1);
+    let name = LockName::named("job");
+    let usual = idle_seconds(&mut locks.pool().get().unwrap());
+    let seen = |locks: &Locks, longest: Option<u64>| {
+        let mut request = name.lock();
+        if let Some(days) = longest {
+            request = request.keep_alive(Duration::from_secs(days * 86_400));
+        }
+        locks
+            .run(request, |_, conn| Ok::<_, LockError>(idle_seconds(conn)))
+            .unwrap()
+    };
+    let first = name.lock().keep_alive(Duration::from_secs(10 * 86_400));
+    let mut first = locks.acquire(first).unwrap();
+    thread::scope(|scope| {
+        // The requests that are queued when the server grants the lock are handed it, one by the
+        // other.
+        let others = [Some(20), None, Some(30), None];
+        let others: Vec<_> = (1..)
+            .zip(others)
+            .map(|(nth, longest)| {
+                let other = scope.spawn({
+                    let (locks, seen) = (&locks, &seen);
+                    move || seen(locks, longest)
+                });
+                wait_until_queued(&locks, nth);
+                other
+            })
+            .collect();
+        assert_eq!(idle_seconds(&mut first), 864_000);
+        first.release().unwrap();
+        let seen: Vec<_> = others
+            .into_iter()
+            .map(|other| other.join().unwrap())
+            .collect();
+        assert_eq!(seen, [2 * 864_000, usual, 3 * 864_000, usual]);
+    });
+    assert_eq!(idle_seconds(&mut locks.pool().get().unwrap()), usual);
+    db.assert_idle(&locks);
+}
+
+#[server_test]
+fn verify_of_a_held_lock_succeeds(db: &Db) {
+    let conn = &mut db.conn();
+    let mut held = LockName::named("job").lock().acquire(conn).unwrap();
+    held.verify().unwrap();
+    held.verify().unwrap();
+    held.release().unwrap();
+}
+
+#[server_test]
+fn verify_of_a_lost_lock_returns_lost(db: &Db) {
+    let name = LockName::named("job");
+    let conn = &mut db.conn();
+    let mut held = name.lock().acquire(conn).unwrap();
+    server::release_all(&mut held).unwrap();
+    let taken_by_another = &mut db.conn();
+    let others = name.lock().acquire(taken_by_another).unwrap();
+    let error = held.verify().unwrap_err();
+    assert!(
+        matches!(error, LockError::Lost { source: None, .. }),
+        "{error:?}"
+    );
+    drop(held);
+    others.release().unwrap();
+
+    let conn = &mut db.conn();
+    let id = session_id(conn);
+    let mut held = name.lock().acquire(conn).unwrap();
+    db.kill_session(id);
+    let error = held.verify().unwrap_err();
+    let LockError::Lost { source, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(source.is_some());
+}
+
+#[server_test]
+fn verify_of_a_lost_pooled_lock_returns_lost(db: &Db) {
+    let (pool, events) = db.pool(1);
+    let name = LockName::named("job");
+    let locks = LockPool::new(pool);
+    let mut held = locks.acquire(name.lock()).unwrap();
+    held.verify().unwrap();
+    server::release_all(&mut held).unwrap();
+    let error = held.verify().unwrap_err();
+    assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
+    drop(held);
+    assert_eq!(events.counts().2, 1, "discarded");
+}

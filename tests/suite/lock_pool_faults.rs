@@ -1,0 +1,454 @@
+//! `LockPool` when something fails: no caller hangs, none gets a lock that is not held, and no
+//! connection returns locked.
+
+use std::panic::resume_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::{SimpleConnection, TransactionManager};
+use diesel::prelude::*;
+use diesel::r2d2::ConnectionManager;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::{Counter, Db, Locks, Pool, panics, wait_until, wait_until_queued};
+use crate::server::{self, Conn, session_id};
+
+type Manager = <Conn as Connection>::TransactionManager;
+
+fn add_one(locks: &Locks) -> QueryResult<()> {
+    locks
+        .transaction(Counter { id: 1, value: 0 }.lock(), Counter::add_one)
+        .map(drop)
+}
+
+/// `first` requests the lock of counter 1, `count` others are queued behind it, and then the server
+/// grants it: so it may be handed off to them.
+pub(crate) fn in_front_of<R: Send>(
+    db: &Db,
+    locks: &Locks,
+    count: usize,
+    others: impl Fn() + Sync,
+    first: impl FnOnce() -> R + Send,
+) -> R {
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    let keeper = &mut db.conn();
+    let held = name.lock().acquire(keeper).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(first);
+        wait_until("the first request asks the server", || {
+            db.waiting_sessions() == 1
+        });
+        (0..count).for_each(|_| _ = scope.spawn(&others));
+        wait_until_queued(locks, count);
+        held.release().unwrap();
+        first.join().unwrap()
+    })
+}
+
+/// The connection of a caller that panicked is in an unknown state: no other caller gets it.
+#[server_test]
+fn panic_of_the_holder_lets_thirty_waiters_go_on(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(2);
+    let session = &AtomicI64::new(0);
+    let others = || {
+        let mut counter = Counter { id: 1, value: 0 };
+        locks
+            .transaction(counter.lock(), |counter, conn| {
+                assert_ne!(session_id(conn), session.load(Ordering::SeqCst));
+                counter.value += 1;
+                counter.save(conn)
+            })
+            .unwrap();
+    };
+    let panicked = in_front_of(db, locks, 30, others, || {
+        let mut counter = Counter { id: 1, value: 0 };
+        panics(|| {
+            locks.transaction(counter.lock(), |counter, conn| -> QueryResult<()> {
+                session.store(session_id(conn), Ordering::SeqCst);
+                counter.value = 1_000;
+                counter.save(conn)?;
+                resume_unwind(Box::new("on purpose"))
+            })
+        })
+    });
+    assert!(panicked);
+    assert_eq!(db.value(1), 30);
+    db.assert_idle(locks);
+}
+
+/// The lock is lost while the closure runs: with the session, or by raw SQL.
+#[server_test]
+fn holder_that_lost_its_lock_hands_off_nothing(db: &Db) {
+    db.counter(1);
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    let mut sum = 0;
+    // By a request that may hand off, and by one that must let other sessions have their turn.
+    for (max_handoffs, kill) in [(16, true), (16, false), (0, true), (0, false)] {
+        let locks = &LockPool::builder()
+            .max_handoffs(max_handoffs)
+            .build(db.pool(2).0);
+        let run = in_front_of(
+            db,
+            locks,
+            5,
+            || add_one(locks).unwrap(),
+            || {
+                locks.run(Counter { id: 1, value: 0 }.lock(), |_, conn| {
+                    if kill {
+                        db.kill_session(session_id(conn));
+                    } else {
+                        db.release_raw(conn, &name);
+                    }
+                    Ok::<_, LockError>(())
+                })
+            },
+        );
+        assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+        sum += 5;
+        assert_eq!(db.value(1), sum);
+        db.assert_idle(locks);
+    }
+}
+
+/// The session is verified, and dies before the next caller has reloaded its row.
+#[server_test]
+fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(1);
+    let failed = &Mutex::new(Vec::new());
+    let others = || {
+        let error = add_one(locks).err();
+        failed.lock().unwrap().extend(error);
+    };
+    let (row, killer) = (&mut db.conn(), &mut db.conn());
+    in_front_of(db, locks, 5, others, || {
+        let mut held = locks.acquire(Counter { id: 1, value: 0 }.lock()).unwrap();
+        let session = session_id(&mut held);
+        // Stops the next in its first statement.
+        server::block_table(row, "counters");
+        held.release().unwrap();
+        wait_until_queued(locks, 4);
+        server::kill_session(killer, session).unwrap();
+        server::unblock_tables(row);
+    });
+    let failed = failed.lock().unwrap();
+    let [error] = &failed[..] else {
+        panic!("{failed:?}");
+    };
+    let lock_error = LockError::in_diesel(error);
+    assert!(
+        matches!(lock_error, Some(LockError::Database { .. })),
+        "{error:?}"
+    );
+    assert_eq!(db.value(1), 4);
+    db.assert_idle(locks);
+}
+
+/// Diesel has given up on it; the lock is fine.
+#[server_test]
+fn connection_marked_as_broken_is_not_handed_off(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(1);
+    in_front_of(
+        db,
+        locks,
+        5,
+        || add_one(locks).unwrap(),
+        || {
+            let run = locks.run(Counter { id: 1, value: 0 }.lock(), |_, conn| {
+                Manager::transaction_manager_status_mut(conn).set_in_error();
+                Ok::<_, LockError>(())
+            });
+            assert!(matches!(run, Err(LockError::Database { .. })), "{run:?}");
+        },
+    );
+    assert_eq!(db.value(1), 5);
+    db.assert_idle(locks);
+}
+
+/// The next waiter times out while the server is asked whether the session holds the lock.
+#[server_test]
+fn lock_whose_next_waiter_has_timed_out_is_released(db: &Db) {
+    db.counter(1);
+    let (locks, proxy) = &db.locks_through_proxy(1);
+    let name = &Counter { id: 1, value: 0 }.lock_name();
+    let others = || {
+        let request = name.lock().timeout(Duration::from_millis(400));
+        let error = locks.acquire(request).unwrap_err();
+        assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
+    };
+    in_front_of(db, locks, 1, others, || {
+        let held = locks.acquire(name.lock()).unwrap();
+        proxy.set_delay(Duration::from_millis(400));
+        held.release().unwrap();
+        assert_eq!(locks.state().waiting, 0);
+        proxy.set_delay(Duration::ZERO);
+    });
+    db.assert_idle(locks);
+}
+
+/// A lock that is contended all the time does not keep the last connection for itself.
+#[server_test]
+fn contended_lock_does_not_keep_a_pool_of_one(db: &Db) {
+    let locks = &db.locks(1);
+    let (name, stop) = (&LockName::named("job"), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    locks
+                        .run(name.lock(), |_, _| Ok::<_, LockError>(()))
+                        .unwrap();
+                }
+            });
+        }
+        wait_until("requests are queued", || locks.state().waiting > 1);
+        for _ in 0..5 {
+            drop(locks.pool().get_timeout(Duration::from_secs(10)).unwrap());
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    db.assert_idle(locks);
+}
+
+#[server_test]
+fn session_killed_at_any_moment_does_not_hang(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(3);
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    let (done, unknown) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
+    let stop = &AtomicBool::new(false);
+    let mut killed = 0;
+    thread::scope(|scope| {
+        for thread in 0..16 {
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let run = if thread % 4 == 0 {
+                        let wait = Duration::from_millis(thread);
+                        let request = Counter { id: 1, value: 0 }.lock_name().lock().timeout(wait);
+                        locks.run(request, |_, _| Ok(()))
+                    } else {
+                        add_one(locks).inspect(|()| {
+                            done.fetch_add(1, Ordering::SeqCst);
+                        })
+                    };
+                    match &run {
+                        Ok(()) => {}
+                        // The row is written, or it is not: the COMMIT went with its session.
+                        Err(error) => match LockError::in_diesel(error) {
+                            Some(LockError::Timeout { .. }) => {}
+                            _ => _ = unknown.fetch_add(1, Ordering::SeqCst),
+                        },
+                    }
+                }
+            });
+        }
+        let end = Instant::now() + Duration::from_secs(2);
+        let killer = &mut db.conn();
+        while Instant::now() < end {
+            if let Some(holder) = db.holder(&name) {
+                // It may be gone already.
+                killed += usize::from(server::kill_session(killer, holder).is_ok());
+            }
+            thread::sleep(Duration::from_millis(3));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    let (done, unknown) = (done.load(Ordering::SeqCst), unknown.load(Ordering::SeqCst));
+    let value = usize::try_from(db.value(1)).unwrap();
+    assert!(killed > 20, "{killed} sessions were killed");
+    assert!(
+        (done..=done + unknown).contains(&value),
+        "{done} commits were reported and {unknown} may have been, but the row says {value}"
+    );
+    wait_until("the lock is free", || db.holder(&name).is_none());
+    db.assert_idle(locks);
+}
+
+#[server_test]
+fn waiters_that_time_out_do_not_disturb_others(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(2);
+    let timed_out = &AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    if thread < 4 {
+                        add_one(locks).unwrap();
+                    } else {
+                        let mut counter = Counter { id: 1, value: 0 };
+                        let request = counter.lock().timeout(Duration::from_micros(700));
+                        let run = locks.try_run(request, |_, _| Ok::<_, LockError>(()));
+                        timed_out.fetch_add(usize::from(run.unwrap().is_none()), Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    assert!(timed_out.load(Ordering::SeqCst) > 0, "no waiter timed out");
+    assert_eq!(db.value(1), 80);
+    db.assert_idle(locks);
+}
+
+#[server_test]
+fn row_deleted_while_requests_are_queued_is_gone_for_each(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(2);
+    thread::scope(|scope| {
+        locks
+            .run(Counter { id: 1, value: 0 }.lock(), |_, conn| {
+                for _ in 0..5 {
+                    scope.spawn(|| {
+                        let error = add_one(locks).unwrap_err();
+                        let error = LockError::in_diesel(&error);
+                        assert!(
+                            matches!(error, Some(LockError::RowNotFound { .. })),
+                            "{error:?}"
+                        );
+                    });
+                }
+                wait_until_queued(locks, 5);
+                conn.batch_execute("DELETE FROM counters")
+            })
+            .unwrap();
+    });
+    db.assert_idle(locks);
+}
+
+/// Each request waits no longer than its own timeout, or than the pool's.
+fn all_fail_in(locks: &Locks, limit: Duration) {
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                let start = Instant::now();
+                let request = LockName::named("job")
+                    .lock()
+                    .timeout(Duration::from_millis(600));
+                let error = locks.acquire(request).unwrap_err();
+                // The first have waited for a connection, the last in the queue.
+                assert!(
+                    matches!(error, LockError::Pool { .. } | LockError::Timeout { .. }),
+                    "{error:?}"
+                );
+                assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+            });
+        }
+    });
+    let start = Instant::now();
+    let error = locks
+        .try_acquire(LockName::named("job").lock())
+        .unwrap_err();
+    assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
+    assert!(error.to_string().contains("=job"), "{error}");
+    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+    assert_eq!(locks.state().names, 0);
+}
+
+#[server_test]
+fn pool_that_cannot_connect_returns_an_error_in_time(_: &Db) {
+    let nowhere = ConnectionManager::new(server::UNREACHABLE_URL);
+    let pool = Pool::builder()
+        .max_size(2)
+        .connection_timeout(Duration::from_millis(200))
+        .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+        .build_unchecked(nowhere);
+    all_fail_in(&LockPool::new(pool), Duration::from_secs(2));
+}
+
+#[server_test]
+fn exhausted_pool_returns_an_error_in_time(db: &Db) {
+    let pool = Pool::builder()
+        .max_size(1)
+        .connection_timeout(Duration::from_millis(200))
+        .build(ConnectionManager::new(db.url()))
+        .unwrap();
+    let locks = LockPool::new(pool);
+    let in_use = locks.pool().get().unwrap();
+    all_fail_in(&locks, Duration::from_secs(2));
+    let plain = locks.pool();
+    let error = LockPool::new(plain.clone())
+        .acquire(LockName::named("job").lock())
+        .unwrap_err();
+    assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
+    drop(in_use);
+    locks
+        .acquire(LockName::named("job").lock())
+        .unwrap()
+        .release()
+        .unwrap();
+    db.assert_idle(&locks);
+}
+
+/// The caller that returned it may have done anything: the row is reloaded, and the session ends.
+#[server_test]
+fn connection_returned_locked_is_discarded(db: &Db) {
+    let mut counter = db.counter(1);
+    let name = counter.lock_name();
+    let (pool, events) = db.pool(1);
+    let locks = LockPool::new(pool);
+    db.execute("UPDATE counters SET value = 7");
+    let return_locked = |locks: &Locks| {
+        let mut conn = locks.pool().get().unwrap();
+        db.acquire_raw(&mut conn, &name);
+        session_id(&mut conn)
+    };
+    let read = |counter: &Counter| {
+        assert_eq!(counter.value, 7, "a stale copy");
+        Ok::<_, LockError>(())
+    };
+    for discarded in 1..=3 {
+        return_locked(&locks);
+        counter.value = 0;
+        let run = match discarded {
+            1 => locks.run(counter.lock(), |counter, _| read(counter)),
+            2 => {
+                LockPool::new(locks.pool().clone()).run(counter.lock(), |counter, _| read(counter))
+            }
+            _ => locks.run(lock_all(&mut counter), |counter, _| read(counter)),
+        };
+        run.unwrap();
+        wait_until("the connection is discarded", || {
+            events.counts().2 == discarded
+        });
+        wait_until("the server has freed the lock", || {
+            db.holder(&name).is_none()
+        });
+    }
+
+    // Nor is it handed off, not even where the pool has another connection.
+    let locks = db.locks(2);
+    let session = return_locked(&locks);
+    thread::scope(|scope| {
+        let held = locks.acquire(name.lock()).unwrap();
+        let next = scope.spawn(|| {
+            let request = name.lock();
+            let next = locks.run(request, |_, conn| Ok::<_, LockError>(session_id(conn)));
+            assert_ne!(next.unwrap(), session);
+        });
+        wait_until_queued(&locks, 1);
+        held.release().unwrap();
+        next.join().unwrap();
+    });
+    db.assert_idle(&locks);
+}
+
+#[server_test]
+fn invalid_name_is_refused_by_pools_and_sets(db: &Db) {
+    let locks = db.locks(1);
+    let refused = &LockName::exact("job").unwrap().scope("x");
+    let nothing = |_: &mut Conn| Ok::<_, LockError>(());
+    for run in [
+        locks.run(refused.lock(), |_, conn| nothing(conn)),
+        LockPool::new(locks.pool().clone()).run(refused.lock(), |_, conn| nothing(conn)),
+        lock_all(refused).run(&mut db.conn(), |_, _| Ok(())),
+        locks.run(lock_all([refused, refused]), |_, _| Ok(())),
+    ] {
+        assert!(matches!(run, Err(LockError::InvalidName { .. })), "{run:?}");
+    }
+    db.assert_idle(&locks);
+}

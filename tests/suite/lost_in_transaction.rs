@@ -1,0 +1,205 @@
+//! A lock that is lost inside `.transaction` never commits, and is never handed off.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::connection::TransactionManager;
+use diesel::prelude::*;
+use diesel_advisory_lock::Outcome;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::lock_pool_faults::in_front_of;
+use super::support::{Counter, Db, Path, wait_until};
+use crate::server::{self, Conn, session_id};
+
+type Manager = <Conn as Connection>::TransactionManager;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    Release,
+    ReleaseAll,
+    Kill,
+    Swap,
+}
+
+impl Loss {
+    const ALL: [Loss; 4] = [Loss::Release, Loss::ReleaseAll, Loss::Kill, Loss::Swap];
+
+    fn inflict(self, db: &Db, name: &LockName, conn: &mut Conn) {
+        match self {
+            Loss::Release => db.release_raw(conn, name),
+            Loss::ReleaseAll => server::release_all(conn).unwrap(),
+            Loss::Kill => db.kill_session(session_id(conn)),
+            Loss::Swap => *conn = db.conn(),
+        }
+    }
+}
+
+#[track_caller]
+fn assert_lost(run: Result<(), LockError>, of: &str) -> LockName {
+    match run {
+        Err(LockError::Lost {
+            name,
+            outcome: Outcome::RolledBack,
+            ..
+        }) => name,
+        other => panic!("{of}: {other:?}"),
+    }
+}
+
+fn wait_until_free(db: &Db, name: &LockName) {
+    wait_until("the lock is free", || db.holder(name).is_none());
+}
+
+#[server_test]
+fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
+    let counter = db.counter(1);
+    let name = counter.lock_name();
+    for path in Path::all().filter(|path| path.form.is_transaction()) {
+        for loss in Loss::ALL {
+            let run = path.run_once(db, &mut counter.clone(), |counter, conn| {
+                counter.add_one(conn).unwrap();
+                loss.inflict(db, &name, conn);
+                Ok(())
+            });
+            let lost = assert_lost(run, &format!("{path:?}, {loss:?}"));
+            if loss == Loss::Release {
+                assert_eq!(lost, name, "{path:?}");
+            }
+            wait_until_free(db, &name);
+            assert_eq!(db.value(1), 0, "{path:?}, {loss:?}");
+        }
+    }
+    // No transaction is open that has the row locked.
+    counter
+        .clone()
+        .lock()
+        .transaction(&mut db.conn(), Counter::add_one)
+        .unwrap();
+}
+
+/// More than one statement can ask for.
+#[server_test]
+fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
+    let mut counter = db.counter(1);
+    let names: Vec<_> = (0..70)
+        .map(|n| LockName::named(format!("{n:02}")))
+        .collect();
+    let mut losing = |lost: usize, conn: &mut Conn| {
+        counter.add_one(conn).unwrap();
+        db.release_raw(conn, &names[lost]);
+        Ok(())
+    };
+    for lost in [0, 35, 63, 64, 69] {
+        let set = || lock_all(names.clone());
+        let runs = [
+            set().transaction(&mut db.conn(), |_, conn| losing(lost, conn)),
+            db.locks(1).transaction(set(), |_, conn| losing(lost, conn)),
+        ];
+        for run in runs {
+            assert_eq!(assert_lost(run, "a set"), names[lost]);
+        }
+        names.iter().for_each(|name| wait_until_free(db, name));
+        assert_eq!(db.value(1), 0);
+    }
+}
+
+#[server_test]
+fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
+    let mut counter = db.counter(1);
+    let name = counter.lock_name();
+    for loss in Loss::ALL {
+        let run: Result<(), LockError> =
+            counter.lock().transaction(&mut db.conn(), |counter, conn| {
+                counter.add_one(conn).unwrap();
+                let inner = counter.lock().transaction(conn, |counter, conn| {
+                    counter.add_one(conn).unwrap();
+                    loss.inflict(db, &name, conn);
+                    Ok(())
+                });
+                // The lock was held twice, and one is left.
+                if loss != Loss::Release {
+                    assert_lost(inner, &format!("{loss:?}"));
+                }
+                Ok(())
+            });
+        run.unwrap_err();
+        wait_until_free(db, &name);
+        assert_eq!(db.value(1), 0, "{loss:?}");
+    }
+}
+
+/// The next request in the queue waits on the server, behind the session that has acquired the lock
+/// meanwhile.
+#[server_test]
+fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
+    let name = &db.counter(1).lock_name();
+    for (round, loss) in Loss::ALL.into_iter().enumerate() {
+        let locks = &db.locks(2);
+        let outsider_holds = &AtomicBool::new(false);
+        let others = || {
+            let mut counter = Counter { id: 1, value: 0 };
+            locks
+                .transaction(counter.lock(), |counter, conn| {
+                    assert!(!outsider_holds.load(Ordering::SeqCst), "{loss:?}");
+                    assert_eq!(db.holder(name), Some(session_id(conn)));
+                    counter.add_one(conn)
+                })
+                .unwrap();
+        };
+        in_front_of(db, locks, 3, others, || {
+            let outsider = &mut db.conn();
+            let mut held = None;
+            let mut counter = Counter { id: 1, value: 0 };
+            let run = locks.transaction(counter.lock(), |counter, conn| {
+                counter.add_one(conn).unwrap();
+                loss.inflict(db, name, conn);
+                held = Some(name.lock().acquire(outsider)?);
+                outsider_holds.store(true, Ordering::SeqCst);
+                Ok(())
+            });
+            assert_lost(run, &format!("{loss:?}"));
+            wait_until("the next caller asks the server", || {
+                db.waiting_sessions() == 1
+            });
+            outsider_holds.store(false, Ordering::SeqCst);
+            held.unwrap().release().unwrap();
+        });
+        assert_eq!(db.value(1), 3 * (round as i64 + 1), "{loss:?}");
+        db.assert_idle(locks);
+    }
+}
+
+#[server_test]
+fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
+    let (counter, other) = (db.counter(1), db.counter(2));
+    for path in Path::all().filter(|path| path.form.is_transaction()) {
+        let run = path.run_once(db, &mut counter.clone(), |counter, conn| {
+            counter.add_one(conn).unwrap();
+            let mut swapped = db.conn();
+            Manager::begin_transaction(&mut swapped).unwrap();
+            other.clone().add_one(&mut swapped).unwrap();
+            std::mem::swap(conn, &mut swapped);
+            Ok(())
+        });
+        assert_lost(run, &format!("{path:?}"));
+        wait_until_free(db, &counter.lock_name());
+        assert_eq!((db.value(1), db.value(2)), (0, 0), "{path:?}");
+    }
+}
+
+/// Only the closure knows what became of its transaction.
+#[server_test]
+fn closure_that_commits_and_loses_the_lock_has_an_unknown_outcome(db: &Db) {
+    let counter = db.counter(1);
+    for path in Path::all().filter(|path| path.form.is_transaction()) {
+        let run = path.run_once(db, &mut counter.clone(), |_, conn| {
+            Manager::commit_transaction(conn).unwrap();
+            db.release_raw(conn, &counter.lock_name());
+            Ok(())
+        });
+        let error = run.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{path:?}: {error:?}");
+        db.assert_free(&counter.lock_name());
+    }
+}

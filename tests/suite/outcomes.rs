@@ -1,0 +1,103 @@
+//! What an error says about the work, compared with the work, when the connection is cut at each
+//! step.
+
+use std::cell::Cell;
+
+use diesel_advisory_lock::Outcome;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+use test_server::Proxy;
+
+use super::support::{Db, Path};
+use crate::server::statement::{ACQUIRE, RELEASE, RELOAD, VERIFY};
+
+const BEGIN: &str = "BEGIN";
+const COMMIT: &str = "COMMIT";
+
+/// Cuts the connection, compares what the caller learns with what has happened, and returns what it
+/// learns.
+fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
+    let (proxy, url) = db.proxy();
+    let client = &mut path.client_at(&url);
+    let before = db.value(1);
+    cut(&proxy);
+    let ran = Cell::new(false);
+    let result = client.run_on_counter(|counter, conn| {
+        ran.set(true);
+        counter.add_one(conn).map(drop)
+    });
+    assert!(!proxy.is_to_cut(), "{path:?}: the step did not come");
+    // The session has ended, and so has its transaction.
+    db.wait_until_free(&format!("{path:?}"));
+    let is_written = db.value(1) > before;
+    let Err(error) = result else {
+        assert!(is_written, "{path:?}");
+        return None;
+    };
+    let error = LockError::try_from(error).unwrap();
+    let outcome = error.outcome();
+    let is_so = match outcome {
+        Outcome::NothingHappened => !ran.get() && !is_written,
+        Outcome::RolledBack => ran.get() && !is_written,
+        Outcome::Ran | Outcome::Committed => ran.get() && is_written,
+        Outcome::Unknown => ran.get(),
+        _ => false,
+    };
+    let truth = (ran.get(), is_written);
+    assert!(is_so, "{path:?}: {truth:?} is reported as {error:?}");
+    assert!(
+        !error.is_retryable() || !is_written,
+        "{path:?}: {error:?} is retried"
+    );
+    Some(outcome)
+}
+
+#[server_test]
+fn cut_before_the_closure_returns_nothing_happened(db: &Db) {
+    db.counter(1);
+    for path in Path::essential() {
+        for step in [ACQUIRE, BEGIN, RELOAD] {
+            if step == BEGIN && !path.form.is_transaction() {
+                continue;
+            }
+            let outcome = cut(db, path, |proxy| proxy.cut_before(step));
+            assert_eq!(outcome, Some(Outcome::NothingHappened), "{path:?} {step}");
+            let outcome = cut(db, path, |proxy| proxy.cut_after(step));
+            assert_eq!(outcome, Some(Outcome::NothingHappened), "{path:?} {step}");
+        }
+    }
+}
+
+#[server_test]
+fn cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
+    db.counter(1);
+    for path in Path::essential_transactions() {
+        let outcome = cut(db, path, |proxy| proxy.cut_before(VERIFY));
+        assert_eq!(outcome, Some(Outcome::RolledBack), "{path:?}");
+        let outcome = cut(db, path, |proxy| proxy.cut_before(COMMIT));
+        assert_eq!(outcome, Some(Outcome::Unknown), "{path:?}");
+    }
+    assert_eq!(db.value(1), 0);
+}
+
+#[server_test]
+fn cut_after_commit_returns_unknown_or_no_error(db: &Db) {
+    db.counter(1);
+    for (path, done) in Path::essential_transactions().zip(1..) {
+        let outcome = cut(db, path, |proxy| proxy.cut_after(COMMIT));
+        assert_eq!(outcome, Some(Outcome::Unknown), "{path:?}");
+        assert_eq!(db.value(1), 2 * done - 1, "{path:?}");
+        let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE));
+        assert_eq!(outcome, None, "{path:?}");
+        assert_eq!(db.value(1), 2 * done, "{path:?}");
+    }
+}
+
+#[server_test]
+fn cut_before_the_release_of_a_run_returns_ran(db: &Db) {
+    db.counter(1);
+    for path in Path::essential_runs() {
+        let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE));
+        assert_eq!(outcome, Some(Outcome::Ran), "{path:?}");
+    }
+}

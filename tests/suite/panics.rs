@@ -1,0 +1,139 @@
+//! A panic in a hook, at any moment of a call, leaves the lock free and does not abort the process.
+
+use std::time::Duration;
+
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::lock_pool_faults::in_front_of;
+use super::support::{
+    Counter, Db, Form, Hook, Locks, Path, Then, Via, When, panics, second_lock, wait_until,
+};
+use crate::server::{Conn, statement};
+
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod telemetry;
+
+/// Panics at the first event, then at the second, until the call ends before it has come so far.
+fn at_each_event(db: &Db, then: fn() -> Then) {
+    db.counter(1);
+    for path in Path::essential() {
+        for nth in 0.. {
+            let hook = Hook::default();
+            let client = &mut path.hooked_client(&db.url(), &hook);
+            hook.arm(When::Nth(nth), then());
+            let panicked = panics(|| client.run_on_counter(|_, _| Ok(())));
+            if !hook.disarm() {
+                assert!(nth > 3, "{path:?}: {nth} events");
+                break;
+            }
+            let what = format!("{path:?} panics at event {nth}");
+            assert!(panicked, "{what}");
+            client.assert_nothing_left(db, &what);
+        }
+    }
+}
+
+#[server_test]
+fn panic_at_any_event_of_a_connection_leaves_the_lock_free(db: &Db) {
+    at_each_event(db, || Then::Panic);
+}
+
+#[server_test]
+fn hook_that_panics_from_any_event_on_leaves_the_lock_free(db: &Db) {
+    at_each_event(db, || Then::PanicAlways);
+}
+
+#[server_test]
+fn panic_while_the_idle_timeout_is_raised_leaves_the_lock_free(db: &Db) {
+    db.counter(1);
+    let a_year = Duration::from_secs(365 * 24 * 3_600);
+    for then in [|| Then::Panic, || Then::PanicAlways] {
+        for text in statement::IDLE_TIMEOUT {
+            for (via, form) in [
+                (Via::Connection, Form::Run),
+                (Via::Connection, Form::Set),
+                (Via::LockPool, Form::Run),
+            ] {
+                let hook = Hook::default();
+                let conn = &mut db.conn();
+                hook.watch(conn);
+                let locks = &hooked_locks(db, &hook);
+                let mut counter = Counter { id: 1, value: 0 };
+                hook.arm(When::Finish(text), then());
+                let nothing = |_: &mut Counter, _: &mut Conn| Ok::<_, LockError>(());
+                let panicked = panics(|| {
+                    if form == Form::Set {
+                        let set = lock_all((&mut counter, second_lock()));
+                        return set.keep_alive(a_year).run(conn, |_, _| Ok(()));
+                    }
+                    let request = counter.lock().keep_alive(a_year);
+                    match via {
+                        Via::Connection => request.run(conn, nothing),
+                        _ => locks.run(request, nothing),
+                    }
+                });
+                let what = format!("{via:?} {form:?} {text}");
+                assert!(hook.disarm() && panicked, "{what}");
+                db.wait_until_free(&what);
+                let state = locks.state();
+                assert_eq!((state.names, state.waiting), (0, 0), "{what}");
+            }
+        }
+    }
+}
+
+/// Locks over a pool of one connection, with the hook on it.
+fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
+    let hook = hook.clone();
+    let (pool, _) = Db::pool_at(&db.url(), 1, move |conn| hook.watch(conn));
+    LockPool::new(pool)
+}
+
+#[server_test]
+fn panic_in_a_hook_of_a_lock_pool_lets_the_waiters_go_on(db: &Db) {
+    db.counter(1);
+    let add_one = |locks: &Locks| {
+        let mut counter = Counter { id: 1, value: 0 };
+        locks.transaction(counter.lock(), Counter::add_one)
+    };
+    for when in [
+        When::Finish(statement::WAIT),
+        When::Finish("BEGIN"),
+        When::Finish(statement::RELOAD),
+        When::Finish(statement::VERIFY),
+        When::Finish("COMMIT"),
+        When::Finish(statement::UPDATE),
+    ] {
+        let hook = Hook::default();
+        let locks = &hooked_locks(db, &hook);
+        hook.arm(when, Then::Panic);
+        let others = || assert_eq!(add_one(locks), Ok(1));
+        let panicked = in_front_of(db, locks, 3, others, || panics(|| add_one(locks)));
+        assert!(hook.disarm() && panicked);
+        db.assert_idle(locks);
+    }
+    // Three waiters each time, and the one whose COMMIT had been answered.
+    assert_eq!(db.value(1), 6 * 3 + 1);
+}
+
+/// The guard ends the lock while the closure's panic unwinds.
+#[server_test]
+fn panic_of_the_closure_with_a_panicking_hook_does_not_abort(db: &Db) {
+    db.counter(1);
+    for then in [|| Then::Panic, || Then::PanicAlways] {
+        for path in Path::essential() {
+            let hook = Hook::default();
+            let client = &mut path.hooked_client(&db.url(), &hook);
+            let panicked = panics(|| {
+                client.run_on_counter(|_, _| {
+                    hook.arm(When::Nth(0), then());
+                    std::panic::resume_unwind(Box::new("on purpose"))
+                })
+            });
+            assert!(panicked && hook.disarm(), "{path:?}");
+            client.assert_nothing_left(db, &format!("{path:?}"));
+        }
+    }
+    wait_until("no session waits", || db.waiting_sessions() == 0);
+}

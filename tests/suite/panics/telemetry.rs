@@ -1,0 +1,188 @@
+//! Panics in a `tracing` subscriber and in a `metrics` recorder.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread;
+
+use diesel_advisory_lock::prelude::*;
+use metrics::{
+    Counter as CounterHandle, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit,
+};
+use server_test::server_test;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::suite::support::{Counter, Db, Path, panics, wait_until, wait_until_queued};
+
+/// Panics at the nth call, and at each later one if it is to.
+#[derive(Clone)]
+struct Trap(Arc<State>);
+
+struct State {
+    left: AtomicI64,
+    always: bool,
+    /// Of a recorder: the other metrics do not count.
+    gauges_only: bool,
+    sprung: AtomicBool,
+    /// A span's close has panicked.
+    closing: AtomicBool,
+}
+
+impl Trap {
+    fn new(nth: i64, always: bool) -> Self {
+        Self::with(nth, always, false)
+    }
+
+    fn with(nth: i64, always: bool, gauges_only: bool) -> Self {
+        Trap(Arc::new(State {
+            left: AtomicI64::new(nth),
+            always,
+            gauges_only,
+            sprung: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }))
+    }
+
+    fn call(&self) {
+        let left = self.0.left.fetch_sub(1, Ordering::SeqCst);
+        if left == 0 || (left < 0 && self.0.always) {
+            self.0.sprung.store(true, Ordering::SeqCst);
+            resume_unwind(Box::new("on purpose"));
+        }
+    }
+
+    fn is_sprung(&self) -> bool {
+        self.0.sprung.load(Ordering::SeqCst)
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Trap {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        self.call();
+    }
+
+    fn on_record(&self, _: &Id, _: &Record<'_>, _: Context<'_, S>) {
+        self.call();
+    }
+
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        self.call();
+    }
+
+    fn on_enter(&self, _: &Id, _: Context<'_, S>) {
+        self.call();
+    }
+
+    fn on_exit(&self, _: &Id, _: Context<'_, S>) {
+        // While a panic unwinds, this is beyond our reach: it is `tracing` that leaves the span.
+        if !thread::panicking() {
+            self.call();
+        }
+    }
+
+    fn on_close(&self, _: Id, _: Context<'_, S>) {
+        // A span that closes its parent's, too: `tracing-subscriber` does so while the first panic
+        // unwinds.
+        if !(thread::panicking() && self.0.closing.load(Ordering::SeqCst)) {
+            self.0.closing.store(true, Ordering::SeqCst);
+            self.call();
+            self.0.closing.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Recorder for Trap {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> CounterHandle {
+        if !self.0.gauges_only {
+            self.call();
+        }
+        CounterHandle::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        self.call();
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        if !self.0.gauges_only {
+            self.call();
+        }
+        Histogram::noop()
+    }
+}
+
+/// Panics at the first call, then at the second, until the work ends before it has come so far.
+fn at_each_call(db: &Db, within: impl Fn(&Trap, &mut dyn FnMut())) {
+    db.counter(1);
+    for always in [false, true] {
+        for path in Path::essential() {
+            for nth in 0.. {
+                let trap = Trap::new(nth, always);
+                let client = &mut path.client(db);
+                let mut result = Ok(());
+                let panicked = panics(|| {
+                    within(&trap, &mut || {
+                        result = client.run_on_counter(|_, _| Ok(()));
+                    });
+                });
+                if !trap.is_sprung() {
+                    assert!(nth > 1, "{path:?}: {nth} calls");
+                    break;
+                }
+                let what = format!("{path:?} panics at call {nth}, always: {always}");
+                assert!(panicked, "{what}");
+                client.assert_nothing_left(db, &what);
+            }
+        }
+    }
+}
+
+#[server_test]
+fn panic_at_any_call_of_a_subscriber_leaves_the_lock_free(db: &Db) {
+    at_each_call(db, |trap, work| {
+        let subscriber = tracing_subscriber::registry().with(trap.clone());
+        tracing::subscriber::with_default(subscriber, work);
+    });
+}
+
+#[server_test]
+fn panic_at_any_call_of_a_recorder_leaves_the_lock_free(db: &Db) {
+    at_each_call(db, |trap, work| metrics::with_local_recorder(trap, work));
+}
+
+/// The lock is being handed to the waiter when its recorder panics.
+#[server_test]
+fn panic_of_a_waiter_that_was_handed_the_lock_releases_it(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(2);
+    let name = &Counter { id: 1, value: 0 }.lock_name();
+    let acquire = || locks.acquire(name.lock()).unwrap().release().unwrap();
+    // The gauge is incremented, and then decremented.
+    let trap = &Trap::with(1, false, true);
+    thread::scope(|scope| {
+        let keeper = &mut db.conn();
+        let kept = name.lock().acquire(keeper).unwrap();
+        let first = scope.spawn(acquire);
+        wait_until("the first request asks the server", || {
+            db.waiting_sessions() == 1
+        });
+        let second = scope.spawn(|| panics(|| metrics::with_local_recorder(trap, acquire)));
+        wait_until_queued(locks, 1);
+        let third = scope.spawn(acquire);
+        wait_until_queued(locks, 2);
+        kept.release().unwrap();
+        first.join().unwrap();
+        assert!(second.join().unwrap() && trap.is_sprung());
+        third.join().unwrap();
+    });
+    db.assert_idle(locks);
+}

@@ -1,0 +1,136 @@
+//! A name that cannot be sent to a server is refused before anything else, wherever it stands.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::Db;
+use crate::server::{Conn, session_id};
+
+/// None of these calls is to wait.
+const LONG: Duration = Duration::from_secs(9);
+
+/// Such a name has no namespace, and other cases use the same server.
+fn valid(db: &Db) -> LockName {
+    LockName::exact(format!("Counter|{}", db.schema)).unwrap()
+}
+
+/// Each looks like the valid one.
+fn refused(db: &Db) -> [LockName; 2] {
+    [valid(db).scope("x"), valid(db).namespace("x")]
+}
+
+#[track_caller]
+fn assert_refused<R>(run: Result<R, LockError>) {
+    match run.map(|_| ()) {
+        Err(LockError::InvalidName { name, .. }) => {
+            assert!(name.to_string().starts_with("Counter|"), "{name}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[server_test]
+fn refused_name_is_not_equal_to_the_valid_one(db: &Db) {
+    for name in refused(db) {
+        assert_ne!(name, valid(db));
+        assert_eq!(HashSet::from([name.clone(), valid(db), name]).len(), 2);
+    }
+}
+
+/// If it were queued, it would be handed the lock of the valid one.
+#[server_test]
+fn refused_name_behind_a_valid_holder_is_refused_at_once(db: &Db) {
+    let locks = &db.locks(2);
+    let held = locks.acquire(valid(db).lock()).unwrap();
+    for name in refused(db) {
+        assert_refused(locks.acquire(name.lock().timeout(LONG)));
+        assert_refused(locks.try_acquire(name.lock()));
+        assert_refused(locks.run(name.lock(), |_, conn| never(conn)));
+        assert_refused(locks.try_run(name.lock(), |_, conn| never(conn)));
+        let set = || lock_all([name.clone()]).timeout(LONG);
+        assert_refused(locks.run(set(), |_, conn| never(conn)));
+        assert_refused(locks.try_transaction(set(), |_, conn| never(conn)));
+        assert_eq!(locks.state().names, 1);
+    }
+    held.release().unwrap();
+    db.assert_idle(locks);
+}
+
+fn never(_: &mut Conn) -> Result<(), LockError> {
+    panic!("the closure ran")
+}
+
+/// While another session holds the valid one, and while none does.
+#[server_test]
+fn refused_name_is_refused_by_every_form(db: &Db) {
+    let (conn, other) = (&mut db.conn(), &mut db.conn());
+    for is_taken in [false, true] {
+        let held = is_taken.then(|| valid(db).lock().acquire(other).unwrap());
+        for name in refused(db) {
+            assert_refused(name.lock().acquire(conn));
+            assert_refused(name.lock().try_acquire(conn));
+            assert_refused(
+                name.lock()
+                    .timeout(Duration::from_millis(5))
+                    .run(conn, |_, conn| never(conn)),
+            );
+            assert_refused(name.lock().try_run(conn, |_, conn| never(conn)));
+            assert_refused(name.status(conn));
+        }
+        held.map(LockGuard::release).transpose().unwrap();
+    }
+}
+
+#[server_test]
+fn refused_name_in_a_set_is_refused_before_any_is_acquired(db: &Db) {
+    let (conn, locks) = (&mut db.conn(), &db.locks(1));
+    // A lock that the set would wait for, if it acquired any: by this namespace, it is the first in
+    // order.
+    let first = LockName::named(&db.schema).namespace("app");
+    let other = &mut db.conn();
+    let held = first.lock().acquire(other).unwrap();
+    for refused in refused(db) {
+        let sets = [
+            [valid(db), refused.clone(), first.clone()],
+            [refused.clone(), valid(db), first.clone()],
+            [first.clone(), valid(db), refused.clone()],
+        ];
+        for names in sets {
+            let set = || lock_all(names.clone()).timeout(LONG);
+            assert_refused(set().run(conn, |_, conn| never(conn)));
+            assert_refused(set().transaction(conn, |_, conn| never(conn)));
+            assert_refused(set().try_run(conn, |_, conn| never(conn)));
+            assert_refused(set().try_transaction(conn, |_, conn| never(conn)));
+            assert_refused(locks.run(set(), |_, conn| never(conn)));
+            assert_refused(locks.try_transaction(set(), |_, conn| never(conn)));
+            db.assert_free(&valid(db));
+            assert_eq!(locks.state().names, 0);
+        }
+    }
+    held.release().unwrap();
+}
+
+/// Nested, it would be granted again.
+#[server_test]
+fn refused_name_inside_its_valid_lock_is_refused(db: &Db) {
+    let conn = &mut db.conn();
+    let id = session_id(conn);
+    let run = valid(db).lock().run(conn, |_, conn| {
+        for name in refused(db) {
+            assert_refused(name.lock().acquire(conn));
+            assert_refused(lock_all([&valid(db), &name]).run(conn, |_, conn| never(conn)));
+            conn.transaction(|conn| {
+                assert_refused(name.lock().try_run(conn, |_, conn| never(conn)));
+                QueryResult::Ok(())
+            })?;
+        }
+        assert_eq!(db.holder(&valid(db)), Some(id));
+        QueryResult::Ok(())
+    });
+    run.unwrap();
+    db.assert_free(&valid(db));
+}

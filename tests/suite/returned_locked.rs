@@ -1,0 +1,139 @@
+//! A connection does not return to a pool with the lock held.
+
+use std::sync::atomic::Ordering;
+
+use diesel::connection::SimpleConnection;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::lock_pool_faults::in_front_of;
+use super::support::{Counter, Db, Form, Locks, Path, wait_until};
+use crate::server::{Conn, session_id};
+
+fn leak_guard(_: &Db, counter: &Counter, conn: &mut Conn) {
+    std::mem::forget(counter.lock_name().lock().acquire(conn).unwrap());
+}
+
+fn raw_acquire(db: &Db, counter: &Counter, conn: &mut Conn) {
+    db.acquire_raw(conn, &counter.lock_name());
+}
+
+fn ends_the_session(db: &Db, leak: fn(&Db, &Counter, &mut Conn)) {
+    db.counter(1);
+    for path in Path::essential() {
+        let client = &mut path.client(db);
+        let session = client.session_id();
+        let result = client.run_on_counter(|counter, conn| {
+            leak(db, counter, conn);
+            Ok(())
+        });
+        assert_eq!(result, Ok(()), "{path:?}");
+        db.wait_until_free(&format!("{path:?}"));
+        if path.is_from_pool() {
+            assert_ne!(client.session_id(), session, "{path:?}");
+            assert_eq!(client.events().discarded.load(Ordering::SeqCst), 1);
+        }
+    }
+}
+
+#[server_test]
+fn leaked_nested_guard_ends_the_session(db: &Db) {
+    ends_the_session(db, leak_guard);
+}
+
+#[server_test]
+fn raw_acquire_in_the_closure_ends_the_session(db: &Db) {
+    ends_the_session(db, raw_acquire);
+}
+
+/// Checked out by the caller, so that the lock does not know of the pool.
+#[server_test]
+fn leak_on_a_pooled_connection_ends_the_session(db: &Db) {
+    let mut counter = db.counter(1);
+    for leak in [leak_guard, raw_acquire] {
+        let (pool, events) = db.pool(1);
+        let mut conn = pool.get().unwrap();
+        let result = counter.with_lock(&mut conn, |counter, conn| {
+            leak(db, counter, conn);
+            Ok::<_, LockError>(7)
+        });
+        assert_eq!(result.unwrap(), 7);
+        db.wait_until_free("its connection is still checked out");
+        drop(conn);
+        wait_until("the connection is discarded", || events.counts().2 == 1);
+    }
+}
+
+/// With a budget, the connection is handed off; without one, it lets other sessions have the lock.
+#[server_test]
+fn leak_with_queued_waiters_frees_the_lock_after_the_last(db: &Db) {
+    db.counter(1);
+    let mut sum = 0;
+    for leak in [leak_guard, raw_acquire] {
+        for max_handoffs in [16, 0] {
+            let locks: &Locks = &LockPool::builder()
+                .max_handoffs(max_handoffs)
+                .build(db.pool(2).0);
+            let add_one = |leak: Option<fn(&Db, &Counter, &mut Conn)>| {
+                let mut counter = Counter { id: 1, value: 0 };
+                let result = locks.transaction(counter.lock(), |counter, conn| {
+                    if let Some(leak) = leak {
+                        leak(db, counter, conn);
+                    }
+                    counter.add_one(conn)
+                });
+                assert_eq!(result, Ok(1), "{max_handoffs}");
+            };
+            let others = || add_one(None);
+            in_front_of(db, locks, 3, others, || add_one(Some(leak)));
+            sum += 4;
+            assert_eq!(db.value(1), sum);
+            db.wait_until_free("its pool has connections");
+            db.assert_idle(locks);
+        }
+    }
+}
+
+#[server_test]
+fn leaked_outermost_guard_leaves_the_next_caller_no_stale_row(db: &Db) {
+    let mut counter = db.counter(1);
+    let read = |counter: &mut Counter, conn: &mut Conn| {
+        assert_eq!(counter.value, 7, "a stale copy");
+        Ok::<_, LockError>(session_id(conn))
+    };
+    db.execute("UPDATE counters SET value = 7");
+    for form in [Form::Run, Form::Set] {
+        let locks = db.locks(1);
+        let mut conn = locks.pool().get().unwrap();
+        let leaked_in = session_id(&mut conn);
+        leak_guard(db, &counter, &mut conn);
+        drop(conn);
+        counter.value = 0;
+        let session = match form {
+            Form::Run => locks.run(counter.lock(), read),
+            _ => locks.run(lock_all(&mut counter), read),
+        };
+        assert_eq!(session.unwrap(), leaked_in);
+        db.wait_until_free(&format!("{form:?}"));
+    }
+    // A caller with the connection in hand shares it with the leaked guard, but reads the row.
+    let (pool, _) = db.pool(1);
+    leak_guard(db, &counter, &mut pool.get().unwrap());
+    counter.value = 0;
+    counter.with_lock(&mut pool.get().unwrap(), read).unwrap();
+}
+
+/// The caller keeps the connection, and the lock must be free all the same.
+#[server_test]
+fn session_that_still_holds_its_lock_is_ended(db: &Db) {
+    let conn = &mut db.conn();
+    let job = LockName::named("job");
+    job.lock()
+        .run(conn, |_, conn| {
+            std::mem::forget(job.lock().acquire(conn)?);
+            Ok::<_, LockError>(())
+        })
+        .unwrap();
+    wait_until("the lock is free", || db.holder(&job).is_none());
+    conn.batch_execute("SELECT 1").unwrap_err();
+}

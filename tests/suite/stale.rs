@@ -1,0 +1,122 @@
+//! No decision is made on a stale copy.
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::{Counter, Db, counters};
+use crate::server::{Conn, session_id};
+
+/// Counts up, but only from zero: the original's "send if not sent".
+fn count_once(counter: &mut Counter, conn: &mut Conn) -> QueryResult<bool> {
+    if counter.value > 0 {
+        return Ok(false);
+    }
+    counter.value += 1;
+    counter.save(conn)?;
+    Ok(true)
+}
+
+#[server_test]
+fn second_copy_sees_what_the_first_wrote(db: &Db) {
+    let mut first = db.counter(1);
+    let mut second = first.clone();
+    assert!(first.with_lock(&mut db.conn(), count_once).unwrap());
+    assert!(!second.with_lock(&mut db.conn(), count_once).unwrap());
+    assert_eq!(
+        second,
+        Counter { id: 1, value: 1 },
+        "the caller's copy is current"
+    );
+}
+
+#[server_test]
+fn every_finishing_method_reloads(db: &Db) {
+    let stale = db.counter(1);
+    diesel::update(&stale)
+        .set(counters::value.eq(5))
+        .execute(&mut db.conn())
+        .unwrap();
+    let conn = &mut db.conn();
+    let seen = |counter: &mut Counter, _: &mut Conn| QueryResult::Ok(counter.value);
+
+    assert_eq!(stale.clone().with_lock(conn, seen).unwrap(), 5);
+    assert_eq!(stale.clone().try_with_lock(conn, seen).unwrap(), Some(5));
+    assert_eq!(stale.clone().lock().run(conn, seen).unwrap(), 5);
+    assert_eq!(stale.clone().lock().try_run(conn, seen).unwrap(), Some(5));
+    assert_eq!(stale.clone().lock().transaction(conn, seen).unwrap(), 5);
+    assert_eq!(
+        stale.clone().lock().try_transaction(conn, seen).unwrap(),
+        Some(5)
+    );
+    let mut copy = stale.clone();
+    copy.lock().acquire(conn).unwrap().release().unwrap();
+    assert_eq!(copy.value, 5);
+    let mut copy = stale.clone();
+    copy.lock()
+        .try_acquire(conn)
+        .unwrap()
+        .unwrap()
+        .release()
+        .unwrap();
+    assert_eq!(copy.value, 5);
+}
+
+/// The negative control: what the original did.
+#[server_test]
+fn lock_by_name_alone_leaves_a_stale_copy_stale(db: &Db) {
+    let mut first = db.counter(1);
+    let mut second = first.clone();
+    for copy in [&mut first, &mut second] {
+        let counted = copy
+            .lock_name()
+            .lock()
+            .run(&mut db.conn(), |_, conn| count_once(copy, conn));
+        assert!(counted.unwrap());
+    }
+}
+
+#[server_test]
+fn row_deleted_while_waiting_is_gone(db: &Db) {
+    let mut counter = db.counter(1);
+    let mut copy = counter.clone();
+    let name = counter.lock_name();
+    let mut waiter = db.conn();
+    let waiter_id = session_id(&mut waiter);
+    std::thread::scope(|scope| {
+        let waiting = counter
+            .with_lock(&mut db.conn(), |counter, conn| {
+                let waiting = scope.spawn(|| {
+                    copy.with_lock(&mut waiter, |_, _| -> Result<(), LockError> {
+                        panic!("there is no row to run on")
+                    })
+                });
+                db.wait_until_blocked(waiter_id);
+                diesel::delete(&*counter).execute(conn)?;
+                QueryResult::Ok(waiting)
+            })
+            .unwrap();
+        let error = waiting.join().unwrap().unwrap_err();
+        assert!(matches!(&error, LockError::RowNotFound { .. }), "{error}");
+        assert!(error.to_string().contains("counters:1"), "{error}");
+    });
+    assert_eq!(
+        copy,
+        Counter { id: 1, value: 0 },
+        "the caller's copy is as it was"
+    );
+    db.assert_free(&name);
+}
+
+#[server_test]
+fn row_never_saved_is_gone(db: &Db) {
+    let mut unsaved = Counter { id: 7, value: 0 };
+    let conn = &mut db.conn();
+    let run = unsaved.with_lock(conn, |_, _| Ok::<_, LockError>(()));
+    assert!(matches!(run, Err(LockError::RowNotFound { .. })));
+    let run = unsaved
+        .lock()
+        .transaction(conn, |_, _| Ok::<_, LockError>(()));
+    assert!(matches!(run, Err(LockError::RowNotFound { .. })));
+    db.assert_free(&unsaved.lock_name());
+}

@@ -1,0 +1,231 @@
+//! [`Db`]: a database for each case, and questions to ask of the server.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection};
+use diesel_advisory_lock::prelude::*;
+use test_server::{Proxy, Server};
+
+use super::events::{CountEvents, Prepare};
+use super::{Counter, Events, counters, second_lock, wait_until};
+use crate::server::{self, Conn, Kind};
+
+pub(crate) type Locks = LockPool<Conn>;
+pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<Conn>>;
+
+pub(crate) struct Db {
+    kind: Kind,
+    pub(crate) schema: String,
+}
+
+impl Db {
+    /// Creates a database with empty tables.
+    pub(crate) fn create(kind: Kind) -> Db {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let schema = format!("dal_test_{}_{next}", std::process::id());
+        let db = Db { kind, schema };
+        server::create_database(&mut db.conn_without_schema(), &db.schema);
+        db
+    }
+
+    /// Creates another database on the same server.
+    pub(crate) fn create_other(&self) -> Db {
+        Self::create(self.kind)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url_of(&self.schema)
+    }
+
+    /// The address of a database of the server under test: a private one, or that of
+    /// `DATABASE_URL`.
+    fn url_of(&self, schema: &str) -> String {
+        match test_server::url_under_test() {
+            Some(url) => {
+                let (before, after) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+                let server = after.split(['/', '?']).next().unwrap_or_default();
+                format!("{before}{server}/{schema}")
+            }
+            None => Server::shared(self.kind).url(schema),
+        }
+    }
+
+    pub(crate) fn conn(&self) -> Conn {
+        Conn::establish(&self.url()).unwrap()
+    }
+
+    pub(crate) fn conn_without_schema(&self) -> Conn {
+        let url = self.url_of("");
+        Conn::establish(&url).unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    pub(crate) fn pool(&self, size: u32) -> (Pool, Arc<Events>) {
+        Self::pool_at(&self.url(), size, |_| {})
+    }
+
+    /// A pool that calls `prepare` with each connection that it opens.
+    pub(crate) fn pool_at(
+        url: &str,
+        size: u32,
+        prepare: impl Fn(&mut Conn) + Send + Sync + 'static,
+    ) -> (Pool, Arc<Events>) {
+        let events = Arc::new(Events::default());
+        let customizer: Box<dyn CustomizeConnection<_, _>> = Box::new(Prepare(prepare));
+        let pool = Pool::builder()
+            .max_size(size)
+            .test_on_check_out(false)
+            .connection_customizer(customizer)
+            .event_handler(Box::new(CountEvents(Arc::clone(&events))))
+            .build(ConnectionManager::new(url))
+            .unwrap();
+        (pool, events)
+    }
+
+    /// Locks over a pool of so many connections.
+    pub(crate) fn locks(&self, size: u32) -> Locks {
+        LockPool::new(self.pool(size).0)
+    }
+
+    /// A network that the test controls, and the database's address there.
+    pub(crate) fn proxy(&self) -> (Proxy, String) {
+        let url = self.url();
+        let (account, rest) = url.rsplit_once('@').unwrap();
+        let (address, database) = rest.split_once('/').unwrap();
+        let mut addresses = match address.contains(':') {
+            true => address.to_socket_addrs(),
+            false => (address, server::DEFAULT_PORT).to_socket_addrs(),
+        }
+        .unwrap();
+        let proxy = Proxy::start(addresses.find(SocketAddr::is_ipv4).unwrap()).unwrap();
+        let url = format!("{account}@127.0.0.1:{}/{database}", proxy.port());
+        (proxy, url)
+    }
+
+    /// Locks over a pool of so many connections through such a network.
+    pub(crate) fn locks_through_proxy(&self, size: u32) -> (Locks, Proxy) {
+        let (proxy, url) = self.proxy();
+        let (pool, _) = Self::pool_at(&url, size, |_| {});
+        (LockPool::new(pool), proxy)
+    }
+
+    /// The queue is empty, all connections are back, and the locks of every [`Path`](super::Path)
+    /// are free.
+    pub(crate) fn assert_idle(&self, locks: &Locks) {
+        let state = locks.state();
+        assert_eq!((state.names, state.waiting), (0, 0));
+        wait_until("all connections are back", || {
+            let pool = locks.pool().state();
+            pool.idle_connections == pool.connections
+        });
+        for name in Self::locks_of_paths() {
+            self.assert_free(&name);
+        }
+    }
+
+    fn locks_of_paths() -> [LockName; 2] {
+        [Counter { id: 1, value: 0 }.lock_name(), second_lock()]
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.conn().batch_execute(sql).unwrap();
+    }
+
+    /// Inserts a counter at zero.
+    pub(crate) fn counter(&self, id: i64) -> Counter {
+        let counter = Counter { id, value: 0 };
+        diesel::insert_into(counters::table)
+            .values(&counter)
+            .execute(&mut self.conn())
+            .unwrap();
+        counter
+    }
+
+    /// The stored value of a counter.
+    pub(crate) fn value(&self, id: i64) -> i64 {
+        counters::table
+            .find(id)
+            .select(counters::value)
+            .get_result(&mut self.conn())
+            .unwrap()
+    }
+
+    /// The lock's name as the server has it for sessions of this database.
+    pub(crate) fn full_name(&self, name: &LockName) -> String {
+        name.full_name(&self.schema)
+    }
+
+    /// The session that holds the lock, as another session sees it.
+    pub(crate) fn holder(&self, name: &LockName) -> Option<i64> {
+        self.holder_of(&self.full_name(name))
+    }
+
+    pub(crate) fn holder_of(&self, full_name: &str) -> Option<i64> {
+        server::lock_holder(&mut self.conn(), full_name)
+    }
+
+    pub(crate) fn assert_free(&self, name: &LockName) {
+        assert_eq!(self.holder(name), None, "{name} is still held");
+    }
+
+    /// Waits until the locks of every [`Path`](super::Path) are free, while clients are connected.
+    pub(crate) fn wait_until_free(&self, what: &str) {
+        for name in Self::locks_of_paths() {
+            wait_until(&format!("{name} is free: {what}"), || {
+                self.holder(&name).is_none()
+            });
+        }
+    }
+
+    /// Acquires the lock in this session, not by the library.
+    pub(crate) fn acquire_raw(&self, conn: &mut Conn, name: &LockName) {
+        server::acquire(conn, &self.full_name(name)).unwrap();
+    }
+
+    /// Releases the lock in this session, not by the library.
+    pub(crate) fn release_raw(&self, conn: &mut Conn, name: &LockName) {
+        server::release(conn, &self.full_name(name)).unwrap();
+    }
+
+    pub(crate) fn kill_session(&self, session: i64) {
+        server::kill_session(&mut self.conn(), session).unwrap();
+    }
+
+    pub(crate) fn kill_statement(&self, session: i64) {
+        server::kill_statement(&mut self.conn(), session).unwrap();
+    }
+
+    pub(crate) fn has_session(&self, session: i64) -> bool {
+        server::has_session(&mut self.conn(), session)
+    }
+
+    /// How many sessions of this database wait for a lock.
+    pub(crate) fn waiting_sessions(&self) -> i64 {
+        server::waiting_sessions(&mut self.conn(), &self.schema)
+    }
+
+    /// Waits until a session waits for a lock; the server has queued it then.
+    pub(crate) fn wait_until_blocked(&self, session: i64) {
+        let conn = &mut self.conn();
+        wait_until("the session waits for its lock", || {
+            server::waits_for_lock(conn, session)
+        });
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        // A case that failed may have left the server in any state; its own message comes first.
+        if !std::thread::panicking() {
+            server::drop_database(&mut self.conn_without_schema(), &self.schema);
+        }
+    }
+}

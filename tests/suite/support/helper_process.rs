@@ -1,0 +1,69 @@
+//! [`HelperProcess`]: another process that acquires a lock.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read, Write, stderr, stdin};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+use super::Db;
+use crate::server::Conn;
+
+const URL: &str = "HELPER_PROCESS_URL";
+const NAME: &str = "HELPER_PROCESS_LOCK";
+const HELD: &str = "held";
+
+/// A process that acquires a lock, and holds it until [`release`](Self::release).
+pub(crate) struct HelperProcess {
+    process: Child,
+    output: BufReader<ChildStderr>,
+}
+
+impl HelperProcess {
+    /// Starts the process, which acquires the lock of that name; see [`LockName::named`].
+    pub(crate) fn acquire(db: &Db, name: &str) -> HelperProcess {
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let mut process = Command::new(env::current_exe().unwrap())
+            .args(["--exact", &format!("{module}::main_of_helper_process")])
+            .env(URL, db.url())
+            .env(NAME, name)
+            .stdin(Stdio::piped())
+            // The test harness writes to it.
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stderr.take().unwrap());
+        HelperProcess { process, output }
+    }
+
+    pub(crate) fn wait_until_held(&mut self) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), HELD);
+    }
+
+    pub(crate) fn release(mut self) {
+        drop(self.process.stdin.take());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+/// No case: [`HelperProcess`] runs this program again with this test alone. Without the lock's name
+/// in the environment it returns at once.
+#[test]
+fn main_of_helper_process() {
+    let (Ok(url), Ok(name)) = (env::var(URL), env::var(NAME)) else {
+        return;
+    };
+    let conn = &mut Conn::establish(&url).unwrap();
+    LockName::named(name)
+        .lock()
+        .run(conn, |_, _| {
+            writeln!(stderr(), "{HELD}").unwrap();
+            stdin().read_to_end(&mut Vec::new()).unwrap();
+            Ok::<_, LockError>(())
+        })
+        .unwrap();
+}

@@ -1,0 +1,75 @@
+//! What the cases have in common.
+
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+mod db;
+mod events;
+mod helper_process;
+mod hook;
+mod model;
+mod paths;
+mod server_test;
+
+pub(crate) use db::{Db, Locks, Pool};
+pub(crate) use events::Events;
+pub(crate) use helper_process::HelperProcess;
+pub(crate) use hook::{Hook, Then, When};
+pub(crate) use model::{Counter, Document, counters, documents};
+pub(crate) use paths::{Client, Form, LockedMethods, Path, Via, locked_methods, second_lock};
+pub(crate) use server_test::ServerTest;
+
+/// Returns whether `work` panics.
+pub(crate) fn panics<R>(work: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(work)).is_err()
+}
+
+/// Returns the lock error that a closure's `QueryResult` carries.
+#[track_caller]
+pub(crate) fn lock_error<R: Debug>(result: QueryResult<R>) -> LockError {
+    match LockError::try_from(result.unwrap_err()) {
+        Ok(error) => error,
+        Err(error) => panic!("not an error of the lock: {error:?}"),
+    }
+}
+
+/// Polls for up to ten seconds.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "did not happen in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until so many requests are queued in a `LockPool`.
+pub(crate) fn wait_until_queued(locks: &Locks, count: usize) {
+    wait_until("the requests are queued", || locks.state().waiting == count);
+}
+
+/// Runs `attempt` while another session holds the lock; it must time out after `expected`.
+pub(crate) fn assert_times_out(
+    db: &Db,
+    name: &LockName,
+    expected: Duration,
+    attempt: impl FnOnce() -> Result<(), LockError>,
+) {
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
+    let start = Instant::now();
+    let result = attempt();
+    let elapsed = start.elapsed();
+    assert!(
+        matches!(result, Err(LockError::Timeout { .. })),
+        "{result:?}"
+    );
+    assert!(
+        elapsed >= expected && elapsed < expected + Duration::from_millis(100),
+        "{elapsed:?}"
+    );
+    held.release().unwrap();
+}

@@ -1,0 +1,119 @@
+//! Diesel's test transactions, and closures that exchange the transaction that Diesel sees.
+
+use diesel::connection::{SimpleConnection, TransactionManager};
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::{Client, Counter, Db, Path, counters};
+use crate::server::Conn;
+
+type Manager = <Conn as Connection>::TransactionManager;
+
+fn counter() -> Counter {
+    Counter { id: 1, value: -1 }
+}
+
+#[server_test]
+fn test_transaction_is_accepted_on_every_path(db: &Db) {
+    db.counter(1);
+    for path in Path::all() {
+        let mut client = path.client(db);
+        client.with(|conn| conn.begin_test_transaction().unwrap());
+        let name = counter().lock_name();
+        for value in [5, 6] {
+            let run = client.run(&mut counter(), |counter, conn| {
+                assert!(db.holder(&name).is_some(), "{path:?}");
+                counter.value = value;
+                counter.save(conn).unwrap();
+                Ok(())
+            });
+            run.unwrap_or_else(|error| panic!("{path:?}: {error:?}"));
+            db.assert_free(&name);
+            let seen = client.with(|conn| {
+                let row = counters::table.find(1).select(counters::value);
+                row.get_result::<i64>(conn).unwrap()
+            });
+            assert_eq!(seen, value, "{path:?} has ended the test transaction");
+            assert_eq!(
+                db.value(1),
+                0,
+                "{path:?} has committed the test transaction"
+            );
+        }
+    }
+}
+
+/// No transaction is open: what the session writes is committed at once, and the lock is free.
+pub(crate) fn assert_clean(db: &Db, conn: &mut Conn, of: &str) {
+    conn.batch_execute("UPDATE counters SET value = 50 WHERE id = 1")
+        .unwrap();
+    assert_eq!(db.value(1), 50, "{of}: a transaction is open");
+    db.execute("UPDATE counters SET value = 0 WHERE id = 1");
+    db.assert_free(&counter().lock_name());
+}
+
+/// Depth of the transactions that Diesel knows of.
+fn depth(conn: &mut Conn) -> u32 {
+    Manager::transaction_manager_status_mut(conn)
+        .transaction_depth()
+        .unwrap()
+        .map_or(0, std::num::NonZero::get)
+}
+
+fn end_all(conn: &mut Conn) {
+    while depth(conn) > 0 {
+        Manager::rollback_transaction(conn).unwrap();
+    }
+}
+
+#[track_caller]
+fn assert_left_open(db: &Db, path: Path, mut client: Client, run: Result<(), LockError>) {
+    assert!(
+        matches!(run, Err(LockError::TransactionLeftOpen { .. })),
+        "{path:?}: {run:?}"
+    );
+    assert_eq!(db.value(1), 0, "{path:?}");
+    client.with(|conn| {
+        assert_eq!(depth(conn), 0, "{path:?}");
+        assert_clean(db, conn, &format!("{path:?}"));
+    });
+}
+
+#[server_test]
+fn test_transaction_exchanged_for_a_real_one_is_rolled_back_on_every_path(db: &Db) {
+    db.counter(1);
+    for path in Path::all() {
+        let mut client = path.client(db);
+        client.with(|conn| conn.begin_test_transaction().unwrap());
+        let run = client.run(&mut counter(), |counter, conn| {
+            end_all(conn);
+            Manager::begin_transaction(conn).unwrap();
+            counter.value = 9;
+            counter.save(conn).unwrap();
+            Ok(())
+        });
+        assert_left_open(db, path, client, run);
+    }
+}
+
+#[server_test]
+fn transaction_exchanged_for_a_test_transaction_is_rolled_back_on_every_path(db: &Db) {
+    db.counter(1);
+    for path in Path::all() {
+        let client = &mut path.client(db);
+        let run = client.run(&mut counter(), |counter, conn| {
+            end_all(conn);
+            conn.begin_test_transaction().unwrap();
+            counter.value = 9;
+            counter.save(conn).unwrap();
+            Ok(())
+        });
+        assert!(
+            matches!(run, Err(LockError::TransactionLeftOpen { .. })),
+            "{path:?}: {run:?}"
+        );
+        assert_eq!(db.value(1), 0, "{path:?}");
+        db.assert_free(&counter().lock_name());
+    }
+}

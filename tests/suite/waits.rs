@@ -1,0 +1,240 @@
+//! A timeout is exact, and nothing of the session cuts it.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+
+use super::support::{Counter, Db, Locks, assert_times_out};
+use crate::server::{self, Conn, session_id};
+
+const TOLERANCE: Duration = Duration::from_millis(100);
+
+fn assert_about(waited: Duration, asked: Duration, what: &str) {
+    assert!(
+        waited >= asked && waited < asked + TOLERANCE,
+        "{what}: asked for {asked:?}, waited {waited:?}"
+    );
+}
+
+#[server_test(serial)]
+fn timeout_comes_on_time(db: &Db) {
+    let name = LockName::named("job");
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let _held = name.lock().acquire(holder).unwrap();
+    for asked in [0, 50, 300, 1_000, 1_500].map(Duration::from_millis) {
+        let start = Instant::now();
+        let result = name.lock().timeout(asked).acquire(waiter);
+        let elapsed = start.elapsed();
+        let Err(LockError::Timeout { waited, .. }) = result else {
+            panic!("{result:?}");
+        };
+        assert_about(elapsed, asked, "clock");
+        assert_about(waited, asked, "error");
+    }
+    let start = Instant::now();
+    let result = name.lock().no_wait().acquire(waiter);
+    assert!(
+        matches!(result, Err(LockError::Timeout { .. })),
+        "{result:?}"
+    );
+    assert_about(start.elapsed(), Duration::ZERO, "no_wait");
+}
+
+#[server_test(serial)]
+fn timeout_of_a_model_comes_on_time(db: &Db) {
+    let mut counter = db.counter(1);
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let _held = counter.lock_name().lock().acquire(holder).unwrap();
+    let asked = Duration::from_millis(250);
+    let result = counter
+        .lock()
+        .timeout(asked)
+        .run(waiter, |_, _| Ok::<_, LockError>(()));
+    let Err(error @ LockError::Timeout { waited, .. }) = &result else {
+        panic!("{result:?}");
+    };
+    assert_about(*waited, asked, "error");
+    assert!(error.to_string().contains("counters:1"), "{error}");
+}
+
+#[server_test(serial)]
+fn try_form_waits_only_for_its_timeout(db: &Db) {
+    let mut counter = db.counter(1);
+    let name = counter.lock_name();
+    let (holder, conn) = (&mut db.conn(), &mut db.conn());
+    let held = name.lock().acquire(holder).unwrap();
+
+    let start = Instant::now();
+    assert_eq!(
+        counter
+            .try_with_lock(conn, |_, _| Ok::<_, LockError>(()))
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        counter
+            .lock()
+            .try_run(conn, |_, _| Ok::<_, LockError>(()))
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        counter
+            .lock()
+            .try_transaction(conn, |_, _| Ok::<_, LockError>(()))
+            .unwrap(),
+        None
+    );
+    assert!(counter.lock().try_acquire(conn).unwrap().is_none());
+    assert!(name.lock().try_acquire(conn).unwrap().is_none());
+    assert_eq!(
+        name.lock()
+            .try_run(conn, |_, _| Ok::<_, LockError>(()))
+            .unwrap(),
+        None
+    );
+    assert_about(start.elapsed(), Duration::ZERO, "try_");
+
+    let start = Instant::now();
+    let asked = Duration::from_millis(300);
+    assert!(
+        name.lock()
+            .timeout(asked)
+            .try_acquire(conn)
+            .unwrap()
+            .is_none()
+    );
+    assert_about(start.elapsed(), asked, "try_ with a time-out");
+
+    held.release().unwrap();
+    assert_eq!(
+        counter
+            .try_with_lock(conn, |_, _| Ok::<_, LockError>(7))
+            .unwrap(),
+        Some(7)
+    );
+    assert_eq!(
+        name.lock()
+            .try_run(conn, |_, _| Ok::<_, LockError>(7))
+            .unwrap(),
+        Some(7)
+    );
+}
+
+#[server_test(serial)]
+fn free_lock_is_acquired_at_once(db: &Db) {
+    let name = LockName::named("job");
+    let conn = &mut db.conn();
+    for request in [
+        name.lock(),
+        name.lock().wait_forever(),
+        name.lock().no_wait(),
+        name.lock().timeout(Duration::from_millis(1_500)),
+        name.lock().timeout(Duration::MAX),
+        name.lock().timeout(Duration::from_nanos(1)),
+    ] {
+        let start = Instant::now();
+        request.acquire(conn).unwrap().release().unwrap();
+        assert_about(start.elapsed(), Duration::ZERO, "free");
+    }
+}
+
+#[server_test(serial)]
+fn waiter_acquires_the_lock_when_it_is_released(db: &Db) {
+    let name = LockName::named("job");
+    for request in [
+        name.lock(),
+        name.lock().wait_forever(),
+        name.lock().timeout(Duration::MAX),
+        name.lock().timeout(Duration::from_millis(20_500)),
+    ] {
+        let mut waiter = db.conn();
+        let waiter_id = session_id(&mut waiter);
+        std::thread::scope(|scope| {
+            let holder = &mut db.conn();
+            let held = name.lock().acquire(holder).unwrap();
+            let waiting = scope.spawn(|| {
+                let held = request.acquire(&mut waiter)?;
+                let since = Instant::now();
+                held.release().map(|()| since)
+            });
+            db.wait_until_blocked(waiter_id);
+            let released = Instant::now();
+            held.release().unwrap();
+            let granted = waiting.join().unwrap().unwrap();
+            assert_about(granted - released, Duration::ZERO, "the next holder");
+        });
+    }
+}
+
+/// Neither a finite wait nor one without end.
+#[server_test(serial)]
+fn statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
+    let name = LockName::named("job");
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    waiter
+        .batch_execute(server::statement_limit(db.kind()))
+        .unwrap();
+    let timeout = Duration::from_millis(600);
+    assert_times_out(db, &name, timeout, || {
+        name.lock().timeout(timeout).acquire(waiter).map(drop)
+    });
+    let held = name.lock().acquire(holder).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| name.lock().wait_forever().acquire(waiter).map(drop));
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!waiting.is_finished());
+        held.release().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+/// Waits, on a connection or through the locks of a pool, under each setting that could cut the
+/// wait.
+fn under_each_limit(db: &Db, wait: impl Fn(&mut Conn, &Locks, Duration) -> Result<(), LockError>) {
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    db.counter(1);
+    let holder = &mut db.conn();
+    let timeout = Duration::from_millis(500);
+    for limit in server::limits(db.kind()) {
+        let set_limit = move |conn: &mut Conn| conn.batch_execute(limit).unwrap();
+        let conn = &mut db.conn();
+        set_limit(conn);
+        let locks = &LockPool::new(Db::pool_at(&db.url(), 1, set_limit).0);
+        let held = name.lock().acquire(holder).unwrap();
+        let start = Instant::now();
+        let error = wait(conn, locks, timeout).unwrap_err();
+        assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
+        assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
+        held.release().unwrap();
+        wait(conn, locks, timeout).unwrap();
+        db.assert_idle(locks);
+    }
+}
+
+#[server_test(serial)]
+fn limits_of_the_session_do_not_cut_a_wait_through_a_lock_pool(db: &Db) {
+    under_each_limit(db, |_, locks, timeout| {
+        let mut counter = Counter { id: 1, value: 0 };
+        let request = counter.lock().timeout(timeout);
+        locks.run(request, |_, _| Ok(()))
+    });
+}
+
+#[server_test(serial)]
+fn limits_of_the_session_do_not_cut_a_wait_of_a_set(db: &Db) {
+    let set = |timeout| {
+        let names = [
+            Counter { id: 1, value: 0 }.lock_name(),
+            LockName::named("a"),
+        ];
+        lock_all(names).timeout(timeout)
+    };
+    under_each_limit(db, |conn, _, timeout| set(timeout).run(conn, |_, _| Ok(())));
+    db.execute("DELETE FROM counters");
+    under_each_limit(db, |_, locks, timeout| {
+        locks.run(set(timeout), |_, _| Ok(()))
+    });
+}

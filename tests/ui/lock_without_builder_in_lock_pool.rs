@@ -1,0 +1,24 @@
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+
+diesel::table! {
+    notifications (id) {
+        id -> Integer,
+        message -> Text,
+    }
+}
+
+#[derive(Identifiable, Queryable, Selectable)]
+struct Notification {
+    id: i32,
+    message: String,
+}
+
+fn send(
+    notification: &mut Notification,
+    locks: &LockPool<MysqlConnection>,
+) -> Result<(), LockError> {
+    locks.run(notification, |_, _| Ok(()))
+}
+
+fn main() {}
