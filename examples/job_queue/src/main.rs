@@ -1,10 +1,10 @@
 //! A job queue in one table: whoever holds a job's lock works on it. There is no state "running", no heartbeat and no
 //! time limit: when a worker dies, the server frees its locks, and another takes its jobs up at once.
 //!
-//! `cargo run --example job_queue` shows it with three processes of four threads. One job hangs its first worker, and
+//! `cargo run --package job_queue` shows it with three processes of four threads. One job hangs its first worker, and
 //! the program kills that worker: always at work, with the job's lock held.
 
-#[path = "../shared/causes.rs"]
+#[path = "../../shared/causes.rs"]
 mod causes;
 mod job;
 mod store;

@@ -14,7 +14,9 @@ pub(crate) type MailCount = BTreeMap<i64, usize>;
 
 /// A directory of its own for this run, under cargo's `target`.
 pub(crate) fn fresh() -> Result<PathBuf, OutboxError> {
-    let parent = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/outbox");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = package.ancestors().nth(2).unwrap_or(package);
+    let parent = workspace.join("target/outbox");
     fs::create_dir_all(&parent).map_err(OutboxError::using(&parent))?;
     for number in 1_u32.. {
         let directory = parent.join(number.to_string());
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_text_of_a_mail_is_not_its_header() {
-        let mail = "Subject: x\r\n\r\nNotification-Id: 7\r\n";
+        let mail = "LockedObject: x\r\n\r\nNotification-Id: 7\r\n";
         assert_eq!(notification_id(mail.as_bytes()).expect("no error"), None);
     }
 
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn a_foreign_mail_is_an_error() {
         let outbox = tempfile::tempdir().expect("a directory");
-        fs::write(outbox.path().join("x.eml"), "Subject: x\r\n\r\n").expect("a file");
+        fs::write(outbox.path().join("x.eml"), "LockedObject: x\r\n\r\n").expect("a file");
         assert!(matches!(count(outbox.path()), Err(OutboxError::Foreign(_))));
     }
 }

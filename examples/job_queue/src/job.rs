@@ -33,7 +33,7 @@ pub(crate) const HANGS: &str = "hangs its first worker";
 /// A job may take a while, in which its connection has nothing to say.
 #[derive(Debug, Queryable, Selectable, Identifiable, AsChangeset, Lockable)]
 #[diesel(table_name = jobs)]
-#[lock(longest_hold = "10m")]
+#[lock(keep_alive = "10m")]
 pub(crate) struct Job {
     id: i64,
     payload: String,

@@ -11,7 +11,7 @@ use lettre::{FileTransport, Message, SmtpTransport, Transport};
 use crate::cli::WorkerOptions;
 use crate::outbox;
 
-/// The header with the notification's id, by which [`outbox`](crate::outbox) counts mails.
+/// The header with the notification's id, by which [`outbox`] counts mails.
 pub(crate) const NOTIFICATION_ID: &str = "Notification-Id";
 
 /// The mail server to use, such as `smtps://user:password@mail.example.org`.

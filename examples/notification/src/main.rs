@@ -1,8 +1,8 @@
 //! Many processes race to send the same notifications, and every mail goes out exactly once.
 //!
 //! ```sh
-//! cargo run --example notification                       # each mail once
-//! cargo run --example notification -- --without-lock     # the same race, unprotected
+//! cargo run --package notification                       # each mail once
+//! cargo run --package notification -- --without-lock     # the same race, unprotected
 //! ```
 //!
 //! | file | what it is |
@@ -16,7 +16,7 @@
 //! | `report.rs`, `progress.rs` | what you see |
 //! | `cli.rs`, `error.rs` | options and errors |
 
-#[path = "../shared/causes.rs"]
+#[path = "../../shared/causes.rs"]
 mod causes;
 mod cli;
 mod database;

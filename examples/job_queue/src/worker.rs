@@ -39,7 +39,8 @@ pub(crate) fn run(name: &str) -> Fallible<()> {
 fn work(pool: &Pool<ConnectionManager<MysqlConnection>>, name: &str, number: u32) -> Fallible<()> {
     loop {
         // More than one, since others are at the first ones. Beginning elsewhere than they do saves asking in vain.
-        let mut open = Job::open(&mut *pool.get()?, 20)?;
+        let conn = &mut pool.get()?;
+        let mut open = Job::open(conn, 20)?;
         if open.is_empty() {
             return Ok(());
         }
@@ -48,7 +49,7 @@ fn work(pool: &Pool<ConnectionManager<MysqlConnection>>, name: &str, number: u32
         let mut done = false;
         for job in &mut open {
             // `None`: somebody is at it. `Some(false)`: somebody has finished it since we looked.
-            if job.try_with_lock_from(pool, |job, conn| job.work(conn, name))? == Some(true) {
+            if job.try_with_lock(conn, |job, conn| job.work(conn, name))? == Some(true) {
                 done = true;
                 break;
             }

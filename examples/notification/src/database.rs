@@ -9,7 +9,7 @@ use test_server::{Kind, Server, StartError};
 
 use crate::schema::notifications;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
 /// The environment variable with the database, also for the workers.
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";

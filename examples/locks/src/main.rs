@@ -1,4 +1,5 @@
-//! Who holds which lock, and who waits: `cargo run --example locks -- --watch` on the server of `DATABASE_URL`.
+//! Prints the locks that the server of `DATABASE_URL` holds, their holders and their waiters:
+//! `cargo run --package locks -- --watch`.
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -10,13 +11,13 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel_advisory_lock::locks::{
-    self, Activity, HeldFor, HeldLock, InspectError, Session, Subject, WrittenName,
+use diesel_advisory_lock::inspect::{
+    self, Activity, HeldLock, HoldDuration, InspectError, LockedObject, ParsedLockName, Session,
 };
 
 use causes::Causes;
 
-#[path = "shared/causes.rs"]
+#[path = "../../shared/causes.rs"]
 mod causes;
 
 /// Prints the locks that are held on a server, who holds them, and who waits.
@@ -67,7 +68,7 @@ fn look(url: &str, conn: &mut Option<MysqlConnection>) -> Result<String, Box<dyn
         Some(conn) => conn,
         None => conn.insert(MysqlConnection::establish(url)?),
     };
-    let held = locks::held(conn);
+    let held = inspect::held_locks(conn);
     let warning = held
         .as_ref()
         .err()
@@ -129,18 +130,18 @@ fn table(held: &[HeldLock], schemas: &[Schema]) -> String {
     format!("{table}\n{} locks held, {waiting} waiting", held.len())
 }
 
-fn subject(name: &WrittenName) -> String {
+fn subject(name: &ParsedLockName) -> String {
     match name.subject() {
-        Subject::Row { table, key } => format!("{table} {}", key.join(", ")),
-        Subject::Table { table } => format!("{table}, all of it"),
-        Subject::Named { name } => format!("\"{name}\""),
-        Subject::Hashed { resembles } => format!("{resembles}.. (hashed)"),
+        LockedObject::Row { table, key } => format!("{table} {}", key.join(", ")),
+        LockedObject::Table { table } => format!("{table}, all of it"),
+        LockedObject::Named { name } => format!("\"{name}\""),
+        LockedObject::Hashed { resembles } => format!("{resembles}.. (hashed)"),
         _ => name.to_string(),
     }
 }
 
 /// A namespace is known by its hash alone, so it is looked for among those that the account sees.
-fn schema(name: &WrittenName, schemas: &[Schema]) -> String {
+fn schema(name: &ParsedLockName, schemas: &[Schema]) -> String {
     match schemas.iter().find(|schema| name.is_in(&schema.name)) {
         Some(schema) => schema.name.clone(),
         None if name.is_in("") => "(none)".to_owned(),
@@ -156,10 +157,10 @@ fn account(session: &Session) -> String {
     }
 }
 
-fn age(held_for: HeldFor) -> String {
+fn age(held_for: HoldDuration) -> String {
     match held_for {
-        HeldFor::Exactly(age) => format!("{:.1} s", age.as_secs_f64()),
-        HeldFor::AtLeast(age) => format!("{} s or more", age.as_secs()),
+        HoldDuration::Exactly(age) => format!("{:.1} s", age.as_secs_f64()),
+        HoldDuration::AtLeast(age) => format!("{} s or more", age.as_secs()),
     }
 }
 
