@@ -1,4 +1,5 @@
-//! More and more threads that all want one lock, with nothing to do under it: what is seen is how it is handed over.
+//! More and more threads that all want one lock, with closures that do nothing: this measures how the
+//! lock passes from one caller to the next.
 
 use anyhow::Result;
 

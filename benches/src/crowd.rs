@@ -144,14 +144,14 @@ fn round(
                 Crowd::Plain(work) => {
                     _ = scope.spawn(move || {
                         while !stop.load(Ordering::Relaxed) {
-                            _ = name.lock().hold_from(pool, |_| body(work));
+                            _ = LockPool::new(pool.clone()).run(name.lock(), |_, _| body(work));
                         }
                     })
                 }
                 Crowd::Queued(work) => {
                     _ = scope.spawn(move || {
                         while !stop.load(Ordering::Relaxed) {
-                            _ = name.lock().hold_from(locks, |_| body(work));
+                            _ = locks.run(name.lock(), |_, _| body(work));
                         }
                     })
                 }

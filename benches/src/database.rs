@@ -53,7 +53,7 @@ pub(crate) fn lock_name(id: i64) -> LockName {
 
 /// The name that this library sends to the server.
 pub(crate) fn written(id: i64) -> String {
-    lock_name(id).written(SCHEMA)
+    lock_name(id).full_name(SCHEMA)
 }
 
 pub(crate) const SCHEMA: &str = "bench";

@@ -30,7 +30,7 @@ use time::OffsetDateTime;
 use contenders::Others;
 use database::Database;
 use machine::Machine;
-use options::{Options, Subject};
+use options::{LockedObject, Options};
 use report::Report;
 use rounds::Plan;
 
@@ -45,29 +45,31 @@ fn main() -> Result<()> {
     let mut report = Report::new(directory.clone(), run(&options, &database)?)?;
     let mut others = None;
     let start = || Others::start(&database);
-    for subject in Subject::value_variants() {
+    for subject in LockedObject::value_variants() {
         if options.only.is_empty() || options.only.contains(subject) {
             match subject {
-                Subject::Alone => {
+                LockedObject::Alone => {
                     let others = others.get_or_insert_with(start);
                     alone::run(&database, others, plan, &mut report)?;
                 }
-                Subject::Contended => {
+                LockedObject::Contended => {
                     let others = others.get_or_insert_with(start);
                     contended::run(&database, others, plan, &mut report)?;
                 }
-                Subject::Spread => {
+                LockedObject::Spread => {
                     let others = others.get_or_insert_with(start);
                     spread::run(&database, others, plan, &mut report)?;
                 }
-                Subject::Distance => {
+                LockedObject::Distance => {
                     let others = others.get_or_insert_with(start);
                     distance::run(&database, others, plan, &mut report)?;
                 }
-                Subject::Cpu => cpu::run(&database, &directory.join("criterion"), &mut report)?,
-                Subject::Growth => growth::run(&database, plan, &mut report)?,
-                Subject::Hot => hot::run(&database, plan, &mut report)?,
-                Subject::Crowd => crowd::run(&database, plan, &mut report)?,
+                LockedObject::Cpu => {
+                    cpu::run(&database, &directory.join("criterion"), &mut report)?
+                }
+                LockedObject::Growth => growth::run(&database, plan, &mut report)?,
+                LockedObject::Hot => hot::run(&database, plan, &mut report)?,
+                LockedObject::Crowd => crowd::run(&database, plan, &mut report)?,
             }
         }
     }

@@ -20,11 +20,11 @@ pub(crate) struct Options {
 
     /// What to measure [default: all]
     #[arg(long, value_enum)]
-    pub(crate) only: Vec<Subject>,
+    pub(crate) only: Vec<LockedObject>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub(crate) enum Subject {
+pub(crate) enum LockedObject {
     /// One session and an uncontended lock
     Alone,
     /// 2 to 256 threads on one lock

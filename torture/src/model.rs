@@ -2,6 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_advisory_lock::prelude::*;
 
 /// The schema that all of it lives in.
@@ -9,6 +10,9 @@ pub(crate) const SCHEMA: &str = "torture";
 
 /// Few, so that threads meet.
 pub(crate) const ROWS: i64 = 8;
+
+/// The first of the rows that are locked in sets.
+pub(crate) const SET_ROWS: i64 = 3;
 
 pub(crate) const JOBS: i64 = 4;
 
@@ -53,7 +57,14 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// One more than was read, and not `value + 1` in SQL: an update on a stale copy must be lost.
+    /// Loads the row. The statement is not cached: a cached statement that is killed while its
+    /// result is read must not run again.
+    pub(crate) fn load(id: i64, conn: &mut MysqlConnection) -> QueryResult<Self> {
+        let row = diesel::sql_query("SELECT id, value FROM counters WHERE id = ?");
+        row.bind::<BigInt, _>(id).get_result(conn)
+    }
+
+    /// Adds one to the loaded value, and not in SQL: an update of a stale copy must be lost.
     pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<Written> {
         self.value += 1;
         self.save(conn)
@@ -84,7 +95,7 @@ pub(crate) struct Impatient {
 /// What [`Impatient`] is ready to wait, for the history.
 pub(crate) const IMPATIENT_MS: u64 = 250;
 
-/// Which lock an operation takes, or which several.
+/// Which lock an operation acquires, or which set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     Row(i64),
@@ -92,18 +103,18 @@ pub(crate) enum Target {
     Job(i64),
     /// The lock of a key that no row has, and that finds one.
     Misspelled(i64),
-    /// Two rows, and a row's scope, at once. No job: those are taken one inside of the other.
-    Several {
+    /// Two rows, and a row's scope. No job, since jobs are locked one inside another.
+    Set {
         rows: (i64, i64),
         scoped: i64,
     },
 }
 
 impl Target {
-    /// The only one, or the first.
+    /// The only lock, or the first of the set.
     pub(crate) fn name(self) -> LockName {
         match self {
-            Self::Row(id) | Self::Several { rows: (id, _), .. } => row_name(id),
+            Self::Row(id) | Self::Set { rows: (id, _), .. } => row_name(id),
             Self::Scoped(id) => row_name(id).scope(SCOPE),
             Self::Job(number) => LockName::named(format!("job-{number}")),
             Self::Misspelled(id) => {
@@ -114,7 +125,7 @@ impl Target {
 
     pub(crate) fn names(self) -> Vec<LockName> {
         match self {
-            Self::Several { rows, scoped } => {
+            Self::Set { rows, scoped } => {
                 let scoped = Self::Scoped(scoped).name();
                 vec![row_name(rows.0), row_name(rows.1), scoped]
             }
@@ -122,15 +133,15 @@ impl Target {
         }
     }
 
-    /// The number of the row or the job, of several the first one's.
+    /// The number of the row or the job, or of the set's first row.
     pub(crate) fn id(self) -> i64 {
         match self {
             Self::Row(id) | Self::Scoped(id) | Self::Job(id) | Self::Misspelled(id) => id,
-            Self::Several { rows, .. } => rows.0,
+            Self::Set { rows, .. } => rows.0,
         }
     }
 
-    /// Every lock that anybody takes.
+    /// Every lock of the stress test.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let rows = (1..=ROWS).flat_map(|id| [Self::Row(id), Self::Scoped(id)]);
         let jobs = (1..=JOBS).map(Self::Job);
@@ -153,7 +164,8 @@ pub(crate) fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
     let labels: Vec<_> = (1..=LABELS).map(|id| format!("('Label{id}')")).collect();
     conn.batch_execute(&format!(
         "CREATE DATABASE {SCHEMA};
-         CREATE TABLE {SCHEMA}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL) ENGINE = InnoDB;
+         CREATE TABLE {SCHEMA}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)
+             ENGINE = InnoDB;
          INSERT INTO {SCHEMA}.counters VALUES {};
          CREATE TABLE {SCHEMA}.labels (name VARCHAR(20) PRIMARY KEY)
              CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci ENGINE = InnoDB;

@@ -1,7 +1,7 @@
-//! The ways of locking, a file each.
+//! The operations of the stress test, each of which acquires locks in one way.
 //!
-//! A new one is a type that implements [`Way`] (or several, where they differ in a word), and a line
-//! in [`WAYS`].
+//! To add one, implement [`Operation`] in a file of `work/`, and [`PoolOperation`] if a
+//! [`LockPool`] can do it too, and add a line to [`OPERATIONS`].
 
 mod crossing;
 mod guard;
@@ -15,75 +15,82 @@ mod nested;
 mod panicking;
 mod policy;
 mod scoped;
+mod set;
 mod settings;
-mod several;
 mod transaction;
 mod with_lock;
 
 use diesel::mysql::MysqlConnection;
 pub(crate) use settings::DEFAULTS;
 
-use diesel_advisory_lock::{LockPool, LockSource, PoolSource};
+use diesel_advisory_lock::{LockPool, LockSource};
 
 use crate::cli::OwnFault;
 use crate::model::Target;
-use crate::worker::{Done, Op, Pool, Pooled};
+use crate::worker::{Done, Op, Pooled};
 
-/// A way of locking.
-trait Way {
+/// One way to acquire locks.
+trait Operation {
     /// In the history.
     const NAME: &'static str;
     const LOCKS: Locks;
     const WAIT: WaitFor;
     /// Whether a body may lose its lock by its own doing: by a theft, or by a swap of connections.
     const CAN_STEAL: bool = false;
-    /// The fault that it is there for.
+    /// The fault that the operation exists for.
     const CAUSES: Option<OwnFault> = None;
-    /// Whether it leaves settings of the session behind that others must not find.
+    /// Whether it leaves settings of the session behind that other operations must not find.
     const SETS: bool = false;
-    /// How often it comes up.
+    /// How often it is chosen, compared with the others.
     const WEIGHT: usize = 4;
 
-    /// One call. Its body is [`Op::body`] or [`Op::plain_body`].
+    /// One call, on a connection of the caller's. Its body is [`Op::body`] or [`Op::plain_body`].
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done;
 }
 
-/// A way that can also take its connection from a pool itself.
-trait FromPool: Way {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done;
+/// An operation that a [`LockPool`] can do too.
+trait PoolOperation: Operation {
+    /// One call, through the pool.
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done;
 }
 
-/// What a way locks.
+/// What an operation locks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Locks {
     Row,
     Scoped,
     Job,
     Misspelled,
-    Several,
+    /// A set of any rows.
+    Set,
+    /// The one set that many workers lock.
+    SameSet,
+    /// One of a few sets, each two of which have a row in common.
+    OverlappingSet,
 }
 
-/// How long it waits.
+/// How long an operation waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitFor {
-    /// As the library does that was not told.
+    /// For the library's default timeout.
     Default,
+    /// Not at all.
     Nothing,
-    /// As `Impatient` does.
+    /// For the timeout of `Impatient`.
     Impatient,
-    /// As the dice say, and [`Op::wait`] then.
+    /// For a random time, which is [`Op::wait`].
     Chosen,
 }
 
-/// A call that is going to be made.
+/// A call that is about to be made.
 pub(crate) struct Call {
-    pub(crate) way: &'static str,
+    pub(crate) operation: &'static str,
     pub(crate) target: Target,
     pub(crate) wait: WaitFor,
     pub(crate) can_steal: bool,
 }
 
-/// A way, for tables.
+/// An operation, as a value.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) locks: Locks,
@@ -94,17 +101,13 @@ pub(crate) struct Entry {
     pub(crate) weight: usize,
     pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,
     pub(crate) pooled: fn(&Op<'_>, &mut Pooled) -> Done,
-    pub(crate) from_pool: Option<FromPools>,
+    pub(crate) in_pool: Option<RunInPool>,
 }
 
-/// The forms of one way that take a pool.
-#[derive(Clone, Copy)]
-pub(crate) struct FromPools {
-    pub(crate) pool: fn(&Op<'_>, &Pool) -> Done,
-    pub(crate) lock_pool: fn(&Op<'_>, &LockPool<MysqlConnection>) -> Done,
-}
+/// How a [`LockPool`] does an operation.
+pub(crate) type RunInPool = fn(&Op<'_>, &LockPool<MysqlConnection>) -> Done;
 
-pub(crate) static WAYS: &[Entry] = &[
+pub(crate) static OPERATIONS: &[Entry] = &[
     both::<with_lock::WithLock>(),
     both::<with_lock::TryWithLock>(),
     both::<transaction::Transaction>(),
@@ -113,15 +116,20 @@ pub(crate) static WAYS: &[Entry] = &[
     entry::<method::LockedScope>(),
     entry::<method::LockedTransaction>(),
     both::<scoped::Scoped>(),
-    both::<named::Hold>(),
-    both::<named::TryHold>(),
+    both::<named::Run>(),
+    both::<named::TryRun>(),
+    both::<named::Transaction>(),
     both::<guard::Acquire>(),
     both::<guard::TryAcquire>(),
-    both::<guard::Forgotten>(),
+    both::<guard::AcquireSet>(),
+    both::<guard::Dropped>(),
     both::<policy::Policy>(),
-    both::<several::Several>(),
-    both::<several::TrySeveral>(),
-    both::<several::SeveralInTransaction>(),
+    both::<set::Run>(),
+    both::<set::TryRun>(),
+    both::<set::Transaction>(),
+    both::<set::SameSet>(),
+    both::<set::SameSetInTransaction>(),
+    both::<set::OverlappingSet>(),
     both::<nested::Nested>(),
     both::<nested::NestedCopy>(),
     both::<crossing::Crossing>(),
@@ -135,29 +143,26 @@ pub(crate) static WAYS: &[Entry] = &[
     entry::<settings::SettingsInTransaction>(),
 ];
 
-/// Of a way that needs a connection.
-const fn entry<W: Way>() -> Entry {
+/// An operation that needs a connection of the caller's.
+const fn entry<O: Operation>() -> Entry {
     Entry {
-        name: W::NAME,
-        locks: W::LOCKS,
-        wait: W::WAIT,
-        can_steal: W::CAN_STEAL,
-        causes: W::CAUSES,
-        sets: W::SETS,
-        weight: W::WEIGHT,
-        plain: W::run::<MysqlConnection>,
-        pooled: W::run::<Pooled>,
-        from_pool: None,
+        name: O::NAME,
+        locks: O::LOCKS,
+        wait: O::WAIT,
+        can_steal: O::CAN_STEAL,
+        causes: O::CAUSES,
+        sets: O::SETS,
+        weight: O::WEIGHT,
+        plain: O::run::<MysqlConnection>,
+        pooled: O::run::<Pooled>,
+        in_pool: None,
     }
 }
 
-/// Of a way that can do with a pool, too.
-const fn both<W: FromPool>() -> Entry {
+/// An operation that a pool can do too.
+const fn both<O: PoolOperation>() -> Entry {
     Entry {
-        from_pool: Some(FromPools {
-            pool: W::run_from::<Pool>,
-            lock_pool: W::run_from::<LockPool<MysqlConnection>>,
-        }),
-        ..entry::<W>()
+        in_pool: Some(O::run_in_pool),
+        ..entry::<O>()
     }
 }

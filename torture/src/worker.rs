@@ -15,8 +15,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use torture_check::history::{self, Event, Writer};
 
 use crate::cli::WorkerOptions;
+pub(crate) use connections::Pooled;
 use connections::Pools;
-pub(crate) use connections::{Pool, Pooled};
 pub(crate) use error::{Done, Reached, WorkError};
 pub(crate) use op::Op;
 use thread::Thread;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use diesel::sql_types::{Integer, Text};
 use diesel::{Connection, MysqlConnection, RunQueryDsl};
-use diesel_advisory_lock::{LockError, LockName};
+use diesel_advisory_lock::prelude::*;
 use instructions::Part;
 use raw_client::{Address, Session};
 
@@ -21,7 +21,7 @@ struct Options {
 enum Work {
     /// A part that needs no server
     Part { part: Part },
-    /// `hold`, with nothing to do under the lock
+    /// `run` on a name, with a closure that does nothing
     Hold { url: String },
     /// The two functions by `diesel::select`, as Diesel prepares and keeps them
     DieselSelect { url: String },
@@ -46,12 +46,12 @@ fn main() -> Result<()> {
             let mut conn = MysqlConnection::establish(&url)?;
             let name = LockName::named("nightly-report");
             for _ in 0..times {
-                name.lock().hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+                name.lock().run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
             }
         }
         Work::DieselSelect { url } => {
             let mut conn = MysqlConnection::establish(&url)?;
-            let name = LockName::named("nightly-report").written("");
+            let name = LockName::named("nightly-report").full_name("");
             for _ in 0..times {
                 let got: Option<i64> = diesel::select(get_lock(&name, 45)).get_result(&mut conn)?;
                 ensure!(got == Some(1), "not locked");
@@ -61,7 +61,7 @@ fn main() -> Result<()> {
             }
         }
         Work::RawClient { port, schema } => {
-            let name = LockName::named("nightly-report").written(&schema);
+            let name = LockName::named("nightly-report").full_name(&schema);
             let session = Session::connect(Address::Tcp(port), &schema)?;
             let mut get = session.prepare("SELECT GET_LOCK(?, 45)")?;
             let mut release = session.prepare("SELECT RELEASE_LOCK(?)")?;

@@ -73,7 +73,7 @@ impl Part {
             Part::Scope => {
                 Box::new(move || drop(black_box(black_box(&name).clone().scope("send"))))
             }
-            Part::Written => Box::new(move || drop(black_box(black_box(&name).written("app")))),
+            Part::Written => Box::new(move || drop(black_box(black_box(&name).full_name("app")))),
         }
     }
 }

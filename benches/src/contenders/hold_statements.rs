@@ -9,8 +9,8 @@ use raw_client::Session;
 use super::{Load, Locker, Outcome, poll};
 use crate::database::{Endpoint, SCHEMA, lock_name, written};
 
-/// The statements that `hold` sends, sent by the C client: what is more than the floor is the server's, and what `hold`
-/// itself takes more is the client's.
+/// The statements that `run` on a name sends, sent by the C client: what is more than the floor is the
+/// server's, and what `run` itself takes more is the client's.
 pub(crate) struct HoldStatements<'a>(pub(crate) Endpoint<'a>);
 
 impl Locker for HoldStatements<'_> {
@@ -65,7 +65,7 @@ impl Statements {
             }
         });
         let request = LockName::named("to look at").lock();
-        request.hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+        request.run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let sql = |told: &String| told.split(" -- binds:").next().map(str::to_owned);
         let statements: Vec<_> = seen.iter().filter_map(sql).collect();

@@ -54,7 +54,7 @@ impl<'a> Ours<'a> {
                 Call::Hold => thread.repeat(|name, turns| {
                     turns.asks();
                     let request = names[name].lock();
-                    Ok(request.hold(conn, |_| nothing(turns))?)
+                    Ok(request.run(conn, |_, _| nothing(turns))?)
                 }),
                 Call::WithLock => thread.repeat(|name, turns| {
                     turns.asks();
@@ -80,18 +80,18 @@ impl<'a> Ours<'a> {
             Call::Hold => thread.repeat(|name, turns| {
                 turns.asks();
                 let request = names[name].lock();
-                Ok(request.hold_from(locks, |_| nothing(turns))?)
+                Ok(locks.run(request, |_, _| nothing(turns))?)
             }),
             Call::WithLock => thread.repeat(|name, turns| {
                 turns.asks();
                 let mut account = accounts[name].clone();
-                Ok(account.with_lock_from(locks, |_, _| nothing(turns))?)
+                Ok(locks.run(account.lock(), |_, _| nothing(turns))?)
             }),
             Call::Transaction => thread.repeat(|name, turns| {
                 turns.asks();
                 let mut account = accounts[name].clone();
                 let request = account.lock();
-                Ok(request.transaction_from(locks, |_, _| nothing(turns))?)
+                Ok(locks.transaction(request, |_, _| nothing(turns))?)
             }),
         })
     }

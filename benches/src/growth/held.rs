@@ -43,14 +43,12 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<Finding> {
             })?);
             results[1][column].push(micros(plan.time, 1, || {
                 let body = |_: &mut MysqlConnection| Ok::<_, LockError>(());
-                Ok(name.lock().hold(&mut conn, body)?)
+                Ok(name.lock().run(&mut conn, |_, conn| body(conn))?)
             })?);
             let ids = 10..10 + i64::try_from(count)?;
             results[2][column].push(micros(plan.time, count, || {
                 let names: Vec<_> = ids.clone().map(lock_name).collect();
-                Ok(lock_all(names, &mut all_at_once, |_, _| {
-                    Ok::<_, LockError>(())
-                })?)
+                Ok(lock_all(names).run(&mut all_at_once, |_, _| Ok::<_, LockError>(()))?)
             })?);
         }
         drop_all(&mut conn)?;

@@ -63,7 +63,7 @@ fn use_names(locks: &LockPool<MysqlConnection>, names: Range<i64>) -> Result<()>
             .step_by(THREADS as usize)
         {
             let name = LockName::row(accounts::table, id);
-            name.lock().hold_from(locks, |_| Ok::<_, LockError>(()))?;
+            locks.run(name.lock(), |_, _| Ok::<_, LockError>(()))?;
         }
         anyhow::Ok(())
     };

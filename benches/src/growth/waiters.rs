@@ -109,7 +109,7 @@ fn plain(database: &Database, count: usize) -> Result<Memory> {
         count,
         || {
             let mut conn = at.connect()?;
-            name.lock().hold(&mut conn, |_| Ok::<_, LockError>(()))?;
+            name.lock().run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
             Ok(())
         },
         || Ok(sessions_that_wait(database)? == i64::try_from(count)?),
@@ -120,12 +120,12 @@ fn plain(database: &Database, count: usize) -> Result<Memory> {
 fn pooled(database: &Database, count: usize) -> Result<Memory> {
     let name = lock_name(1);
     let locks = LockPool::new(database.by(Transport::Tcp).pool(CONNECTIONS)?);
-    let held = name.lock().acquire_from(&locks)?;
+    let held = locks.acquire(name.lock())?;
     while_waiting(
         database,
         count,
         || {
-            name.lock().hold_from(&locks, |_| Ok::<_, LockError>(()))?;
+            locks.run(name.lock(), |_, _| Ok::<_, LockError>(()))?;
             Ok(())
         },
         || Ok(locks.state().waiting == count),

@@ -15,7 +15,7 @@ mod seen;
 mod subject;
 mod tables;
 
-use subject::{Subject, Thing};
+use subject::{LockedObject, Thing};
 
 /// What the fuzzer chooses.
 #[derive(Arbitrary, Debug)]
@@ -52,7 +52,7 @@ pub fn check(data: &[u8]) {
             let mut names = Vec::new();
             for thing in things.into_iter().take(2) {
                 let name = with_options(thing.name(), &steps, usize::from(on_the_name));
-                let mut subject = Subject::of(thing);
+                let mut subject = LockedObject::of(thing);
                 for step in &steps {
                     match step {
                         Step::Scope(scope) => subject.scope = Some(scope.0.clone()),
@@ -86,13 +86,13 @@ fn with_options(name: LockName, steps: &[Step], on_the_name: usize) -> LockName 
         Step::Scope(scope) => request.scope(&scope.0),
         Step::Namespace(namespace) => request.namespace(&namespace.0),
     });
-    request.name().clone()
+    request.names().remove(0)
 }
 
 /// The name itself: its form, what it has to be, and that all who show it show the same.
-fn check_one(subject: &Subject, name: &LockName, schema: &str) {
+fn check_one(subject: &LockedObject, name: &LockName, schema: &str) {
     let shown = name.to_string();
-    let written = name.written(schema);
+    let written = name.full_name(schema);
     assert_eq!(shown, reference::name(subject), "{subject:?}");
     assert_eq!(
         written,
@@ -113,7 +113,7 @@ fn check_one(subject: &Subject, name: &LockName, schema: &str) {
     if let Some(scope) = &subject.scope {
         let again = twice.scope(scope);
         assert_eq!(&again, name, "{subject:?}");
-        assert_eq!(again.written(schema), written, "{subject:?}");
+        assert_eq!(again.full_name(schema), written, "{subject:?}");
     }
     seen::check(&shown, subject);
 }
@@ -141,7 +141,7 @@ fn assert_form(written: &str) {
 }
 
 /// Two names are one exactly if they are of the same thing in the same namespace.
-fn check_pairs(names: &[(Subject, LockName)]) {
+fn check_pairs(names: &[(LockedObject, LockName)]) {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let all: Vec<_> = names
         .iter()
@@ -150,7 +150,13 @@ fn check_pairs(names: &[(Subject, LockName)]) {
                 .effective_namespace()
                 .map(|_| reference::prefix(subject, ""));
             let hash = hasher.hash_one(name);
-            (subject.identity(), namespace, name, hash, name.written(""))
+            (
+                subject.identity(),
+                namespace,
+                name,
+                hash,
+                name.full_name(""),
+            )
         })
         .collect();
     for (index, left) in all.iter().enumerate() {

@@ -32,7 +32,7 @@
 //!
 //! - with `squeezed` in it, a pool that has fewer connections than the process has threads, so that
 //!   `pool` needs no fault;
-//! - with `lock-pool` in it, one that hands a connection with its lock from thread to thread;
+//! - with `lock-pool` in it, one that hands a connection off with its locks from thread to thread;
 //! - with `-direct` at its end, one that does not go through the proxy.
 //!
 //! An operation is nested in another of its thread that has no outcome yet.

@@ -1,4 +1,4 @@
-//! The verdict on a run, as people read it: tables, and the shortest window that shows what is wrong.
+//! The verdict on a run, for people: tables, and the shortest window that shows a violation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -18,6 +18,14 @@ const TOLD: usize = 12;
 pub struct Verdict {
     run: Run,
     violations: Vec<Violation>,
+}
+
+/// How often locks went from thread to thread of a process within one session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handoffs {
+    pub all: usize,
+    /// Those of several locks at once.
+    pub of_sets: usize,
 }
 
 impl Verdict {
@@ -70,31 +78,32 @@ impl Verdict {
         self.run.to.saturating_sub(self.run.from) as f64 / 1e9
     }
 
-    /// How often a lock went from one thread to the next of its process without being released: bodies
-    /// that follow each other on a session, the later of which had been asked for, by another thread then,
-    /// before the earlier was over.
-    pub fn hand_overs(&self) -> usize {
+    /// How often a lock, or a set of locks, went from one thread to the next of its process: bodies
+    /// under the same locks that follow each other on a session, the later of which was requested by
+    /// another thread before the earlier was over. The history does not show whether the connection
+    /// went through the pool between them, so some of them are releases.
+    pub fn handoffs(&self) -> Handoffs {
         let mut bodies: Vec<(u64, &Op)> = self
             .run
             .ops
             .iter()
-            .filter(|op| op.parent.is_none() && op.is_handed_on())
+            .filter(|op| op.parent.is_none() && op.is_handed_off())
             .filter_map(|op| Some((op.granted?, op)))
             .collect();
         bodies.sort_by_key(|&(granted, _)| granted);
         let mut last: HashMap<(u32, u64), &Op> = HashMap::new();
-        let mut count = 0;
+        let mut handoffs = Handoffs::default();
         for (_, op) in bodies {
             let Some(session) = op.session else { continue };
             if let Some(before) = last.insert((op.worker, session), op)
-                && op.names.len() == 1
-                && before.names == op.names
+                && before.has_names_of(op)
                 && before.told().is_some_and(|told| op.invoked < told)
             {
-                count += 1;
+                handoffs.all += 1;
+                handoffs.of_sets += usize::from(op.names.len() > 1);
             }
         }
-        count
+        handoffs
     }
 
     /// The violation that shows in the shortest stretch of time.
@@ -115,11 +124,14 @@ impl fmt::Display for Verdict {
             writeln!(f, "{}", self.faults_table())?;
         }
         writeln!(f, "{}", self.rules_table())?;
+        let handoffs = self.handoffs();
         writeln!(
             f,
-            "{} cycles, {} hand-overs and {} faults in {:.0} s, by {} processes; {} times no connection, {} lines torn by a kill.",
+            "{} cycles, {} handoffs ({} of sets) and {} faults in {:.0} s, by {} processes; \
+             {} times no connection, {} lines torn by a kill.",
             self.cycles(),
-            self.hand_overs(),
+            handoffs.all,
+            handoffs.of_sets,
             self.faults(),
             self.seconds(),
             run.workers.len(),

@@ -67,8 +67,8 @@ pub(super) fn holders(conn: &mut MysqlConnection) -> QueryResult<Vec<(String, u6
     let questions: Vec<_> = Target::all()
         .map(|target| {
             let name = target.name();
-            let written = name.written(SCHEMA);
-            format!("CONCAT('{name} ', IS_USED_LOCK('{written}'))")
+            let full_name = name.full_name(SCHEMA);
+            format!("CONCAT('{name} ', IS_USED_LOCK('{full_name}'))")
         })
         .collect();
     let query = format!("SELECT CONCAT_WS(',', {}) AS answer", questions.join(", "));

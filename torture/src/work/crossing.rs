@@ -1,49 +1,50 @@
-//! Two locks, the second inside of the first, in either order: sessions deadlock, and one must be told.
+//! One lock inside another, in either order: sessions deadlock, and the server refuses one of them.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, PoolSource};
+use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 use torture_check::history::Outcome;
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::cli::OwnFault;
 use crate::model::{JOBS, Target};
 use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct Crossing;
 
-impl Way for Crossing {
+impl Operation for Crossing {
     const NAME: &'static str = "crossing";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
     const CAUSES: Option<OwnFault> = Some(OwnFault::Deadlock);
-    const WEIGHT: usize = 2;
+    /// Two calls must meet within a millisecond for a deadlock.
+    const WEIGHT: usize = 8;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let outer = op.lock_name().lock().timeout(op.wait);
-        outer.hold(conn, |conn| cross(op, conn))?;
+        outer.run(conn, |_, conn| cross(op, conn))?;
         Ok(Reached::End)
     }
 }
 
-impl FromPool for Crossing {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for Crossing {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let outer = op.lock_name().lock().timeout(op.wait);
-        outer.hold_from(pool, |conn| cross(op, conn))?;
+        locks.run(outer, |_, conn| cross(op, conn))?;
         Ok(Reached::End)
     }
 }
 
 fn cross(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
-    let steps = 1 + i64::from(op.die(u32::try_from(JOBS - 1).unwrap_or(1)));
+    let steps = 1 + i64::from(op.random_below(u32::try_from(JOBS - 1).unwrap_or(1)));
     let other = Target::Job((op.target.id() - 1 + steps) % JOBS + 1);
     op.body(conn, |conn| {
         sleep(Duration::from_micros(500));
         let inner = op.nested("crossing/inner", other, WaitFor::Chosen, |inner| {
             let lock = inner.lock_name().lock().timeout(inner.wait);
-            lock.hold(conn, |conn| inner.plain_body(conn))?;
+            lock.run(conn, |_, conn| inner.plain_body(conn))?;
             Ok::<_, WorkError>(Reached::End)
         });
         match inner {

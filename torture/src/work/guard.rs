@@ -1,89 +1,116 @@
-//! Guards: released, tried, and forgotten.
+//! Guards: released, tried, of a set, and dropped.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
+use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::set::Set;
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::worker::{Done, Op, Reached};
 
 pub(super) struct Acquire;
 
-impl Way for Acquire {
+impl Operation for Acquire {
     const NAME: &'static str = "acquire";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
     const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut counter = op.counter();
-        let mut held = counter.lock().timeout(op.wait).acquire(conn)?;
-        op.plain_body(&mut held)?;
-        held.release()?;
+        let mut guard = op.with_row(|lock| lock.acquire(conn))?;
+        op.plain_body(&mut guard)?;
+        guard.release()?;
         Ok(Reached::End)
     }
 }
 
-impl FromPool for Acquire {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
-        let mut counter = op.counter();
-        let mut held = counter.lock().timeout(op.wait).acquire_from(pool)?;
-        op.plain_body(&mut held)?;
-        held.release()?;
+impl PoolOperation for Acquire {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        let mut guard = op.with_row(|lock| locks.acquire(lock))?;
+        op.plain_body(&mut guard)?;
+        guard.release()?;
         Ok(Reached::End)
     }
 }
 
 pub(super) struct TryAcquire;
 
-impl Way for TryAcquire {
+impl Operation for TryAcquire {
     const NAME: &'static str = "try_acquire";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Nothing;
     const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let Some(mut held) = op.lock_name().lock().try_acquire(conn)? else {
+        let Some(mut guard) = op.lock_name().lock().try_acquire(conn)? else {
             return Ok(Reached::Busy);
         };
-        op.plain_body(&mut held)?;
-        held.release()?;
+        op.plain_body(&mut guard)?;
+        guard.release()?;
         Ok(Reached::End)
     }
 }
 
-impl FromPool for TryAcquire {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
-        let Some(mut held) = op.lock_name().lock().try_acquire_from(pool)? else {
+impl PoolOperation for TryAcquire {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        let Some(mut guard) = locks.try_acquire(op.lock_name().lock())? else {
             return Ok(Reached::Busy);
         };
-        op.plain_body(&mut held)?;
-        held.release()?;
+        op.plain_body(&mut guard)?;
+        guard.release()?;
         Ok(Reached::End)
     }
 }
 
-/// Dropped rather than released: nobody is told, but the lock must be free.
-pub(super) struct Forgotten;
+/// The one set that many workers lock, under a guard.
+pub(super) struct AcquireSet;
 
-impl Way for Forgotten {
+impl Operation for AcquireSet {
+    const NAME: &'static str = "lock_all.acquire";
+    const LOCKS: Locks = Locks::SameSet;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CAN_STEAL: bool = true;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        let mut set = Set::of(op);
+        let mut guard = set.lock().timeout(op.wait).acquire(conn)?;
+        op.plain_body(&mut guard)?;
+        guard.release()?;
+        Ok(Reached::End)
+    }
+}
+
+impl PoolOperation for AcquireSet {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        let mut set = Set::of(op);
+        let mut guard = locks.acquire(set.lock().timeout(op.wait))?;
+        op.plain_body(&mut guard)?;
+        guard.release()?;
+        Ok(Reached::End)
+    }
+}
+
+/// A guard that is dropped: no error can be returned, but the lock must be free.
+pub(super) struct Dropped;
+
+impl Operation for Dropped {
     const NAME: &'static str = "dropped";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
     const WEIGHT: usize = 2;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut held = op.lock_name().lock().timeout(op.wait).acquire(conn)?;
-        op.plain_body(&mut held)?;
-        drop(held);
+        let mut guard = op.lock_name().lock().timeout(op.wait).acquire(conn)?;
+        op.plain_body(&mut guard)?;
+        drop(guard);
         Ok(Reached::Dropped)
     }
 }
 
-impl FromPool for Forgotten {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
-        let mut held = op.lock_name().lock().timeout(op.wait).acquire_from(pool)?;
-        op.plain_body(&mut held)?;
-        drop(held);
+impl PoolOperation for Dropped {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        let mut guard = locks.acquire(op.lock_name().lock().timeout(op.wait))?;
+        op.plain_body(&mut guard)?;
+        drop(guard);
         Ok(Reached::Dropped)
     }
 }

@@ -1,21 +1,20 @@
-//! A lock inside of an open transaction must be refused: its snapshot is older than the lock, and
-//! the lock would end before the COMMIT. Were it granted, increments would be lost.
+//! A lock inside an open transaction must be refused: the snapshot may predate the lock, and the
+//! release would precede the COMMIT. If it were granted, increments would be lost.
 
 use std::thread::sleep;
 use std::time::Duration;
 
+use diesel::Connection;
 use diesel::mysql::MysqlConnection;
-use diesel::prelude::*;
-use diesel::sql_types::BigInt;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockDsl, LockSource, Lockable};
 
-use super::{Locks, WaitFor, Way};
+use super::{Locks, Operation, WaitFor};
 use crate::model::Counter;
 use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct InTransaction;
 
-impl Way for InTransaction {
+impl Operation for InTransaction {
     const NAME: &'static str = "in_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -23,9 +22,7 @@ impl Way for InTransaction {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         conn.connection().transaction(|conn| {
-            // Not by a statement that is kept: one that fails while it is read must not run again.
-            let row = diesel::sql_query("SELECT id, value FROM counters WHERE id = ?");
-            let mut counter: Counter = row.bind::<BigInt, _>(op.target.id()).get_result(conn)?;
+            let mut counter = Counter::load(op.target.id(), conn)?;
             sleep(Duration::from_micros(300));
             let lock = counter.lock().timeout(op.wait);
             lock.run(conn, |counter, conn| {

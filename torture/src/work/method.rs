@@ -3,7 +3,7 @@
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockSource, locked};
 
-use super::{Locks, WaitFor, Way};
+use super::{Locks, Operation, WaitFor};
 use crate::model::Counter;
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -17,7 +17,7 @@ impl Counter {
         op.plain_body(conn.connection())
     }
 
-    /// On `&self`, so that the body works on a copy; the scope is that of [`SCOPE`](crate::model::SCOPE).
+    /// On `&self`, so that the body works on a copy. The scope is [`SCOPE`](crate::model::SCOPE).
     #[locked(scope)]
     fn send(
         &self,
@@ -39,7 +39,7 @@ impl Counter {
 
 pub(super) struct Locked;
 
-impl Way for Locked {
+impl Operation for Locked {
     const NAME: &'static str = "locked";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;
@@ -53,7 +53,7 @@ impl Way for Locked {
 
 pub(super) struct LockedScope;
 
-impl Way for LockedScope {
+impl Operation for LockedScope {
     const NAME: &'static str = "locked(scope)";
     const LOCKS: Locks = Locks::Scoped;
     const WAIT: WaitFor = WaitFor::Default;
@@ -67,7 +67,7 @@ impl Way for LockedScope {
 
 pub(super) struct LockedTransaction;
 
-impl Way for LockedTransaction {
+impl Operation for LockedTransaction {
     const NAME: &'static str = "locked(transaction)";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;

@@ -1,18 +1,18 @@
-//! A key that is spelled otherwise than the row's, and finds it all the same: the lock is not the row's, so the body must
-//! not run.
+//! A key that is spelled otherwise than the row's, and finds the row all the same: the lock is not
+//! the row's, so the body must not run.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockAll, LockSource, Lockable, PoolSource};
+use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable, lock_all};
 use torture_check::history::OpFault;
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::cli::OwnFault;
 use crate::model::Label;
 use crate::worker::{Done, Op, Reached};
 
 pub(super) struct Misspelled;
 
-impl Way for Misspelled {
+impl Operation for Misspelled {
     const NAME: &'static str = "misspelled";
     const LOCKS: Locks = Locks::Misspelled;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -20,9 +20,9 @@ impl Way for Misspelled {
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        op.strike(OpFault::Misspelled);
+        op.inject(OpFault::Misspelled);
         let mut label = Label::misspelled(op.target.id());
-        match op.die(3) {
+        match op.random_below(3) {
             0 => {
                 let lock = label.lock().timeout(op.wait);
                 lock.run(conn, |_, conn| op.plain_body(conn))?;
@@ -32,7 +32,7 @@ impl Way for Misspelled {
                 lock.transaction(conn, |_, conn| op.plain_body(conn))?;
             }
             _ => {
-                let lock = LockAll::of(&mut label).timeout(op.wait);
+                let lock = lock_all([&mut label]).timeout(op.wait);
                 lock.run(conn, |_, conn| op.plain_body(conn))?;
             }
         }
@@ -40,12 +40,20 @@ impl Way for Misspelled {
     }
 }
 
-impl FromPool for Misspelled {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
-        op.strike(OpFault::Misspelled);
+impl PoolOperation for Misspelled {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        op.inject(OpFault::Misspelled);
         let mut label = Label::misspelled(op.target.id());
-        let lock = label.lock().timeout(op.wait);
-        lock.transaction_from(pool, |_, conn| op.plain_body(conn))?;
+        match op.random_below(2) {
+            0 => {
+                let lock = label.lock().timeout(op.wait);
+                locks.transaction(lock, |_, conn| op.plain_body(conn))?;
+            }
+            _ => {
+                let lock = lock_all([&mut label]).timeout(op.wait);
+                locks.run(lock, |_, conn| op.plain_body(conn))?;
+            }
+        }
         Ok(Reached::End)
     }
 }

@@ -1,53 +1,85 @@
-//! `hold` and `try_hold` of a name without a row.
+//! Locks of a name, under which no model is reloaded.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, PoolSource};
+use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 
-use super::{FromPool, Locks, WaitFor, Way};
-use crate::worker::{Done, Op, Reached};
+use super::{Locks, Operation, PoolOperation, WaitFor};
+use crate::model::Counter;
+use crate::worker::{Done, Op, Reached, WorkError};
 
-pub(super) struct Hold;
+pub(super) struct Run;
 
-impl Way for Hold {
-    const NAME: &'static str = "hold";
+impl Operation for Run {
+    const NAME: &'static str = "name.run";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
     const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
-        lock.hold(conn, |conn| op.plain_body(conn))?;
+        lock.run(conn, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }
 }
 
-impl FromPool for Hold {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for Run {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
-        lock.hold_from(pool, |conn| op.plain_body(conn))?;
+        locks.run(lock, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }
 }
 
-pub(super) struct TryHold;
+pub(super) struct TryRun;
 
-impl Way for TryHold {
-    const NAME: &'static str = "try_hold";
+impl Operation for TryRun {
+    const NAME: &'static str = "name.try_run";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Nothing;
     const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock();
-        let ran = lock.try_hold(conn, |conn| op.plain_body(conn))?;
+        let ran = lock.try_run(conn, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
 }
 
-impl FromPool for TryHold {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for TryRun {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let lock = op.lock_name().lock();
-        let ran = lock.try_hold_from(pool, |conn| op.plain_body(conn))?;
+        let ran = locks.try_run(lock, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
+}
+
+/// The name of a row: the body loads the row itself.
+pub(super) struct Transaction;
+
+impl Operation for Transaction {
+    const NAME: &'static str = "name.transaction";
+    const LOCKS: Locks = Locks::Row;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CAN_STEAL: bool = true;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        let lock = op.lock_name().lock().timeout(op.wait);
+        lock.transaction(conn, |_, conn| load_and_increment(op, conn))?;
+        Ok(Reached::End)
+    }
+}
+
+impl PoolOperation for Transaction {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        let lock = op.lock_name().lock().timeout(op.wait);
+        locks.transaction(lock, |_, conn| load_and_increment(op, conn))?;
+        Ok(Reached::End)
+    }
+}
+
+fn load_and_increment(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
+    op.transaction_body(conn, |conn| {
+        let mut counter = Counter::load(op.target.id(), conn)?;
+        Ok(vec![counter.increment(conn)?])
+    })
 }

@@ -1,17 +1,17 @@
-//! A lock inside of itself. If the inner call is given the very model that the outer body works on, it must not reload it:
-//! what the outer body has changed and not saved yet would be gone, and its number written twice. If it is given a copy, it
-//! must reload that: the copy may be of any time.
+//! A lock inside itself. The very model that the outer body works on must not be reloaded: its
+//! unsaved changes would be gone, and its number would be written twice. A copy must be reloaded,
+//! since it may be stale.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
+use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable};
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::model::{Counter, Written};
 use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct Nested;
 
-impl Way for Nested {
+impl Operation for Nested {
     const NAME: &'static str = "nested";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -19,23 +19,22 @@ impl Way for Nested {
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        lock.transaction(conn, |counter, conn| count_inside(op, counter, conn))?;
+        op.with_row(|lock| lock.transaction(conn, |counter, conn| save_inside(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
-impl FromPool for Nested {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        lock.transaction_from(pool, |counter, conn| count_inside(op, counter, conn))?;
+impl PoolOperation for Nested {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        op.with_row(|lock| {
+            locks.transaction(lock, |counter, conn| save_inside(op, counter, conn))
+        })?;
         Ok(Reached::End)
     }
 }
 
-fn count_inside(
+/// Changes the model, and saves it in a nested call.
+fn save_inside(
     op: &Op<'_>,
     counter: &mut Counter,
     conn: &mut MysqlConnection,
@@ -58,30 +57,28 @@ fn count_inside(
 
 pub(super) struct NestedCopy;
 
-impl Way for NestedCopy {
+impl Operation for NestedCopy {
     const NAME: &'static str = "nested_copy";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
     const CAN_STEAL: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        lock.transaction(conn, |counter, conn| count_twice(op, counter, conn))?;
+        op.with_row(|lock| lock.transaction(conn, |counter, conn| count_twice(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
-impl FromPool for NestedCopy {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        lock.transaction_from(pool, |counter, conn| count_twice(op, counter, conn))?;
+impl PoolOperation for NestedCopy {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+        op.with_row(|lock| {
+            locks.transaction(lock, |counter, conn| count_twice(op, counter, conn))
+        })?;
         Ok(Reached::End)
     }
 }
 
-/// Once by the model, and once by a copy from before.
+/// Increments the row by the model, and then by a copy from before.
 fn count_twice(
     op: &Op<'_>,
     counter: &mut Counter,

@@ -1,19 +1,19 @@
-//! Diesel's instrumentation panics before the body runs: nothing may be left of the lock.
+//! Diesel's instrumentation panics before the body runs: the lock must not be left behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use diesel::connection::{Connection, InstrumentationEvent};
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockDsl, LockSource};
 use torture_check::history::OpFault;
 
-use super::{Locks, WaitFor, Way};
+use super::{Locks, Operation, WaitFor};
 use crate::cli::OwnFault;
 use crate::worker::{Deliberate, Done, Op, Reached};
 
-/// More than a call has events of Diesel's before its body runs, and more than it has statements.
+/// More events of Diesel's, and more statements, than a call has before its body runs.
 const EVENTS: u32 = 24;
 const STATEMENTS: u32 = 5;
 
@@ -22,7 +22,7 @@ const DISARMED: i64 = -1;
 
 pub(super) struct Panicking;
 
-impl Way for Panicking {
+impl Operation for Panicking {
     const NAME: &'static str = "panicking";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -30,10 +30,10 @@ impl Way for Panicking {
     const WEIGHT: usize = 2;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        // Most often at the end of a statement: the one that acquires the lock is among the first.
-        let at_any_event = op.die(4) == 0;
-        let sides = if at_any_event { EVENTS } else { STATEMENTS };
-        let countdown = Arc::new(AtomicI64::new(op.die(sides).into()));
+        // Most often at the end of a statement. The one that acquires the lock is among the first.
+        let at_any_event = op.random_below(4) == 0;
+        let count = if at_any_event { EVENTS } else { STATEMENTS };
+        let countdown = Arc::new(AtomicI64::new(op.random_below(count).into()));
         let counts = Arc::clone(&countdown);
         conn.connection()
             .set_instrumentation(move |event: InstrumentationEvent<'_>| {
@@ -43,14 +43,14 @@ impl Way for Panicking {
                     panic_any(Deliberate);
                 }
             });
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        let body_ran = AtomicI64::new(0);
+        let body_ran = AtomicBool::new(false);
         let done = catch_unwind(AssertUnwindSafe(|| {
-            lock.transaction(conn, |counter, conn| {
-                countdown.store(DISARMED, Ordering::Relaxed);
-                body_ran.store(1, Ordering::Relaxed);
-                op.transaction_body(conn, |conn| Ok(vec![counter.increment(conn)?]))
+            op.with_row(|lock| {
+                lock.transaction(conn, |counter, conn| {
+                    countdown.store(DISARMED, Ordering::Relaxed);
+                    body_ran.store(true, Ordering::Relaxed);
+                    op.transaction_body(conn, |conn| Ok(vec![counter.increment(conn)?]))
+                })
             })
         }));
         conn.connection()
@@ -58,8 +58,8 @@ impl Way for Panicking {
         match done {
             Ok(done) => done.map(|()| Reached::End),
             Err(panic) => {
-                if body_ran.into_inner() == 0 {
-                    op.strike(OpFault::PanicWhileAcquiring);
+                if !body_ran.into_inner() {
+                    op.inject(OpFault::PanicWhileAcquiring);
                 }
                 resume_unwind(panic)
             }

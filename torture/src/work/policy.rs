@@ -1,15 +1,15 @@
-//! Another struct over the same rows, with a policy of its own: the same locks, less patience.
+//! Another struct of the same rows, with a policy of its own: the same locks, a shorter timeout.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, PoolSource};
+use diesel_advisory_lock::{LockPool, LockSource};
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::model::Impatient;
 use crate::worker::{Done, Op, Reached};
 
 pub(super) struct Policy;
 
-impl Way for Policy {
+impl Operation for Policy {
     const NAME: &'static str = "policy";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Impatient;
@@ -22,10 +22,10 @@ impl Way for Policy {
     }
 }
 
-impl FromPool for Policy {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for Policy {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut row = Impatient { id: op.target.id() };
-        row.with_lock_from(pool, |_, conn| op.plain_body(conn))?;
+        locks.run(row.lock(), |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
     }
 }

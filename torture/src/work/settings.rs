@@ -1,15 +1,17 @@
-//! Sessions in which every statement, or every COMMIT, begins a transaction that Diesel does not see. If they are so before
-//! the call, it must be refused; if the body makes them so, that must be reported, unless the work is committed already.
+//! Sessions in which every statement, or every COMMIT, begins a transaction that Diesel does not
+//! see. If a session is so before the call, the call must be refused. If the body makes it so, that
+//! must be reported, unless the work is committed already.
 
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::mysql::MysqlConnection;
 use diesel::result::QueryResult;
-use diesel_advisory_lock::{LockSource, Lockable};
+use diesel_advisory_lock::{LockDsl, LockSource};
 use torture_check::history::OpFault;
 
-use super::{Locks, WaitFor, Way};
+use super::{Locks, Operation, WaitFor};
 use crate::cli::OwnFault;
-use crate::worker::{Done, Op, Reached};
+use crate::model::Counter;
+use crate::worker::{Done, Op, Reached, WorkError};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Setting {
@@ -19,14 +21,14 @@ enum Setting {
 
 impl Setting {
     fn chosen(op: &Op<'_>) -> Self {
-        match op.die(2) {
+        match op.random_below(2) {
             0 => Self::NoAutocommit,
             _ => Self::Chain,
         }
     }
 
     fn set_before(self, op: &Op<'_>, conn: &mut MysqlConnection) -> QueryResult<()> {
-        op.strike(match self {
+        op.inject(match self {
             Self::NoAutocommit => OpFault::NoAutocommit,
             Self::Chain => OpFault::Chain,
         });
@@ -34,7 +36,7 @@ impl Setting {
     }
 
     fn set_in_body(self, op: &Op<'_>, conn: &mut MysqlConnection) -> QueryResult<()> {
-        op.strike(match self {
+        op.inject(match self {
             Self::NoAutocommit => OpFault::NoAutocommitInBody,
             Self::Chain => OpFault::ChainInBody,
         });
@@ -54,7 +56,7 @@ pub(crate) const DEFAULTS: &str = "SET autocommit = 1, completion_type = 'NO_CHA
 
 pub(super) struct Settings;
 
-impl Way for Settings {
+impl Operation for Settings {
     const NAME: &'static str = "settings";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -64,24 +66,25 @@ impl Way for Settings {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         Setting::chosen(op).set_before(op, conn.connection())?;
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        if op.die(2) == 0 {
-            lock.run(conn, |counter, conn| {
-                op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
-            })?;
-        } else {
-            lock.transaction(conn, |counter, conn| {
-                op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
-            })?;
-        }
+        op.with_row(|lock| match op.random_below(2) {
+            0 => lock.run(conn, |counter, conn| increment(op, counter, conn)),
+            _ => lock.transaction(conn, |counter, conn| increment(op, counter, conn)),
+        })?;
         Ok(Reached::End)
     }
 }
 
+fn increment(
+    op: &Op<'_>,
+    counter: &mut Counter,
+    conn: &mut MysqlConnection,
+) -> Result<(), WorkError> {
+    op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
+}
+
 pub(super) struct SettingsInBody;
 
-impl Way for SettingsInBody {
+impl Operation for SettingsInBody {
     const NAME: &'static str = "settings_in_body";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -90,28 +93,32 @@ impl Way for SettingsInBody {
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        lock.run(conn, |counter, conn| {
-            op.body(conn, |conn| {
-                let setting = Setting::chosen(op);
-                setting.set_in_body(op, conn)?;
-                if setting == Setting::Chain {
-                    // Its COMMIT begins the transaction that is left open.
-                    conn.transaction(|_| QueryResult::Ok(()))?;
-                }
-                counter.increment(conn)?;
-                // Never to be committed: if it is, the counter goes through a number that no operation reported.
-                Ok(Vec::new())
-            })
-        })?;
+        op.with_row(|lock| lock.run(conn, |counter, conn| set_in_body(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
+fn set_in_body(
+    op: &Op<'_>,
+    counter: &mut Counter,
+    conn: &mut MysqlConnection,
+) -> Result<(), WorkError> {
+    op.body(conn, |conn| {
+        let setting = Setting::chosen(op);
+        setting.set_in_body(op, conn)?;
+        if setting == Setting::Chain {
+            // Its COMMIT begins the transaction that is left open.
+            conn.transaction(|_| QueryResult::Ok(()))?;
+        }
+        counter.increment(conn)?;
+        // If it were committed, the counter would go through a number that no operation reported.
+        Ok(Vec::new())
+    })
+}
+
 pub(super) struct SettingsInTransaction;
 
-impl Way for SettingsInTransaction {
+impl Operation for SettingsInTransaction {
     const NAME: &'static str = "settings_in_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -120,12 +127,12 @@ impl Way for SettingsInTransaction {
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        let mut counter = op.counter();
-        let lock = counter.lock().timeout(op.wait);
-        lock.transaction(conn, |counter, conn| {
-            op.body(conn, |conn| {
-                Setting::chosen(op).set_in_body(op, conn)?;
-                Ok(vec![counter.increment(conn)?])
+        op.with_row(|lock| {
+            lock.transaction(conn, |counter, conn| {
+                op.body(conn, |conn| {
+                    Setting::chosen(op).set_in_body(op, conn)?;
+                    Ok(vec![counter.increment(conn)?])
+                })
             })
         })?;
         Ok(Reached::End)

@@ -1,15 +1,15 @@
 //! `.transaction` and `.try_transaction`: each commit that is reported counts one.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
+use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable};
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::model::Counter;
 use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct Transaction;
 
-impl Way for Transaction {
+impl Operation for Transaction {
     const NAME: &'static str = "transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
@@ -25,11 +25,11 @@ impl Way for Transaction {
     }
 }
 
-impl FromPool for Transaction {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for Transaction {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock().timeout(op.wait);
-        lock.transaction_from(pool, |counter, conn| increment(op, counter, conn))?;
+        locks.transaction(lock, |counter, conn| increment(op, counter, conn))?;
         op.keep(counter);
         Ok(Reached::End)
     }
@@ -37,7 +37,7 @@ impl FromPool for Transaction {
 
 pub(super) struct TryTransaction;
 
-impl Way for TryTransaction {
+impl Operation for TryTransaction {
     const NAME: &'static str = "try_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Nothing;
@@ -45,18 +45,17 @@ impl Way for TryTransaction {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
-        let ran = counter
-            .lock()
-            .try_transaction(conn, |counter, conn| increment(op, counter, conn))?;
+        let lock = counter.lock();
+        let ran = lock.try_transaction(conn, |counter, conn| increment(op, counter, conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
 }
 
-impl FromPool for TryTransaction {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for TryTransaction {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock();
-        let ran = lock.try_transaction_from(pool, |counter, conn| increment(op, counter, conn))?;
+        let ran = locks.try_transaction(lock, |counter, conn| increment(op, counter, conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
 }

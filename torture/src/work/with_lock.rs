@@ -1,14 +1,14 @@
-//! `with_lock` and `try_with_lock`.
+//! `with_lock` and `try_with_lock`, and what a pool has in their place.
 
 use diesel::mysql::MysqlConnection;
-use diesel_advisory_lock::{LockSource, Lockable, PoolSource};
+use diesel_advisory_lock::{LockPool, LockSource, Lockable};
 
-use super::{FromPool, Locks, WaitFor, Way};
+use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::worker::{Done, Op, Reached};
 
 pub(super) struct WithLock;
 
-impl Way for WithLock {
+impl Operation for WithLock {
     const NAME: &'static str = "with_lock";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;
@@ -22,10 +22,10 @@ impl Way for WithLock {
     }
 }
 
-impl FromPool for WithLock {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for WithLock {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut counter = op.counter();
-        counter.with_lock_from(pool, |_, conn| op.plain_body(conn))?;
+        locks.run(counter.lock(), |_, conn| op.plain_body(conn))?;
         op.keep(counter);
         Ok(Reached::End)
     }
@@ -33,7 +33,7 @@ impl FromPool for WithLock {
 
 pub(super) struct TryWithLock;
 
-impl Way for TryWithLock {
+impl Operation for TryWithLock {
     const NAME: &'static str = "try_with_lock";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Nothing;
@@ -46,10 +46,10 @@ impl Way for TryWithLock {
     }
 }
 
-impl FromPool for TryWithLock {
-    fn run_from<P: PoolSource<Connection = MysqlConnection>>(op: &Op<'_>, pool: &P) -> Done {
+impl PoolOperation for TryWithLock {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut counter = op.counter();
-        let ran = counter.try_with_lock_from(pool, |_, conn| op.plain_body(conn))?;
+        let ran = locks.try_run(counter.lock(), |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Busy, |()| Reached::End))
     }
 }

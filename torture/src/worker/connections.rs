@@ -1,4 +1,4 @@
-//! Where connections come from: one of a thread's own, and the process's pools.
+//! The sources of connections: a thread's own, and the pools of the process.
 
 use std::time::Duration;
 
@@ -23,42 +23,48 @@ pub(super) struct Named<P> {
 }
 
 pub(super) struct Pools {
-    /// As many connections as threads, through the proxy; the library is given a connection of it.
+    /// As many connections as threads, through the proxy. A thread checks one out for each call.
     pub(super) roomy: Named<Pool>,
-    /// One connection for all threads, or a roomy one without that fault.
-    pub(super) squeezed: Named<Pool>,
-    /// The library takes its connections from these by itself.
-    pub(super) from: Named<Pool>,
+    /// One connection for all threads. As many as threads if that fault is not asked for.
+    pub(super) undersized: Named<Pool>,
+    /// The library checks out the connections of these.
     pub(super) lock_pool: Named<LockPool<MysqlConnection>>,
-    pub(super) squeezed_lock_pool: Named<LockPool<MysqlConnection>>,
+    pub(super) undersized_lock_pool: Named<LockPool<MysqlConnection>>,
+    /// It offers a lock to the sessions of other processes before each hand-off.
+    pub(super) fair_lock_pool: Named<LockPool<MysqlConnection>>,
 }
 
 impl Pools {
     pub(super) fn new(options: &WorkerOptions) -> Self {
         let threads = options.threads.into();
-        let squeezed = if options.faults.has(OwnFault::Squeeze) {
+        let few = if options.faults.has(OwnFault::Squeeze) {
             1
         } else {
             threads
         };
         let roomy = |name| Named::new(name, &options.proxied, threads);
-        let squeezed = |name| Named::new(name, &options.direct, squeezed);
+        let undersized = |name| Named::new(name, &options.direct, few);
+        let fair = |pool| LockPool::builder().max_handoffs(0).build(pool);
         Self {
             roomy: roomy("pooled"),
-            squeezed: squeezed("squeezed-direct"),
-            from: roomy("pool-from"),
-            lock_pool: roomy("lock-pool").queued(),
-            squeezed_lock_pool: squeezed("squeezed-lock-pool-direct").queued(),
+            undersized: undersized("squeezed-direct"),
+            lock_pool: roomy("lock-pool").map(LockPool::new),
+            undersized_lock_pool: undersized("squeezed-lock-pool-direct").map(LockPool::new),
+            fair_lock_pool: roomy("fair-lock-pool").map(fair),
         }
     }
 
-    /// Asks every connection for the locks that it still holds.
+    /// Records the locks that the idle connections still hold.
     pub(super) fn drain(&self, history: &Writer) {
         self.roomy.drain(history);
-        self.squeezed.drain(history);
-        self.from.drain(history);
-        self.lock_pool.below().drain(history);
-        self.squeezed_lock_pool.below().drain(history);
+        self.undersized.drain(history);
+        for locks in [
+            &self.lock_pool,
+            &self.undersized_lock_pool,
+            &self.fair_lock_pool,
+        ] {
+            locks.below().drain(history);
+        }
     }
 }
 
@@ -72,10 +78,10 @@ impl Named<Pool> {
         Self { name, pool }
     }
 
-    fn queued(self) -> Named<LockPool<MysqlConnection>> {
+    fn map<P>(self, pool: impl FnOnce(Pool) -> P) -> Named<P> {
         Named {
             name: self.name,
-            pool: LockPool::new(self.pool),
+            pool: pool(self.pool),
         }
     }
 
@@ -97,7 +103,7 @@ impl Named<LockPool<MysqlConnection>> {
     }
 }
 
-/// Writes down what an idle connection holds. One that does not answer holds nothing.
+/// Records the locks that an idle connection holds. One that does not answer holds none.
 pub(super) fn tell_held(source: &str, conn: &mut MysqlConnection, history: &Writer) {
     if let Ok((session, names)) = held_by(conn) {
         let names = if names.is_empty() { "-" } else { &names };
@@ -122,8 +128,8 @@ fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
     let questions: Vec<_> = Target::all()
         .map(|target| {
             let name = target.name();
-            let written = name.written(SCHEMA);
-            format!("IF(IS_USED_LOCK('{written}') <=> CONNECTION_ID(), '{name}', NULL)")
+            let full_name = name.full_name(SCHEMA);
+            format!("IF(IS_USED_LOCK('{full_name}') <=> CONNECTION_ID(), '{name}', NULL)")
         })
         .collect();
     let query = format!(
@@ -134,7 +140,8 @@ fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
     Ok((held.session, held.names))
 }
 
-/// Sets back what an operation has set in its session. A connection that cannot be set back is of no further use.
+/// Restores the settings that an operation has left in its session. A connection on which that fails
+/// is marked as broken.
 pub(super) fn set_back(conn: &mut MysqlConnection) {
     // A statement may be interrupted, and so may the next.
     let done = (0..3).any(|_| conn.batch_execute(DEFAULTS).is_ok());
@@ -143,7 +150,7 @@ pub(super) fn set_back(conn: &mut MysqlConnection) {
     }
 }
 
-/// Whether nobody should work on a connection any more.
+/// Whether a connection is broken.
 pub(super) fn is_broken(conn: &mut MysqlConnection) -> bool {
     AnsiTransactionManager::is_broken_transaction_manager(conn)
 }

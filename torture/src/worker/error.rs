@@ -1,10 +1,10 @@
-//! What comes of a piece of work, and its word in the history.
+//! What a call returns, and its word in the history.
 
 use diesel::result::Error as DieselError;
 use diesel_advisory_lock::LockError;
 use torture_check::history::{Claim, Outcome};
 
-/// The result of one call that takes locks.
+/// The result of one call that acquires locks.
 pub(crate) type Done = Result<Reached, WorkError>;
 
 /// How far a call came that did not fail.
@@ -12,9 +12,9 @@ pub(crate) type Done = Result<Reached, WorkError>;
 pub(crate) enum Reached {
     /// The body ran, and the lock was held until its end.
     End,
-    /// Somebody else has the lock.
+    /// Another session has the lock.
     Busy,
-    /// A guard was dropped, which tells nobody.
+    /// A guard was dropped, which returns no error.
     Dropped,
 }
 
@@ -30,13 +30,13 @@ pub(crate) enum WorkError {
     #[error("failed on purpose")]
     Deliberate,
 
-    /// A lock that was to be taken inside of this one was not had.
+    /// A lock inside this one could not be acquired, or was lost.
     #[error("the inner lock ended with {0}")]
     Inner(Outcome),
 }
 
 impl WorkError {
-    /// The error of a call inside of a body, which says nothing of the body.
+    /// The error of a call inside a body, which says nothing about the body.
     pub(crate) fn inner(error: LockError) -> Self {
         Self::Inner(of_lock(&error))
     }
@@ -59,7 +59,7 @@ pub(crate) fn claim(done: &Done) -> Option<Claim> {
     }
 }
 
-/// The word for what a caller was told.
+/// The word for what a call returned.
 pub(crate) fn outcome(done: &Done) -> Outcome {
     match done {
         Ok(Reached::End) => Outcome::Ok,
@@ -90,7 +90,7 @@ fn of_lock(error: &LockError) -> Outcome {
         } => Outcome::Lost,
         LockError::Lost { source: None, .. } => Outcome::Disowned,
         LockError::CommitUnknown { .. } => Outcome::CommitUnknown,
-        LockError::Gone { .. } => Outcome::Gone,
+        LockError::RowNotFound { .. } => Outcome::Gone,
         LockError::KeyMismatch { .. } => Outcome::KeyMismatch,
         LockError::Pool { .. } => Outcome::Pool,
         LockError::Database { .. } => Outcome::Database,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Unsigned};
-use diesel_advisory_lock::LockName;
+use diesel_advisory_lock::{Lock, LockName, Lockable};
 use torture_check::history::{Event, OpFault, WaitMs};
 
 use super::error::outcome;
@@ -19,11 +19,11 @@ use crate::work::{Call, WaitFor};
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum Ending {
     Calm,
     Fails,
     Panics,
-    /// Gives the lock back by SQL of its own, so that the library finds it gone.
+    /// Releases the lock by SQL of its own, so that the library finds it gone.
     Steals,
     /// Puts another connection in the place of the one that it was given.
     Swaps,
@@ -38,7 +38,7 @@ pub(crate) struct Op<'t> {
     pub(super) id: u32,
     pub(crate) target: Target,
     pub(crate) wait: Duration,
-    pub(super) mood: Mood,
+    pub(super) ending: Ending,
     pub(super) dwell: Duration,
     pub(super) source: &'static str,
 }
@@ -61,19 +61,25 @@ impl Op<'_> {
         self.target.name()
     }
 
-    /// Throws a die with so many sides.
-    pub(crate) fn die(&self, sides: u32) -> u32 {
-        self.thread.die(sides)
+    /// Calls `run` with the lock of the row, by this thread's last copy, and the timeout of the
+    /// call.
+    pub(crate) fn with_row<R>(&self, run: impl FnOnce(Lock<&mut Counter>) -> R) -> R {
+        run(self.counter().lock().timeout(self.wait))
     }
 
-    /// Writes down a fault of the worker's own, which comes next.
-    pub(crate) fn strike(&self, fault: OpFault) {
+    /// A random number below `count`.
+    pub(crate) fn random_below(&self, count: u32) -> u32 {
+        self.thread.random_below(count)
+    }
+
+    /// Records a fault of the worker's own, which it causes next.
+    pub(crate) fn inject(&self, fault: OpFault) {
         let history = &self.thread.worker.history;
         history.write(&Event::Struck { op: self.id, fault });
     }
 
-    /// The body of a lock: asks the server whose lock it is, leaves a trace in the lock's file, does
-    /// `act`, which gives what it wrote to counters, and ends as its mood says.
+    /// The body of a lock: asks the server which session holds the lock, leaves a trace in the
+    /// lock's file, does `act`, which returns what it wrote to counters, and ends as [`Ending`] says.
     pub(crate) fn body(
         &self,
         conn: &mut MysqlConnection,
@@ -82,8 +88,8 @@ impl Op<'_> {
         self.run_body(conn, false, act)
     }
 
-    /// A body that runs in a transaction, and calls no other operation: if it swaps connections, it may do all its work on
-    /// the other one, in a transaction there.
+    /// A body that runs in a transaction, and calls no other operation. If it swaps connections, it
+    /// may do all its work on the other one, in a transaction there.
     pub(crate) fn transaction_body(
         &self,
         conn: &mut MysqlConnection,
@@ -116,22 +122,23 @@ impl Op<'_> {
         };
         seen?;
         self.thread.leave_trace("begin", self);
-        let swaps = self.mood == Mood::Swaps;
-        let is_swapped = swaps && in_transaction && self.die(2) == 0 && self.swap(conn, true);
+        let swaps = self.ending == Ending::Swaps;
+        let is_swapped =
+            swaps && in_transaction && self.random_below(2) == 0 && self.swap(conn, true);
         let wrote = act(conn)?;
         if !self.dwell.is_zero() {
             sleep(self.dwell);
         }
-        match self.mood {
-            Mood::Calm => {}
-            Mood::Fails => return Err(WorkError::Deliberate),
-            Mood::Panics => panic_any(Deliberate),
-            Mood::Steals => {
-                self.strike(OpFault::Theft);
+        match self.ending {
+            Ending::Calm => {}
+            Ending::Fails => return Err(WorkError::Deliberate),
+            Ending::Panics => panic_any(Deliberate),
+            Ending::Steals => {
+                self.inject(OpFault::Theft);
                 self.steal(conn)?;
                 sleep(LOST);
             }
-            Mood::Swaps => {
+            Ending::Swaps => {
                 if is_swapped || self.swap(conn, false) {
                     sleep(LOST);
                 }
@@ -150,13 +157,13 @@ impl Op<'_> {
     /// Another call, made inside of this one's body. Its failure is this body's, by another name.
     pub(crate) fn nested(
         &self,
-        way: &'static str,
+        operation: &'static str,
         target: Target,
         wait: WaitFor,
         run: impl FnOnce(&Op<'_>) -> Done,
     ) -> Done {
         let call = Call {
-            way,
+            operation,
             target,
             wait,
             can_steal: false,
@@ -168,24 +175,26 @@ impl Op<'_> {
     /// Not by a statement that is kept: one that fails while it is read must not run again.
     fn witness(&self, conn: &mut MysqlConnection) -> QueryResult<Witness> {
         let questions = self.target.names().into_iter().map(|name| {
-            let written = name.written(SCHEMA);
-            format!("IS_USED_LOCK('{written}') <=> CONNECTION_ID()")
+            let full_name = name.full_name(SCHEMA);
+            format!("IS_USED_LOCK('{full_name}') <=> CONNECTION_ID()")
         });
         let ours = questions.collect::<Vec<_>>().join(" AND ");
-        let first = self.lock_name().written(SCHEMA);
+        let first = self.lock_name().full_name(SCHEMA);
         diesel::sql_query(format!(
             "SELECT CAST(CONNECTION_ID() AS UNSIGNED) AS session, \
-             CAST(IF({ours}, CONNECTION_ID(), NULLIF(IS_USED_LOCK('{first}'), CONNECTION_ID())) AS UNSIGNED) AS holder"
+             CAST(IF({ours}, CONNECTION_ID(), \
+             NULLIF(IS_USED_LOCK('{first}'), CONNECTION_ID())) AS UNSIGNED) AS holder"
         ))
         .get_result(conn)
     }
 
     fn steal(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        let written = self.lock_name().written(SCHEMA);
-        diesel::sql_query(format!("DO RELEASE_LOCK('{written}')")).execute(conn)
+        let full_name = self.lock_name().full_name(SCHEMA);
+        diesel::sql_query(format!("DO RELEASE_LOCK('{full_name}')")).execute(conn)
     }
 
-    /// The session of the connection that was there ends, and with it its lock. `false`: there is no other connection.
+    /// Swaps `conn` with another connection. The session that was there ends, and with it its lock.
+    /// Returns `false` if there is no other connection.
     fn swap(&self, conn: &mut MysqlConnection, begin: bool) -> bool {
         let Some(mut other) = self.thread.connect_as(self.source) else {
             return false;
@@ -193,7 +202,7 @@ impl Op<'_> {
         if begin && AnsiTransactionManager::begin_transaction(&mut other).is_err() {
             return false;
         }
-        self.strike(OpFault::Swap);
+        self.inject(OpFault::Swap);
         std::mem::swap(conn, &mut other);
         true
     }

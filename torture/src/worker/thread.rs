@@ -1,4 +1,4 @@
-//! A thread of a worker: one call after another, each thrown by the dice.
+//! A thread of a worker: one random call after another.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
-use diesel_advisory_lock::LockName;
+use diesel_advisory_lock::{LockName, LockPool};
 use fastrand::Rng;
 use torture_check::history::{self, Event, Outcome};
 
@@ -19,11 +19,12 @@ use super::error::{claim, outcome};
 use super::op::Op;
 use super::{Deliberate, Done, Worker};
 use crate::model::Counter;
-use crate::work::{Call, Entry, FromPools, WAYS};
+use crate::work::{Call, Entry, OPERATIONS, RunInPool};
 
-mod dice;
+mod rng;
 
-/// How long a connection that is of no further use stays open: longer than others may wait for a lock that has leaked.
+/// How long a broken connection stays open: longer than the checker allows others to wait for a lock
+/// that has leaked.
 const KEPT_BROKEN: Duration = Duration::from_secs(8);
 
 pub(super) struct Thread<'w> {
@@ -33,22 +34,24 @@ pub(super) struct Thread<'w> {
     /// The rows as they were when this thread saw them last.
     copies: RefCell<HashMap<i64, Counter>>,
     traces: RefCell<HashMap<String, File>>,
-    /// A connection that is of no further use. If it had a lock, that must be free all the same.
+    /// A broken connection. If its session had a lock, that must be free all the same.
     broken: RefCell<Option<(Instant, MysqlConnection)>>,
     /// Each as often as it weighs.
-    ways: Vec<&'static Entry>,
-    ways_from_pool: Vec<(&'static Entry, FromPools)>,
+    operations: Vec<&'static Entry>,
+    pool_operations: Vec<(&'static Entry, RunInPool)>,
 }
 
 impl<'w> Thread<'w> {
     pub(super) fn new(worker: &'w Worker, number: u16) -> Self {
         let options = &worker.options;
         let is_asked_for = |fault| options.faults.has(fault);
-        let ways = WAYS
+        let operations: Vec<_> = OPERATIONS
             .iter()
-            .filter(|way| way.causes.is_none_or(is_asked_for));
-        let ways: Vec<_> = ways.flat_map(|way| vec![way; way.weight]).collect();
-        let ways_from_pool = ways.iter().filter_map(|&way| Some((way, way.from_pool?)));
+            .filter(|operation| operation.causes.is_none_or(is_asked_for))
+            .flat_map(|operation| vec![operation; operation.weight])
+            .collect();
+        let pool_operations = operations.iter();
+        let pool_operations = pool_operations.filter_map(|&it| Some((it, it.in_pool?)));
         Self {
             worker,
             number,
@@ -56,8 +59,8 @@ impl<'w> Thread<'w> {
             copies: RefCell::default(),
             traces: RefCell::default(),
             broken: RefCell::default(),
-            ways_from_pool: ways_from_pool.collect(),
-            ways,
+            pool_operations: pool_operations.collect(),
+            operations,
         }
     }
 
@@ -65,13 +68,13 @@ impl<'w> Thread<'w> {
         let mut own = None;
         let pools = &self.worker.pools;
         while !self.worker.is_stopping() {
-            match self.die(20) {
+            match self.random_below(20) {
                 0..=5 => self.on_own(&mut own),
                 6..=7 => self.on_pooled(&pools.roomy),
-                8..=9 => self.on_pooled(&pools.squeezed),
-                10..=11 => self.from(&pools.from, |forms| forms.pool),
-                12..=16 => self.from(&pools.lock_pool, |forms| forms.lock_pool),
-                _ => self.from(&pools.squeezed_lock_pool, |forms| forms.lock_pool),
+                8..=9 => self.on_pooled(&pools.undersized),
+                10..=11 => self.in_pool(&pools.fair_lock_pool),
+                12..=16 => self.in_pool(&pools.lock_pool),
+                _ => self.in_pool(&pools.undersized_lock_pool),
             }
         }
         if let Some(mut conn) = own {
@@ -85,9 +88,10 @@ impl<'w> Thread<'w> {
             *own = self.connect();
             return;
         };
-        let way = self.pick(&self.ways);
-        let outcome = self.top_level(way, self.own_source(), |op| (way.plain)(op, conn));
-        if way.sets {
+        let operation = self.pick(&self.operations);
+        let run = |op: &Op<'_>| (operation.plain)(op, conn);
+        let outcome = self.top_level(operation, self.own_source(), run);
+        if operation.sets {
             set_back(conn);
         }
         if is_broken(conn) {
@@ -97,37 +101,37 @@ impl<'w> Thread<'w> {
         }
     }
 
-    /// On a connection that this thread takes from a pool.
+    /// On a connection that this thread checks out.
     fn on_pooled(&self, pool: &Named<Pool>) {
         let Ok(mut conn) = pool.pool.get() else {
             self.unconnected(pool.name);
             return;
         };
-        let way = self.pick(&self.ways);
-        self.top_level(way, pool.name, |op| (way.pooled)(op, &mut conn));
-        if way.sets {
+        let operation = self.pick(&self.operations);
+        let run = |op: &Op<'_>| (operation.pooled)(op, &mut conn);
+        self.top_level(operation, pool.name, run);
+        if operation.sets {
             set_back(&mut conn);
         }
     }
 
-    /// On a connection that the library takes from a pool.
-    fn from<P>(&self, pool: &Named<P>, form: impl Fn(FromPools) -> fn(&Op<'_>, &P) -> Done) {
-        let (way, forms) = self.pick(&self.ways_from_pool);
-        let run = form(forms);
-        self.top_level(way, pool.name, |op| run(op, &pool.pool));
+    /// On a connection that the library checks out, or that another thread hands off.
+    fn in_pool(&self, locks: &Named<LockPool<MysqlConnection>>) {
+        let (operation, run) = self.pick(&self.pool_operations);
+        self.top_level(operation, locks.name, |op| run(op, &locks.pool));
     }
 
     fn top_level(
         &self,
-        way: &Entry,
+        operation: &Entry,
         source: &'static str,
         run: impl FnOnce(&Op<'_>) -> Done,
     ) -> Outcome {
         let call = Call {
-            way: way.name,
-            target: self.target(way.locks),
-            wait: way.wait,
-            can_steal: way.can_steal,
+            operation: operation.name,
+            target: self.target(operation.locks),
+            wait: operation.wait,
+            can_steal: operation.can_steal,
         };
         let done = catch_unwind(AssertUnwindSafe(|| self.perform(&call, source, run)));
         word(&done)
@@ -145,7 +149,7 @@ impl<'w> Thread<'w> {
             id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
             target: call.target,
             wait: self.wait(call.wait),
-            mood: self.mood(call),
+            ending: self.ending(call),
             dwell: self.dwell(call.target),
             source,
         };
@@ -159,7 +163,7 @@ impl<'w> Thread<'w> {
         history.write(&Event::Invoke {
             op: op.id,
             thread: self.number,
-            way: call.way,
+            way: call.operation,
             names: &names.join("+"),
             wait: op.wait_ms(),
             source,
@@ -230,7 +234,8 @@ impl<'w> Thread<'w> {
         self.worker.cycles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A line in the file of each lock: work outside of the database, which no transaction protects.
+    /// Appends a line to the file of each lock: work outside of the database, which no transaction
+    /// protects.
     pub(super) fn leave_trace(&self, word: &str, op: &Op<'_>) {
         let line = format!("{word} {} {}\n", self.worker.options.number, op.id);
         let mut traces = self.traces.borrow_mut();

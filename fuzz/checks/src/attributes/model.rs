@@ -26,7 +26,7 @@ const OPTIONS: [&str; 7] = [
     "timeout",
     "no_wait",
     "wait_forever",
-    "longest_hold",
+    "keep_alive",
     "table",
     "key",
     "crate",

@@ -141,7 +141,7 @@ const RAW_STRINGS: [(&str, &str); 4] = [
 pub(super) struct Options {
     /// As calls on a builder.
     wait: Option<String>,
-    longest_hold: Option<String>,
+    keep_alive: Option<String>,
     /// `None` in it: the method's name.
     pub(super) scope: Option<Option<String>>,
     pub(super) transaction: bool,
@@ -156,7 +156,7 @@ pub(super) struct Options {
 impl Options {
     /// How long to wait and to hold, as calls on a builder.
     pub(super) fn times(&self) -> String {
-        let calls = [&self.wait, &self.longest_hold];
+        let calls = [&self.wait, &self.keep_alive];
         calls.into_iter().flatten().map(String::as_str).collect()
     }
 
@@ -190,8 +190,8 @@ impl Options {
             }
             Opt::LongestHold(value) => {
                 value.write(writer);
-                let call = value.call("longest_hold", writer);
-                writer.refuse_if(self.longest_hold.replace(call).is_some());
+                let call = value.call("keep_alive", writer);
+                writer.refuse_if(self.keep_alive.replace(call).is_some());
             }
             Opt::NoWait(tail) => {
                 tail.write(writer);
@@ -253,7 +253,7 @@ impl Opt<'_> {
     fn name(&self) -> &'static str {
         match self {
             Opt::Timeout(_) => "timeout",
-            Opt::LongestHold(_) => "longest_hold",
+            Opt::LongestHold(_) => "keep_alive",
             Opt::NoWait(_) => "no_wait",
             Opt::WaitForever(_) => "wait_forever",
             Opt::Scope(_) => "scope",

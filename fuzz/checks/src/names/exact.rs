@@ -7,12 +7,12 @@ pub(super) fn check(text: &str) {
         Ok(name) => {
             assert!(may_be(text), "taken: {text:?}");
             assert_eq!(name.to_string(), text);
-            assert_eq!(name.written("app"), text);
-            assert_eq!(name.written(""), text);
+            assert_eq!(name.full_name("app"), text);
+            assert_eq!(name.full_name(""), text);
             assert_eq!(format!("{name:?}"), format!("LockName({text:?})"));
             // An option is refused when the lock is taken; until then the name stays what it is.
-            assert_eq!(name.clone().scope("a").written("app"), text);
-            assert_eq!(name.clone().namespace("a").written("app"), text);
+            assert_eq!(name.clone().scope("a").full_name("app"), text);
+            assert_eq!(name.clone().namespace("a").full_name("app"), text);
             assert_ne!(name, LockName::named(text));
         }
         Err(LockError::InvalidName { name, .. }) => {

@@ -1,10 +1,10 @@
 //! Things that a careless writer of names would call the same.
 
-use super::subject::{Of, Subject};
+use super::subject::{LockedObject, Of};
 use super::{reference, tables};
 
-pub(super) fn of(subject: &Subject) -> Vec<Subject> {
-    let with = |of: Of| Subject {
+pub(super) fn of(subject: &LockedObject) -> Vec<LockedObject> {
+    let with = |of: Of| LockedObject {
         of,
         ..subject.clone()
     };
@@ -12,11 +12,11 @@ pub(super) fn of(subject: &Subject) -> Vec<Subject> {
     let mut near = vec![
         // A name that is spelt like this one.
         with(Of::Named(shown.clone())),
-        Subject {
+        LockedObject {
             scope: Some(String::new()),
             ..subject.clone()
         },
-        Subject {
+        LockedObject {
             scope: None,
             ..subject.clone()
         },
@@ -36,7 +36,7 @@ pub(super) fn of(subject: &Subject) -> Vec<Subject> {
                 .map(|part| part.replace('\0', "-"))
                 .collect()));
             near.push(with(Of::Row(table.wrapping_add(1), key.clone())));
-            near.push(Subject {
+            near.push(LockedObject {
                 scope: key.last().cloned(),
                 ..row(key[..key.len() - 1].to_vec()).or_whole_table()
             });
@@ -47,7 +47,7 @@ pub(super) fn of(subject: &Subject) -> Vec<Subject> {
                     last.push('#');
                     last.push_str(scope);
                 }
-                near.push(Subject {
+                near.push(LockedObject {
                     scope: None,
                     ..row(key)
                 });
@@ -83,11 +83,11 @@ fn moved(key: &[String]) -> Option<Vec<String>> {
     Some([&[first, second], more].concat())
 }
 
-impl Subject {
+impl LockedObject {
     /// A key has at least one part.
     fn or_whole_table(self) -> Self {
         match self.of {
-            Of::Row(table, key) if key.is_empty() => Subject {
+            Of::Row(table, key) if key.is_empty() => LockedObject {
                 of: Of::Table(table),
                 ..self
             },

@@ -3,10 +3,10 @@
 
 use sha2::{Digest, Sha256};
 
-use super::subject::{Of, Subject};
+use super::subject::{LockedObject, Of};
 
 /// What stands before the slash.
-pub(super) fn prefix(subject: &Subject, schema: &str) -> String {
+pub(super) fn prefix(subject: &LockedObject, schema: &str) -> String {
     let namespace = subject.effective_namespace().unwrap_or(schema);
     let digest = Sha256::digest(namespace);
     digest[..4]
@@ -16,7 +16,7 @@ pub(super) fn prefix(subject: &Subject, schema: &str) -> String {
 }
 
 /// What stands after it.
-pub(super) fn name(subject: &Subject) -> String {
+pub(super) fn name(subject: &LockedObject) -> String {
     let readable = readable(subject);
     let components = components(subject);
     if components.iter().all(|component| plain(component)) && readable.chars().count() <= 55 {
@@ -38,7 +38,7 @@ pub(super) fn name(subject: &Subject) -> String {
     slug + "~" + &base32(u128::from_be_bytes(std::array::from_fn(|at| digest[at])))
 }
 
-fn readable(subject: &Subject) -> String {
+fn readable(subject: &LockedObject) -> String {
     let table = subject.table().map(|table| table.name).unwrap_or_default();
     let unscoped = match &subject.of {
         Of::Row(_, key) => format!("{table}:{}", key.join(",")),
@@ -52,7 +52,7 @@ fn readable(subject: &Subject) -> String {
 }
 
 /// In the order in which they are hashed.
-fn components(subject: &Subject) -> Vec<&str> {
+fn components(subject: &LockedObject) -> Vec<&str> {
     let table = subject.table().map(|table| table.name);
     let own: &[String] = match &subject.of {
         Of::Row(_, key) => key,
@@ -73,7 +73,7 @@ fn plain(component: &str) -> bool {
         && !component.is_empty()
 }
 
-fn hashed(subject: &Subject, components: &[&str]) -> Vec<u8> {
+fn hashed(subject: &LockedObject, components: &[&str]) -> Vec<u8> {
     let kind = match subject.of {
         Of::Row(..) => b'r',
         Of::Table(_) => b't',

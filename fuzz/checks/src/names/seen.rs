@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use super::subject::{Identity, Subject};
+use super::subject::{Identity, LockedObject};
 
 /// Runs are long and memory is not; what comes again soon is found all the same.
 const ROOM: usize = 1 << 17;
@@ -16,7 +16,7 @@ thread_local! {
     static SEEN: RefCell<Names> = RefCell::default();
 }
 
-pub(super) fn check(name: &str, subject: &Subject) {
+pub(super) fn check(name: &str, subject: &LockedObject) {
     SEEN.with_borrow_mut(|seen| {
         let identity = subject.identity();
         if let Some(before) = seen.get(name) {
@@ -39,7 +39,7 @@ mod tests {
     #[should_panic(expected = "both are called \"=a\"")]
     fn one_name_for_two_things_is_found() {
         for text in ["a", "b"] {
-            let subject = Subject {
+            let subject = LockedObject {
                 of: Of::Named(text.to_owned()),
                 scope: None,
                 namespace: None,

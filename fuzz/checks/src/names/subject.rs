@@ -17,7 +17,7 @@ pub(super) enum Thing {
 
 /// Everything that a name depends on, but the connection's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Subject {
+pub(super) struct LockedObject {
     pub(super) of: Of,
     pub(super) scope: Option<String>,
     /// By `.namespace(..)`.
@@ -44,7 +44,7 @@ impl Thing {
     }
 }
 
-impl Subject {
+impl LockedObject {
     pub(super) fn of(thing: Thing) -> Self {
         let of = match thing {
             Thing::Row(table, first, more) => {
@@ -54,7 +54,7 @@ impl Subject {
             Thing::Table(table) => Of::Table(table),
             Thing::Named(text) => Of::Named(text.0),
         };
-        Subject {
+        LockedObject {
             of,
             scope: None,
             namespace: None,

@@ -76,15 +76,21 @@ impl Op {
         !self.source.ends_with("-direct")
     }
 
-    /// Whether it has to expect that there is no connection: the pool has fewer than the process has threads, or to
-    /// open one takes longer than the operation is ready to wait.
+    /// Whether it has to expect that there is no connection: the pool has fewer than the process has
+    /// threads, or opening one takes longer than the operation waits.
     pub fn may_lack_connection(&self) -> bool {
         self.source.contains("squeezed") || (1..OPENS_IN.0).contains(&self.wait.0)
     }
 
-    /// Through a pool that hands a connection on with its lock.
-    pub fn is_handed_on(&self) -> bool {
+    /// Through a pool that hands a connection off with its locks.
+    pub fn is_handed_off(&self) -> bool {
         self.source.contains("lock-pool")
+    }
+
+    /// Whether both are under the same locks, in any order.
+    pub fn has_names_of(&self, other: &Op) -> bool {
+        self.names.len() == other.names.len()
+            && self.names.iter().all(|name| other.names.contains(name))
     }
 
     /// For people.

@@ -6,7 +6,7 @@ mod story;
 mod accounted;
 mod deadlock;
 mod exclusive;
-mod hand_overs;
+mod handoffs;
 mod idle;
 mod nothing_left;
 mod program;

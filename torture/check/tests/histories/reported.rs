@@ -224,7 +224,7 @@ fn a_pool_gives_connections() {
         let story = and(story, &format!("fault {fault}"));
         rejected(Reported, "ended with `pool`, and no fault", &story);
     }
-    for source in ["lock-pool", "pool-from"] {
+    for source in ["lock-pool", "fair-lock-pool"] {
         let story = but(story, "pooled", source);
         rejected(Reported, "ended with `pool`, and no fault", &story);
     }

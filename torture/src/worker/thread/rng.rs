@@ -1,18 +1,20 @@
-//! What is thrown by the dice, of one seed for each thread.
+//! The random choices of a thread, from a seed of its own.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use fastrand::Rng;
 use torture_check::history::FaultKind;
 
 use super::Thread;
 use crate::cli::OwnFault;
-use crate::model::{IMPATIENT_MS, JOBS, LABELS, ROWS, Target};
+use crate::model::{IMPATIENT_MS, JOBS, LABELS, ROWS, SET_ROWS, Target};
 use crate::work::{Call, Locks, WaitFor};
-use crate::worker::op::Mood;
+use crate::worker::op::Ending;
 
 impl Thread<'_> {
-    pub(in crate::worker) fn die(&self, sides: u32) -> u32 {
-        self.rng.borrow_mut().u32(0..sides)
+    pub(in crate::worker) fn random_below(&self, count: u32) -> u32 {
+        self.rng.borrow_mut().u32(0..count)
     }
 
     pub(super) fn pick<T: Copy>(&self, among: &[T]) -> T {
@@ -21,7 +23,7 @@ impl Thread<'_> {
 
     pub(super) fn target(&self, locks: Locks) -> Target {
         let mut rng = self.rng.borrow_mut();
-        // Half of all want the same two.
+        // Half of all calls want one of the same two rows.
         let row = if rng.bool() {
             rng.i64(1..=2)
         } else {
@@ -32,10 +34,18 @@ impl Thread<'_> {
             Locks::Scoped => Target::Scoped(row),
             Locks::Job => Target::Job(rng.i64(1..=JOBS)),
             Locks::Misspelled => Target::Misspelled(rng.i64(1..=LABELS)),
-            Locks::Several => Target::Several {
-                // In any order, and never the same one.
-                rows: (row, (row - 1 + rng.i64(1..ROWS)) % ROWS + 1),
+            Locks::Set => Target::Set {
+                rows: (row, other(&mut rng, row, 1..ROWS + 1)),
                 scoped: rng.i64(1..=ROWS),
+            },
+            // Rows that are locked alone less often, so that sets meet sets.
+            Locks::SameSet => Target::Set {
+                rows: two(&mut rng, SET_ROWS..SET_ROWS + 2),
+                scoped: SET_ROWS,
+            },
+            Locks::OverlappingSet => Target::Set {
+                rows: two(&mut rng, SET_ROWS..SET_ROWS + 3),
+                scoped: rng.i64(SET_ROWS..SET_ROWS + 2),
             },
         }
     }
@@ -56,14 +66,14 @@ impl Thread<'_> {
         Duration::from_millis(ms)
     }
 
-    pub(super) fn mood(&self, call: &Call) -> Mood {
+    pub(super) fn ending(&self, call: &Call) -> Ending {
         let faults = &self.worker.options.faults;
-        match self.die(200) {
-            0..=3 => Mood::Fails,
-            4..=7 if faults.has(OwnFault::Panic) => Mood::Panics,
-            8..=9 if call.can_steal && faults.has(OwnFault::Theft) => Mood::Steals,
-            10..=11 if call.can_steal && faults.has(OwnFault::Swap) => Mood::Swaps,
-            _ => Mood::Calm,
+        match self.random_below(200) {
+            0..=3 => Ending::Fails,
+            4..=7 if faults.has(OwnFault::Panic) => Ending::Panics,
+            8..=9 if call.can_steal && faults.has(OwnFault::Theft) => Ending::Steals,
+            10..=11 if call.can_steal && faults.has(OwnFault::Swap) => Ending::Swaps,
+            _ => Ending::Calm,
         }
     }
 
@@ -83,4 +93,16 @@ impl Thread<'_> {
         };
         Duration::from_micros(us)
     }
+}
+
+/// Two of these rows, in any order.
+fn two(rng: &mut Rng, among: Range<i64>) -> (i64, i64) {
+    let row = rng.i64(among.clone());
+    (row, other(rng, row, among))
+}
+
+/// Another row than `row`, of these.
+fn other(rng: &mut Rng, row: i64, among: Range<i64>) -> i64 {
+    let count = among.end - among.start;
+    among.start + (row - among.start + rng.i64(1..count)) % count
 }
