@@ -7,11 +7,14 @@ mod program;
 
 use std::fmt;
 use std::io;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::NotInstalled;
+use crate::greeting;
 use crate::home::Home;
 
 /// A kind of server.
@@ -38,11 +41,42 @@ impl Kind {
         self.engine().map(drop)
     }
 
+    /// Returns the kind of the server at an address such as that of `DATABASE_URL`, by the version
+    /// that it announces.
+    ///
+    /// # Errors
+    ///
+    /// If no server answers there within ten seconds.
+    pub fn at_url(url: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(server_of(url))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let version = greeting::read(stream)?;
+        Ok(if version.contains("MariaDB") {
+            Self::Mariadb
+        } else {
+            Self::Mysql
+        })
+    }
+
     pub(crate) fn engine(self) -> Result<Box<dyn Engine>, NotInstalled> {
         Ok(match self {
             Self::Mariadb => Box::new(mariadb::Mariadb::find()?),
             Self::Mysql => Box::new(mysql::Mysql::find()?),
         })
+    }
+}
+
+/// The host and port in an address.
+fn server_of(url: &str) -> String {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let server = rest.split(['/', '?']).next().unwrap_or_default();
+    let (_, server) = server.rsplit_once('@').unwrap_or(("", server));
+    let has_port = server
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match has_port {
+        true => server.to_owned(),
+        false => format!("{server}:3306"),
     }
 }
 
@@ -101,6 +135,21 @@ pub(crate) trait Engine: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn server_of_an_address_has_its_port_or_the_usual_one() {
+        for (url, server) in [
+            ("mysql://root@127.0.0.1:3307/app", "127.0.0.1:3307"),
+            (
+                "mysql://me:p%40ss@db.example/app?ssl_mode=required",
+                "db.example:3306",
+            ),
+            ("mysql://[::1]/app", "[::1]:3306"),
+            ("mysql://[::1]:3307", "[::1]:3307"),
+        ] {
+            assert_eq!(server_of(url), server, "{url}");
+        }
+    }
 
     #[test]
     fn names_are_read_back() {

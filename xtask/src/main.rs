@@ -3,6 +3,7 @@
 mod cargo;
 mod ci;
 mod copy;
+mod cycles;
 mod install;
 mod options;
 mod program;
@@ -26,7 +27,7 @@ enum Task {
     /// Measure the library on this machine
     Bench(options::bench::Options),
 
-    /// Lock from many processes, cause every fault that can be caused, and judge what came of it
+    /// Run the stress test: lock from many processes, inject faults, and check the history
     Torture(options::torture::Cli),
 
     /// Take each protection out of a copy of the library, and see that the stress test or a test notices
@@ -41,13 +42,15 @@ enum Task {
     },
 
     /// Install what the tests need, build them, and run them
+    #[command(after_help = TEST_EXAMPLES)]
     Test {
         /// The private server to start: mariadb or mysql. May be given twice [default: mariadb, or
         /// none if DATABASE_URL is set: then the tests run on that server]
         #[arg(long = "server", value_name = "KIND")]
         servers: Vec<Kind>,
 
-        /// Passed on to `cargo test`, such as `--test servers stale` [default: all tests]
+        /// Passed on to `cargo test`: the names of tests, or parts of them, and its options [default:
+        /// all tests]
         #[arg(last = true)]
         arguments: Vec<String>,
     },
@@ -59,7 +62,7 @@ enum Task {
         servers: Vec<Kind>,
     },
 
-    /// Check all that strangers will meet: the next seven commands
+    /// Run every check of a release: the next seven commands
     Release,
 
     /// Build both crates from what would be uploaded, and from nothing else
@@ -91,9 +94,26 @@ enum Task {
     /// Compare the public interface with the last release's, by the rules of semantic versioning
     Semver,
 
+    /// Look for import cycles between the modules of the library
+    Cycles,
+
     /// Run every check that a change has to pass
     Ci,
 }
+
+/// A case of `tests/suite/` or `tests/mysql/` is a test for each kind of server, whose name ends with
+/// the kind's.
+const TEST_EXAMPLES: &str = "\
+Examples:
+  cargo xtask test                                              All tests, on MariaDB
+  cargo xtask test --server mysql -- --test mysql               All cases on MySQL
+  cargo xtask test -- --test mysql killing_the_holder           The cases with this in their names
+  cargo xtask test --server mariadb --server mysql -- --test mysql killing_the_holder
+                                                                The same on both servers
+
+Once the servers are installed, cargo does as well:
+  cargo test --test mysql killing_the_holder_returns_lost       One case, on both servers
+  cargo test --test mysql -- ::mariadb                          All cases on MariaDB";
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
@@ -111,6 +131,7 @@ fn main() -> ExitCode {
         Task::Typos => publish::typos(),
         Task::Api { bless } => publish::api(bless),
         Task::Semver => publish::semver(),
+        Task::Cycles => cycles::check(),
         Task::Ci => ci::run(),
     };
     match result {

@@ -6,7 +6,7 @@
 pub(crate) mod bench;
 
 #[allow(dead_code, reason = "xtask reads only which server is to be started")]
-#[path = "../../examples/notification/cli.rs"]
+#[path = "../../examples/notification/src/cli.rs"]
 pub(crate) mod demo;
 
 #[allow(dead_code, reason = "xtask reads only which server is to be started")]

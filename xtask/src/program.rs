@@ -19,7 +19,7 @@ pub(crate) struct Program {
 
 pub(crate) const DEMO: Program = Program {
     name: "the example",
-    target: &["--example", "notification"],
+    target: &["--package", "notification"],
     takes_url: true,
 };
 

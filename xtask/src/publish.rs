@@ -1,12 +1,12 @@
-//! What has to be right before strangers get it: `release` is all of it.
+//! The checks before a release: `release` runs all of them.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{LIBRARY, cargo, workspace};
-use crate::copy;
+use crate::cargo::{LIBRARY, cargo, cargo_workspace, workspace};
 use crate::install::{self, Need};
 use crate::step;
 use crate::tools::{self, Tool};
@@ -20,6 +20,7 @@ fn ensure_client_library() -> Result<()> {
 
 /// All of it, before a release.
 pub(crate) fn release() -> Result<()> {
+    package()?;
     minimal()?;
     features(Sets::All)?;
     deny(true)?;
@@ -74,17 +75,22 @@ pub(crate) fn features(sets: Sets) -> Result<()> {
     step::run(name, hack.args(["--", "-D", "warnings"]))
 }
 
-/// The oldest versions that are allowed do, in what would be uploaded. The tests' own dependencies are left out: nobody
-/// else compiles them.
+/// The library compiles with the oldest versions that it allows, from what would be uploaded. The
+/// tests' own dependencies are left out: users do not compile them.
 pub(crate) fn minimal() -> Result<()> {
-    package()?;
+    ensure_client_library()?;
+    let mut package = cargo("package");
+    package.args(["--package", DERIVE, "--package", LIBRARY, "--allow-dirty"]);
+    // Without cargo's own build of the packages: the check below compiles the same files.
+    step::run("pack both crates", package.arg("--no-verify"))?;
     let target = workspace().join("target");
+    let minimal = target.join("minimal");
     let version = env!("CARGO_PKG_VERSION");
     let [library, derive] = [LIBRARY, DERIVE].map(|package| format!("{package}-{version}"));
     for package in [&library, &derive] {
-        let copied = target.join("minimal").join(package);
-        copy::fresh(&target.join("package").join(package), &copied)?;
-        let manifest = copied.join("Cargo.toml");
+        let archive = target.join(format!("package/{package}.crate"));
+        let unpacked = unpack(&archive, &minimal, package)?;
+        let manifest = unpacked.join("Cargo.toml");
         let text = fs::read_to_string(&manifest)?;
         // A workspace of its own, though it lies in ours.
         fs::write(
@@ -92,15 +98,16 @@ pub(crate) fn minimal() -> Result<()> {
             without_dev_dependencies(&text) + "\n[workspace]\n",
         )?;
         // Made anew, of the oldest.
-        fs::remove_file(copied.join("Cargo.lock"))?;
+        fs::remove_file(unpacked.join("Cargo.lock"))?;
     }
     let patch = format!("patch.crates-io.{DERIVE}.path='../{derive}'");
     let cargo = |verb: &str| {
         let mut command = Command::new("cargo");
         command
             .args([verb, "--config", &patch])
-            .env("CARGO_TARGET_DIR", target.join("minimal/target"))
-            .current_dir(target.join("minimal").join(&library));
+            // Dependencies of the same version and features are already built there.
+            .env("CARGO_TARGET_DIR", &target)
+            .current_dir(minimal.join(&library));
         command
     };
     let mut oldest = cargo("generate-lockfile");
@@ -112,6 +119,20 @@ pub(crate) fn minimal() -> Result<()> {
     let mut check = cargo("check");
     check.args(["--features", "uuid,chrono,time,tracing,metrics"]);
     step::run("the library with them", &mut check)
+}
+
+/// Replaces the package's directory by the archive's content, and returns its path.
+fn unpack(archive: &Path, directory: &Path, package: &str) -> Result<PathBuf> {
+    let unpacked = directory.join(package);
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked)?;
+    }
+    fs::create_dir_all(directory)?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xzf").arg(archive).arg("-C").arg(directory);
+    let status = tar.status().context("cannot run tar")?;
+    ensure!(status.success(), "cannot unpack {}", archive.display());
+    Ok(unpacked)
 }
 
 fn without_dev_dependencies(manifest: &str) -> String {
@@ -144,9 +165,9 @@ pub(crate) fn typos() -> Result<()> {
 /// for each item.
 pub(crate) fn api(bless: bool) -> Result<()> {
     ensure_client_library()?;
-    let mut test = cargo("test");
-    test.args(["--package", "xtask", "--features", "public-api"])
-        .args(["--test", "public_api"]);
+    // For the whole workspace: its dependencies then have the same features as in `cargo xtask test`.
+    let mut test = cargo_workspace("test");
+    test.args(["--features", "xtask/public-api", "--test", "public_api"]);
     if bless {
         test.env("UPDATE_SNAPSHOTS", "yes");
     }

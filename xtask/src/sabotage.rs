@@ -1,5 +1,5 @@
 //! `cargo xtask sabotage`: takes one protection after the other out of a copy of the library, and demands that the stress
-//! test's checker notices, or a case of `tests/servers`. A checker that cannot reject a run proves nothing.
+//! test's checker notices, or a case of `tests/mysql`. A checker that cannot reject a run proves nothing.
 
 mod list;
 mod tree;
@@ -181,19 +181,19 @@ impl Workshop {
     /// Whether the cases that a filter means pass, of which there is one at least.
     fn case_passes(&self, filter: &str) -> Result<bool> {
         self.build_cases()?;
-        let output = self.cases().args(["--", filter]).output();
+        // The names of its tests begin with the case's, and go on with the kind's.
+        let on_kind = format!("{filter}::{}_", self.kind);
+        let output = self.cases().args(["--", &on_kind]).output();
         let output = output.context("cannot run the cases")?;
         let text = String::from_utf8_lossy(&output.stdout);
         let log = fs::OpenOptions::new().append(true).open(&self.log);
         log?.write_all(&output.stdout)?;
-        // The name of a case has the server's in front of it.
-        let ran = format!("::{filter}");
-        Ok(output.status.success() && text.contains(&ran))
+        Ok(output.status.success() && text.contains(&on_kind))
     }
 
     fn cases(&self) -> Command {
         let mut test = cargo_packages("test", &[LIBRARY.to_owned()]);
-        test.args(["--package", LIBRARY, "--test", "servers"])
+        test.args(["--package", LIBRARY, "--test", "mysql"])
             .current_dir(self.tree.path())
             .env("CARGO_TARGET_DIR", &self.build)
             .env("TEST_SERVERS", self.kind.to_string())

@@ -1,4 +1,7 @@
 //! `cargo xtask test`: every test, or those that are selected, on every server asked for.
+//!
+//! A case of `#[server_test]` is a test for each kind of server. Those of kinds that were not asked
+//! for are skipped by their names; other tests read `TEST_SERVERS`.
 
 mod needs;
 mod selection;
@@ -7,35 +10,35 @@ use std::env;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use test_server::Kind;
 
-use crate::cargo::{LIBRARY, cargo_packages, cargo_workspace};
+use crate::cargo::{cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
 use selection::Selection;
 
 pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
     let since = Instant::now();
-    let target = Target::choose(servers, env::var_os("DATABASE_URL").is_some());
+    let target = Target::choose(servers, env::var("DATABASE_URL").ok())?;
     let selection = Selection::parse(arguments);
     let selection = selection.as_ref();
     install::ensure(&target.needs(selection))?;
 
-    // These tests run the examples. `cargo test` builds them too, unless it runs some tests only.
-    if selection.is_none_or(|selection| selection.includes_target(LIBRARY, "servers")) {
-        let mut examples = cargo_workspace("build");
-        step::run("build the examples", examples.arg("--examples"))?;
-    }
     let mut tests = match selection.map_or(&[][..], Selection::packages) {
         [] => cargo_workspace("test"),
         packages => cargo_packages("test", packages),
     };
-    target.tell(&mut tests);
-    step::run(
-        &format!("cargo test on {}", target.name()),
-        tests.args(arguments),
-    )?;
+    target.set_variables(&mut tests);
+    tests.args(arguments);
+    let skipped = target.skipped_names();
+    if !skipped.is_empty() && !arguments.iter().any(|argument| argument == "--") {
+        tests.arg("--");
+    }
+    for name in skipped {
+        tests.args(["--skip", &name]);
+    }
+    step::run(&format!("cargo test on {}", target.name()), &mut tests)?;
 
     let time = step::readable(since.elapsed());
     eprintln!("==> all tests passed on {} in {time}", target.name());
@@ -47,33 +50,49 @@ pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
 enum Target {
     /// Private servers.
     Kinds(Vec<Kind>),
-    /// The server of `DATABASE_URL`, to which nothing is installed.
-    Url,
+    /// The server of `DATABASE_URL`, which is of this kind. Nothing is installed.
+    Url(Kind),
 }
 
 impl Target {
-    fn choose(asked: &[Kind], url_is_set: bool) -> Self {
-        if asked.is_empty() && url_is_set {
-            Self::Url
-        } else {
-            Self::Kinds(install::or_default(asked))
-        }
+    fn choose(asked: &[Kind], url: Option<String>) -> Result<Self> {
+        Ok(match url.filter(|_| asked.is_empty()) {
+            Some(url) => {
+                Self::Url(Kind::at_url(&url).context("no server answers at DATABASE_URL")?)
+            }
+            None => Self::Kinds(install::or_default(asked)),
+        })
     }
 
     fn needs(&self, selection: Option<&Selection>) -> Vec<Need> {
         match self {
             Self::Kinds(kinds) => needs::of_tests(Need::all(kinds), selection),
-            Self::Url => Vec::new(),
+            Self::Url(_) => Vec::new(),
         }
     }
 
-    fn tell(&self, tests: &mut Command) {
+    /// Parts of the names of those tests of `#[server_test]` that must not run. No other test has
+    /// them in its name.
+    fn skipped_names(&self) -> Vec<String> {
+        let own_server = |kind: Kind| format!("::{kind}_own_server");
+        let of_kind = |kind: Kind| [format!("::{kind}_server"), own_server(kind)];
+        let of_others = |kinds: &[Kind]| {
+            let others = Kind::ALL.into_iter().filter(|kind| !kinds.contains(kind));
+            others.flat_map(of_kind).collect::<Vec<_>>()
+        };
+        match self {
+            Self::Kinds(kinds) => of_others(kinds),
+            Self::Url(kind) => [of_others(&[*kind]), vec![own_server(*kind)]].concat(),
+        }
+    }
+
+    fn set_variables(&self, tests: &mut Command) {
         match self {
             // A server that was not asked for must not be touched.
             Self::Kinds(_) => tests
                 .env_remove("DATABASE_URL")
                 .env("TEST_SERVERS", self.words()),
-            Self::Url => tests.env("TEST_SERVERS", self.words()),
+            Self::Url(_) => tests.env("TEST_SERVERS", self.words()),
         };
     }
 
@@ -84,14 +103,14 @@ impl Target {
                 let words: Vec<_> = kinds.iter().map(Kind::to_string).collect();
                 words.join(",")
             }
-            Self::Url => "url".to_owned(),
+            Self::Url(_) => "url".to_owned(),
         }
     }
 
     fn name(&self) -> String {
         match self {
             Self::Kinds(_) => self.words().replace(',', " and "),
-            Self::Url => "the server of DATABASE_URL".to_owned(),
+            Self::Url(kind) => format!("the server of DATABASE_URL ({kind})"),
         }
     }
 }
@@ -100,25 +119,50 @@ impl Target {
 mod tests {
     use super::*;
 
+    fn private(asked: &[Kind]) -> Target {
+        Target::choose(asked, None).expect("a target")
+    }
+
     #[test]
     fn mariadb_is_the_default() {
-        let target = Target::choose(&[], false);
+        let target = private(&[]);
         assert_eq!(target, Target::Kinds(vec![Kind::Mariadb]));
         assert_eq!(target.words(), "mariadb");
     }
 
     #[test]
-    fn a_url_is_used_unless_servers_are_asked_for() {
-        assert_eq!(Target::choose(&[], true), Target::Url);
-        assert!(Target::Url.needs(None).is_empty());
-        let target = Target::choose(&[Kind::Mysql], true);
+    fn url_is_used_unless_servers_are_asked_for() {
+        assert!(Target::Url(Kind::Mysql).needs(None).is_empty());
+        let nowhere = || Some("mysql://root@127.0.0.1:1/none".to_owned());
+        Target::choose(&[], nowhere()).expect_err("no server is there");
+        let target = Target::choose(&[Kind::Mysql], nowhere()).expect("a target");
         assert_eq!(target, Target::Kinds(vec![Kind::Mysql]));
     }
 
     #[test]
-    fn a_server_asked_for_twice_is_tested_once() {
-        let target = Target::choose(&[Kind::Mariadb, Kind::Mysql, Kind::Mariadb], false);
+    fn server_asked_for_twice_is_tested_once() {
+        let target = private(&[Kind::Mariadb, Kind::Mysql, Kind::Mariadb]);
         assert_eq!(target.words(), "mariadb,mysql");
         assert_eq!(target.name(), "mariadb and mysql");
+    }
+
+    #[test]
+    fn tests_on_other_servers_are_skipped() {
+        let skips = |target: &Target, name: &str| {
+            let skipped = target.skipped_names();
+            skipped.iter().any(|part| name.contains(part))
+        };
+        let mariadb = private(&[]);
+        assert!(skips(&mariadb, "suite::faults::one::mysql_server"));
+        assert!(skips(&mariadb, "clusters::one::mysql_own_server"));
+        assert!(!skips(&mariadb, "suite::faults::one::mariadb_server"));
+        assert!(!skips(&mariadb, "clusters::one::mariadb_own_server"));
+        assert!(!skips(&mariadb, "backend::mysql::error_code::tests::one"));
+        assert!(private(&Kind::ALL).skipped_names().is_empty());
+
+        let url = Target::Url(Kind::Mysql);
+        assert!(skips(&url, "suite::faults::one::mariadb_server"));
+        assert!(skips(&url, "clusters::one::mysql_own_server"));
+        assert!(!skips(&url, "suite::faults::one::mysql_server"));
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
+    pub(crate) const ARC: Self = Self::new("cargo-arc", "0.6.2", "cargo-arc");
     pub(crate) const HACK: Self = Self::new("cargo-hack", "0.6.46", "cargo-hack");
     pub(crate) const DENY: Self = Self::new("cargo-deny", "0.20.2", "cargo-deny");
     pub(crate) const SEMVER_CHECKS: Self =
@@ -35,12 +36,28 @@ impl Tool {
         let name = format!("{}-{}", self.package, self.version);
         workspace().join("target/tools").join(name)
     }
+
+    fn path(&self) -> PathBuf {
+        self.root().join("bin").join(self.program)
+    }
 }
 
 /// The program itself. Installs it first if it is not there.
 pub(crate) fn command(tool: &Tool) -> Result<Command> {
-    let program = tool.root().join("bin").join(tool.program);
-    if !program.exists() {
+    install(tool)?;
+    Ok(Command::new(tool.path()))
+}
+
+/// All that `cargo xtask ci` needs.
+pub(crate) fn install_for_each_change() -> Result<()> {
+    [Tool::HACK, Tool::DENY, Tool::TYPOS, Tool::ARC]
+        .iter()
+        .try_for_each(install)
+}
+
+/// Installs it if it is not there.
+fn install(tool: &Tool) -> Result<()> {
+    if !tool.path().exists() {
         let tools = workspace().join("target/tools");
         let mut install = own_cargo("install");
         // It runs for a second: the time that counts is the compiler's.
@@ -49,11 +66,12 @@ pub(crate) fn command(tool: &Tool) -> Result<Command> {
             .args([tool.package, "--root"])
             .arg(tool.root())
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_PROFILE_DEV_BUILD_OVERRIDE_DEBUG", "0")
             .env("CARGO_TARGET_DIR", tools.join("build"));
         let name = format!("installing {}", tool.package);
         step::run_quietly(&name, &mut install, &tools.join("install.log"))?;
     }
-    Ok(Command::new(program))
+    Ok(())
 }
 
 /// A cargo command in the workspace's root that finds the tool as its verb.

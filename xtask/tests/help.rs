@@ -51,6 +51,7 @@ fn help_lists_the_options_of_the_program_that_is_run() {
         ("torture", "--faults"),
         ("sabotage", "--only"),
         ("test", "--server"),
+        ("test", "--test mysql killing_the_holder"),
     ] {
         let text = help(&format!("{command} --help"));
         assert!(text.contains(option), "{command}: {text}");

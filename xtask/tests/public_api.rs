@@ -1,7 +1,7 @@
 //! The public interface, as rustdoc tells it. `cargo xtask api` runs this, and with `--bless` takes what is there now.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -90,14 +90,12 @@ static RUSTDOC: LazyLock<PathBuf> = LazyLock::new(|| {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace");
-    let target = workspace.join("target/public-api");
-    fs::create_dir_all(&target).expect("a directory");
+    let target = workspace.join("target");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["rustdoc", "--package", "diesel-advisory-lock"])
         .args(["--features", "uuid,chrono,time,tracing,metrics"])
         .args(["--", "-Z", "unstable-options", "--output-format", "json"])
-        // The option is of nightly compilers, and some build scripts would have all built anew for it.
-        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTDOC", workspace.join("xtask/tests/rustdoc-of-nightly"))
         .env("CARGO_TARGET_DIR", &target)
         .current_dir(workspace)
         .status()

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use server_test::server_test;
 use test_server::Kind;
 
 use super::owner::has_ended;
 use super::{assert_answers, assert_silent, start};
 
-pub(crate) fn stop_and_start_again(kind: Kind) {
+#[server_test(own_server)]
+fn stopped_server_starts_again(kind: Kind) {
     let server = start(kind);
     let (port, pid) = (server.port(), server.pid());
     server.stop();
@@ -29,7 +31,8 @@ pub(crate) fn stop_and_start_again(kind: Kind) {
     assert_ne!(server.pid(), pid);
 }
 
-pub(crate) fn restart_and_stop_when_paused(kind: Kind) {
+#[server_test(own_server)]
+fn paused_server_restarts(kind: Kind) {
     let server = start(kind);
     let pid = server.pid();
     server.pause();
@@ -38,7 +41,8 @@ pub(crate) fn restart_and_stop_when_paused(kind: Kind) {
     assert_answers(&server);
 }
 
-pub(crate) fn kill_and_start_again(kind: Kind) {
+#[server_test(own_server)]
+fn killed_server_starts_again(kind: Kind) {
     let server = start(kind);
     let pid = server.pid().expect("a process id");
     server.kill();
@@ -56,7 +60,8 @@ pub(crate) fn kill_and_start_again(kind: Kind) {
     assert_answers(&server);
 }
 
-pub(crate) fn pause_and_resume(kind: Kind) {
+#[server_test(own_server)]
+fn paused_server_answers_after_resume(kind: Kind) {
     let server = start(kind);
     server.pause();
     let error = server
@@ -68,7 +73,8 @@ pub(crate) fn pause_and_resume(kind: Kind) {
     assert_answers(&server);
 }
 
-pub(crate) fn drop_leaves_nothing(kind: Kind) {
+#[server_test(own_server)]
+fn dropped_server_leaves_nothing(kind: Kind) {
     let server = start(kind);
     let pid = server.pid().expect("a process id");
     let directory = server.directory().to_owned();

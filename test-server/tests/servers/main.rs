@@ -1,4 +1,11 @@
-//! Every kind of server under test is started, stopped, frozen, killed and abandoned, for real.
+//! Every kind of server is started, stopped, frozen, killed and abandoned, for real.
+
+/// Makes tests of a case for each kind of server: see `#[server_test]`.
+macro_rules! server_tests {
+    ($($case:tt)*) => {
+        server_test::tests! { crate::ServerTest; mariadb, mysql; $($case)* }
+    };
+}
 
 mod lifetime;
 mod owner;
@@ -7,65 +14,21 @@ mod start;
 
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Trial};
-use test_server::{Kind, Server, kinds_under_test};
+use test_server::{Kind, Server};
 
-fn main() {
-    if owner::is_this_process() {
-        owner::run();
-        return;
-    }
-    let arguments = Arguments::from_args();
-    let trials = kinds_under_test().into_iter().flat_map(trials).collect();
-    libtest_mimic::run(&arguments, trials).exit();
+/// One test of a case, which `#[server_test]` writes.
+struct ServerTest {
+    kind: &'static str,
+    serial: bool,
+    own_server: bool,
 }
 
-type Test = (&'static str, fn(Kind));
-
-const TESTS: &[Test] = &[
-    ("answers", start::answers),
-    ("two_in_parallel", start::two_in_parallel),
-    ("many_starts_at_once", start::many_starts_at_once),
-    ("shared_is_one_server", start::shared_is_one_server),
-    (
-        "a_failing_start_prints_the_log",
-        start::a_failing_start_prints_the_log,
-    ),
-    (
-        "a_taken_port_is_recognised",
-        start::a_taken_port_is_recognised,
-    ),
-    ("stop_and_start_again", lifetime::stop_and_start_again),
-    (
-        "restart_and_stop_when_paused",
-        lifetime::restart_and_stop_when_paused,
-    ),
-    ("kill_and_start_again", lifetime::kill_and_start_again),
-    ("pause_and_resume", lifetime::pause_and_resume),
-    ("drop_leaves_nothing", lifetime::drop_leaves_nothing),
-    ("greets_through_a_proxy", proxied::greets_through_a_proxy),
-    (
-        "a_proxy_outlives_the_server",
-        proxied::a_proxy_outlives_the_server,
-    ),
-    (
-        "the_url_leads_through_the_proxy",
-        proxied::the_url_leads_through_the_proxy,
-    ),
-    ("ends_with_a_killed_owner", owner::ends_with_a_killed_owner),
-    (
-        "ends_with_an_owner_that_returns",
-        owner::ends_with_an_owner_that_returns,
-    ),
-];
-
-fn trials(kind: Kind) -> impl Iterator<Item = Trial> {
-    TESTS.iter().map(move |(name, test)| {
-        Trial::test(format!("{kind}::{name}"), move || {
-            test(kind);
-            Ok(())
-        })
-    })
+impl ServerTest {
+    fn run(self, case: fn(Kind)) {
+        assert!(self.own_server, "each case here starts its servers");
+        assert!(!self.serial, "no case here has to run alone");
+        case(self.kind.parse().expect("a kind"));
+    }
 }
 
 fn start(kind: Kind) -> Server {

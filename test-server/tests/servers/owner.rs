@@ -1,10 +1,10 @@
 //! The process that started a server dies without a word.
 //!
-//! The dying process is this test program, run again with a word in its environment.
+//! The dying process is this test program, which runs [`main_of_owner`] alone.
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stderr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,30 +12,30 @@ use std::thread::{park, sleep};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use server_test::server_test;
 use test_server::{Kind, Server};
 
 use super::start;
 
 const KIND: &str = "TEST_SERVER_OWNER";
 const ROLE: &str = "TEST_SERVER_OWNER_ROLE";
+const END_OF_REPORT: &str = "end";
 
-pub(crate) fn is_this_process() -> bool {
-    env::var_os(KIND).is_some()
-}
-
-/// The owner: starts two servers, tells of them, and waits for its death or returns.
-pub(crate) fn run() {
-    let kind = env::var(KIND)
-        .expect("set by the test")
-        .parse()
-        .expect("a kind");
+/// No test of its own: starts two servers, reports them, and waits for its death or returns.
+/// Without a kind in the environment it returns at once.
+#[test]
+fn main_of_owner() {
+    let Ok(kind) = env::var(KIND) else {
+        return;
+    };
+    let kind = kind.parse().expect("a kind");
     let shared = Server::shared(kind);
-    tell(shared);
+    report(shared);
     // The one that was stopped and started again must not be forgotten.
     let own = start(kind);
     own.restart().unwrap_or_else(|error| panic!("{error}"));
-    tell(&own);
-    println!("told");
+    report(&own);
+    writeln!(stderr(), "{END_OF_REPORT}").expect("a pipe");
     if env::var(ROLE).as_deref() == Ok("wait") {
         loop {
             park();
@@ -43,12 +43,15 @@ pub(crate) fn run() {
     }
 }
 
-fn tell(server: &Server) {
+/// To standard error, which the test harness leaves alone.
+fn report(server: &Server) {
     let pid = server.pid().expect("a running server");
-    println!("{pid} {}", server.directory().display());
+    let directory = server.directory().display();
+    writeln!(stderr(), "{pid} {directory}").expect("a pipe");
 }
 
-pub(crate) fn ends_with_a_killed_owner(kind: Kind) {
+#[server_test(own_server)]
+fn server_ends_with_a_killed_owner(kind: Kind) {
     let signals: [fn(Pid) -> rustix::io::Result<()>; 3] = [
         |owner| kill_process(owner, Signal::KILL),
         // Some test runners kill the whole group.
@@ -68,28 +71,31 @@ pub(crate) fn ends_with_a_killed_owner(kind: Kind) {
     }
 }
 
-pub(crate) fn ends_with_an_owner_that_returns(kind: Kind) {
+#[server_test(own_server)]
+fn server_ends_with_an_owner_that_returns(kind: Kind) {
     let (mut owner, servers) = spawn(kind, "return");
     assert!(owner.wait().expect("the owner's end").success());
     assert_gone(&servers);
 }
 
 fn spawn(kind: Kind, role: &str) -> (Child, Vec<(u32, PathBuf)>) {
-    // Whatever runs in the background of a shell script ignores Ctrl-C, and hands that on.
+    // A process in the background of a shell script ignores Ctrl-C, and its children inherit that.
     let mut owner = Command::new("env")
         .arg("--default-signal=INT")
         .arg(env::current_exe().expect("this program"))
+        .args(["--exact", "owner::main_of_owner"])
         .env(KIND, kind.to_string())
         .env(ROLE, role)
         .process_group(0)
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("this program to run");
-    let output = BufReader::new(owner.stdout.take().expect("a pipe"));
+    let output = BufReader::new(owner.stderr.take().expect("a pipe"));
     let servers: Vec<_> = output
         .lines()
         .map(|line| line.expect("text"))
-        .take_while(|line| line != "told")
+        .take_while(|line| line != END_OF_REPORT)
         .map(|line| {
             let (pid, directory) = line.split_once(' ').expect("two words");
             (pid.parse().expect("a number"), directory.into())

@@ -5,11 +5,13 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use server_test::server_test;
 use test_server::{Kind, Proxy, Server};
 
 use super::{assert_answers, start};
 
-pub(crate) fn greets_through_a_proxy(kind: Kind) {
+#[server_test(own_server)]
+fn server_answers_through_a_proxy(kind: Kind) {
     let server = start(kind);
     let proxy = proxy(&server);
     let delay = Duration::from_millis(100);
@@ -26,7 +28,8 @@ pub(crate) fn greets_through_a_proxy(kind: Kind) {
     assert_answers(&server);
 }
 
-pub(crate) fn a_proxy_outlives_the_server(kind: Kind) {
+#[server_test(own_server)]
+fn proxy_outlives_the_server(kind: Kind) {
     let server = start(kind);
     let proxy = proxy(&server);
     let (mut client, _) = connect(&proxy);
@@ -43,7 +46,8 @@ pub(crate) fn a_proxy_outlives_the_server(kind: Kind) {
     connect(&proxy);
 }
 
-pub(crate) fn the_url_leads_through_the_proxy(kind: Kind) {
+#[server_test(own_server)]
+fn url_leads_through_the_proxy(kind: Kind) {
     let server = start(kind);
     let proxy = proxy(&server);
     let expected = format!("mysql://root@127.0.0.1:{}/app", proxy.port());

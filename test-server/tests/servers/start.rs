@@ -6,11 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::thread;
 
+use server_test::server_test;
 use test_server::{Kind, Server, StartError};
 
 use super::{assert_answers, start};
 
-pub(crate) fn answers(kind: Kind) {
+#[server_test(own_server)]
+fn started_server_answers(kind: Kind) {
     let server = start(kind);
     assert_answers(&server);
     assert_eq!(server.kind(), kind);
@@ -24,7 +26,8 @@ pub(crate) fn answers(kind: Kind) {
     );
 }
 
-pub(crate) fn two_in_parallel(kind: Kind) {
+#[server_test(own_server)]
+fn two_servers_run_in_parallel(kind: Kind) {
     let first = start(kind);
     let second = start(kind);
     assert_ne!(first.port(), second.port());
@@ -33,7 +36,8 @@ pub(crate) fn two_in_parallel(kind: Kind) {
     assert_answers(&second);
 }
 
-pub(crate) fn many_starts_at_once(kind: Kind) {
+#[server_test(own_server)]
+fn four_servers_start_at_once(kind: Kind) {
     let servers: Vec<Server> = thread::scope(|scope| {
         let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| start(kind))).collect();
         starts
@@ -46,13 +50,15 @@ pub(crate) fn many_starts_at_once(kind: Kind) {
     servers.iter().for_each(assert_answers);
 }
 
-pub(crate) fn shared_is_one_server(kind: Kind) {
+#[server_test(own_server)]
+fn shared_server_is_one(kind: Kind) {
     let (first, second) = (Server::shared(kind), Server::shared(kind));
     assert!(ptr::eq(first, second));
     assert_answers(first);
 }
 
-pub(crate) fn a_failing_start_prints_the_log(kind: Kind) {
+#[server_test(own_server)]
+fn failed_start_reports_the_log(kind: Kind) {
     let error = Server::start_with(kind, &["--no-such-flag"])
         .err()
         .expect("a refusal");
@@ -66,7 +72,8 @@ pub(crate) fn a_failing_start_prints_the_log(kind: Kind) {
     );
 }
 
-pub(crate) fn a_taken_port_is_recognised(kind: Kind) {
+#[server_test(own_server)]
+fn taken_port_is_recognised(kind: Kind) {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("its number").port();
     // The last flag wins, so that no attempt gets the port that was chosen for it.

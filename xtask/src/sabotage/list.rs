@@ -1,4 +1,4 @@
-//! What can be taken out, and what must notice it: a rule of the stress test's checker, or a case of `tests/servers`.
+//! What can be taken out, and what must notice it: a rule of the stress test's checker, or a case of `tests/mysql`.
 
 use test_server::Kind;
 
@@ -18,7 +18,7 @@ pub(super) enum Detector {
         options: &'static [&'static str],
         rules: &'static str,
     },
-    /// A case of `tests/servers` must fail: for what the stress test cannot show.
+    /// A case of `tests/mysql` must fail: for what the stress test cannot show.
     Case {
         filter: &'static str,
         /// The only server on which there is anything to notice.
@@ -64,9 +64,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "release-before-commit",
         removed: "the lock is released before COMMIT",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "        match transaction::commit(conn) {\n",
-            replace: "        for hold in holds {\n            drop(conn.release(&hold.server_name, Surroundings::Transaction));\n        }\n        match transaction::commit(conn) {\n",
+            file: "src/session_lock/commit.rs",
+            find: "    match C::Server::commit(conn).await {\n",
+            replace: "    for lock in locks.iter() {\n        drop(C::Server::release(conn, &lock.key, Surroundings::Transaction).await);\n    }\n    match C::Server::commit(conn).await {\n",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=8", "--faults=none"],
@@ -77,9 +77,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "no-proof-before-commit",
         removed: "COMMIT without the proof that the session holds the lock",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "let condition = prove(conn, holds, Surroundings::Transaction, outcome)?;",
-            replace: "let condition = match holds {\n            _ => Condition::Clean,\n        };",
+            file: "src/session_lock/commit.rs",
+            find: "let condition = prove(conn, locks, Surroundings::Transaction, outcome).await?;",
+            replace: "let condition = Condition::Clean;",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=12", "--faults=theft,swap"],
@@ -90,9 +90,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "wrong-outcome",
         removed: "a loss before COMMIT is reported as one after it",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "            _ => Outcome::RolledBack,",
-            replace: "            _ => Outcome::Committed,",
+            file: "src/session_lock/commit.rs",
+            find: "        _ => Outcome::RolledBack,",
+            replace: "        _ => Outcome::Committed,",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=12", "--faults=theft,swap"],
@@ -103,8 +103,8 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "commit-failure-rolled-back",
         removed: "a COMMIT whose connection failed is reported as rolled back",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "let error = LockError::CommitUnknown {\n                    name: label.clone(),\n                    source,\n                };",
+            file: "src/session_lock/commit.rs",
+            find: "let error = LockError::CommitUnknown {\n                name: label.clone(),\n                source,\n            };",
             replace: "let error = failed(source, Outcome::RolledBack);",
         }],
         noticed_by: Detector::StressTest {
@@ -117,8 +117,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "the closure gets the copy that the caller had",
         edits: &[Edit {
             file: "src/reload.rs",
-            find: "hold.nested && in_use::contains(model, conn, &hold.server_name)",
-            replace: "hold.nested || !hold.nested || in_use::contains(model, conn, &hold.server_name)",
+            find: "lock.reentrant && in_use::contains(model, conn, lock.key.as_ref())",
+            replace: "lock.reentrant || !lock.reentrant || in_use::contains(model, conn, lock.key.as_ref())",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=6", "--faults=none"],
@@ -130,8 +130,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a nested call reloads the model that its closure works on, over what was not saved yet",
         edits: &[Edit {
             file: "src/reload.rs",
-            find: "hold.nested && in_use::contains(model, conn, &hold.server_name)",
-            replace: "hold.nested && !hold.nested && in_use::contains(model, conn, &hold.server_name)",
+            find: "lock.reentrant && in_use::contains(model, conn, lock.key.as_ref())",
+            replace: "lock.reentrant && !lock.reentrant && in_use::contains(model, conn, lock.key.as_ref())",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=6", "--faults=none"],
@@ -143,8 +143,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a nested call does not reload a copy of the model either",
         edits: &[Edit {
             file: "src/reload.rs",
-            find: "hold.nested && in_use::contains(model, conn, &hold.server_name)",
-            replace: "hold.nested || in_use::contains(model, conn, &hold.server_name)",
+            find: "lock.reentrant && in_use::contains(model, conn, lock.key.as_ref())",
+            replace: "lock.reentrant || in_use::contains(model, conn, lock.key.as_ref())",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=8", "--faults=none"],
@@ -156,8 +156,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a row with another lock name than the model is worked on all the same",
         edits: &[Edit {
             file: "src/reload.rs",
-            find: "if name != name_of(model) {",
-            replace: "if name != name_of(model) && name == name_of(model) {",
+            find: "if name != *requested {",
+            replace: "if name != *requested && name == *requested {",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=8", "--faults=misspelled"],
@@ -168,9 +168,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "open-transaction",
         removed: "a lock inside of an open transaction of Diesel's is granted",
         edits: &[Edit {
-            file: "src/hold.rs",
+            file: "src/session_lock/acquire.rs",
             find: "            surroundings: before.surroundings(),",
-            replace: "            surroundings: Surroundings::TestTransaction,",
+            replace: "            surroundings: crate::transaction::Surroundings::TestTransaction,",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=6", "--faults=none"],
@@ -181,7 +181,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "session-settings",
         removed: "it does not look at `autocommit` and `completion_type`",
         edits: &[Edit {
-            file: "src/backend/mysql/surroundings.rs",
+            file: "src/backend/mysql/session_checks.rs",
             find: "\"WHEN @@autocommit <> 1 THEN -3 WHEN @@completion_type <> 'NO_CHAIN' THEN -4 \"",
             replace: "\"WHEN FALSE THEN 0 \"",
         }],
@@ -194,9 +194,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "open-transaction-at-release",
         removed: "a release does not look for a transaction that Diesel does not see",
         edits: &[Edit {
-            file: "src/backend/mysql/held.rs",
-            find: "for_surroundings!(surroundings, In => Ask::<Release, In>",
-            replace: "for_surroundings!(match surroundings { _ => Surroundings::Transaction }, In => Ask::<Release, In>",
+            file: "src/backend/mysql/release.rs",
+            find: "for_surroundings!(surroundings, In => {\n        driver.load_one(Ask::<Release, In>",
+            replace: "for_surroundings!(Surroundings::Transaction, In => {\n        driver.load_one(Ask::<Release, In>",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=12", "--faults=settings"],
@@ -207,12 +207,12 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "raw-begin",
         removed: "it does not look for a transaction that raw SQL has begun, where the server tells",
         edits: &[Edit {
-            file: "src/backend/mysql/surroundings.rs",
+            file: "src/backend/mysql/session_checks.rs",
             find: "\"/*M! WHEN @@in_transaction THEN -5 */ \"",
             replace: "\"/*M! WHEN FALSE THEN -5 */ \"",
         }],
         noticed_by: Detector::Case {
-            filter: "session_state::a_transaction_by_raw_sql_is_refused",
+            filter: "session_state::transaction_by_raw_sql_is_refused",
             only: Some(Kind::Mariadb),
         },
     },
@@ -221,14 +221,14 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "what a body leaves open is not rolled back, neither before the release nor where the release finds it",
         edits: &[
             Edit {
-                file: "src/hold.rs",
-                find: "Ok(_) => match transaction::roll_back_to(conn, before) {",
+                file: "src/session_lock/end.rs",
+                find: "Ok(_) => match transaction::roll_back_to(conn, before).await {",
                 replace: "Ok(_) => match Ok(before.since(before) > 0) {",
             },
             Edit {
-                file: "src/backend/mysql/held.rs",
-                find: "for_surroundings!(surroundings, In => Ask::<Release, In>",
-                replace: "for_surroundings!(match surroundings { _ => Surroundings::Transaction }, In => Ask::<Release, In>",
+                file: "src/backend/mysql/release.rs",
+                find: "for_surroundings!(surroundings, In => {\n        driver.load_one(Ask::<Release, In>",
+                replace: "for_surroundings!(Surroundings::Transaction, In => {\n        driver.load_one(Ask::<Release, In>",
             },
         ],
         noticed_by: Detector::StressTest {
@@ -240,7 +240,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "no-confirmation",
         removed: "it does not look at what RELEASE_LOCK says",
         edits: &[Edit {
-            file: "src/hold.rs",
+            file: "src/session_lock/end.rs",
             find: "ReleaseAnswer::NotHeld => Err(None),",
             replace: "ReleaseAnswer::NotHeld => Ok(Freed::Free),",
         }],
@@ -253,7 +253,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "swallowed-loss",
         removed: "a release that fails is not reported",
         edits: &[Edit {
-            file: "src/hold.rs",
+            file: "src/session_lock/end.rs",
             find: "ReleaseAnswer::Failed(error) => Err(Some(error)),",
             replace: "ReleaseAnswer::Failed(error) => {\n                drop(error);\n                Ok(Freed::Free)\n            }",
         }],
@@ -266,7 +266,7 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "kept-after-loss",
         removed: "a connection whose lock was lost is not marked as broken",
         edits: &[Edit {
-            file: "src/hold.rs",
+            file: "src/session_lock/end.rs",
             find: "            Err(source) => {\n                discard = true;\n                Some(LockError::Lost {",
             replace: "            Err(source) => {\n                Some(LockError::Lost {",
         }],
@@ -279,9 +279,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "session-not-ended",
         removed: "a session whose release is not confirmed is not ended",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "    if discard || (is_outermost && !transaction::works(conn)) {\n        conn.end_session();\n",
-            replace: "    if discard || (is_outermost && !transaction::works(conn)) {\n        transaction::mark_broken(conn);\n",
+            file: "src/session_lock/end.rs",
+            find: "        C::Server::end_session(conn).await;\n",
+            replace: "        C::Server::discard(conn).await;\n",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=25", "--faults=leak,storm"],
@@ -292,9 +292,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "still-held",
         removed: "it does not notice that a lock is still held after its release",
         edits: &[Edit {
-            file: "src/hold.rs",
-            find: "                observe::still_held(&hold.name);\n                discard = true;\n",
-            replace: "                observe::still_held(&hold.name);\n",
+            file: "src/session_lock/end.rs",
+            find: "                telemetry::still_held(&lock.name);\n                discard = true;\n",
+            replace: "                telemetry::still_held(&lock.name);\n",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=8", "--faults=leak"],
@@ -304,11 +304,18 @@ pub(super) const ALL: &[Sabotage] = &[
     Sabotage {
         name: "unguarded-acquire",
         removed: "a panic while a lock is acquired leaves it behind",
-        edits: &[Edit {
-            file: "src/hold.rs",
-            find: "guarded(conn, |conn| Self::acquire_steps(conn, asked, attempt))",
-            replace: "Self::acquire_steps(conn, asked, attempt)",
-        }],
+        edits: &[
+            Edit {
+                file: "src/held_locks.rs",
+                find: "        let mut armed = Armed::new(conn);\n        let conn = armed.conn();\n        let acquired =",
+                replace: "        let acquired =",
+            },
+            Edit {
+                file: "src/held_locks.rs",
+                find: "        armed.disarm();\n        acquired\n",
+                replace: "        acquired\n",
+            },
+        ],
         noticed_by: Detector::StressTest {
             options: &["--seconds=15", "--faults=panic"],
             rules: "nothing-left",
@@ -319,14 +326,19 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a guard that is dropped does not release, as in a panic",
         edits: &[
             Edit {
-                file: "src/held.rs",
+                file: "src/guard/borrowed.rs",
                 find: "if !self.ended {",
                 replace: "if !self.ended && self.ended {",
             },
             Edit {
-                file: "src/pool/held.rs",
-                find: "        // `Drop` cannot return an error: telemetry records it, and a failed release has ended the session.\n        drop(hold::quietly(|| self.end_once()));\n",
+                file: "src/pool/guard.rs",
+                find: "        drop(without_second_panic(|| self.end_once()));\n",
                 replace: "",
+            },
+            Edit {
+                file: "src/pool/handoff.rs",
+                find: "if !self.ended {",
+                replace: "if !self.ended && self.ended {",
             },
         ],
         noticed_by: Detector::StressTest {
@@ -338,8 +350,8 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "endless-wait",
         removed: "the server is told to wait for a minute longer than asked",
         edits: &[Edit {
-            file: "src/attempt.rs",
-            find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.asked.elapsed())),",
+            file: "src/deadline.rs",
+            find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.requested.elapsed())),",
             replace: "Wait::For(wait) => Wait::For(Duration::from_secs(60) + wait),",
         }],
         noticed_by: Detector::StressTest {
@@ -351,8 +363,8 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "impatience",
         removed: "the server is told to wait for half as long as asked",
         edits: &[Edit {
-            file: "src/attempt.rs",
-            find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.asked.elapsed())),",
+            file: "src/deadline.rs",
+            find: "Wait::For(wait) => Wait::For(wait.saturating_sub(self.requested.elapsed())),",
             replace: "Wait::For(wait) => Wait::For(wait / 2),",
         }],
         noticed_by: Detector::StressTest {
@@ -364,9 +376,9 @@ pub(super) const ALL: &[Sabotage] = &[
         name: "any-order",
         removed: "several locks are taken in the order they are given in",
         edits: &[Edit {
-            file: "src/all/held.rs",
-            find: "    order.sort_by_cached_key(|&item| {\n        let name = names[item].written_in(&namespace);\n        (name.to_ascii_lowercase(), name)\n    });\n",
-            replace: "    order.rotate_left(usize::from(namespace.len() == usize::MAX));\n",
+            file: "src/held_locks.rs",
+            find: "        let mut order: Vec<usize> = (0..names.len()).collect();\n        order.sort_by(|&one, &other| keys[one].cmp(&keys[other]));\n",
+            replace: "        let order: Vec<usize> = (0..names.len()).collect();\n",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=8", "--faults=none"],
@@ -374,12 +386,12 @@ pub(super) const ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
-        name: "unasked-hand-over",
-        removed: "a lock is handed on in the process without asking whose it is",
+        name: "unasked-handoff",
+        removed: "a lock is handed off in the process without asking which session holds it",
         edits: &[Edit {
-            file: "src/pool/held.rs",
-            find: "Work::Plain | Work::Begun => hold.is_fit_for_next(conn),",
-            replace: "Work::Plain | Work::Begun => true,",
+            file: "src/pool/handoff.rs",
+            find: "Progress::Plain | Progress::Begun => SessionLock::are_fit_for_next(locks, conn).await,",
+            replace: "Progress::Plain | Progress::Begun => true,",
         }],
         noticed_by: Detector::StressTest {
             options: &[
@@ -392,15 +404,28 @@ pub(super) const ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
-        name: "schema-change",
-        removed: "a session whose schema has changed is handed on with its lock",
+        name: "handoff-of-another-set",
+        removed: "a set of locks is handed off to a request for a set that only begins with the same lock",
         edits: &[Edit {
-            file: "src/backend/mysql/held.rs",
+            file: "src/pool/wait_queue.rs",
+            find: "Accepts::HandoffOfSet(accepted) => set == &**accepted,",
+            replace: "Accepts::HandoffOfSet(accepted) => set.first() == accepted.first(),",
+        }],
+        noticed_by: Detector::StressTest {
+            options: &["--seconds=8", "--faults=none"],
+            rules: "reported",
+        },
+    },
+    Sabotage {
+        name: "schema-change",
+        removed: "a session whose schema has changed is handed off with its lock",
+        edits: &[Edit {
+            file: "src/backend/mysql/release.rs",
             find: "            \" IS NULL OR \",\n            namespace::is_known!(),\n",
             replace: "            \" IS NULL OR TRUE OR \",\n            namespace::is_known!(),\n",
         }],
         noticed_by: Detector::Case {
-            filter: "session_state::a_session_in_another_schema_is_not_handed_on",
+            filter: "session_state::session_in_another_schema_is_not_handed_off",
             only: None,
         },
     },
@@ -413,17 +438,17 @@ pub(super) const ALL: &[Sabotage] = &[
             replace: "IS NOT NULL)\"",
         }],
         noticed_by: Detector::Case {
-            filter: "session_state::a_changed_schema_changes_the_lock",
+            filter: "session_state::changed_schema_changes_the_lock",
             only: None,
         },
     },
     Sabotage {
         name: "lost-wake-up",
-        removed: "who gets the turn in the process is not woken",
+        removed: "a request that gets the permit in the process is not woken",
         edits: &[Edit {
-            file: "src/pool/queue.rs",
-            find: "            && let Some(woken) = self.end()\n        {\n            woken.notify_one();",
-            replace: "            && let Some(woken) = self.end()\n        {\n            drop(woken);",
+            file: "src/pool/wait_queue.rs",
+            find: "        drop(lists);\n        wake(first);\n",
+            replace: "        drop(lists);\n        drop(first);\n",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=15", "--faults=none", "--processes=1"],

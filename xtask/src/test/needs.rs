@@ -1,4 +1,4 @@
-//! What the selected tests need on the machine, beside the servers.
+//! What the selected tests need on the machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,10 +9,10 @@ use crate::cargo::{LIBRARY, workspace};
 use crate::install::Need;
 
 /// Targets of `tests/` that need no server.
-const WITHOUT_SERVER: [&str; 4] = ["help", "lock_names", "packages", "queue"];
+const WITHOUT_SERVER: [&str; 5] = ["help", "lock_names", "packages", "queue", "wait_queue"];
 
 /// Packages that need no server.
-const PACKAGES_WITHOUT_SERVER: [&str; 2] = ["torture-check", "xtask"];
+const PACKAGES_WITHOUT_SERVER: [&str; 3] = ["server-test", "torture-check", "xtask"];
 
 /// Tests that need more than a server: those whose code mentions it.
 struct Special {
@@ -21,34 +21,60 @@ struct Special {
     target: &'static str,
     /// A file, or a directory whose files are modules.
     sources: &'static str,
-    /// What the target puts before the names of its tests.
+    /// What the names of the tests have before their modules.
     prefix: &'static str,
+    /// What they may have after the function's name.
+    suffixes: &'static [&'static str],
     mention: &'static str,
 }
 
-const SPECIAL: [Special; 4] = [
+/// These cases change their server, or start one.
+const MARIADB: &[&str] = &["::mariadb_own_server"];
+
+const SPECIAL: [Special; 6] = [
     Special {
         need: Need::Galera,
         package: LIBRARY,
-        target: "servers",
-        sources: "tests/servers",
-        prefix: "mariadb::",
+        target: "mysql",
+        sources: "tests/mysql",
+        prefix: "",
+        suffixes: MARIADB,
         mention: "Galera::start",
     },
     Special {
         need: Need::Plugin,
         package: LIBRARY,
-        target: "servers",
-        sources: "tests/servers",
-        prefix: "mariadb::",
-        mention: ".let_locks_be_seen()",
+        target: "mysql",
+        sources: "tests/suite",
+        prefix: "suite::",
+        suffixes: MARIADB,
+        mention: "make_locks_visible(",
     },
     Special {
         need: Need::Plugin,
         package: LIBRARY,
-        target: "servers",
-        sources: "tests/servers",
-        prefix: "mariadb::",
+        target: "mysql",
+        sources: "tests/mysql",
+        prefix: "",
+        suffixes: MARIADB,
+        mention: "make_locks_visible(",
+    },
+    Special {
+        need: Need::Plugin,
+        package: LIBRARY,
+        target: "mysql",
+        sources: "tests/mysql",
+        prefix: "",
+        suffixes: MARIADB,
+        mention: "'metadata_lock_info'",
+    },
+    Special {
+        need: Need::Plugin,
+        package: "locks",
+        target: "output",
+        sources: "examples/locks/tests/output.rs",
+        prefix: "",
+        suffixes: &[""],
         mention: "'metadata_lock_info'",
     },
     Special {
@@ -57,6 +83,7 @@ const SPECIAL: [Special; 4] = [
         target: "guard",
         sources: "benches/instructions/tests/guard.rs",
         prefix: "",
+        suffixes: &[""],
         mention: "Counter::build",
     },
 ];
@@ -68,15 +95,17 @@ pub(super) fn of_tests(all: Vec<Need>, selection: Option<&Selection>) -> Vec<Nee
         return all;
     };
     let is_needed = |need: &Need| match need {
-        // The tests are linked to it, and so are the examples that they run.
+        // The tests are linked to it, and so are the examples.
         Need::ClientLibrary => true,
         Need::Server(_) => selection.runs_tests() && may_need_server(selection),
-        Need::Plugin | Need::Galera | Need::Valgrind => {
-            let mut special = SPECIAL.iter().filter(|special| special.need == *need);
-            selection.runs_tests() && special.any(|special| special.is_selected(selection))
-        }
+        Need::Plugin | Need::Galera | Need::Valgrind => any_needs(*need, selection),
     };
     all.into_iter().filter(is_needed).collect()
+}
+
+fn any_needs(need: Need, selection: &Selection) -> bool {
+    let mut special = SPECIAL.iter().filter(|special| special.need == need);
+    selection.runs_tests() && special.any(|special| special.is_selected(selection))
 }
 
 fn may_need_server(selection: &Selection) -> bool {
@@ -108,11 +137,10 @@ impl Special {
             let modules = modules(file.strip_prefix(&sources).unwrap_or(&file));
             let text = fs::read_to_string(&file).unwrap_or_default();
             let functions = functions_that_mention(&text, self.mention);
-            names.extend(
-                functions
-                    .iter()
-                    .map(|function| format!("{}{modules}{function}", self.prefix)),
-            );
+            for function in functions {
+                let name = format!("{}{modules}{function}", self.prefix);
+                names.extend(self.suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+            }
         }
         names
     }
@@ -194,7 +222,7 @@ mod tests {
     #[test]
     fn a_filter_that_matches_no_special_test_needs_the_server_alone() {
         let server = [Need::ClientLibrary, Need::Server(Kind::Mariadb)];
-        assert_eq!(needs("--test servers stale"), server);
+        assert_eq!(needs("--test mysql stale"), server);
         assert_eq!(needs("stale"), server);
     }
 
@@ -202,10 +230,10 @@ mod tests {
     fn galera_is_needed_by_the_cases_that_start_a_cluster() {
         assert_needs(
             Need::Galera,
-            &["--test servers", "clusters", "galera", "-- --skip stale"],
+            &["--test mysql", "clusters", "galera", "-- --skip stale"],
             &[
-                "clusters::a_replica",
-                "mysql::clusters",
+                "clusters::replica",
+                "clusters::galera::mysql",
                 "-- --skip clusters",
                 "clusters -- --exact",
                 "--test allocations",
@@ -220,8 +248,8 @@ mod tests {
     fn the_plugin_is_needed_by_the_cases_that_look_at_locks() {
         assert_needs(
             Need::Plugin,
-            &["inspect", "locks_example", "what_is_missing_is_said"],
-            &["clusters", "--test queue", "mysql::inspect", "--lib"],
+            &["inspect", "-p locks", "held_without_the_plugin"],
+            &["clusters", "--test queue", "::mysql_own_server", "--lib"],
         );
     }
 
@@ -230,7 +258,7 @@ mod tests {
         assert_needs(
             Need::Valgrind,
             &["instructions", "--test guard", "-p instructions"],
-            &["--test servers", "-p diesel-advisory-lock", "stale"],
+            &["--test mysql", "-p diesel-advisory-lock", "stale"],
         );
     }
 
@@ -242,7 +270,7 @@ mod tests {
             &[
                 "--lib",
                 "--doc",
-                "--test queue --test servers",
+                "--test queue --test mysql",
                 "-p xtask -p torture",
             ],
             &["--test lock_names", "-p xtask", "--no-run", "-- --list"],
@@ -270,7 +298,7 @@ mod tests {
         let galera = SPECIAL[0].tests();
         assert_eq!(
             galera,
-            ["mariadb::clusters::galera_is_refused_because_each_node_grants_the_lock"]
+            ["clusters::galera_is_refused_because_each_node_grants_the_lock::mariadb_own_server"]
         );
     }
 

@@ -188,12 +188,12 @@ mod tests {
 
     #[track_caller]
     fn matches(line: &str) -> bool {
-        selection(line).matches_name("mariadb::stale::a_row_is_reloaded")
+        selection(line).matches_name("suite::stale::row_is_reloaded::mariadb_server")
     }
 
     #[track_caller]
     fn includes(line: &str) -> bool {
-        selection(line).includes_target("library", "servers")
+        selection(line).includes_target("library", "mysql")
     }
 
     #[test]
@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn a_filter_matches_a_part_of_the_name() {
-        assert!(matches("stale") && matches("mariadb::") && matches("b::sta"));
-        assert!(!matches("clusters") && !matches("mysql::stale"));
+        assert!(matches("stale") && matches("::mariadb") && matches("e::sta"));
+        assert!(!matches("clusters") && !matches("::mysql"));
     }
 
     #[test]
@@ -218,7 +218,9 @@ mod tests {
     #[test]
     fn exact_filters_match_the_whole_name() {
         assert!(!matches("stale -- --exact"));
-        assert!(matches("mariadb::stale::a_row_is_reloaded -- --exact"));
+        assert!(matches(
+            "suite::stale::row_is_reloaded::mariadb_server -- --exact"
+        ));
         assert!(matches("-- --exact --skip stale"));
     }
 
@@ -227,7 +229,7 @@ mod tests {
         assert!(!matches("-- --skip stale") && !matches("mariadb -- --skip=reloaded"));
         assert!(matches("-- --skip clusters"));
         assert!(!matches(
-            "-- --exact --skip mariadb::stale::a_row_is_reloaded"
+            "-- --exact --skip suite::stale::row_is_reloaded::mariadb_server"
         ));
     }
 
@@ -235,7 +237,7 @@ mod tests {
     fn values_of_options_are_no_filters() {
         for line in [
             "-j 2 --features uuid --profile dev",
-            "--package library --test servers",
+            "--package library --test mysql",
             "-- --test-threads 1 --format pretty --nocapture",
             "-qv --release --no-fail-fast -- -q",
         ] {
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn test_selects_a_target_by_name() {
-        assert!(includes("--test servers") && includes("--test=queue --test servers"));
+        assert!(includes("--test mysql") && includes("--test=queue --test mysql"));
         assert!(!includes("--test queue"));
         assert_eq!(
             selection("--test queue").only_targets(),
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_pattern_may_mean_any_target_or_package() {
-        assert!(includes("--test serv*") && includes("--test q?eue"));
+        assert!(includes("--test my*") && includes("--test q?eue"));
         assert!(includes("--package lib*") && includes("-p library@0.1.0"));
     }
 
@@ -264,7 +266,7 @@ mod tests {
     fn other_targets_exclude_those_of_the_tests_directory() {
         for other in ["--lib", "--bins", "--doc", "--example locks", "--bench one"] {
             assert!(!includes(other), "{other}");
-            assert!(includes(&format!("{other} --test servers")), "{other}");
+            assert!(includes(&format!("{other} --test mysql")), "{other}");
             assert_eq!(selection(other).only_targets(), None, "{other}");
         }
         assert!(includes("--lib --tests") && includes("--all-targets"));
