@@ -115,14 +115,13 @@ impl Model<'_> {
     }
 }
 
-/// `with_lock` and `try_with_lock`; their forms that take a connection from a pool are the library's.
+/// `with_lock` and `try_with_lock`.
 fn expect_methods(options: &Options, writer: &mut Writer) {
     let krate = options.krate();
     for (name, run) in [("with_lock", "run"), ("try_with_lock", "try_run")] {
         writer.expect(format!("fn {name}<LockS, LockR, LockE>"));
         writer.expect(format!(
-            "LockS: {krate}::LockSource, LockE: {krate}::FromLockError, {{ self.lock().{run}(conn, body) }}"
+            "LockS: {krate}::LockSource, LockE: {krate}::FromLockError, {{ {krate}::LockDsl::{run}(self.lock(), conn, body) }}"
         ));
     }
-    writer.expect(format!("{krate}::__private::pool_methods!"));
 }
