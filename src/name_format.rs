@@ -67,14 +67,11 @@ impl Text {
         str::from_utf8(&self.bytes[..self.len]).expect("a name is ASCII")
     }
 
-    /// What fits: the callers have checked that all of it does.
-    fn push(&mut self, text: impl IntoIterator<Item = u8>) {
-        let room = &mut self.bytes[self.len..];
-        self.len += room
-            .iter_mut()
-            .zip(text)
-            .map(|(to, byte)| *to = byte)
-            .count();
+    /// The callers have checked that it fits.
+    fn push(&mut self, text: &[u8]) {
+        let end = self.len + text.len();
+        self.bytes[self.len..end].copy_from_slice(text);
+        self.len = end;
     }
 }
 
@@ -96,14 +93,14 @@ impl NameWriter {
         } else {
             text
         };
-        writer.text.push(readable.bytes());
+        writer.text.push(readable.as_bytes());
         writer
     }
 
     /// The readable form's own characters, which are not part of any component.
     pub(crate) fn punctuation(&mut self, text: &str) {
         if self.hash.is_none() && self.fits(text.len()) {
-            self.text.push(text.bytes());
+            self.text.push(text.as_bytes());
         } else {
             self.start_hash();
             self.extend_slug(text);
@@ -131,7 +128,8 @@ impl NameWriter {
             let mut chars = [0; HASH_CHARS];
             BASE32_NOPAD.encode_mut(&digest[..HASH_BYTES], &mut chars);
             chars.make_ascii_lowercase();
-            self.text.push([b'~'].into_iter().chain(chars));
+            self.text.push(b"~");
+            self.text.push(&chars);
         }
         Finished {
             text: self.text.as_str().into(),
@@ -141,7 +139,8 @@ impl NameWriter {
 
     fn write(&mut self, separator: &str, text: &str, is_scope: bool) {
         if self.hash.is_none() && is_plain(text) && self.fits(separator.len() + text.len()) {
-            self.text.push(separator.bytes().chain(text.bytes()));
+            self.text.push(separator.as_bytes());
+            self.text.push(text.as_bytes());
             return;
         }
         let hash = self.start_hash();
@@ -182,14 +181,15 @@ impl NameWriter {
 
     fn extend_slug(&mut self, text: &str) {
         let room = SLUG_MAX.saturating_sub(self.text.len);
-        self.text.push(text.chars().take(room).map(|char| {
+        for char in text.chars().take(room) {
             let lower = char.to_ascii_lowercase();
-            if is_plain_char(lower) {
+            let byte = if is_plain_char(lower) {
                 lower as u8
             } else {
                 b'-'
-            }
-        }));
+            };
+            self.text.push(&[byte]);
+        }
     }
 }
 

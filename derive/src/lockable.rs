@@ -133,10 +133,7 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
     let vis = &input.vis;
     quote! {
         /// Starts a lock of this row, with the model's lock policy.
-        #vis fn lock(&mut self) -> #krate::Lock<&mut Self>
-        where
-            for<'lock> Self: #krate::Lockable,
-        {
+        #vis fn lock(&mut self) -> #krate::Lock<&mut Self> {
             #lock
         }
 
