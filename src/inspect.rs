@@ -9,11 +9,11 @@ pub use crate::backend::{HeldLock, HoldDuration, InspectError, LockStatus};
 pub use crate::holder::{Activity, Session};
 pub use crate::name::{LockedObject, ParsedLockName};
 
-/// All locks of this crate that are held on the server at this moment, in the order of their names; whoever waits for
-/// one, longest first.
+/// Lists all locks of this crate that are held on the server at this moment, in the order of their
+/// names. The waiters of each are listed with the longest wait first.
 ///
-/// Not among them are [exact](crate::LockName::exact) names, which nobody can tell from another program's:
-/// ask for these by [`LockName::status`](crate::LockName::status).
+/// [Exact](crate::LockName::exact) names are not listed, since they cannot be told apart from another
+/// program's: ask for these by [`LockName::status`](crate::LockName::status).
 ///
 /// | | MySQL | MariaDB |
 /// |---|---|---|
@@ -79,10 +79,12 @@ fn sort(held: &mut [HeldLock]) {
 }
 
 impl LockName {
-    /// Whether the lock is free at this moment, and if not, who holds it: nothing is locked, and nobody waits. For looking
-    /// only: what is free now may be taken before you ask for it.
+    /// Returns whether the lock is free at this moment, and if not, which session holds it. The call
+    /// acquires nothing and does not wait. Do not decide by it: a lock that is free now may be held
+    /// when you acquire it.
     ///
-    /// Two round trips. For more than one name, and for who waits, see [`inspect::held_locks`](held_locks).
+    /// It takes two round trips. For more than one name, and for the waiters, see
+    /// [`inspect::held_locks`](held_locks).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
@@ -93,8 +95,8 @@ impl LockName {
     /// # let mut conn = establish_connection();
     /// let name = LockName::row(notifications::table, 42);
     /// match name.status(&mut conn)? {
-    ///     LockStatus::Free => println!("nobody is at it"),
-    ///     LockStatus::HeldHere => println!("we are at it, on this connection"),
+    ///     LockStatus::Free => println!("free"),
+    ///     LockStatus::HeldHere => println!("held on this connection"),
     ///     LockStatus::HeldBy { connection_id } => println!("KILL {connection_id} would end it"),
     /// }
     /// # assert_eq!(name.status(&mut conn)?, LockStatus::Free);

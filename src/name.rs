@@ -1,4 +1,4 @@
-//! [`LockName`]: what is locked, as the server is told.
+//! [`LockName`]: the name of a lock.
 
 use std::sync::{Arc, LazyLock};
 use std::{fmt, hash};

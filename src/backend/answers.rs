@@ -41,7 +41,7 @@ pub enum AcquireError<K> {
     Database(DieselError),
 }
 
-/// What a session answers that was told to release a lock.
+/// A session's answer to a release.
 #[derive(Debug)]
 pub enum ReleaseAnswer {
     /// It held the lock, and has released it once. `still_held`: it holds it still.
@@ -54,7 +54,7 @@ pub enum ReleaseAnswer {
     Failed(DieselError),
 }
 
-/// What a session answers that was asked for several locks.
+/// A session's answer to whether it holds several locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     All(Condition),

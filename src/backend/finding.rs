@@ -38,8 +38,8 @@ pub enum Finding {
         /// From which version on it would do.
         needs: &'static str,
     },
-    /// The session has `autocommit = 0`. Refused: what the closure writes is committed at some later time, and then
-    /// by somebody who does not hold the lock.
+    /// The session has `autocommit = 0`. Refused: what the closure writes is committed later, when
+    /// the session no longer holds the lock.
     AutocommitOff,
     /// The session has a `completion_type` other than `NO_CHAIN`. Refused: with `CHAIN` every
     /// COMMIT starts another transaction, which is open when the lock is released; with `RELEASE`
@@ -52,12 +52,13 @@ pub enum Finding {
     /// The client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does (measured). Refused: keys
     /// that are text, and with them the names of rows, would all be the same.
     TextIsLost,
-    /// A replica of another server, whose locks it knows nothing of. Only those who lock here exclude each other.
+    /// A replica of another server, whose locks it knows nothing of. Only sessions that lock on this server exclude each other.
     Replica,
     /// A server that takes no writes: a replica, or the reader of a managed service.
     ReadOnly,
-    /// TiDB, by its documentation: locks hold across its cluster, but a wait is of 1 to 3,600 seconds, deadlocks are not
-    /// seen, nobody is told who holds a lock, and one that is held for longer than `max-txn-ttl` (an hour) is lost.
+    /// TiDB, by its documentation: locks hold across its cluster, but a wait takes 1 to 3,600 seconds,
+    /// deadlocks are not detected, the holder of a lock is not reported, and a lock that is held for
+    /// longer than `max-txn-ttl` (an hour) is lost.
     TiDb,
     /// Vitess, by its documentation: locks are on a connection of their own, and not on that of the transaction. Refused.
     Vitess,
@@ -74,7 +75,7 @@ pub enum Finding {
     ShortWaitTimeout {
         /// After what time without a word a session ends.
         wait_timeout: Duration,
-        /// What was told.
+        /// The keep-alive that the check was given.
         keep_alive: Duration,
     },
     /// Sessions that are idle in a transaction end before the longest hold does.
@@ -84,7 +85,7 @@ pub enum Finding {
         variable: String,
         /// After what time without a word a session ends.
         limit: Duration,
-        /// What was told.
+        /// The keep-alive that the check was given.
         keep_alive: Duration,
     },
     /// Something that this session cannot read, and that was therefore not checked.

@@ -26,7 +26,7 @@ use crate::name::ParsedLockName;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockStatus {
-    /// Nobody holds it.
+    /// No session holds it.
     Free,
     /// The session of the connection that was asked holds it.
     HeldHere,
@@ -63,11 +63,11 @@ pub enum LockStatus {
 pub struct HeldLock {
     /// Its name, read back.
     pub name: ParsedLockName,
-    /// Who holds it.
+    /// The session that holds it.
     pub holder: Session,
     /// For how long.
     pub held_for: HoldDuration,
-    /// Who waits for it on the server. Requests that wait for their turn in a `LockPool` have no session.
+    /// The sessions that wait for it on the server. Requests in the queue of a `LockPool` have none.
     pub waiters: Vec<Session>,
 }
 

@@ -7,8 +7,8 @@
 //! | | answers |
 //! |---|---|
 //! | `GET_LOCK` | 1 acquired, 0 timed out, NULL interrupted (MariaDB) |
-//! | `RELEASE_LOCK` | 1 released, 0 another session's, NULL nobody's |
-//! | `IS_USED_LOCK` | the holder's connection id, NULL nobody's |
+//! | `RELEASE_LOCK` | 1 released, 0 held by another session, NULL free |
+//! | `IS_USED_LOCK` | the holder's connection id, NULL if free |
 //!
 //! `GET_LOCK` stands in the select list, to the right of whatever is to be known from before: there it is evaluated once,
 //! and the other has been already. (Under `FROM`, `WHERE` or `HAVING` it would be evaluated any number of times.)

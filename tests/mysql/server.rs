@@ -160,7 +160,7 @@ pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
     conn.batch_execute("DO RELEASE_ALL_LOCKS()")
 }
 
-/// Lets the library see who holds which lock: MariaDB reports it by a plugin.
+/// Makes the holders of locks visible: MariaDB reports them by a plugin.
 pub(crate) fn make_locks_visible(conn: &mut Conn, kind: Kind) {
     if kind == Kind::Mariadb {
         conn.batch_execute(

@@ -1,4 +1,4 @@
-//! What is recorded where MySQL or MariaDB cannot say who holds a lock.
+//! What is recorded where MySQL or MariaDB cannot report the holder of a lock.
 
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;

@@ -11,7 +11,7 @@ use server_test::server_test;
 use super::support::{Db, Hook, Path, Then, When, lock_error, wait_until};
 use crate::server::{self, Conn, session_id, statement};
 
-/// A failed assertion would otherwise wait for ever for the threads of its scope.
+/// A failed assertion would otherwise wait forever for the threads of its scope.
 struct StopOnDrop<'s>(&'s AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -33,7 +33,7 @@ fn nothing_for_all<L>(_: L, _: &mut Conn) -> Result<(), LockError> {
     Ok(())
 }
 
-/// Without the check, some of these would wait for themselves for ever.
+/// Without the check, some of these would wait for themselves forever.
 #[server_test(serial)]
 fn nested_call_through_the_same_lock_pool_fails_at_once(db: &Db) {
     db.counter(1);

@@ -28,7 +28,7 @@ fn database(kind: Kind, name: &str) -> String {
     server.url(name)
 }
 
-/// Makes MariaDB record who holds which lock. MySQL always does.
+/// Makes MariaDB record the holders of locks. MySQL always does.
 fn record_locks(kind: Kind) {
     if kind == Kind::Mariadb {
         connect(&Server::shared(kind).url(""))

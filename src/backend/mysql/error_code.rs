@@ -1,5 +1,5 @@
-//! Server error codes, by which errors are told apart. Diesel passes on the message only, which `lc_messages`
-//! translates.
+//! Server error codes. Errors are distinguished by them, since Diesel passes on only the message,
+//! which `lc_messages` translates.
 //!
 //! Sources: [MySQL's reference][my], [MariaDB's][maria].
 //!

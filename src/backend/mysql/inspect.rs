@@ -1,4 +1,4 @@
-//! Who holds what: `IS_USED_LOCK`, the list of processes, and what each server keeps of its locks.
+//! Holders and waiters: `IS_USED_LOCK`, the list of processes, and each server's list of locks.
 //!
 //! Sources: MySQL's manual on [`metadata_locks`][my] and [`threads`][threads], MariaDB's page on
 //! [`metadata_lock_info`][maria]; and `tests/mysql/inspect.rs`, which asks both.
