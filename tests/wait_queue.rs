@@ -454,6 +454,24 @@ fn phase_is_of_the_permit_in_front() {
 }
 
 #[test]
+fn wait_behind_a_set_ends_with_the_phase_that_the_set_waits_for() {
+    let queue = queue::<()>();
+    let in_front = first(&queue, "b");
+    let set = first(&queue, "a");
+    let of_set = behind(&queue, "b", Accepts::PermitOnly);
+    set.set_behind(&"b");
+    for phase in [Phase::Connecting, Phase::Asking, Phase::Running(7)] {
+        in_front.set_phase(phase);
+        let waiter = behind(&queue, "a", Accepts::Handoff);
+        assert_eq!(waiter.cancel(), Some(phase));
+    }
+    drop(of_set);
+    set.set_phase(Phase::Holding);
+    let waiter = behind(&queue, "a", Accepts::Handoff);
+    assert_eq!(waiter.cancel(), Some(Phase::Holding));
+}
+
+#[test]
 fn thread_is_woken_when_it_is_given_the_permit() {
     finishes_in_time(|| {
         let queue = queue();

@@ -87,6 +87,13 @@ impl<C: PoolConnection> QueueSlot<C> {
         }
     }
 
+    /// The request waits for its turn at `name` too.
+    pub(super) fn set_behind(&self, name: &LockName) {
+        for permit in &self.permits {
+            permit.set_behind(name);
+        }
+    }
+
     /// A closure runs under the locks on this thread.
     pub(super) fn set_running(&self) {
         self.set_phase(Phase::Running(in_use::thread()));

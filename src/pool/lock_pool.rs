@@ -15,7 +15,6 @@ use crate::driver::ready;
 use crate::error::{FromLockError, LockError, TimeoutCause};
 use crate::guard::{self, Transaction};
 use crate::held_locks::{self, HeldLocks};
-
 use crate::in_use;
 use crate::lock::{Lock, or_none};
 use crate::name::LockName;
@@ -384,13 +383,12 @@ impl<C: PoolConnection> LockPool<C> {
         };
         let mut contended = false;
         for index in 0..slot.names.as_slice().len() {
-            // A request that waits behind this one waits for the queue, not for a connection.
-            slot.set_phase(Phase::Holding);
             let name = &slot.names.as_slice()[index];
             let (permit, handoff) = match self.queue.enqueue(name, accepts(&slot.names, index)) {
                 Enqueued::First(permit) => (permit, None),
                 Enqueued::Behind(waiter) => {
                     contended = true;
+                    slot.set_behind(name);
                     wait_for_turn(waiter, name, deadline).map_err(|phase| {
                         let pending = PendingLock::with(name.clone(), None, true);
                         pending.refused(deadline, |name| not_your_turn(name, phase, deadline))

@@ -42,6 +42,8 @@ type WaitLists<N, T> = HashMap<N, WaitList<N, T>>;
 /// One name's permit and waiters. A name without a permit has no list.
 struct WaitList<N, T> {
     phase: Phase,
+    /// The name at which the permit's holder waits for another permit.
+    behind: Option<N>,
     /// The permit, while it is on its way to the waiter with this number.
     given: Option<(u64, Option<T>)>,
     /// By number, in the order of arrival. Boxed, because each node has room for eleven.
@@ -161,6 +163,7 @@ impl<N: Eq, T> WaitList<N, T> {
     fn new() -> Self {
         WaitList {
             phase: Phase::Connecting,
+            behind: None,
             given: None,
             entries: BTreeMap::new(),
             next_number: 0,
@@ -182,6 +185,7 @@ impl<N: Eq, T> WaitList<N, T> {
     fn give_to_first(&mut self, phase: Phase, thing: Option<T>) -> Option<Box<Entry<N>>> {
         let (number, entry) = self.entries.pop_first()?;
         self.phase = phase;
+        self.behind = None;
         self.given = Some((number, thing));
         Some(entry)
     }
@@ -201,7 +205,8 @@ impl<N: Eq + Hash + Clone, T> ListRef<N, T> {
 
 impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
     /// Blocks the thread until the permit arrives. At the deadline it cancels the wait, and the
-    /// error is the phase of the permit in front. A permit that has arrived by then is returned.
+    /// error is the phase of the permit in front; where its holder waits for another permit, the
+    /// phase of that one. A permit that has arrived by then is returned.
     pub(crate) fn wait_until(
         mut self,
         deadline: Option<Instant>,
@@ -219,8 +224,8 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         }
     }
 
-    /// Cancels the wait, and returns the phase of the permit in front: `None` if this waiter had
-    /// already been given the permit.
+    /// Cancels the wait, and returns the phase as [`Waiter::wait_until`] does: `None` if this waiter
+    /// had already been given the permit.
     pub(crate) fn cancel(mut self) -> Option<Phase> {
         self.leave_and_pass_on()
     }
@@ -242,15 +247,17 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         }
     }
 
-    /// Leaves the list, with what this waiter was given, or else with the phase of the permit in
-    /// front.
+    /// Leaves the list, with what this waiter was given, or else with the phase that explains the
+    /// wait.
     fn leave(&mut self) -> Result<Given<N, T>, Option<Phase>> {
         let list_ref = self.list.take().ok_or(None)?;
-        let left = list_ref.with(|list| {
-            let given = list.take_given(self.number);
-            (given, list.phase, list.entries.remove(&self.number))
-        });
-        let (given, phase, _entry) = left.ok_or(None)?;
+        let mut lists = list_ref.queue.lock();
+        let phase = phase_in_front(&lists, &list_ref.name);
+        let list = lists.get_mut(&list_ref.name).ok_or(None)?;
+        let given = list.take_given(self.number);
+        let entry = list.entries.remove(&self.number);
+        drop(lists);
+        drop(entry);
         let thing = given.ok_or(phase)?;
         Ok((Permit::new(list_ref), thing))
     }
@@ -300,7 +307,16 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
 
     /// Sets the phase that the waiters of this name see.
     pub(crate) fn set_phase(&self, phase: Phase) {
-        self.list.with(|list| list.phase = phase);
+        self.list.with(|list| {
+            list.phase = phase;
+            list.behind = None;
+        });
+    }
+
+    /// The holder waits for the permit of `name` too, which explains why others wait for this one.
+    /// Lasts until the next phase.
+    pub(crate) fn set_behind(&self, name: &N) {
+        self.list.with(|list| list.behind = Some(name.clone()));
     }
 
     /// The number of waiters at this name.
@@ -351,6 +367,16 @@ impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
         drop(lists);
         wake(first);
     }
+}
+
+/// The phase of the permit that the waiters of `name` wait for in the end. All holders wait for
+/// permits in one order, so that no path comes back.
+fn phase_in_front<N: Eq + Hash, T>(lists: &WaitLists<N, T>, name: &N) -> Option<Phase> {
+    let mut list = lists.get(name)?;
+    while let Some(next) = list.behind.as_ref().and_then(|name| lists.get(name)) {
+        list = next;
+    }
+    Some(list.phase)
 }
 
 /// Wakes a waiter that was given the permit. One that was not polled yet finds it when it is.

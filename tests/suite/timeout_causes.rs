@@ -135,6 +135,35 @@ fn timeout_behind_an_exhausted_pool_names_the_pool(db: &Db) {
     let _ = in_use;
 }
 
+/// The set in front holds the turn at `job`, and waits for the row's, which waits for the pool.
+#[server_test]
+fn timeout_behind_a_set_that_waits_for_the_pool_names_the_pool(db: &Db) {
+    db.counter(1);
+    let (locks, in_use) = &exhausted(db);
+    let job = LockName::named("job");
+    let counter = || Counter { id: 1, value: 0 };
+    let long = Duration::from_secs(2);
+    thread::scope(|scope| {
+        let row = scope.spawn(|| locks.run(counter().lock().timeout(long), nothing));
+        wait_until("the row's request waits for the pool", || {
+            locks.state().names == 1
+        });
+        let set = scope.spawn(|| {
+            let counter = &mut counter();
+            let set = lock_all((counter, &job)).timeout(long);
+            locks.run(set, nothing_for_all)
+        });
+        wait_until("the set waits for the row", || locks.state().names == 2);
+        let request = job.lock().timeout(Duration::from_millis(50));
+        let error = locks.acquire(request).map(drop).unwrap_err();
+        assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
+        for in_front in [row, set] {
+            in_front.join().unwrap().unwrap_err();
+        }
+    });
+    let _ = in_use;
+}
+
 #[server_test]
 fn timeout_behind_another_session_names_that_session(db: &Db) {
     db.counter(1);
