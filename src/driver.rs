@@ -66,6 +66,8 @@ pub trait Driver: Send {
 /// # Panics
 ///
 /// If the future is not ready, which no blocking connection's is.
+// A call would copy the future, which takes 3% of the client's instructions of a lock.
+#[inline(always)]
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

@@ -170,7 +170,7 @@ impl NameWriter {
                 .for_each(|component| update(&mut hash, component));
             self.text.len = self.text.len.min(SLUG_MAX);
             for byte in &mut self.text.bytes[..self.text.len] {
-                if !is_plain_char(char::from(*byte)) {
+                if !is_plain_byte(*byte) {
                     *byte = b'-';
                 }
             }
@@ -182,12 +182,8 @@ impl NameWriter {
     fn extend_slug(&mut self, text: &str) {
         let room = SLUG_MAX.saturating_sub(self.text.len);
         for char in text.chars().take(room) {
-            let lower = char.to_ascii_lowercase();
-            let byte = if is_plain_char(lower) {
-                lower as u8
-            } else {
-                b'-'
-            };
+            let lower = u8::try_from(char.to_ascii_lowercase()).unwrap_or(b'-');
+            let byte = if is_plain_byte(lower) { lower } else { b'-' };
             self.text.push(&[byte]);
         }
     }
@@ -200,15 +196,23 @@ fn update(hash: &mut Sha256, component: &str) {
 
 pub(crate) fn is_plain(component: &str) -> bool {
     // No byte of a character beyond ASCII is plain.
-    !component.is_empty()
-        && component
-            .bytes()
-            .all(|byte| is_plain_char(char::from(byte)))
+    !component.is_empty() && component.bytes().all(is_plain_byte)
 }
 
-fn is_plain_char(char: char) -> bool {
-    matches!(char, 'a'..='z' | '0'..='9' | '_' | '.' | '-')
+fn is_plain_byte(byte: u8) -> bool {
+    IS_PLAIN[usize::from(byte)]
 }
+
+/// A table, because each byte of each name is looked up.
+const IS_PLAIN: [bool; 256] = {
+    let mut is_plain = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        is_plain[byte] = matches!(byte as u8, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
+        byte += 1;
+    }
+    is_plain
+};
 
 /// The first eight hex digits of a namespace's SHA-256.
 pub(crate) fn namespace_prefix(namespace: &str) -> [u8; 8] {
