@@ -464,6 +464,29 @@ fn expired_waiter_learns_the_phase_of_the_permit_in_front() {
 }
 
 #[test]
+fn waiter_behind_a_set_learns_the_phase_that_the_set_waits_for() {
+    in_every_order(|| {
+        let world = World::new();
+        let in_front = world.first(OTHER_ROW);
+        let set = world.first(ROW);
+        let of_set = world.behind(OTHER_ROW, Accepts::PermitOnly);
+        set.set_behind(&OTHER_ROW);
+        in_front.set_phase(Phase::Asking);
+        let waiter = world.behind(ROW, Accepts::Handoff);
+        let expires = thread::spawn(move || {
+            let seen = waiter.wait_until(Some(Instant::now())).map(drop);
+            let possible = [Err(Some(Phase::Asking)), Err(Some(Phase::Holding))];
+            assert!(possible.contains(&seen), "{seen:?}");
+        });
+        in_front.set_phase(Phase::Holding);
+        drop(of_set);
+        expires.join().unwrap();
+        drop((in_front, set));
+        world.assert_forgotten();
+    });
+}
+
+#[test]
 fn sets_are_handed_off_between_threads_and_tasks() {
     in_every_order_of_two_outcomes(|| {
         let world = World::new();
