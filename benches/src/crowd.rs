@@ -20,7 +20,7 @@ const CROWD: usize = 64;
 const OTHERS: usize = 4;
 
 /// Less than r2d2's 30 seconds, so that a round need not be longer.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One of the others reads a row that often.
 const PACE: Duration = Duration::from_millis(2);
@@ -47,7 +47,7 @@ struct Seen {
 pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
     let pool = Pool::builder()
         .max_size(4)
-        .connection_timeout(PATIENCE)
+        .connection_timeout(TIMEOUT)
         .build(ConnectionManager::new(database.by(Transport::Tcp).url()?))?;
     let locks = LockPool::new(pool.clone());
     let work = Duration::from_millis(20);

@@ -10,7 +10,7 @@ use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 use mysql::OptsBuilder;
 use raw_client::Address;
-use test_server::{Kind, Proxy, Server};
+use test_server::{Proxy, Server, ServerKind};
 
 diesel::table! {
     accounts (id) {
@@ -82,7 +82,7 @@ pub(crate) struct Endpoint<'a> {
 }
 
 impl Database {
-    pub(crate) fn start(kind: Kind) -> Result<Database> {
+    pub(crate) fn start(kind: ServerKind) -> Result<Database> {
         let server = Server::start(kind)?;
         let proxy = Proxy::start(server.address())?;
         let mut conn = MysqlConnection::establish(&server.url(""))?;

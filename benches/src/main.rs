@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use test_server::Kind;
+use test_server::ServerKind;
 use time::OffsetDateTime;
 
 use contenders::Others;
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
 }
 
 /// In the target directory, beside the private servers' files.
-fn directory(server: Kind) -> PathBuf {
+fn directory(server: ServerKind) -> PathBuf {
     let servers = test_server::cache_dir();
     let target = servers.parent().unwrap_or(&servers);
     target.join("bench").join(server.to_string())

@@ -1,14 +1,14 @@
 //! The command line. `cargo xtask bench` includes this file, to answer `--help` before the benchmarks are built.
 
 use clap::{Parser, ValueEnum};
-use test_server::Kind;
+use test_server::ServerKind;
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", about = "Measure the library")]
 pub(crate) struct Options {
     /// The server: mariadb or mysql
     #[arg(long, value_name = "KIND", default_value = "mariadb")]
-    pub(crate) server: Kind,
+    pub(crate) server: ServerKind,
 
     /// How often each contender runs
     #[arg(long, default_value_t = 5)]

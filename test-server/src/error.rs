@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use crate::Kind;
+use crate::ServerKind;
 
 /// A kind of server is missing. Says in two lines what is missing and how to get it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,19 +26,19 @@ pub enum StartError {
     /// The data directory that all servers of a kind are copied from could not be made.
     #[error("cannot make the data directory of {kind}: {status}\n{output}")]
     Template {
-        kind: Kind,
+        kind: ServerKind,
         status: ExitStatus,
         output: LogTail,
     },
 
     /// Another process took each port between choosing and binding it.
     #[error("{kind} found its port taken\n{log}")]
-    PortTaken { kind: Kind, log: LogTail },
+    PortTaken { kind: ServerKind, log: LogTail },
 
     /// The server ended before it was ready.
     #[error("{kind} ended before it was ready: {status}\n{log}")]
     Exited {
-        kind: Kind,
+        kind: ServerKind,
         status: ExitStatus,
         log: LogTail,
     },
@@ -46,7 +46,7 @@ pub enum StartError {
     /// The server runs but does not answer.
     #[error("{kind} was not ready after {seconds} s\n{log}")]
     TimedOut {
-        kind: Kind,
+        kind: ServerKind,
         seconds: u64,
         log: LogTail,
     },

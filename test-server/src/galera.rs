@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::error::{NotInstalled, StartError};
-use crate::kind::Kind;
+use crate::kind::ServerKind;
 use crate::port::Port;
 use crate::server::{Data, Origin, Server};
 
@@ -21,7 +21,7 @@ const LIBRARIES: [&str; 3] = [
     "/usr/lib/libgalera_smm.so",
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Two servers that hold the same data. They end, and their directories are removed, as those of a [`Server`].
 pub struct Galera {
@@ -64,7 +64,7 @@ impl Galera {
         };
         let mut of_first: Vec<String> = arguments(one, "").into();
         of_first.push("--wsrep-new-cluster".to_owned());
-        let first = Server::start_from(origin, Kind::Mariadb, of_first)?;
+        let first = Server::start_from(origin, ServerKind::Mariadb, of_first)?;
         until_synced(&first, 1)?;
         // The other begins with the same data, in which the first one's history has begun.
         first.stop();
@@ -74,7 +74,7 @@ impl Galera {
             data: Data::CopyOf(&data),
             ..origin
         };
-        let other = Server::prepare(origin, Kind::Mariadb, other)?;
+        let other = Server::prepare(origin, ServerKind::Mariadb, other)?;
         first.start_again()?;
         until_synced(&first, 2)?;
         other.start_again()?;
@@ -92,7 +92,7 @@ impl Galera {
     ///
     /// If not; it says in two lines what is missing and how to get it.
     pub fn availability() -> Result<(), NotInstalled> {
-        Kind::Mariadb.availability()?;
+        ServerKind::Mariadb.availability()?;
         library().map(drop)
     }
 
@@ -124,8 +124,8 @@ fn scripts() -> io::Result<TempDir> {
 fn until_synced(server: &Server, time: usize) -> Result<(), StartError> {
     let since = Instant::now();
     while server.log().matches("Synchronized with group").count() < time {
-        if since.elapsed() > PATIENCE {
-            return Err(server.timed_out(PATIENCE));
+        if since.elapsed() > STARTUP_TIMEOUT {
+            return Err(server.timed_out(STARTUP_TIMEOUT));
         }
         sleep(Duration::from_millis(20));
     }

@@ -1,7 +1,7 @@
 //! A replication group of MySQL servers that write on all members.
 
 use crate::error::StartError;
-use crate::kind::Kind;
+use crate::kind::ServerKind;
 use crate::port::Port;
 use crate::server::Server;
 
@@ -30,7 +30,7 @@ impl Group {
             let seeds =
                 format!("--loose-group-replication-group-seeds=127.0.0.1:{one},127.0.0.1:{two}");
             Server::start_with(
-                Kind::Mysql,
+                ServerKind::Mysql,
                 &[
                     &format!("--server-id={id}"),
                     "--log-bin",

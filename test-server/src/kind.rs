@@ -14,17 +14,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::NotInstalled;
-use crate::greeting;
-use crate::home::Home;
+use crate::handshake;
+use crate::server_dir::ServerDir;
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ServerKind {
     Mariadb,
     Mysql,
 }
 
-impl Kind {
+impl ServerKind {
     pub const ALL: [Self; 2] = [Self::Mariadb, Self::Mysql];
 
     /// Whether a server of this kind can be started here.
@@ -50,7 +50,7 @@ impl Kind {
     pub fn at_url(url: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(server_of(url))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let version = greeting::read(stream)?;
+        let version = handshake::read(stream)?;
         Ok(if version.contains("MariaDB") {
             Self::Mariadb
         } else {
@@ -80,7 +80,7 @@ fn server_of(url: &str) -> String {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ServerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Mariadb => "mariadb",
@@ -89,7 +89,7 @@ impl fmt::Display for Kind {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for ServerKind {
     type Err = UnknownKind;
 
     fn from_str(word: &str) -> Result<Self, UnknownKind> {
@@ -128,8 +128,8 @@ pub(crate) trait Engine: Send + Sync {
     /// TCP and over the socket. `scratch` is an empty directory to write to.
     fn initialise(&self, data: &Path, scratch: &Path) -> io::Result<Command>;
 
-    /// Serves the data directory in `home` on a loopback port and on `home`'s socket.
-    fn serve(&self, home: &Home, port: u16) -> Command;
+    /// Serves the data directory in `server_dir` on a loopback port and on `server_dir`'s socket.
+    fn serve(&self, server_dir: &ServerDir, port: u16) -> Command;
 }
 
 #[cfg(test)]
@@ -153,10 +153,10 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for kind in Kind::ALL {
-            assert_eq!(kind.to_string().parse::<Kind>().ok(), Some(kind));
+        for kind in ServerKind::ALL {
+            assert_eq!(kind.to_string().parse::<ServerKind>().ok(), Some(kind));
         }
-        let error = "MySQL".parse::<Kind>().expect_err("an unknown word");
+        let error = "MySQL".parse::<ServerKind>().expect_err("an unknown word");
         assert_eq!(error.to_string(), "`MySQL` is neither mariadb nor mysql");
     }
 }

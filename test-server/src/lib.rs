@@ -6,20 +6,20 @@
 //!
 //! A [`Proxy`] in front of it delays the network, stalls it and cuts connections.
 //!
-//! Nothing here speaks the MySQL protocol beyond the server's greeting, so the crate builds
+//! Nothing here speaks the MySQL protocol beyond the server's handshake, so the crate builds
 //! without a client library. `cargo xtask` relies on that.
 
 mod cache;
 mod error;
 mod galera;
-mod greeting;
 mod group;
-mod home;
+mod handshake;
 mod kind;
 mod port;
 mod process;
 mod proxy;
 mod server;
+mod server_dir;
 mod supervisor;
 mod template;
 mod under_test;
@@ -28,7 +28,7 @@ pub use cache::{cache_dir, mysql_tree};
 pub use error::{NotInstalled, StartError};
 pub use galera::Galera;
 pub use group::Group;
-pub use kind::{Kind, UnknownKind, mariadb_has_plugin, mariadb_plugins};
+pub use kind::{ServerKind, UnknownKind, mariadb_has_plugin, mariadb_plugins};
 pub use proxy::Proxy;
 pub use server::Server;
 pub use under_test::{kinds_under_test, url_under_test};

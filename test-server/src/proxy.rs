@@ -1,7 +1,7 @@
 //! A network that a test controls, between a client and a server on loopback.
 
 mod connection;
-mod flow;
+mod pipe;
 mod relay;
 #[cfg(test)]
 mod tests;

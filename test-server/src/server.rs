@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::error::{LogTail, StartError};
-use crate::greeting;
-use crate::home::Home;
-use crate::kind::{Engine, Kind};
+use crate::handshake;
+use crate::kind::{Engine, ServerKind};
 use crate::port::Port;
 use crate::process::Process;
 use crate::proxy::Proxy;
+use crate::server_dir::ServerDir;
 use crate::template;
 
 /// For starting and for stopping.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often another port is tried.
 const PORTS: usize = 3;
@@ -33,15 +33,15 @@ const PORTS: usize = 3;
 /// Everything takes `&self`, so that threads can share it. The port and the data stay the same for
 /// the server's whole life, however often it is stopped or killed.
 pub struct Server {
-    kind: Kind,
+    kind: ServerKind,
     engine: Box<dyn Engine>,
     arguments: Vec<String>,
     /// Where the server finds programs, if not where this process does.
     path: Option<OsString>,
     port: Port,
-    /// Ends before `home`, which removes the files.
+    /// Ends before `server_dir`, which removes the files.
     process: Mutex<Option<Process>>,
-    home: Home,
+    server_dir: ServerDir,
     socket: PathBuf,
 }
 
@@ -72,7 +72,7 @@ impl Server {
     ///
     /// If this kind is not installed, or the server does not come up. The message contains the
     /// end of the server's log.
-    pub fn start(kind: Kind) -> Result<Self, StartError> {
+    pub fn start(kind: ServerKind) -> Result<Self, StartError> {
         Self::start_with(kind, &[])
     }
 
@@ -82,7 +82,7 @@ impl Server {
     /// # Errors
     ///
     /// As for `start`.
-    pub fn start_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
+    pub fn start_with(kind: ServerKind, arguments: &[&str]) -> Result<Self, StartError> {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         Self::start_from(Origin::default(), kind, arguments)
     }
@@ -93,7 +93,10 @@ impl Server {
     /// # Errors
     ///
     /// As for `start`.
-    pub fn start_initialised_with(kind: Kind, arguments: &[&str]) -> Result<Self, StartError> {
+    pub fn start_initialised_with(
+        kind: ServerKind,
+        arguments: &[&str],
+    ) -> Result<Self, StartError> {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let origin = Origin {
             data: Data::Initialised,
@@ -104,7 +107,7 @@ impl Server {
 
     pub(crate) fn start_from(
         origin: Origin<'_>,
-        kind: Kind,
+        kind: ServerKind,
         arguments: Vec<String>,
     ) -> Result<Self, StartError> {
         on_some_port(|port| {
@@ -117,7 +120,7 @@ impl Server {
     /// Everything but the start.
     pub(crate) fn prepare(
         origin: Origin<'_>,
-        kind: Kind,
+        kind: ServerKind,
         arguments: Vec<String>,
     ) -> Result<Self, StartError> {
         on_some_port(|port| Self::on_port(port, origin, kind, arguments.clone()))
@@ -126,15 +129,16 @@ impl Server {
     fn on_port(
         port: Port,
         origin: Origin<'_>,
-        kind: Kind,
+        kind: ServerKind,
         arguments: Vec<String>,
     ) -> Result<Self, StartError> {
         let engine = kind.engine()?;
-        let home = Home::new().map_err(StartError::doing("make the server's directory"))?;
+        let server_dir =
+            ServerDir::new().map_err(StartError::doing("make the server's directory"))?;
         match origin.data {
-            Data::Template => template::copy(kind, &*engine, &home.data())?,
-            Data::CopyOf(data) => template::copy_of(kind, data, &home.data())?,
-            Data::Initialised => template::make(kind, &*engine, &home.data(), &arguments)?,
+            Data::Template => template::copy(kind, &*engine, &server_dir.data())?,
+            Data::CopyOf(data) => template::copy_of(kind, data, &server_dir.data())?,
+            Data::Initialised => template::make(kind, &*engine, &server_dir.data(), &arguments)?,
         }
         Ok(Self {
             kind,
@@ -143,8 +147,8 @@ impl Server {
             path: origin.programs.map(with_path),
             port,
             process: Mutex::new(None),
-            socket: home.socket(),
-            home,
+            socket: server_dir.socket(),
+            server_dir,
         })
     }
 
@@ -153,12 +157,12 @@ impl Server {
     /// # Panics
     ///
     /// If it does not start; the message contains the end of the server's log.
-    pub fn shared(kind: Kind) -> &'static Self {
+    pub fn shared(kind: ServerKind) -> &'static Self {
         static MARIADB: OnceLock<Server> = OnceLock::new();
         static MYSQL: OnceLock<Server> = OnceLock::new();
         let shared = match kind {
-            Kind::Mariadb => &MARIADB,
-            Kind::Mysql => &MYSQL,
+            ServerKind::Mariadb => &MARIADB,
+            ServerKind::Mysql => &MYSQL,
         };
         shared.get_or_init(|| match Self::start(kind) {
             Ok(server) => server,
@@ -166,7 +170,7 @@ impl Server {
         })
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ServerKind {
         self.kind
     }
 
@@ -200,7 +204,7 @@ impl Server {
 
     /// The directory with the server's files.
     pub fn directory(&self) -> &Path {
-        self.home.path()
+        self.server_dir.path()
     }
 
     /// The server's process id; `None` while it is stopped or killed.
@@ -210,7 +214,7 @@ impl Server {
 
     /// All that the server has written so far.
     pub fn log(&self) -> String {
-        let log = fs::read(self.home.log()).unwrap_or_default();
+        let log = fs::read(self.server_dir.log()).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
@@ -219,10 +223,10 @@ impl Server {
     /// # Errors
     ///
     /// If the server does not answer within `patience`.
-    pub fn greeting(&self, patience: Duration) -> io::Result<String> {
+    pub fn handshake(&self, patience: Duration) -> io::Result<String> {
         let stream = TcpStream::connect_timeout(&self.address(), patience)?;
         stream.set_read_timeout(Some(patience))?;
-        greeting::read(stream)
+        handshake::read(stream)
     }
 
     /// Shuts the server down in good order and waits until it has ended. No effect on a stopped one.
@@ -293,11 +297,11 @@ impl Server {
         let ended = signals
             .iter()
             .try_for_each(|&signal| running.signal(signal))
-            .and_then(|()| running.wait(PATIENCE));
+            .and_then(|()| running.wait(STARTUP_TIMEOUT));
         // Kills the process if it is still there.
         *process = None;
         drop(process);
-        let told = self.home.supervisor().watch(None);
+        let told = self.server_dir.supervisor().watch(None);
         if let Err(error) = ended.and(told) {
             panic!("cannot end {}: {error}\n{}", self.kind, self.log_tail());
         }
@@ -308,24 +312,25 @@ impl Server {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.home.log())
+            .open(self.server_dir.log())
             .map_err(doing())?;
         // A killed server leaves its socket behind.
         match fs::remove_file(&self.socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
             _ => {}
         }
-        let mut command = self.engine.serve(&self.home, self.port());
+        let mut command = self.engine.serve(&self.server_dir, self.port());
         command.args(&self.arguments);
         if let Some(path) = &self.path {
             command.env("PATH", path);
         }
-        let mut process = Process::start(&command, &log, self.home.supervisor()).map_err(doing())?;
+        let mut process =
+            Process::start(&command, &log, self.server_dir.supervisor()).map_err(doing())?;
         match self.wait_until_ready(&mut process) {
             Ok(()) => Ok(process),
             Err(error) => {
                 drop(process);
-                self.home.supervisor().watch(None).map_err(doing())?;
+                self.server_dir.supervisor().watch(None).map_err(doing())?;
                 Err(error)
             }
         }
@@ -333,7 +338,7 @@ impl Server {
 
     fn wait_until_ready(&self, process: &mut Process) -> Result<(), StartError> {
         let since = Instant::now();
-        while since.elapsed() < PATIENCE {
+        while since.elapsed() < STARTUP_TIMEOUT {
             if let Some(status) = process.exited().map_err(StartError::doing("wait"))? {
                 let (kind, log) = (self.kind, self.log_tail());
                 return Err(if log.contains("Bind on TCP/IP port") {
@@ -349,7 +354,7 @@ impl Server {
             }
             sleep(Duration::from_millis(10));
         }
-        Err(self.timed_out(PATIENCE))
+        Err(self.timed_out(STARTUP_TIMEOUT))
     }
 
     pub(crate) fn timed_out(&self, patience: Duration) -> StartError {
@@ -362,12 +367,12 @@ impl Server {
 
     fn greeting_over_socket(&self) -> io::Result<String> {
         let stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        greeting::read(stream)
+        stream.set_read_timeout(Some(STARTUP_TIMEOUT))?;
+        handshake::read(stream)
     }
 
     fn log_tail(&self) -> LogTail {
-        LogTail::of_file(&self.home.log())
+        LogTail::of_file(&self.server_dir.log())
     }
 }
 
@@ -405,7 +410,7 @@ mod tests {
 
     fn taken<T>() -> Result<T, StartError> {
         Err(StartError::PortTaken {
-            kind: Kind::Mariadb,
+            kind: ServerKind::Mariadb,
             log: LogTail::of_text(""),
         })
     }

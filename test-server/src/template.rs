@@ -9,18 +9,18 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::cache::cache_dir;
 use crate::error::{LogTail, StartError};
-use crate::kind::{Engine, Kind};
+use crate::kind::{Engine, ServerKind};
 
 /// To be raised when the flags change with which a data directory is made.
 const REVISION: u32 = 2;
 
 /// Puts a fresh data directory of this kind at `target`.
-pub(crate) fn copy(kind: Kind, engine: &dyn Engine, target: &Path) -> Result<(), StartError> {
+pub(crate) fn copy(kind: ServerKind, engine: &dyn Engine, target: &Path) -> Result<(), StartError> {
     copy_of(kind, &ensure(kind, engine)?, target)
 }
 
 /// Puts a copy of a stopped server's data directory at `target`.
-pub(crate) fn copy_of(kind: Kind, data: &Path, target: &Path) -> Result<(), StartError> {
+pub(crate) fn copy_of(kind: ServerKind, data: &Path, target: &Path) -> Result<(), StartError> {
     let mut copy = Command::new("cp");
     // Most of a new data directory is zeros.
     copy.args(["-a", "--reflink=auto", "--sparse=always", "--"])
@@ -30,7 +30,7 @@ pub(crate) fn copy_of(kind: Kind, data: &Path, target: &Path) -> Result<(), Star
 
 /// Makes a fresh data directory of this kind at `target`, under further flags.
 pub(crate) fn make(
-    kind: Kind,
+    kind: ServerKind,
     engine: &dyn Engine,
     target: &Path,
     arguments: &[String],
@@ -43,7 +43,7 @@ pub(crate) fn make(
 }
 
 /// The template's path. Makes it if this is the first use of this version.
-fn ensure(kind: Kind, engine: &dyn Engine) -> Result<PathBuf, StartError> {
+fn ensure(kind: ServerKind, engine: &dyn Engine) -> Result<PathBuf, StartError> {
     let cache = cache_dir();
     let name = format!("{kind}-{}-data{REVISION}", engine.version());
     let template = cache.join(&name);
@@ -79,7 +79,7 @@ fn ensure(kind: Kind, engine: &dyn Engine) -> Result<PathBuf, StartError> {
     Ok(template)
 }
 
-fn run(kind: Kind, mut command: Command) -> Result<(), StartError> {
+fn run(kind: ServerKind, mut command: Command) -> Result<(), StartError> {
     let output = command.output().map_err(StartError::doing(format!(
         "run {}",
         command.get_program().display()

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use crate::Kind;
+use crate::ServerKind;
 
 const VARIABLE: &str = "TEST_SERVERS";
 
@@ -11,7 +11,7 @@ const VARIABLE: &str = "TEST_SERVERS";
 /// # Panics
 ///
 /// If the variable holds an unknown word.
-pub fn kinds_under_test() -> Vec<Kind> {
+pub fn kinds_under_test() -> Vec<ServerKind> {
     words().kinds
 }
 
@@ -29,12 +29,12 @@ pub fn url_under_test() -> Option<String> {
 
 #[derive(Debug, PartialEq)]
 struct Words {
-    kinds: Vec<Kind>,
+    kinds: Vec<ServerKind>,
     url: bool,
 }
 
 fn words() -> Words {
-    let text = env::var(VARIABLE).unwrap_or_else(|_| Kind::Mariadb.to_string());
+    let text = env::var(VARIABLE).unwrap_or_else(|_| ServerKind::Mariadb.to_string());
     match parse(&text) {
         Ok(words) => words,
         Err(word) => panic!(
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_list_is_read_in_order_and_once() {
         let words = parse("mysql, mariadb,mysql").expect("known words");
-        assert_eq!(words.kinds, [Kind::Mysql, Kind::Mariadb]);
+        assert_eq!(words.kinds, [ServerKind::Mysql, ServerKind::Mariadb]);
         assert!(!words.url);
     }
 

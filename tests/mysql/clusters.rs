@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel_advisory_lock::server::{Finding, ServerError, ServerReport};
 use diesel_advisory_lock::{check_server, prelude::*};
 use server_test::server_test;
-use test_server::{Galera, Group, Kind, Server};
+use test_server::{Galera, Group, Server, ServerKind};
 
 use crate::suite::support::{Db, wait_until};
 
@@ -100,11 +100,11 @@ fn replica_is_reported_as_a_warning_because_it_grants_the_lock_too(db: &Db) {
     let (one, other) = (&mut connect(&source), &mut connect(&replica));
     other
         .batch_execute(&match kind {
-            Kind::Mariadb => format!(
+            ServerKind::Mariadb => format!(
                 "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', \
                  MASTER_USE_GTID = slave_pos; START SLAVE"
             ),
-            Kind::Mysql => format!(
+            ServerKind::Mysql => format!(
                 "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, \
                  SOURCE_USER = 'root', GET_SOURCE_PUBLIC_KEY = 1; START REPLICA"
             ),
@@ -116,8 +116,8 @@ fn replica_is_reported_as_a_warning_because_it_grants_the_lock_too(db: &Db) {
     assert_eq!(check_server(other).unwrap().findings(), [Finding::Replica]);
     // A replica that has been cut off, and does not look like one any more.
     let cut_off = match kind {
-        Kind::Mariadb => "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = ON",
-        Kind::Mysql => "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = ON",
+        ServerKind::Mariadb => "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = ON",
+        ServerKind::Mysql => "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = ON",
     };
     other.batch_execute(cut_off).unwrap();
     assert_eq!(check_server(other).unwrap().findings(), [Finding::ReadOnly]);

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
-pub(crate) use test_server::Kind;
+pub(crate) use test_server::ServerKind;
 
 use crate::suite::support::Db;
 
@@ -20,7 +20,7 @@ pub(crate) use account::Account;
 pub(crate) use prepare_disabled::PrepareDisabledServer;
 
 pub(crate) fn is_mariadb(db: &Db) -> bool {
-    db.kind() == Kind::Mariadb
+    db.kind() == ServerKind::Mariadb
 }
 
 /// The port of an address that names none.
@@ -89,8 +89,8 @@ pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
 
 /// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not look
 /// whether it was killed in statements as short as the library's.
-pub(crate) fn kills_short_statements(kind: Kind) -> bool {
-    kind == Kind::Mysql
+pub(crate) fn kills_short_statements(kind: ServerKind) -> bool {
+    kind == ServerKind::Mysql
 }
 
 pub(crate) fn has_session(conn: &mut Conn, session: i64) -> bool {
@@ -161,8 +161,8 @@ pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
 }
 
 /// Makes the holders of locks visible: MariaDB reports them by a plugin.
-pub(crate) fn make_locks_visible(conn: &mut Conn, kind: Kind) {
-    if kind == Kind::Mariadb {
+pub(crate) fn make_locks_visible(conn: &mut Conn, kind: ServerKind) {
+    if kind == ServerKind::Mariadb {
         conn.batch_execute(
             "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
         )
@@ -174,8 +174,8 @@ pub(crate) fn make_locks_visible(conn: &mut Conn, kind: Kind) {
 
 /// Whether a server of this kind reports how long a lock has been held. MySQL reports since when
 /// the holder has been idle.
-pub(crate) fn reports_age_of_locks(kind: Kind) -> bool {
-    kind == Kind::Mariadb
+pub(crate) fn reports_age_of_locks(kind: ServerKind) -> bool {
+    kind == ServerKind::Mariadb
 }
 
 // Limits of a session
@@ -195,15 +195,15 @@ pub(crate) fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
 }
 
 /// Limits a session's statements to 0.1 s.
-pub(crate) fn statement_limit(kind: Kind) -> &'static str {
+pub(crate) fn statement_limit(kind: ServerKind) -> &'static str {
     match kind {
-        Kind::Mariadb => "SET max_statement_time = 0.1",
-        Kind::Mysql => "SET max_execution_time = 100",
+        ServerKind::Mariadb => "SET max_statement_time = 0.1",
+        ServerKind::Mysql => "SET max_execution_time = 100",
     }
 }
 
 /// Settings of a session that could cut a wait, or make an error of its end.
-pub(crate) fn limits(kind: Kind) -> [&'static str; 2] {
+pub(crate) fn limits(kind: ServerKind) -> [&'static str; 2] {
     [statement_limit(kind), "SET max_error_count = 0"]
 }
 

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use anyhow::Result;
-use test_server::Kind;
+use test_server::ServerKind;
 
 use crate::cargo::{cargo, cargo_workspace};
 use crate::cycles;
@@ -16,7 +16,7 @@ use crate::tools;
 
 /// Programs to document. As by default, one with the name of its package's library is not among
 /// them: its pages would overwrite the library's.
-const PROGRAMS: [&str; 3] = ["benches", "torture", "xtask"];
+const PROGRAMS: [&str; 3] = ["benches", "stress", "xtask"];
 
 pub(crate) fn run() -> Result<()> {
     // Downloads and the last crates of a build leave a processor idle. The tools, which have a
@@ -29,7 +29,7 @@ pub(crate) fn run() -> Result<()> {
 
     publish::each_change()?;
     cycles::check()?;
-    test::run(&Kind::ALL, &[])
+    test::run(&ServerKind::ALL, &[])
 }
 
 /// What the compiler, clippy and rustdoc say.
@@ -37,7 +37,7 @@ fn read_code() -> Result<()> {
     step::run("cargo fmt", cargo("fmt").args(["--all", "--check"]))?;
 
     // Even clippy runs the client library's build script.
-    install::ensure(&Need::all(&Kind::ALL))?;
+    install::ensure(&Need::all(&ServerKind::ALL))?;
 
     // Warnings are refused by an argument: RUSTFLAGS would make cargo build everything once more.
     let mut clippy = cargo_workspace("clippy");

@@ -12,7 +12,7 @@ use std::env;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use test_server::{Galera, Kind};
+use test_server::{Galera, ServerKind};
 
 use apt::Apt;
 use root::Root;
@@ -21,7 +21,7 @@ use root::Root;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Need {
     ClientLibrary,
-    Server(Kind),
+    Server(ServerKind),
     /// MariaDB's, which tells who holds which lock.
     Plugin,
     /// Makes a cluster of MariaDB's servers.
@@ -32,10 +32,10 @@ pub(crate) enum Need {
 
 impl Need {
     /// All that tests on these servers need.
-    pub(crate) fn all(kinds: &[Kind]) -> Vec<Self> {
+    pub(crate) fn all(kinds: &[ServerKind]) -> Vec<Self> {
         let servers = kinds.iter().flat_map(|&kind| match kind {
-            Kind::Mariadb => vec![Self::Server(kind), Self::Plugin, Self::Galera],
-            Kind::Mysql => vec![Self::Server(kind)],
+            ServerKind::Mariadb => vec![Self::Server(kind), Self::Plugin, Self::Galera],
+            ServerKind::Mysql => vec![Self::Server(kind)],
         });
         [Self::ClientLibrary, Self::Valgrind]
             .into_iter()
@@ -57,8 +57,8 @@ impl Need {
     fn name(self) -> &'static str {
         match self {
             Self::ClientLibrary => "the MySQL client library with its headers",
-            Self::Server(Kind::Mariadb) => "MariaDB's server",
-            Self::Server(Kind::Mysql) => "MySQL's server",
+            Self::Server(ServerKind::Mariadb) => "MariaDB's server",
+            Self::Server(ServerKind::Mysql) => "MySQL's server",
             Self::Plugin => "MariaDB's plugin metadata_lock_info",
             Self::Galera => "Galera's library",
             Self::Valgrind => "valgrind",
@@ -69,8 +69,8 @@ impl Need {
     fn remedy(self) -> &'static str {
         match self {
             Self::ClientLibrary => "libmariadb-dev and pkg-config",
-            Self::Server(Kind::Mariadb) => "mariadb-server",
-            Self::Server(Kind::Mysql) => "a mysqld of version 8 or later",
+            Self::Server(ServerKind::Mariadb) => "mariadb-server",
+            Self::Server(ServerKind::Mysql) => "a mysqld of version 8 or later",
             Self::Plugin => "mariadb-server",
             Self::Galera => "galera-4",
             Self::Valgrind => "valgrind",
@@ -82,11 +82,11 @@ impl Need {
             Self::ClientLibrary => apt.install(&["libmariadb-dev", "pkg-config"]),
             // The programs alone: nothing that would run at the machine's next start. Older
             // Ubuntu has no such packages without a version in their names.
-            Self::Server(Kind::Mariadb) => apt.install_first(&[
+            Self::Server(ServerKind::Mariadb) => apt.install_first(&[
                 &["mariadb-server-core", "mariadb-client-core"],
                 &["mariadb-server"],
             ]),
-            Self::Server(Kind::Mysql) => mysql::install(apt, root),
+            Self::Server(ServerKind::Mysql) => mysql::install(apt, root),
             Self::Plugin => mariadb::install_plugin(apt),
             Self::Galera => apt.install(&["galera-4"]),
             Self::Valgrind => apt.install(&["valgrind"]),
@@ -95,17 +95,17 @@ impl Need {
 }
 
 /// Installs what the tests on these servers need.
-pub(crate) fn setup(kinds: &[Kind]) -> Result<()> {
+pub(crate) fn setup(kinds: &[ServerKind]) -> Result<()> {
     ensure(&Need::all(&or_default(kinds)))?;
     eprintln!("==> everything is installed");
     Ok(())
 }
 
 /// The kinds asked for, each once; MariaDB if there are none.
-pub(crate) fn or_default(asked: &[Kind]) -> Vec<Kind> {
+pub(crate) fn or_default(asked: &[ServerKind]) -> Vec<ServerKind> {
     let mut kinds = Vec::new();
     for &kind in if asked.is_empty() {
-        &[Kind::Mariadb]
+        &[ServerKind::Mariadb]
     } else {
         asked
     } {
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_advice_has_two_lines() {
-        let needs = Need::all(&Kind::ALL);
+        let needs = Need::all(&ServerKind::ALL);
         assert_eq!(needs.len(), 6);
         let advice = advice(&needs);
         assert_eq!(advice.lines().count(), 2, "{advice}");

@@ -16,7 +16,7 @@ mod tools;
 use std::process::ExitCode;
 
 use clap::Parser;
-use test_server::Kind;
+use test_server::ServerKind;
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The project's commands")]
@@ -28,13 +28,13 @@ enum Task {
     Bench(options::bench::Options),
 
     /// Run the stress test: lock from many processes, inject faults, and check the history
-    Torture(options::torture::Cli),
+    Stress(options::stress::Cli),
 
     /// Take each protection out of a copy of the library, and see that the stress test or a test notices
     Sabotage {
         /// The server: mariadb or mysql
         #[arg(long, value_name = "KIND", default_value = "mariadb")]
-        server: Kind,
+        server: ServerKind,
 
         /// Only this one. May be given more than once
         #[arg(long, value_name = "NAME")]
@@ -47,7 +47,7 @@ enum Task {
         /// The private server to start: mariadb or mysql. May be given twice [default: mariadb, or
         /// none if DATABASE_URL is set: then the tests run on that server]
         #[arg(long = "server", value_name = "KIND")]
-        servers: Vec<Kind>,
+        servers: Vec<ServerKind>,
 
         /// Passed on to `cargo test`: the names of tests, or parts of them, and its options [default:
         /// all tests]
@@ -59,7 +59,7 @@ enum Task {
     Setup {
         /// The server to install: mariadb or mysql. May be given twice [default: mariadb]
         #[arg(long = "server", value_name = "KIND")]
-        servers: Vec<Kind>,
+        servers: Vec<ServerKind>,
     },
 
     /// Run every check of a release: the next seven commands
@@ -119,7 +119,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo(options) => program::run(&program::DEMO, options.race.server),
         Task::Bench(options) => program::run(&program::BENCH, options.server),
-        Task::Torture(options) => program::run(&program::TORTURE, options.run.server),
+        Task::Stress(options) => program::run(&program::STRESS, options.run.server),
         Task::Sabotage { server, only } => sabotage::run(server, &only),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),

@@ -10,8 +10,8 @@ pub(crate) mod bench;
 pub(crate) mod demo;
 
 #[allow(dead_code, reason = "xtask reads only which server is to be started")]
-#[path = "../../torture/src/cli.rs"]
-pub(crate) mod torture;
+#[path = "../../stress/src/cli.rs"]
+pub(crate) mod stress;
 
 /// An address of the demo's mails: the example, not xtask, refuses a malformed one.
 type Mailbox = String;

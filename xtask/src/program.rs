@@ -3,7 +3,7 @@
 use std::env;
 
 use anyhow::{Result, bail};
-use test_server::Kind;
+use test_server::ServerKind;
 
 use crate::cargo::cargo;
 use crate::install::{self, Need};
@@ -29,14 +29,14 @@ pub(crate) const BENCH: Program = Program {
     takes_url: false,
 };
 
-pub(crate) const TORTURE: Program = Program {
-    name: "the torture",
-    target: &["--release", "--package", "torture"],
+pub(crate) const STRESS: Program = Program {
+    name: "the stress test",
+    target: &["--release", "--package", "stress"],
     takes_url: false,
 };
 
 /// Passes on the arguments after the verb as they were given.
-pub(crate) fn run(program: &Program, server: Kind) -> Result<()> {
+pub(crate) fn run(program: &Program, server: ServerKind) -> Result<()> {
     let mut needs = vec![Need::ClientLibrary];
     if !program.takes_url || env::var_os("DATABASE_URL").is_none() {
         needs.push(Need::Server(server));

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use test_server::{Kind, cache_dir};
+use test_server::{ServerKind, cache_dir};
 
 use crate::cargo::{LIBRARY, cargo, cargo_packages, workspace};
 use crate::install::{self, Need};
@@ -21,9 +21,9 @@ use list::{ALL, Detector, Sabotage};
 use tree::Tree;
 
 /// The programs that judge, built from the library as it is.
-const HONEST: [&str; 4] = ["--package", "torture", "--package", "torture-check"];
+const HONEST: [&str; 4] = ["--package", "stress", "--package", "stress-check"];
 
-pub(crate) fn run(kind: Kind, only: &[String]) -> Result<()> {
+pub(crate) fn run(kind: ServerKind, only: &[String]) -> Result<()> {
     let mut chosen = choose(only)?;
     chosen.retain(|sabotage| sabotage.is_for(kind));
     install::ensure(&[Need::ClientLibrary, Need::Server(kind)])?;
@@ -69,7 +69,7 @@ fn choose(only: &[String]) -> Result<Vec<&'static Sabotage>> {
 }
 
 impl Sabotage {
-    fn is_for(&self, kind: Kind) -> bool {
+    fn is_for(&self, kind: ServerKind) -> bool {
         match self.noticed_by {
             Detector::Case { only, .. } => only.is_none_or(|only| only == kind),
             Detector::StressTest { .. } => true,
@@ -78,7 +78,7 @@ impl Sabotage {
 }
 
 struct Workshop {
-    kind: Kind,
+    kind: ServerKind,
     tree: Tree,
     build: PathBuf,
     runs: PathBuf,
@@ -114,7 +114,7 @@ impl Workshop {
             return Ok(());
         }
         let worker = self.worker()?;
-        let (directory, passed) = self.torture("control", &worker, &["--seconds=15"])?;
+        let (directory, passed) = self.stress("control", &worker, &["--seconds=15"])?;
         if !passed {
             bail!(
                 "the library fails without any sabotage; see {}",
@@ -134,7 +134,7 @@ impl Workshop {
                 let worker = self.worker();
                 // Before anything else can fail: the next one needs the copy as it was.
                 edited.undo()?;
-                let (directory, passed) = self.torture(sabotage.name, &worker?, options)?;
+                let (directory, passed) = self.stress(sabotage.name, &worker?, options)?;
                 let noticed = !passed && self.is_condemned(&directory, rules)?;
                 (noticed, format!("rule {rules}"), directory.join(REPORT))
             }
@@ -164,11 +164,11 @@ impl Workshop {
     fn worker(&self) -> Result<PathBuf> {
         let mut build = cargo("build");
         build
-            .args(["--quiet", "--package", "torture"])
+            .args(["--quiet", "--package", "stress"])
             .current_dir(self.tree.path())
             .env("CARGO_TARGET_DIR", &self.build);
         step::run_quietly("build the worker", &mut build, &self.log)?;
-        Ok(self.build.join("debug").join("torture"))
+        Ok(self.build.join("debug").join("stress"))
     }
 
     /// Builds the cases of the copy.
@@ -202,10 +202,10 @@ impl Workshop {
     }
 
     /// Where the run has left its history, and whether it passed.
-    fn torture(&self, name: &str, worker: &Path, options: &[&str]) -> Result<(PathBuf, bool)> {
+    fn stress(&self, name: &str, worker: &Path, options: &[&str]) -> Result<(PathBuf, bool)> {
         let directory = self.runs.join(name);
-        let mut torture = Command::new(honest("torture"));
-        torture
+        let mut stress = Command::new(honest("stress"));
+        stress
             .arg(format!("--server={}", self.kind))
             .arg("--seed=7")
             .arg("--directory")
@@ -213,13 +213,13 @@ impl Workshop {
             .arg("--worker-program")
             .arg(worker)
             .args(options);
-        let output = torture.output().context("cannot run the torture")?;
+        let output = stress.output().context("cannot run the stress test")?;
         fs::write(directory.join(REPORT), &output.stdout)?;
         match output.status.code() {
             Some(0) => Ok((directory, true)),
             Some(1) => Ok((directory, false)),
             _ => bail!(
-                "the torture itself failed ({}): {}",
+                "the stress test itself failed ({}): {}",
                 output.status,
                 String::from_utf8_lossy(&output.stderr)
             ),
@@ -228,14 +228,14 @@ impl Workshop {
 
     /// Whether it is condemned by a rule that this sabotage breaks.
     fn is_condemned(&self, directory: &Path, rules: &str) -> Result<bool> {
-        let mut check = Command::new(honest("torture-check"));
+        let mut check = Command::new(honest("stress-check"));
         let check = check.arg(directory).arg("--expect").arg(rules);
         let output = check.output().context("cannot run the judge")?;
         Ok(output.status.success())
     }
 }
 
-/// What the torture has printed.
+/// What the stress test has printed.
 const REPORT: &str = "report.txt";
 
 /// A program of the workspace itself.

@@ -11,14 +11,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use test_server::Kind;
+use test_server::ServerKind;
 
 use crate::cargo::{cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
 use selection::Selection;
 
-pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
+pub(crate) fn run(servers: &[ServerKind], arguments: &[String]) -> Result<()> {
     let since = Instant::now();
     let target = Target::choose(servers, env::var("DATABASE_URL").ok())?;
     let selection = Selection::parse(arguments);
@@ -49,16 +49,16 @@ pub(crate) fn run(servers: &[Kind], arguments: &[String]) -> Result<()> {
 #[derive(Debug, PartialEq)]
 enum Target {
     /// Private servers.
-    Kinds(Vec<Kind>),
+    Kinds(Vec<ServerKind>),
     /// The server of `DATABASE_URL`, which is of this kind. Nothing is installed.
-    Url(Kind),
+    Url(ServerKind),
 }
 
 impl Target {
-    fn choose(asked: &[Kind], url: Option<String>) -> Result<Self> {
+    fn choose(asked: &[ServerKind], url: Option<String>) -> Result<Self> {
         Ok(match url.filter(|_| asked.is_empty()) {
             Some(url) => {
-                Self::Url(Kind::at_url(&url).context("no server answers at DATABASE_URL")?)
+                Self::Url(ServerKind::at_url(&url).context("no server answers at DATABASE_URL")?)
             }
             None => Self::Kinds(install::or_default(asked)),
         })
@@ -74,10 +74,12 @@ impl Target {
     /// Parts of the names of those tests of `#[server_test]` that must not run. No other test has
     /// them in its name.
     fn skipped_names(&self) -> Vec<String> {
-        let own_server = |kind: Kind| format!("::{kind}_own_server");
-        let of_kind = |kind: Kind| [format!("::{kind}_server"), own_server(kind)];
-        let of_others = |kinds: &[Kind]| {
-            let others = Kind::ALL.into_iter().filter(|kind| !kinds.contains(kind));
+        let own_server = |kind: ServerKind| format!("::{kind}_own_server");
+        let of_kind = |kind: ServerKind| [format!("::{kind}_server"), own_server(kind)];
+        let of_others = |kinds: &[ServerKind]| {
+            let others = ServerKind::ALL
+                .into_iter()
+                .filter(|kind| !kinds.contains(kind));
             others.flat_map(of_kind).collect::<Vec<_>>()
         };
         match self {
@@ -100,7 +102,7 @@ impl Target {
     fn words(&self) -> String {
         match self {
             Self::Kinds(kinds) => {
-                let words: Vec<_> = kinds.iter().map(Kind::to_string).collect();
+                let words: Vec<_> = kinds.iter().map(ServerKind::to_string).collect();
                 words.join(",")
             }
             Self::Url(_) => "url".to_owned(),
@@ -119,29 +121,29 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn private(asked: &[Kind]) -> Target {
+    fn private(asked: &[ServerKind]) -> Target {
         Target::choose(asked, None).expect("a target")
     }
 
     #[test]
     fn mariadb_is_the_default() {
         let target = private(&[]);
-        assert_eq!(target, Target::Kinds(vec![Kind::Mariadb]));
+        assert_eq!(target, Target::Kinds(vec![ServerKind::Mariadb]));
         assert_eq!(target.words(), "mariadb");
     }
 
     #[test]
     fn url_is_used_unless_servers_are_asked_for() {
-        assert!(Target::Url(Kind::Mysql).needs(None).is_empty());
+        assert!(Target::Url(ServerKind::Mysql).needs(None).is_empty());
         let nowhere = || Some("mysql://root@127.0.0.1:1/none".to_owned());
         Target::choose(&[], nowhere()).expect_err("no server is there");
-        let target = Target::choose(&[Kind::Mysql], nowhere()).expect("a target");
-        assert_eq!(target, Target::Kinds(vec![Kind::Mysql]));
+        let target = Target::choose(&[ServerKind::Mysql], nowhere()).expect("a target");
+        assert_eq!(target, Target::Kinds(vec![ServerKind::Mysql]));
     }
 
     #[test]
     fn server_asked_for_twice_is_tested_once() {
-        let target = private(&[Kind::Mariadb, Kind::Mysql, Kind::Mariadb]);
+        let target = private(&[ServerKind::Mariadb, ServerKind::Mysql, ServerKind::Mariadb]);
         assert_eq!(target.words(), "mariadb,mysql");
         assert_eq!(target.name(), "mariadb and mysql");
     }
@@ -158,9 +160,9 @@ mod tests {
         assert!(!skips(&mariadb, "suite::faults::one::mariadb_server"));
         assert!(!skips(&mariadb, "clusters::one::mariadb_own_server"));
         assert!(!skips(&mariadb, "backend::mysql::error_code::tests::one"));
-        assert!(private(&Kind::ALL).skipped_names().is_empty());
+        assert!(private(&ServerKind::ALL).skipped_names().is_empty());
 
-        let url = Target::Url(Kind::Mysql);
+        let url = Target::Url(ServerKind::Mysql);
         assert!(skips(&url, "suite::faults::one::mariadb_server"));
         assert!(skips(&url, "clusters::one::mysql_own_server"));
         assert!(!skips(&url, "suite::faults::one::mysql_server"));

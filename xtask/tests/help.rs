@@ -48,7 +48,7 @@ fn help_lists_the_options_of_the_program_that_is_run() {
     for (command, option) in [
         ("demo", "--without-lock"),
         ("bench", "--only"),
-        ("torture", "--faults"),
+        ("stress", "--faults"),
         ("sabotage", "--only"),
         ("test", "--server"),
         ("test", "--test mysql killing_the_holder"),
@@ -60,7 +60,7 @@ fn help_lists_the_options_of_the_program_that_is_run() {
 
 #[test]
 fn a_wrong_option_is_refused_before_the_build() {
-    for line in ["demo --locks", "bench --only all", "torture --faults fire"] {
+    for line in ["demo --locks", "bench --only all", "stress --faults fire"] {
         let output = xtask(line);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -2,7 +2,7 @@
 //! A number that is exceeded is a change to be explained, in `docs/benchmarks.md` and here.
 
 use instructions::{Counter, Part, valgrind_is_installed};
-use test_server::{Kind, Server};
+use test_server::{Server, ServerKind};
 
 /// Compilers and C libraries differ a little.
 const TOLERANCE: f64 = 1.10;
@@ -49,8 +49,8 @@ fn a_lock_takes_as_many_instructions_as_stated() {
         let url = Server::shared(kind).url("");
         // MySQL describes the result's columns each time, MariaDB only once.
         let stated = match kind {
-            Kind::Mariadb => 23_502,
-            Kind::Mysql => 27_360,
+            ServerKind::Mariadb => 23_502,
+            ServerKind::Mysql => 27_360,
         };
         assert_takes(&counter, &["hold", &url], stated);
     }

@@ -17,7 +17,7 @@ use crate::database::{Endpoint, id_name};
 /// connections and a ping whenever one is taken. Where others have threads it has tasks.
 pub(crate) struct DistributedLock<'a>(pub(crate) Endpoint<'a>);
 
-const PATIENCE: Duration = Duration::from_secs(45);
+const TIMEOUT: Duration = Duration::from_secs(45);
 
 impl Locker for DistributedLock<'_> {
     fn name(&self) -> String {
@@ -78,7 +78,7 @@ async fn on(pool: &MySqlPool, load: &Load) -> Result<Outcome> {
 
 async fn turn(lock: &MySqlDistributedLock, turns: &mut Turns) -> Result<()> {
     turns.asks();
-    let handle = lock.acquire(Some(PATIENCE)).await.context("acquire")?;
+    let handle = lock.acquire(Some(TIMEOUT)).await.context("acquire")?;
     turns.holds();
     handle.release().await.context("release")
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 const INTERVAL: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks until the answer is yes.
 pub(super) fn until(mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
@@ -19,6 +19,6 @@ pub(super) fn until(mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
         if is_done()? {
             return Ok(());
         }
-        ensure!(since.elapsed() < PATIENCE, "asked in vain for a minute");
+        ensure!(since.elapsed() < TIMEOUT, "asked in vain for a minute");
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-use test_server::Kind;
+use test_server::ServerKind;
 
 use causes::Causes;
 use store::Store;
@@ -45,8 +45,8 @@ struct Cli {
     workers: u32,
 
     /// The private server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value_t = Kind::Mariadb)]
-    server: Kind,
+    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb)]
+    server: ServerKind,
 }
 
 #[derive(Subcommand)]

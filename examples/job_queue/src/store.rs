@@ -5,7 +5,7 @@ use std::env;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
-use test_server::{Kind, Server};
+use test_server::{Server, ServerKind};
 
 use crate::Fallible;
 use crate::job::{HANGS, finishes, jobs};
@@ -24,7 +24,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// The database of `DATABASE_URL`, or one on a private server.
-    pub(crate) fn open(kind: Kind) -> Fallible<Self> {
+    pub(crate) fn open(kind: ServerKind) -> Fallible<Self> {
         let (url, server) = match env::var(DATABASE_URL) {
             Ok(url) => (url, None),
             Err(_) => {

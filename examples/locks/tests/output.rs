@@ -11,7 +11,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_advisory_lock::prelude::*;
-use test_server::{Kind, Server, kinds_under_test};
+use test_server::{Server, ServerKind, kinds_under_test};
 
 diesel::table! {
     counters (id) {
@@ -20,7 +20,7 @@ diesel::table! {
 }
 
 /// Creates a database of that name on the server of this kind that the tests share.
-fn database(kind: Kind, name: &str) -> String {
+fn database(kind: ServerKind, name: &str) -> String {
     let server = Server::shared(kind);
     let conn = &mut connect(&server.url(""));
     conn.batch_execute(&format!("CREATE DATABASE {name}"))
@@ -29,8 +29,8 @@ fn database(kind: Kind, name: &str) -> String {
 }
 
 /// Makes MariaDB record the holders of locks. MySQL always does.
-fn record_locks(kind: Kind) {
-    if kind == Kind::Mariadb {
+fn record_locks(kind: ServerKind) {
+    if kind == ServerKind::Mariadb {
         connect(&Server::shared(kind).url(""))
             .batch_execute(
                 "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
@@ -162,10 +162,10 @@ fn watch_prints_the_lock_while_it_is_held_and_no_longer() {
 #[test]
 fn a_missing_privilege_is_named_in_the_error() {
     // Without the privilege MariaDB hides sessions, and returns no error.
-    if !kinds_under_test().contains(&Kind::Mysql) {
+    if !kinds_under_test().contains(&ServerKind::Mysql) {
         return;
     }
-    let url = database(Kind::Mysql, "privileges");
+    let url = database(ServerKind::Mysql, "privileges");
     connect(&url)
         .batch_execute("CREATE USER weak@'%'; GRANT ALL ON privileges.* TO weak@'%'")
         .expect("an account");
@@ -180,11 +180,11 @@ fn a_missing_privilege_is_named_in_the_error() {
 #[test]
 fn locks_that_were_not_recorded_are_reported_below_those_that_were() {
     // MariaDB records all of them.
-    if !kinds_under_test().contains(&Kind::Mysql) {
+    if !kinds_under_test().contains(&ServerKind::Mysql) {
         return;
     }
     let limit = "--performance-schema-max-metadata-locks=25";
-    let server = Server::start_with(Kind::Mysql, &[limit]).expect("a server");
+    let server = Server::start_with(ServerKind::Mysql, &[limit]).expect("a server");
     let conn = &mut connect(&server.url(""));
     for number in 0..64 {
         let written = LockName::named(format!("job-{number}")).full_name("");

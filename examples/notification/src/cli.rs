@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
-use test_server::Kind;
+use test_server::ServerKind;
 
 use super::Mailbox;
 
@@ -49,8 +49,8 @@ pub(crate) struct RaceOptions {
     pub(crate) processes: u32,
 
     /// The private server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value_t = Kind::Mariadb)]
-    pub(crate) server: Kind,
+    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb)]
+    pub(crate) server: ServerKind,
 
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,

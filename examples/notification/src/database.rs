@@ -5,7 +5,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use test_server::{Kind, Server, StartError};
+use test_server::{Server, ServerKind, StartError};
 
 use crate::schema::notifications;
 
@@ -27,7 +27,7 @@ pub(crate) struct Database {
 
 impl Database {
     /// The database of `DATABASE_URL`, or one on a private server.
-    pub(crate) fn open(kind: Kind) -> Result<Self, DatabaseError> {
+    pub(crate) fn open(kind: ServerKind) -> Result<Self, DatabaseError> {
         let (url, server) = match std::env::var(DATABASE_URL) {
             Ok(url) => (url, None),
             Err(_) => {
@@ -76,7 +76,7 @@ impl Database {
     }
 }
 
-fn private(kind: Kind) -> Result<Server, DatabaseError> {
+fn private(kind: ServerKind) -> Result<Server, DatabaseError> {
     println!(
         "Starting a private {kind} server in a temporary directory; it ends with this program."
     );

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::home::Home;
+use crate::server_dir::ServerDir;
 
 /// First of all: read no configuration file of the machine.
 pub(super) const NO_DEFAULTS: &str = "--no-defaults";
@@ -24,13 +24,13 @@ pub(super) fn user() -> Option<&'static str> {
 }
 
 /// What a running server gets.
-pub(super) fn serve(command: &mut Command, home: &Home, port: u16) {
+pub(super) fn serve(command: &mut Command, server_dir: &ServerDir, port: u16) {
     let path = |name: &str, path: std::path::PathBuf| format!("--{name}={}", path.display());
     command.args(STORAGE).args(user()).args([
-        path("datadir", home.data()),
-        path("socket", home.socket()),
-        path("pid-file", home.path().join("pid")),
-        path("tmpdir", home.path().to_owned()),
+        path("datadir", server_dir.data()),
+        path("socket", server_dir.socket()),
+        path("pid-file", server_dir.path().join("pid")),
+        path("tmpdir", server_dir.path().to_owned()),
         format!("--port={port}"),
     ]);
     command.args([

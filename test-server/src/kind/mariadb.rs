@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Engine, flags, program};
 use crate::cache::cache_dir;
 use crate::error::NotInstalled;
-use crate::home::Home;
+use crate::server_dir::ServerDir;
 
 const REMEDY: &str =
     "Run `cargo xtask setup --server mariadb`, or install the package mariadb-server.";
@@ -86,10 +86,10 @@ impl Engine for Mariadb {
         Ok(command)
     }
 
-    fn serve(&self, home: &Home, port: u16) -> Command {
+    fn serve(&self, server_dir: &ServerDir, port: u16) -> Command {
         let mut command = Command::new(&self.server);
         command.arg(flags::NO_DEFAULTS);
-        flags::serve(&mut command, home, port);
+        flags::serve(&mut command, server_dir, port);
         // Aria's tables, too, need not reach the disk.
         command.args([REDO_LOG, "--debug-no-sync"]);
         if let Some(plugins) = self.plugins() {

@@ -9,7 +9,7 @@ use std::process::Command;
 use super::{Engine, flags, program};
 use crate::cache::mysql_tree;
 use crate::error::NotInstalled;
-use crate::home::Home;
+use crate::server_dir::ServerDir;
 
 const REMEDY: &str = "Run `cargo xtask setup --server mysql`, or install MySQL 8 or later.";
 
@@ -124,9 +124,9 @@ impl Engine for Mysql {
         Ok(command)
     }
 
-    fn serve(&self, home: &Home, port: u16) -> Command {
+    fn serve(&self, server_dir: &ServerDir, port: u16) -> Command {
         let mut command = self.command();
-        flags::serve(&mut command, home, port);
+        flags::serve(&mut command, server_dir, port);
         command.args(STORAGE).args([
             "--mysqlx=OFF",
             "--secure-file-priv=NULL",

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-use super::flow::{Delivery, Flow};
+use super::pipe::{Delivery, Pipe};
 
 pub(crate) struct Connection {
     client: TcpStream,
@@ -18,9 +18,9 @@ pub(crate) struct Connection {
     address: SocketAddr,
     connected: bool,
     /// From the client to the upstream.
-    requests: Flow,
+    requests: Pipe,
     /// And back.
-    answers: Flow,
+    answers: Pipe,
     /// The client has sent something since it last heard from the server.
     asked: bool,
     answered: bool,
@@ -62,8 +62,8 @@ impl Connection {
             upstream,
             address,
             connected: false,
-            requests: Flow::default(),
-            answers: Flow::default(),
+            requests: Pipe::default(),
+            answers: Pipe::default(),
             asked: false,
             answered: false,
             swallows: false,
@@ -92,7 +92,7 @@ impl Connection {
 
     /// When there is something to deliver next.
     pub(crate) fn due(&self, delay: Duration) -> Option<Instant> {
-        let dues = [&self.requests, &self.answers].map(|flow| flow.due(delay));
+        let dues = [&self.requests, &self.answers].map(|pipe| pipe.due(delay));
         dues.into_iter().flatten().min()
     }
 

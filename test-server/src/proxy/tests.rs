@@ -17,7 +17,7 @@ use rustix::net::sockopt::set_socket_linger;
 use super::Proxy;
 
 /// For what is to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For what is not to come.
 const MOMENT: Duration = Duration::from_millis(150);
@@ -43,7 +43,7 @@ fn dial(proxy: &Proxy) -> TcpStream {
 
 #[track_caller]
 fn answer(listener: &TcpListener) -> TcpStream {
-    assert!(is_called(listener, PATIENCE), "nobody connects");
+    assert!(is_called(listener, TIMEOUT), "nobody connects");
     prepared(listener.accept().expect("a connection").0)
 }
 
@@ -56,8 +56,8 @@ fn is_called(listener: &TcpListener, patience: Duration) -> bool {
 
 fn prepared(stream: TcpStream) -> TcpStream {
     stream.set_nodelay(true).expect("no delay");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    stream.set_write_timeout(Some(TIMEOUT)).expect("a timeout");
     stream
 }
 
@@ -88,7 +88,7 @@ fn assert_silent(mut stream: &TcpStream) {
     stream.set_read_timeout(Some(MOMENT)).expect("a timeout");
     let error = stream.read(&mut [0]).expect_err("silence");
     assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
 }
 
 #[track_caller]
@@ -111,7 +111,7 @@ fn reset(stream: TcpStream) {
 fn assert_becomes(what: impl Fn() -> bool) {
     let since = Instant::now();
     while !what() {
-        assert!(since.elapsed() < PATIENCE, "it does not come about");
+        assert!(since.elapsed() < TIMEOUT, "it does not come about");
         sleep(Duration::from_millis(1));
     }
 }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use server_test::server_test;
-use test_server::Kind;
+use test_server::ServerKind;
 
 use super::owner::has_ended;
 use super::{assert_answers, assert_silent, start};
 
 #[server_test(own_server)]
-fn stopped_server_starts_again(kind: Kind) {
+fn stopped_server_starts_again(kind: ServerKind) {
     let server = start(kind);
     let (port, pid) = (server.port(), server.pid());
     server.stop();
     assert_eq!(server.pid(), None);
     assert_silent(&server);
     let goodbye = match kind {
-        Kind::Mariadb => "Shutdown complete",
-        Kind::Mysql => "Shutdown complete (mysqld",
+        ServerKind::Mariadb => "Shutdown complete",
+        ServerKind::Mysql => "Shutdown complete (mysqld",
     };
     assert!(server.log().contains(goodbye), "{}", server.log());
     // A second time has no effect.
@@ -32,7 +32,7 @@ fn stopped_server_starts_again(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn paused_server_restarts(kind: Kind) {
+fn paused_server_restarts(kind: ServerKind) {
     let server = start(kind);
     let pid = server.pid();
     server.pause();
@@ -42,7 +42,7 @@ fn paused_server_restarts(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn killed_server_starts_again(kind: Kind) {
+fn killed_server_starts_again(kind: ServerKind) {
     let server = start(kind);
     let pid = server.pid().expect("a process id");
     server.kill();
@@ -61,11 +61,11 @@ fn killed_server_starts_again(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn paused_server_answers_after_resume(kind: Kind) {
+fn paused_server_answers_after_resume(kind: ServerKind) {
     let server = start(kind);
     server.pause();
     let error = server
-        .greeting(Duration::from_millis(300))
+        .handshake(Duration::from_millis(300))
         .expect_err("silence");
     // The kernel still takes the connection; nobody greets.
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
@@ -74,7 +74,7 @@ fn paused_server_answers_after_resume(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn dropped_server_leaves_nothing(kind: Kind) {
+fn dropped_server_leaves_nothing(kind: ServerKind) {
     let server = start(kind);
     let pid = server.pid().expect("a process id");
     let directory = server.directory().to_owned();

@@ -14,7 +14,7 @@ mod start;
 
 use std::time::Duration;
 
-use test_server::{Kind, Server};
+use test_server::{Server, ServerKind};
 
 /// One test of a case, which `#[server_test]` writes.
 struct ServerTest {
@@ -24,14 +24,14 @@ struct ServerTest {
 }
 
 impl ServerTest {
-    fn run(self, case: fn(Kind)) {
+    fn run(self, case: fn(ServerKind)) {
         assert!(self.own_server, "each case here starts its servers");
         assert!(!self.serial, "no case here has to run alone");
         case(self.kind.parse().expect("a kind"));
     }
 }
 
-fn start(kind: Kind) -> Server {
+fn start(kind: ServerKind) -> Server {
     Server::start(kind).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -39,11 +39,11 @@ fn start(kind: Kind) -> Server {
 #[track_caller]
 fn assert_answers(server: &Server) {
     let version = server
-        .greeting(Duration::from_secs(10))
-        .unwrap_or_else(|error| panic!("no greeting: {error}\n{}", server.log()));
+        .handshake(Duration::from_secs(10))
+        .unwrap_or_else(|error| panic!("no handshake: {error}\n{}", server.log()));
     match server.kind() {
-        Kind::Mariadb => assert!(version.contains("MariaDB"), "{version}"),
-        Kind::Mysql => {
+        ServerKind::Mariadb => assert!(version.contains("MariaDB"), "{version}"),
+        ServerKind::Mysql => {
             let major = version
                 .split('.')
                 .next()
@@ -56,6 +56,6 @@ fn assert_answers(server: &Server) {
 
 #[track_caller]
 fn assert_silent(server: &Server) {
-    let greeting = server.greeting(Duration::from_millis(300));
-    assert!(greeting.is_err(), "answered {greeting:?}");
+    let handshake = server.handshake(Duration::from_millis(300));
+    assert!(handshake.is_err(), "answered {handshake:?}");
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use server_test::server_test;
-use test_server::{Kind, Server};
+use test_server::{Server, ServerKind};
 
 use super::start;
 
@@ -51,7 +51,7 @@ fn report(server: &Server) {
 }
 
 #[server_test(own_server)]
-fn server_ends_with_a_killed_owner(kind: Kind) {
+fn server_ends_with_a_killed_owner(kind: ServerKind) {
     let signals: [fn(Pid) -> rustix::io::Result<()>; 3] = [
         |owner| kill_process(owner, Signal::KILL),
         // Some test runners kill the whole group.
@@ -72,13 +72,13 @@ fn server_ends_with_a_killed_owner(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn server_ends_with_an_owner_that_returns(kind: Kind) {
+fn server_ends_with_an_owner_that_returns(kind: ServerKind) {
     let (mut owner, servers) = spawn(kind, "return");
     assert!(owner.wait().expect("the owner's end").success());
     assert_gone(&servers);
 }
 
-fn spawn(kind: Kind, role: &str) -> (Child, Vec<(u32, PathBuf)>) {
+fn spawn(kind: ServerKind, role: &str) -> (Child, Vec<(u32, PathBuf)>) {
     // A process in the background of a shell script ignores Ctrl-C, and its children inherit that.
     let mut owner = Command::new("env")
         .arg("--default-signal=INT")

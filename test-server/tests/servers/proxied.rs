@@ -6,21 +6,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use server_test::server_test;
-use test_server::{Kind, Proxy, Server};
+use test_server::{Proxy, Server, ServerKind};
 
 use super::{assert_answers, start};
 
 #[server_test(own_server)]
-fn server_answers_through_a_proxy(kind: Kind) {
+fn server_answers_through_a_proxy(kind: ServerKind) {
     let server = start(kind);
     let proxy = proxy(&server);
     let delay = Duration::from_millis(100);
     proxy.set_delay(delay);
     let since = Instant::now();
-    let (mut client, greeting) = connect(&proxy);
+    let (mut client, handshake) = connect(&proxy);
     assert!(since.elapsed() >= delay);
-    let version = server.greeting(Duration::from_secs(10)).expect("a version");
-    assert!(greeting.contains(&version), "{greeting} has no {version}");
+    let version = server
+        .handshake(Duration::from_secs(10))
+        .expect("a version");
+    assert!(handshake.contains(&version), "{handshake} has no {version}");
 
     assert_eq!(proxy.cut(), 1);
     let error = read(&mut client).expect_err("a reset");
@@ -29,7 +31,7 @@ fn server_answers_through_a_proxy(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn proxy_outlives_the_server(kind: Kind) {
+fn proxy_outlives_the_server(kind: ServerKind) {
     let server = start(kind);
     let proxy = proxy(&server);
     let (mut client, _) = connect(&proxy);
@@ -47,7 +49,7 @@ fn proxy_outlives_the_server(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn url_leads_through_the_proxy(kind: Kind) {
+fn url_leads_through_the_proxy(kind: ServerKind) {
     let server = start(kind);
     let proxy = proxy(&server);
     let expected = format!("mysql://root@127.0.0.1:{}/app", proxy.port());
@@ -68,8 +70,8 @@ fn connect(proxy: &Proxy) -> (TcpStream, String) {
     client
         .set_read_timeout(Some(Duration::from_secs(10)))
         .expect("a timeout");
-    let greeting = read(&mut client).expect("a greeting");
-    (client, String::from_utf8_lossy(&greeting).into_owned())
+    let handshake = read(&mut client).expect("a handshake");
+    (client, String::from_utf8_lossy(&handshake).into_owned())
 }
 
 fn read(client: &mut TcpStream) -> io::Result<Vec<u8>> {

@@ -7,12 +7,12 @@ use std::ptr;
 use std::thread;
 
 use server_test::server_test;
-use test_server::{Kind, Server, StartError};
+use test_server::{Server, ServerKind, StartError};
 
 use super::{assert_answers, start};
 
 #[server_test(own_server)]
-fn started_server_answers(kind: Kind) {
+fn started_server_answers(kind: ServerKind) {
     let server = start(kind);
     assert_answers(&server);
     assert_eq!(server.kind(), kind);
@@ -27,7 +27,7 @@ fn started_server_answers(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn two_servers_run_in_parallel(kind: Kind) {
+fn two_servers_run_in_parallel(kind: ServerKind) {
     let first = start(kind);
     let second = start(kind);
     assert_ne!(first.port(), second.port());
@@ -37,7 +37,7 @@ fn two_servers_run_in_parallel(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn four_servers_start_at_once(kind: Kind) {
+fn four_servers_start_at_once(kind: ServerKind) {
     let servers: Vec<Server> = thread::scope(|scope| {
         let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| start(kind))).collect();
         starts
@@ -51,14 +51,14 @@ fn four_servers_start_at_once(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn shared_server_is_one(kind: Kind) {
+fn shared_server_is_one(kind: ServerKind) {
     let (first, second) = (Server::shared(kind), Server::shared(kind));
     assert!(ptr::eq(first, second));
     assert_answers(first);
 }
 
 #[server_test(own_server)]
-fn failed_start_reports_the_log(kind: Kind) {
+fn failed_start_reports_the_log(kind: ServerKind) {
     let error = Server::start_with(kind, &["--no-such-flag"])
         .err()
         .expect("a refusal");
@@ -73,7 +73,7 @@ fn failed_start_reports_the_log(kind: Kind) {
 }
 
 #[server_test(own_server)]
-fn taken_port_is_recognised(kind: Kind) {
+fn taken_port_is_recognised(kind: ServerKind) {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("its number").port();
     // The last flag wins, so that no attempt gets the port that was chosen for it.

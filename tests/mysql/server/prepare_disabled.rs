@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use test_server::{Kind, Server};
+use test_server::{Server, ServerKind};
 
 use super::Conn;
 
@@ -17,7 +17,7 @@ pub(crate) struct PrepareDisabledServer {
 }
 
 impl PrepareDisabledServer {
-    pub(crate) fn start(kind: Kind) -> Self {
+    pub(crate) fn start(kind: ServerKind) -> Self {
         let server = Server::start(kind).unwrap_or_else(|error| panic!("{error}"));
         let root = Conn::establish(&server.url("")).unwrap();
         PrepareDisabledServer {

@@ -12,19 +12,19 @@ use test_server::{Proxy, Server};
 
 use super::events::{CountEvents, Prepare};
 use super::{Counter, Events, counters, second_lock, wait_until};
-use crate::server::{self, Conn, Kind};
+use crate::server::{self, Conn, ServerKind};
 
 pub(crate) type Locks = LockPool<Conn>;
 pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<Conn>>;
 
 pub(crate) struct Db {
-    kind: Kind,
+    kind: ServerKind,
     pub(crate) schema: String,
 }
 
 impl Db {
     /// Creates a database with empty tables.
-    pub(crate) fn create(kind: Kind) -> Db {
+    pub(crate) fn create(kind: ServerKind) -> Db {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let schema = format!("dal_test_{}_{next}", std::process::id());
@@ -38,7 +38,7 @@ impl Db {
         Self::create(self.kind)
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ServerKind {
         self.kind
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use super::Db;
-use crate::server::Kind;
+use crate::server::ServerKind;
 
 pub(crate) struct ServerTest {
     pub(crate) kind: &'static str,
@@ -31,10 +31,10 @@ impl ServerTest {
     }
 
     /// A test that the server of `DATABASE_URL` cannot run fails, and does not pass in silence.
-    fn assert_fits(&self, kind: Kind, url: &str) {
-        static FOUND: OnceLock<Kind> = OnceLock::new();
+    fn assert_fits(&self, kind: ServerKind, url: &str) {
+        static FOUND: OnceLock<ServerKind> = OnceLock::new();
         let found = *FOUND.get_or_init(|| {
-            Kind::at_url(url).unwrap_or_else(|error| panic!("DATABASE_URL: {error}"))
+            ServerKind::at_url(url).unwrap_or_else(|error| panic!("DATABASE_URL: {error}"))
         });
         assert!(
             kind == found,

@@ -1,6 +1,6 @@
 //! What can be taken out, and what must notice it: a rule of the stress test's checker, or a case of `tests/mysql`.
 
-use test_server::Kind;
+use test_server::ServerKind;
 
 /// A protection that is removed.
 pub(crate) struct Sabotage {
@@ -13,7 +13,7 @@ pub(crate) struct Sabotage {
 
 /// What must notice that a protection is gone.
 pub(super) enum Detector {
-    /// A run with these options must break one of these rules, as `torture-check --expect` takes them.
+    /// A run with these options must break one of these rules, as `stress-check --expect` takes them.
     StressTest {
         options: &'static [&'static str],
         rules: &'static str,
@@ -22,7 +22,7 @@ pub(super) enum Detector {
     Case {
         filter: &'static str,
         /// The only server on which there is anything to notice.
-        only: Option<Kind>,
+        only: Option<ServerKind>,
     },
 }
 
@@ -213,7 +213,7 @@ pub(super) const ALL: &[Sabotage] = &[
         }],
         noticed_by: Detector::Case {
             filter: "session_state::transaction_by_raw_sql_is_refused",
-            only: Some(Kind::Mariadb),
+            only: Some(ServerKind::Mariadb),
         },
     },
     Sabotage {

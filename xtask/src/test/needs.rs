@@ -12,7 +12,7 @@ use crate::install::Need;
 const WITHOUT_SERVER: [&str; 5] = ["help", "lock_names", "packages", "queue", "wait_queue"];
 
 /// Packages that need no server.
-const PACKAGES_WITHOUT_SERVER: [&str; 3] = ["server-test", "torture-check", "xtask"];
+const PACKAGES_WITHOUT_SERVER: [&str; 3] = ["server-test", "stress-check", "xtask"];
 
 /// Tests that need more than a server: those whose code mentions it.
 struct Special {
@@ -192,11 +192,11 @@ fn functions_that_mention(text: &str, mention: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use test_server::Kind;
+    use test_server::ServerKind;
 
     fn needs(line: &str) -> Vec<Need> {
         let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-        let all = Need::all(&[Kind::Mariadb]);
+        let all = Need::all(&[ServerKind::Mariadb]);
         let needs = of_tests(all, Selection::parse(&arguments).as_ref());
         assert!(needs.contains(&Need::ClientLibrary), "{line}");
         needs
@@ -215,13 +215,13 @@ mod tests {
     #[test]
     fn without_arguments_everything_is_needed() {
         for line in ["", "--workspace", "--newly-invented stale"] {
-            assert_eq!(needs(line), Need::all(&[Kind::Mariadb]), "{line}");
+            assert_eq!(needs(line), Need::all(&[ServerKind::Mariadb]), "{line}");
         }
     }
 
     #[test]
     fn a_filter_that_matches_no_special_test_needs_the_server_alone() {
-        let server = [Need::ClientLibrary, Need::Server(Kind::Mariadb)];
+        let server = [Need::ClientLibrary, Need::Server(ServerKind::Mariadb)];
         assert_eq!(needs("--test mysql stale"), server);
         assert_eq!(needs("stale"), server);
     }
@@ -238,7 +238,7 @@ mod tests {
                 "clusters -- --exact",
                 "--test allocations",
                 "--lib",
-                "-p torture",
+                "-p stress",
                 "--no-run",
             ],
         );
@@ -264,14 +264,14 @@ mod tests {
 
     #[test]
     fn a_server_is_needed_unless_every_target_does_without() {
-        let server = Need::Server(Kind::Mariadb);
+        let server = Need::Server(ServerKind::Mariadb);
         assert_needs(
             server,
             &[
                 "--lib",
                 "--doc",
                 "--test queue --test mysql",
-                "-p xtask -p torture",
+                "-p xtask -p stress",
             ],
             &["--test lock_names", "-p xtask", "--no-run", "-- --list"],
         );

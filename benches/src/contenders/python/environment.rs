@@ -19,17 +19,17 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn prepare() -> Result<Self> {
-        let home = test_server::cache_dir().with_file_name("bench-venv");
-        let python = home.join("bin/python");
-        let stamp = home.join("installed");
+        let venv = test_server::cache_dir().with_file_name("bench-venv");
+        let python = venv.join("bin/python");
+        let stamp = venv.join("installed");
         let wanted = format!("{REQUIREMENTS}{DRIVER}");
         // Written last: what has it is complete.
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(Self { python });
         }
-        println!("making {}, once", home.display());
-        let mut venv = Command::new("python3");
-        run(venv.args(["-m", "venv", "--clear"]).arg(&home))?;
+        println!("making {}, once", venv.display());
+        let mut create = Command::new("python3");
+        run(create.args(["-m", "venv", "--clear"]).arg(&venv))?;
         let install = |file: &str| {
             let mut pip = Command::new(&python);
             pip.args(["-m", "pip", "install", "--quiet", "--no-input"])

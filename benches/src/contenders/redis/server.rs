@@ -20,7 +20,7 @@ const PROGRAMS: [&str; 2] = ["redis-server", "redis-check-rdb"];
 /// The kernel closes the pipe when this process dies, however it dies; then the server ends.
 const KEEPER: &str = r#""$@" & read -r _; kill $!; wait"#;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ends on drop, and when this process dies.
 pub(crate) struct Server {
@@ -33,13 +33,13 @@ impl Server {
     /// In a new directory within this one, which somebody else removes.
     pub(crate) fn start(parent: &Path) -> Result<Self> {
         let program = find().context("redis-server is not installed")?;
-        let home = parent.join("redis");
-        fs::create_dir(&home)?;
-        let renamed = home.join("redis-server");
+        let server_dir = parent.join("redis");
+        fs::create_dir(&server_dir)?;
+        let renamed = server_dir.join("redis-server");
         symlink(program, &renamed)?;
-        let log = home.join("log");
+        let log = server_dir.join("log");
         let port = free_port()?;
-        let socket = home.join("socket");
+        let socket = server_dir.join("socket");
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
             .arg(renamed)
@@ -47,7 +47,7 @@ impl Server {
             .arg("--unixsocket")
             .arg(&socket)
             .args(["--save", "", "--appendonly", "no"])
-            .current_dir(&home)
+            .current_dir(&server_dir)
             .stdin(Stdio::piped())
             .stdout(File::create(&log)?)
             .stderr(Stdio::null())
@@ -59,7 +59,7 @@ impl Server {
         };
         let since = Instant::now();
         while !server.answers() {
-            if since.elapsed() > PATIENCE {
+            if since.elapsed() > STARTUP_TIMEOUT {
                 let log = fs::read_to_string(&log).unwrap_or_default();
                 bail!("Redis does not answer; it says:\n{log}");
             }

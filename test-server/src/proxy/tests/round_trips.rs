@@ -4,8 +4,8 @@ use super::*;
 fn a_request_and_its_answer_are_one_however_many_parts_they_have() {
     let (proxy, listener) = network();
     let (client, server) = open(&proxy, &listener);
-    send(&server, b"greeting");
-    assert_receives(&client, b"greeting");
+    send(&server, b"handshake");
+    assert_receives(&client, b"handshake");
     assert_eq!(proxy.round_trips(), 0);
 
     send(&client, b"close ");

@@ -1,0 +1,232 @@
+//! The worker processes.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use stress_check::history::{Event, WorkerState};
+
+use super::Stage;
+use super::progress::Progress;
+use crate::cli::{RunOptions, WorkerOptions};
+
+/// Longer than the longest wait for a lock, and all that the judge allows beyond it.
+const DRAIN: Duration = Duration::from_secs(60);
+
+pub(super) struct Fleet<'s> {
+    stage: &'s Stage,
+    program: PathBuf,
+    /// For all workers but for their numbers and seeds.
+    options: WorkerOptions,
+    /// One for each slot; a worker that was killed is replaced by one with another number.
+    workers: Vec<Worker>,
+    /// All that ever were.
+    pids: Vec<u32>,
+    /// Of those that are gone.
+    cycles_before: u64,
+}
+
+struct Worker {
+    number: u32,
+    process: Child,
+    /// Closing it tells the worker to stop.
+    input: Option<ChildStdin>,
+    cycles: Arc<AtomicU64>,
+}
+
+impl<'s> Fleet<'s> {
+    pub(super) fn new(
+        stage: &'s Stage,
+        options: &RunOptions,
+        seed: u64,
+        directory: &Path,
+    ) -> Result<Self> {
+        let program = match &options.worker_program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?,
+        };
+        Ok(Self {
+            stage,
+            program,
+            options: WorkerOptions {
+                number: 0,
+                threads: options.threads,
+                seed,
+                directory: directory.to_owned(),
+                direct: stage.direct_url(),
+                proxied: stage.proxied_url(),
+                faults: options.faults.clone(),
+            },
+            workers: Vec::new(),
+            pids: Vec::new(),
+            cycles_before: 0,
+        })
+    }
+
+    /// Starts a worker for a slot. Only ever called by the main thread: workers die with the thread
+    /// that started them.
+    pub(super) fn start(&mut self, slot: u32) -> Result<()> {
+        let number = u32::try_from(self.pids.len() + 1)?;
+        let options = WorkerOptions {
+            number,
+            seed: self.options.seed.wrapping_add(u64::from(number) << 32),
+            ..self.options.clone()
+        };
+        // In the history first: all that a worker writes comes later.
+        self.tell(number, WorkerState::Started);
+        let mut process = Command::new(&self.program)
+            .args(options.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {}", self.program.display()))?;
+        self.pids.push(process.id());
+        let cycles = Arc::new(AtomicU64::new(0));
+        if let Some(output) = process.stdout.take() {
+            let cycles = Arc::clone(&cycles);
+            thread::spawn(move || listen(output, &cycles));
+        }
+        let worker = Worker {
+            number,
+            input: process.stdin.take(),
+            process,
+            cycles,
+        };
+        match self.workers.get_mut(slot as usize) {
+            Some(place) => {
+                self.cycles_before += place.cycles.load(Ordering::Relaxed);
+                *place = worker;
+            }
+            None => self.workers.push(worker),
+        }
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    pub(super) fn number(&self, slot: usize) -> u32 {
+        self.workers[slot].number
+    }
+
+    pub(super) fn cycles(&self) -> u64 {
+        let now = self.workers.iter();
+        let now = now.map(|worker| worker.cycles.load(Ordering::Relaxed));
+        self.cycles_before + now.sum::<u64>()
+    }
+
+    /// Kills a worker and puts another in its place.
+    pub(super) fn replace(&mut self, slot: usize) -> Result<()> {
+        let worker = &mut self.workers[slot];
+        worker.process.kill()?;
+        worker.process.wait()?;
+        let number = worker.number;
+        self.tell(number, WorkerState::Killed);
+        self.start(u32::try_from(slot)?)
+    }
+
+    /// Sends a signal to the worker with this number, if it is still there.
+    pub(super) fn signal(&self, number: u32, signal: Signal) -> Result<()> {
+        let worker = self.workers.iter().find(|worker| worker.number == number);
+        if let Some(worker) = worker {
+            kill_process(Pid::from_child(&worker.process), signal)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces workers that have ended unasked; the judge will say what it thinks of that.
+    pub(super) fn watch(&mut self) -> Result<()> {
+        for slot in 0..self.workers.len() {
+            let worker = &mut self.workers[slot];
+            if worker.process.try_wait()?.is_some() {
+                let number = worker.number;
+                self.tell(number, WorkerState::Failed);
+                self.start(u32::try_from(slot)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all workers to stop and waits until they have.
+    pub(super) fn drain(&mut self, progress: &Progress) -> Result<()> {
+        for worker in &mut self.workers {
+            worker.input = None;
+        }
+        let since = Instant::now();
+        let mut left: Vec<usize> = (0..self.workers.len()).collect();
+        while !left.is_empty() && since.elapsed() < DRAIN {
+            let mut still = Vec::new();
+            for slot in left {
+                let worker = &mut self.workers[slot];
+                match worker.process.try_wait()? {
+                    None => still.push(slot),
+                    Some(status) => {
+                        let number = worker.number;
+                        let state = if status.success() {
+                            WorkerState::Exited
+                        } else {
+                            WorkerState::Failed
+                        };
+                        self.tell(number, state);
+                    }
+                }
+            }
+            left = still;
+            progress.draining(left.len());
+            thread::sleep(Duration::from_millis(10));
+        }
+        for slot in left {
+            let worker = &mut self.workers[slot];
+            worker.process.kill()?;
+            worker.process.wait()?;
+            let number = worker.number;
+            self.tell(number, WorkerState::Hung);
+        }
+        Ok(())
+    }
+
+    /// A process of ours that is still there.
+    pub(super) fn look_for_leftovers(&self) {
+        let directory = self.options.directory.display().to_string();
+        for &pid in &self.pids {
+            if is_running(pid, &directory) {
+                self.stage.left("process", &pid.to_string());
+            }
+        }
+    }
+
+    fn tell(&self, number: u32, state: WorkerState) {
+        self.stage.history.write(&Event::Worker { number, state });
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Both fail only if it has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Whether this process is still there, and still the one that was started with `word`.
+pub(super) fn is_running(pid: u32, word: &str) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains(word)
+}
+
+/// Each line is a number of cycles.
+fn listen(output: ChildStdout, cycles: &AtomicU64) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        if let Ok(count) = line.parse() {
+            cycles.store(count, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Makes things go wrong, by the dice.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use fastrand::Rng;
+use rustix::process::Signal;
+use stress_check::history::{Event, FaultKind};
+
+use super::Stage;
+use super::admin::Admin;
+use super::fleet::Fleet;
+use super::progress::Progress;
+use crate::cli::RunOptions;
+
+mod strikes;
+
+/// How often pending ends are looked for.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The servers' own default.
+const LONG_WAIT_TIMEOUT: u32 = 28_800;
+
+/// How often a kind comes up beside the others.
+fn weight(kind: FaultKind) -> usize {
+    match kind {
+        FaultKind::KillHolder => 12,
+        FaultKind::KillWaiter
+        | FaultKind::InterruptHolder
+        | FaultKind::InterruptWaiter
+        | FaultKind::CutOne => 8,
+        FaultKind::WorkerStop => 6,
+        FaultKind::WorkerKill
+        | FaultKind::Stall
+        | FaultKind::CutBeforeCommit
+        | FaultKind::CutAfterCommit => 4,
+        FaultKind::Storm | FaultKind::Delay => 3,
+        FaultKind::CutAll | FaultKind::ServerPause => 2,
+        FaultKind::WaitTimeout | FaultKind::ServerKill => 1,
+        FaultKind::ServerStart => 0,
+    }
+}
+
+pub(super) struct Injector<'a, 's> {
+    stage: &'s Stage,
+    fleet: &'a mut Fleet<'s>,
+    admin: &'a mut Admin,
+    progress: &'a Progress,
+    rng: Rng,
+    kinds: Vec<FaultKind>,
+    /// Kinds are dealt from it. The first deck has each kind once, so that a short run sees them all.
+    deck: Vec<FaultKind>,
+    pending: Vec<Pending>,
+    /// The number of the fault that began last.
+    next: u32,
+    faults: u32,
+    last: &'static str,
+}
+
+/// A fault that lasts.
+struct Pending {
+    fault: u32,
+    kind: FaultKind,
+    worker: Option<u32>,
+    until: Instant,
+}
+
+impl<'a, 's> Injector<'a, 's> {
+    pub(super) fn new(
+        stage: &'s Stage,
+        fleet: &'a mut Fleet<'s>,
+        admin: &'a mut Admin,
+        progress: &'a Progress,
+        options: &RunOptions,
+        seed: u64,
+    ) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let kinds = options.faults.kinds.clone();
+        let mut deck = kinds.clone();
+        rng.shuffle(&mut deck);
+        Self {
+            stage,
+            fleet,
+            admin,
+            progress,
+            rng,
+            kinds,
+            deck,
+            pending: Vec::new(),
+            next: 0,
+            faults: 0,
+            last: "none",
+        }
+    }
+
+    /// Goes on until then, and ends all that lasts.
+    pub(super) fn run(mut self, until: Instant) -> Result<()> {
+        while Instant::now() < until {
+            // Now and then everybody has time to recover.
+            let gap = match self.rng.u8(0..16) {
+                0 => self.rng.u64(900..1_600),
+                _ => self.rng.u64(40..320),
+            };
+            self.idle(until.min(Instant::now() + Duration::from_millis(gap)))?;
+            if Instant::now() < until {
+                self.strike()?;
+            }
+        }
+        self.end(|_| true)
+    }
+
+    fn idle(&mut self, until: Instant) -> Result<()> {
+        loop {
+            let now = Instant::now();
+            self.end(|pending| pending.until <= now)?;
+            self.fleet.watch()?;
+            self.progress
+                .show(self.fleet.cycles(), self.faults, self.last);
+            if now >= until {
+                return Ok(());
+            }
+            std::thread::sleep(TICK.min(until - now));
+        }
+    }
+
+    fn strike(&mut self) -> Result<()> {
+        let Some(kind) = self.deal() else {
+            return Ok(());
+        };
+        if self.lasts(kind) && kind != FaultKind::WorkerStop {
+            return Ok(());
+        }
+        // A paused server answers nobody, and would keep this thread as well.
+        if self.lasts(FaultKind::ServerPause) && needs_server(kind) {
+            return Ok(());
+        }
+        match kind {
+            FaultKind::KillHolder => self.kill_holder("KILL CONNECTION", kind),
+            FaultKind::InterruptHolder => self.kill_holder("KILL QUERY", kind),
+            FaultKind::KillWaiter => self.kill_waiter("KILL CONNECTION", kind),
+            FaultKind::InterruptWaiter => self.kill_waiter("KILL QUERY", kind),
+            FaultKind::Storm => self.storm(),
+            FaultKind::WorkerKill => self.kill_worker(),
+            FaultKind::WorkerStop => self.stop_worker(),
+            FaultKind::ServerKill => self.kill_server(),
+            FaultKind::ServerPause => {
+                self.begin_lasting(kind, "-", None, 50..900);
+                self.stage.server.pause();
+                Ok(())
+            }
+            FaultKind::CutAll => {
+                let fault = self.begin(kind, "-");
+                let cut = self.stage.proxy.cut();
+                self.over(fault, cut > 0);
+                Ok(())
+            }
+            FaultKind::CutOne => {
+                let nth = self.rng.usize(0..64);
+                let fault = self.begin(kind, "-");
+                let cut = self.stage.proxy.cut_one(nth);
+                self.over(fault, cut);
+                Ok(())
+            }
+            FaultKind::CutBeforeCommit => {
+                self.cut_at_commit(kind, |proxy| proxy.cut_before("COMMIT"));
+                Ok(())
+            }
+            FaultKind::CutAfterCommit => {
+                self.cut_at_commit(kind, |proxy| proxy.cut_after("COMMIT"));
+                Ok(())
+            }
+            FaultKind::Stall => {
+                self.begin_lasting(kind, "-", None, 50..1_500);
+                self.stage.proxy.stall();
+                Ok(())
+            }
+            FaultKind::Delay => {
+                let micros = self.rng.u64(200..5_000);
+                self.begin_lasting(kind, &format!("us={micros}"), None, 300..1_500);
+                self.stage.proxy.set_delay(Duration::from_micros(micros));
+                Ok(())
+            }
+            FaultKind::WaitTimeout => self.shorten_wait_timeout(),
+            FaultKind::ServerStart => Ok(()),
+        }
+    }
+
+    fn deal(&mut self) -> Option<FaultKind> {
+        if self.deck.is_empty() {
+            let kinds = self.kinds.iter();
+            self.deck = kinds.flat_map(|&kind| vec![kind; weight(kind)]).collect();
+            self.rng.shuffle(&mut self.deck);
+        }
+        self.deck.pop()
+    }
+
+    fn begin(&mut self, kind: FaultKind, target: &str) -> u32 {
+        self.next += 1;
+        self.faults += u32::from(kind.is_counted());
+        self.last = kind.word();
+        self.stage.history.write(&Event::Begin {
+            fault: self.next,
+            kind,
+            target,
+        });
+        self.next
+    }
+
+    /// One that ends by itself, after so many milliseconds.
+    fn begin_lasting(
+        &mut self,
+        kind: FaultKind,
+        target: &str,
+        worker: Option<u32>,
+        millis: Range<u64>,
+    ) {
+        let until = Instant::now() + Duration::from_millis(self.rng.u64(millis));
+        let fault = self.begin(kind, target);
+        self.pending.push(Pending {
+            fault,
+            kind,
+            worker,
+            until,
+        });
+    }
+
+    fn over(&self, fault: u32, struck: bool) {
+        self.stage.history.write(&Event::Over { fault, struck });
+    }
+
+    fn lasts(&self, kind: FaultKind) -> bool {
+        self.pending.iter().any(|pending| pending.kind == kind)
+    }
+
+    /// Ends those that `which` picks.
+    fn end(&mut self, which: impl Fn(&Pending) -> bool) -> Result<()> {
+        let pauses = |pending: &Pending| pending.kind == FaultKind::ServerPause;
+        let paused = self
+            .pending
+            .iter()
+            .any(|pending| pauses(pending) && !which(pending));
+        let (ending, pending) = self.pending.drain(..).partition(|pending| {
+            // A paused server would never answer, and nobody be there to resume it.
+            which(pending) && !(paused && needs_server(pending.kind))
+        });
+        self.pending = pending;
+        let ending: Vec<Pending> = ending;
+        let (server, others): (Vec<_>, Vec<_>) = ending.into_iter().partition(pauses);
+        for Pending {
+            fault,
+            kind,
+            worker,
+            ..
+        } in server.into_iter().chain(others)
+        {
+            match (kind, worker) {
+                (FaultKind::ServerPause, _) => self.stage.server.resume(),
+                (FaultKind::Stall, _) => self.stage.proxy.resume(),
+                (FaultKind::Delay, _) => self.stage.proxy.set_delay(Duration::ZERO),
+                (FaultKind::WaitTimeout, _) => self.set_wait_timeout(LONG_WAIT_TIMEOUT)?,
+                (_, Some(number)) => self.fleet.signal(number, Signal::CONT)?,
+                _ => {}
+            }
+            self.over(fault, true);
+        }
+        Ok(())
+    }
+
+    fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
+        let place = (!among.is_empty()).then(|| self.rng.usize(0..among.len()))?;
+        Some(among[place].clone())
+    }
+}
+
+/// Whether it takes statements.
+fn needs_server(kind: FaultKind) -> bool {
+    kind.ends_statements()
+        || matches!(
+            kind,
+            FaultKind::KillHolder | FaultKind::KillWaiter | FaultKind::WaitTimeout
+        )
+}

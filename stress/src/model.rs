@@ -1,0 +1,176 @@
+//! What is locked: rows of a table of counters, and a few names.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_advisory_lock::prelude::*;
+
+/// The schema that all of it lives in.
+pub(crate) const SCHEMA: &str = "stress";
+
+/// Few, so that threads meet.
+pub(crate) const ROWS: i64 = 8;
+
+/// The first of the rows that are locked in sets.
+pub(crate) const SET_ROWS: i64 = 3;
+
+pub(crate) const JOBS: i64 = 4;
+
+/// Rows with a text as their key, which the collation compares without regard to case.
+pub(crate) const LABELS: i64 = 2;
+
+/// The one that rows are scoped by.
+pub(crate) const SCOPE: &str = "send";
+
+diesel::table! {
+    counters (id) {
+        id -> BigInt,
+        value -> BigInt,
+    }
+}
+
+diesel::table! {
+    labels (name) {
+        name -> Text,
+    }
+}
+
+#[derive(Debug, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = labels, primary_key(name), check_for_backend(diesel::mysql::Mysql))]
+pub(crate) struct Label {
+    pub(crate) name: String,
+}
+
+impl Label {
+    /// The column has `Label1`.
+    pub(crate) fn misspelled(id: i64) -> Self {
+        let name = format!("LABEL{id}");
+        Self { name }
+    }
+}
+
+#[derive(Clone, Debug, Queryable, QueryableByName, Selectable, Identifiable, AsChangeset)]
+#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+pub(crate) struct Counter {
+    pub(crate) id: i64,
+    pub(crate) value: i64,
+}
+
+impl Counter {
+    /// Loads the row. The statement is not cached: a cached statement that is killed while its
+    /// result is read must not run again.
+    pub(crate) fn load(id: i64, conn: &mut MysqlConnection) -> QueryResult<Self> {
+        let row = diesel::sql_query("SELECT id, value FROM counters WHERE id = ?");
+        row.bind::<BigInt, _>(id).get_result(conn)
+    }
+
+    /// Adds one to the loaded value, and not in SQL: an update of a stale copy must be lost.
+    pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<Written> {
+        self.value += 1;
+        self.save(conn)
+    }
+
+    pub(crate) fn save(&self, conn: &mut MysqlConnection) -> QueryResult<Written> {
+        diesel::update(self).set(self).execute(conn)?;
+        let &Self { id, value } = self;
+        Ok(Written { id, value })
+    }
+}
+
+/// A number that a body has written to a counter, and that is about to be committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) id: i64,
+    pub(crate) value: i64,
+}
+
+/// The same rows by another struct, which is less patient.
+#[derive(Debug, Queryable, Selectable, Identifiable, Lockable)]
+#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+#[lock(timeout = "250ms")]
+pub(crate) struct Impatient {
+    pub(crate) id: i64,
+}
+
+/// What [`Impatient`] is ready to wait, for the history.
+pub(crate) const IMPATIENT_MS: u64 = 250;
+
+/// Which lock an operation acquires, or which set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    Row(i64),
+    Scoped(i64),
+    Job(i64),
+    /// The lock of a key that no row has, and that finds one.
+    Misspelled(i64),
+    /// Two rows, and a row's scope. No job, since jobs are locked one inside another.
+    Set {
+        rows: (i64, i64),
+        scoped: i64,
+    },
+}
+
+impl Target {
+    /// The only lock, or the first of the set.
+    pub(crate) fn name(self) -> LockName {
+        match self {
+            Self::Row(id) | Self::Set { rows: (id, _), .. } => row_name(id),
+            Self::Scoped(id) => row_name(id).scope(SCOPE),
+            Self::Job(number) => LockName::named(format!("job-{number}")),
+            Self::Misspelled(id) => {
+                LockName::row(labels::table, Label::misspelled(id).name.as_str())
+            }
+        }
+    }
+
+    pub(crate) fn names(self) -> Vec<LockName> {
+        match self {
+            Self::Set { rows, scoped } => {
+                let scoped = Self::Scoped(scoped).name();
+                vec![row_name(rows.0), row_name(rows.1), scoped]
+            }
+            one => vec![one.name()],
+        }
+    }
+
+    /// The number of the row or the job, or of the set's first row.
+    pub(crate) fn id(self) -> i64 {
+        match self {
+            Self::Row(id) | Self::Scoped(id) | Self::Job(id) | Self::Misspelled(id) => id,
+            Self::Set { rows, .. } => rows.0,
+        }
+    }
+
+    /// Every lock of the stress test.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let rows = (1..=ROWS).flat_map(|id| [Self::Row(id), Self::Scoped(id)]);
+        let jobs = (1..=JOBS).map(Self::Job);
+        rows.chain(jobs).chain((1..=LABELS).map(Self::Misspelled))
+    }
+}
+
+fn row_name(id: i64) -> LockName {
+    LockName::row(counters::table, id)
+}
+
+/// The name of a counter's row, which its commits go by in the history.
+pub(crate) fn counter_name(id: i64) -> String {
+    row_name(id).to_string()
+}
+
+/// A new schema with all counters at 0.
+pub(crate) fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
+    let rows: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0)")).collect();
+    let labels: Vec<_> = (1..=LABELS).map(|id| format!("('Label{id}')")).collect();
+    conn.batch_execute(&format!(
+        "CREATE DATABASE {SCHEMA};
+         CREATE TABLE {SCHEMA}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)
+             ENGINE = InnoDB;
+         INSERT INTO {SCHEMA}.counters VALUES {};
+         CREATE TABLE {SCHEMA}.labels (name VARCHAR(20) PRIMARY KEY)
+             CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci ENGINE = InnoDB;
+         INSERT INTO {SCHEMA}.labels VALUES {};",
+        rows.join(", "),
+        labels.join(", ")
+    ))
+}

@@ -1,0 +1,140 @@
+//! Sessions in which every statement, or every COMMIT, begins a transaction that Diesel does not
+//! see. If a session is so before the call, the call must be refused. If the body makes it so, that
+//! must be reported, unless the work is committed already.
+
+use diesel::connection::{Connection, SimpleConnection};
+use diesel::mysql::MysqlConnection;
+use diesel::result::QueryResult;
+use diesel_advisory_lock::{LockDsl, LockSource};
+use stress_check::history::OpFault;
+
+use super::{Locks, Operation, WaitFor};
+use crate::cli::OwnFault;
+use crate::model::Counter;
+use crate::worker::{Done, Op, Reached, WorkError};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    NoAutocommit,
+    Chain,
+}
+
+impl Setting {
+    fn chosen(op: &Op<'_>) -> Self {
+        match op.random_below(2) {
+            0 => Self::NoAutocommit,
+            _ => Self::Chain,
+        }
+    }
+
+    fn set_before(self, op: &Op<'_>, conn: &mut MysqlConnection) -> QueryResult<()> {
+        op.inject(match self {
+            Self::NoAutocommit => OpFault::NoAutocommit,
+            Self::Chain => OpFault::Chain,
+        });
+        self.set(conn)
+    }
+
+    fn set_in_body(self, op: &Op<'_>, conn: &mut MysqlConnection) -> QueryResult<()> {
+        op.inject(match self {
+            Self::NoAutocommit => OpFault::NoAutocommitInBody,
+            Self::Chain => OpFault::ChainInBody,
+        });
+        self.set(conn)
+    }
+
+    fn set(self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        conn.batch_execute(match self {
+            Self::NoAutocommit => "SET autocommit = 0",
+            Self::Chain => "SET completion_type = 'CHAIN'",
+        })
+    }
+}
+
+/// The defaults of a session.
+pub(crate) const DEFAULTS: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN'";
+
+pub(super) struct Settings;
+
+impl Operation for Settings {
+    const NAME: &'static str = "settings";
+    const LOCKS: Locks = Locks::Row;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
+    const SETS: bool = true;
+    const WEIGHT: usize = 1;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        Setting::chosen(op).set_before(op, conn.connection())?;
+        op.with_row(|lock| match op.random_below(2) {
+            0 => lock.run(conn, |counter, conn| increment(op, counter, conn)),
+            _ => lock.transaction(conn, |counter, conn| increment(op, counter, conn)),
+        })?;
+        Ok(Reached::End)
+    }
+}
+
+fn increment(
+    op: &Op<'_>,
+    counter: &mut Counter,
+    conn: &mut MysqlConnection,
+) -> Result<(), WorkError> {
+    op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
+}
+
+pub(super) struct SettingsInBody;
+
+impl Operation for SettingsInBody {
+    const NAME: &'static str = "settings_in_body";
+    const LOCKS: Locks = Locks::Row;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
+    const SETS: bool = true;
+    const WEIGHT: usize = 1;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        op.with_row(|lock| lock.run(conn, |counter, conn| set_in_body(op, counter, conn)))?;
+        Ok(Reached::End)
+    }
+}
+
+fn set_in_body(
+    op: &Op<'_>,
+    counter: &mut Counter,
+    conn: &mut MysqlConnection,
+) -> Result<(), WorkError> {
+    op.body(conn, |conn| {
+        let setting = Setting::chosen(op);
+        setting.set_in_body(op, conn)?;
+        if setting == Setting::Chain {
+            // Its COMMIT begins the transaction that is left open.
+            conn.transaction(|_| QueryResult::Ok(()))?;
+        }
+        counter.increment(conn)?;
+        // If it were committed, the counter would go through a number that no operation reported.
+        Ok(Vec::new())
+    })
+}
+
+pub(super) struct SettingsInTransaction;
+
+impl Operation for SettingsInTransaction {
+    const NAME: &'static str = "settings_in_transaction";
+    const LOCKS: Locks = Locks::Row;
+    const WAIT: WaitFor = WaitFor::Chosen;
+    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
+    const SETS: bool = true;
+    const WEIGHT: usize = 1;
+
+    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+        op.with_row(|lock| {
+            lock.transaction(conn, |counter, conn| {
+                op.body(conn, |conn| {
+                    Setting::chosen(op).set_in_body(op, conn)?;
+                    Ok(vec![counter.increment(conn)?])
+                })
+            })
+        })?;
+        Ok(Reached::End)
+    }
+}

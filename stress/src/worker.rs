@@ -1,0 +1,94 @@
+//! A worker process: threads that take locks until the coordinator closes their standard input.
+
+mod connections;
+mod error;
+mod op;
+mod thread;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use stress_check::history::{self, Event, Writer};
+
+use crate::cli::WorkerOptions;
+pub(crate) use connections::Pooled;
+use connections::Pools;
+pub(crate) use error::{Done, Reached, WorkError};
+pub(crate) use op::Op;
+use thread::Thread;
+
+/// How often a worker tells how far it is.
+const TELL: Duration = Duration::from_millis(200);
+
+/// What the threads of a process share.
+pub(crate) struct Worker {
+    options: WorkerOptions,
+    history: Writer,
+    pools: Pools,
+    effects: PathBuf,
+    next_op: AtomicU32,
+    cycles: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Worker {
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) fn run(options: &WorkerOptions) -> Result<()> {
+    // It must not outlive the coordinator, not even when it is stopped.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    quiet_deliberate_panics();
+    let file = options.directory.join(history::worker_file(options.number));
+    let history = Writer::create(&file).with_context(|| file.display().to_string())?;
+    let worker = Worker {
+        options: options.clone(),
+        history,
+        pools: Pools::new(options),
+        effects: options.directory.clone(),
+        next_op: AtomicU32::new(1),
+        cycles: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    };
+    std::thread::scope(|scope| {
+        for number in 1..=options.threads {
+            let worker = &worker;
+            scope.spawn(move || Thread::new(worker, number).run());
+        }
+        scope.spawn(|| tell(&worker));
+        // Nothing is ever written to it: reading ends when the coordinator closes it.
+        let closed = io::copy(&mut io::stdin(), &mut io::sink());
+        worker.stop.store(true, Ordering::Relaxed);
+        closed
+    })?;
+    worker.pools.drain(&worker.history);
+    worker.history.write(&Event::Finished);
+    Ok(())
+}
+
+/// The number of cycles, for the coordinator's progress bar.
+fn tell(worker: &Worker) {
+    while !worker.is_stopping() {
+        println!("{}", worker.cycles.load(Ordering::Relaxed));
+        std::thread::sleep(TELL);
+    }
+}
+
+/// What a body panics with on purpose.
+pub(crate) struct Deliberate;
+
+/// Only panics that nobody has asked for are printed.
+fn quiet_deliberate_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload().is::<Deliberate>() {
+            print(panic);
+        }
+    }));
+}

@@ -1,0 +1,99 @@
+//! What a call returns, and its word in the history.
+
+use diesel::result::Error as DieselError;
+use diesel_advisory_lock::LockError;
+use stress_check::history::{Claim, Outcome};
+
+/// The result of one call that acquires locks.
+pub(crate) type Done = Result<Reached, WorkError>;
+
+/// How far a call came that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// The body ran, and the lock was held until its end.
+    End,
+    /// Another session has the lock.
+    Busy,
+    /// A guard was dropped, which returns no error.
+    Dropped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+
+    /// From a statement of the body.
+    #[error(transparent)]
+    Body(#[from] DieselError),
+
+    #[error("failed on purpose")]
+    Deliberate,
+
+    /// A lock inside this one could not be acquired, or was lost.
+    #[error("the inner lock ended with {0}")]
+    Inner(Outcome),
+}
+
+impl WorkError {
+    /// The error of a call inside a body, which says nothing about the body.
+    pub(crate) fn inner(error: LockError) -> Self {
+        Self::Inner(of_lock(&error))
+    }
+}
+
+/// What the library's error says became of the work.
+pub(crate) fn claim(done: &Done) -> Option<Claim> {
+    let error = match done {
+        Err(WorkError::Lock(error)) => error,
+        Err(WorkError::Body(error)) => LockError::in_diesel(error)?,
+        _ => return None,
+    };
+    match error.outcome() {
+        diesel_advisory_lock::Outcome::NothingHappened => Some(Claim::NothingHappened),
+        diesel_advisory_lock::Outcome::RolledBack => Some(Claim::RolledBack),
+        diesel_advisory_lock::Outcome::Ran => Some(Claim::Ran),
+        diesel_advisory_lock::Outcome::Committed => Some(Claim::Committed),
+        diesel_advisory_lock::Outcome::Unknown => Some(Claim::Unknown),
+        _ => None,
+    }
+}
+
+/// The word for what a call returned.
+pub(crate) fn outcome(done: &Done) -> Outcome {
+    match done {
+        Ok(Reached::End) => Outcome::Ok,
+        Ok(Reached::Busy) => Outcome::Busy,
+        Ok(Reached::Dropped) => Outcome::Dropped,
+        Err(WorkError::Lock(error)) => of_lock(error),
+        Err(WorkError::Body(error)) => match LockError::in_diesel(error) {
+            Some(error) => of_lock(error),
+            None => Outcome::BodyDatabase,
+        },
+        Err(WorkError::Deliberate) => Outcome::Failed,
+        Err(WorkError::Inner(inner)) => match inner {
+            Outcome::Lost | Outcome::Database | Outcome::BodyDatabase => Outcome::BodyDatabase,
+            _ => Outcome::Failed,
+        },
+    }
+}
+
+fn of_lock(error: &LockError) -> Outcome {
+    match error {
+        LockError::Timeout { .. } => Outcome::Timeout,
+        LockError::Deadlock { .. } => Outcome::Deadlock,
+        LockError::Interrupted { .. } => Outcome::Interrupted,
+        LockError::OpenTransaction { .. } => Outcome::OpenTransaction,
+        LockError::TransactionLeftOpen { .. } => Outcome::LeftOpen,
+        LockError::Lost {
+            source: Some(_), ..
+        } => Outcome::Lost,
+        LockError::Lost { source: None, .. } => Outcome::Disowned,
+        LockError::CommitUnknown { .. } => Outcome::CommitUnknown,
+        LockError::RowNotFound { .. } => Outcome::Gone,
+        LockError::KeyMismatch { .. } => Outcome::KeyMismatch,
+        LockError::Pool { .. } => Outcome::Pool,
+        LockError::Database { .. } => Outcome::Database,
+        _ => Outcome::Other,
+    }
+}

@@ -1,0 +1,273 @@
+//! A thread of a worker: one random call after another.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel_advisory_lock::{LockName, LockPool};
+use fastrand::Rng;
+use stress_check::history::{self, Event, Outcome};
+
+use super::connections::{Named, Pool, is_broken, set_back, tell_held};
+use super::error::{claim, outcome};
+use super::op::Op;
+use super::{Deliberate, Done, Worker};
+use crate::model::Counter;
+use crate::work::{Call, Entry, OPERATIONS, RunInPool};
+
+mod rng;
+
+/// How long a broken connection stays open: longer than the checker allows others to wait for a lock
+/// that has leaked.
+const KEPT_BROKEN: Duration = Duration::from_secs(8);
+
+pub(super) struct Thread<'w> {
+    pub(super) worker: &'w Worker,
+    number: u16,
+    rng: RefCell<Rng>,
+    /// The rows as they were when this thread saw them last.
+    copies: RefCell<HashMap<i64, Counter>>,
+    traces: RefCell<HashMap<String, File>>,
+    /// A broken connection. If its session had a lock, that must be free all the same.
+    broken: RefCell<Option<(Instant, MysqlConnection)>>,
+    /// Each as often as it weighs.
+    operations: Vec<&'static Entry>,
+    pool_operations: Vec<(&'static Entry, RunInPool)>,
+}
+
+impl<'w> Thread<'w> {
+    pub(super) fn new(worker: &'w Worker, number: u16) -> Self {
+        let options = &worker.options;
+        let is_asked_for = |fault| options.faults.has(fault);
+        let operations: Vec<_> = OPERATIONS
+            .iter()
+            .filter(|operation| operation.causes.is_none_or(is_asked_for))
+            .flat_map(|operation| vec![operation; operation.weight])
+            .collect();
+        let pool_operations = operations.iter();
+        let pool_operations = pool_operations.filter_map(|&it| Some((it, it.in_pool?)));
+        Self {
+            worker,
+            number,
+            rng: RefCell::new(Rng::with_seed(options.seed ^ (u64::from(number) << 48))),
+            copies: RefCell::default(),
+            traces: RefCell::default(),
+            broken: RefCell::default(),
+            pool_operations: pool_operations.collect(),
+            operations,
+        }
+    }
+
+    pub(super) fn run(&self) {
+        let mut own = None;
+        let pools = &self.worker.pools;
+        while !self.worker.is_stopping() {
+            match self.random_below(20) {
+                0..=5 => self.on_own(&mut own),
+                6..=7 => self.on_pooled(&pools.roomy),
+                8..=9 => self.on_pooled(&pools.undersized),
+                10..=11 => self.in_pool(&pools.fair_lock_pool),
+                12..=16 => self.in_pool(&pools.lock_pool),
+                _ => self.in_pool(&pools.undersized_lock_pool),
+            }
+        }
+        if let Some(mut conn) = own {
+            tell_held(self.own_source(), &mut conn, &self.worker.history);
+        }
+    }
+
+    /// On the thread's own connection, which it keeps until something is wrong with it.
+    fn on_own(&self, own: &mut Option<MysqlConnection>) {
+        let Some(conn) = own else {
+            *own = self.connect();
+            return;
+        };
+        let operation = self.pick(&self.operations);
+        let run = |op: &Op<'_>| (operation.plain)(op, conn);
+        let outcome = self.top_level(operation, self.own_source(), run);
+        if operation.sets {
+            set_back(conn);
+        }
+        if is_broken(conn) {
+            self.keep_broken(own.take());
+        } else if outcome == Outcome::BodyDatabase {
+            *own = None;
+        }
+    }
+
+    /// On a connection that this thread checks out.
+    fn on_pooled(&self, pool: &Named<Pool>) {
+        let Ok(mut conn) = pool.pool.get() else {
+            self.unconnected(pool.name);
+            return;
+        };
+        let operation = self.pick(&self.operations);
+        let run = |op: &Op<'_>| (operation.pooled)(op, &mut conn);
+        self.top_level(operation, pool.name, run);
+        if operation.sets {
+            set_back(&mut conn);
+        }
+    }
+
+    /// On a connection that the library checks out, or that another thread hands off.
+    fn in_pool(&self, locks: &Named<LockPool<MysqlConnection>>) {
+        let (operation, run) = self.pick(&self.pool_operations);
+        self.top_level(operation, locks.name, |op| run(op, &locks.pool));
+    }
+
+    fn top_level(
+        &self,
+        operation: &Entry,
+        source: &'static str,
+        run: impl FnOnce(&Op<'_>) -> Done,
+    ) -> Outcome {
+        let call = Call {
+            operation: operation.name,
+            target: self.target(operation.locks),
+            wait: operation.wait,
+            can_steal: operation.can_steal,
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| self.perform(&call, source, run)));
+        word(&done)
+    }
+
+    /// Makes a call and writes down what came of it.
+    pub(super) fn perform(
+        &self,
+        call: &Call,
+        source: &'static str,
+        run: impl FnOnce(&Op<'_>) -> Done,
+    ) -> Done {
+        let op = Op {
+            thread: self,
+            id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
+            target: call.target,
+            wait: self.wait(call.wait),
+            ending: self.ending(call),
+            dwell: self.dwell(call.target),
+            source,
+        };
+        let names: Vec<_> = call
+            .target
+            .names()
+            .iter()
+            .map(LockName::to_string)
+            .collect();
+        let history = &self.worker.history;
+        history.write(&Event::Invoke {
+            op: op.id,
+            thread: self.number,
+            way: call.operation,
+            names: &names.join("+"),
+            wait: op.wait_ms(),
+            source,
+        });
+        let done = catch_unwind(AssertUnwindSafe(|| run(&op)));
+        let word = word(&done);
+        let claim = done.as_ref().ok().and_then(claim);
+        history.write(&Event::Outcome {
+            op: op.id,
+            word,
+            claim,
+        });
+        if let (Outcome::Other, Ok(Err(error))) = (word, &done) {
+            eprintln!("operation {}: {error}", op.id);
+        }
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    fn connect(&self) -> Option<MysqlConnection> {
+        let conn = self.connect_as(self.own_source());
+        if conn.is_none() {
+            self.unconnected(self.own_source());
+        }
+        conn
+    }
+
+    /// A connection that is like those of a source.
+    pub(super) fn connect_as(&self, source: &str) -> Option<MysqlConnection> {
+        let options = &self.worker.options;
+        let url = if source.ends_with("-direct") {
+            &options.direct
+        } else {
+            &options.proxied
+        };
+        MysqlConnection::establish(url).ok()
+    }
+
+    /// One at a time, for a while.
+    fn keep_broken(&self, conn: Option<MysqlConnection>) {
+        let mut broken = self.broken.borrow_mut();
+        let is_old = |(since, _): &(Instant, _)| since.elapsed() > KEPT_BROKEN;
+        if broken.as_ref().is_none_or(is_old) {
+            *broken = conn.map(|conn| (Instant::now(), conn));
+        }
+    }
+
+    fn unconnected(&self, source: &str) {
+        self.worker.history.write(&Event::Unconnected {
+            thread: self.number,
+            source,
+        });
+        sleep(Duration::from_millis(20));
+    }
+
+    fn is_direct(&self) -> bool {
+        self.number.is_multiple_of(2)
+    }
+
+    fn own_source(&self) -> &'static str {
+        if self.is_direct() {
+            "plain-direct"
+        } else {
+            "plain"
+        }
+    }
+
+    pub(super) fn count_cycle(&self) {
+        self.worker.cycles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Appends a line to the file of each lock: work outside of the database, which no transaction
+    /// protects.
+    pub(super) fn leave_trace(&self, word: &str, op: &Op<'_>) {
+        let line = format!("{word} {} {}\n", self.worker.options.number, op.id);
+        let mut traces = self.traces.borrow_mut();
+        for name in op.target.names() {
+            let name = name.to_string();
+            let path = history::effects_file(&self.worker.effects, &name);
+            let file = traces.entry(name).or_insert_with(|| {
+                let file = OpenOptions::new().append(true).create(true).open(&path);
+                file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            });
+            if let Err(error) = file.write_all(line.as_bytes()) {
+                panic!("{}: {error}", path.display());
+            }
+        }
+    }
+
+    pub(super) fn copy(&self, id: i64) -> Counter {
+        let copies = self.copies.borrow();
+        let copy = copies.get(&id).cloned();
+        copy.unwrap_or(Counter { id, value: 0 })
+    }
+
+    pub(super) fn keep(&self, counter: Counter) {
+        self.copies.borrow_mut().insert(counter.id, counter);
+    }
+}
+
+/// The word for what came of a call, a panic included.
+fn word(done: &std::thread::Result<Done>) -> Outcome {
+    match done {
+        Ok(done) => outcome(done),
+        Err(panic) if panic.is::<Deliberate>() => Outcome::Panicked,
+        Err(_) => Outcome::Other,
+    }
+}

@@ -1,0 +1,52 @@
+//! The stress test itself, short and with a fixed seed: the same faults each time, on every server under test.
+
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use stress_check::history::FaultKind;
+use stress_check::{Run, Verdict};
+use test_server::{ServerKind, kinds_under_test};
+
+const SECONDS: &str = "45";
+
+#[test]
+fn no_rule_is_broken() {
+    thread::scope(|scope| {
+        for kind in kinds_under_test() {
+            scope.spawn(move || stress(kind));
+        }
+    });
+}
+
+fn stress(kind: ServerKind) {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stress-{kind}"));
+    let output = Command::new(env!("CARGO_BIN_EXE_stress"))
+        .args(["--server", &kind.to_string(), "--seconds", SECONDS])
+        .args(["--seed", "1", "--directory"])
+        .arg(&directory)
+        .output()
+        .expect("the stress test to run");
+    let report = String::from_utf8_lossy(&output.stdout);
+    println!("{report}");
+    assert!(
+        output.status.success(),
+        "{kind}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    // A run in which nothing happened would be as clean.
+    let verdict = Verdict::on(Run::read(&directory).expect("a history"));
+    assert!(verdict.cycles() >= 2_000, "{kind}: too few cycles");
+    assert!(verdict.faults() >= 60, "{kind}: too few faults");
+    let missing: Vec<_> = FaultKind::ALL
+        .iter()
+        .filter(|kind| kind.is_counted())
+        .filter(|&&kind| {
+            let mut faults = verdict.run().faults.iter();
+            !faults.any(|fault| fault.kind == kind && fault.struck)
+        })
+        .collect();
+    assert!(missing.len() <= 2, "{kind}: never caused: {missing:?}");
+}

@@ -1,0 +1,57 @@
+//! A server's own directory.
+
+use std::env;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::supervisor::Supervisor;
+
+/// A Unix socket's path holds 107 bytes. This leaves room for the directory's name and the file's.
+const LONGEST_PARENT: usize = 80;
+
+/// The directory, and the supervisor that removes it in the end.
+pub(crate) struct ServerDir {
+    path: PathBuf,
+    supervisor: Supervisor,
+}
+
+impl ServerDir {
+    pub(crate) fn new() -> io::Result<Self> {
+        let parent = env::temp_dir();
+        let parent = if parent.as_os_str().as_bytes().len() > LONGEST_PARENT {
+            Path::new("/tmp")
+        } else {
+            &parent
+        };
+        let directory = tempfile::Builder::new().prefix("db-").tempdir_in(parent)?;
+        let supervisor = Supervisor::start(directory.path())?;
+        // From here on the removal is the supervisor's, whatever happens to this process.
+        Ok(Self {
+            path: TempDir::keep(directory),
+            supervisor,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join("socket")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    pub(crate) fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+}
