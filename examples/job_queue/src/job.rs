@@ -18,7 +18,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// One row each time that a worker finishes a job: one row for each job, or the queue is broken.
+    /// A row for each time that a worker finished a job. Two rows for one job are an error.
     #[sql_name = "job_queue_example_finishes"]
     finishes (id) {
         id -> BigInt,
@@ -68,7 +68,7 @@ impl Job {
         self.worker = Some(worker.to_owned());
         self.save(conn)?;
         if self.payload == HANGS && self.begun == 1 {
-            // Until the supervisor kills this process. The sleep ends in case the supervisor has died.
+            // The supervisor kills this process here. If it has died, the worker goes on.
             thread::sleep(Duration::from_secs(60));
         }
         deliver(&self.payload);

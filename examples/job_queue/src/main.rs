@@ -1,6 +1,6 @@
-//! A job queue in one table: the process that holds a job's lock works on the job. There is no state
+//! A job queue in one table: the worker that holds a job's lock works on the job. There is no state
 //! "running", no heartbeat and no time limit. If a worker dies, the server releases its locks, and
-//! another worker continues with its jobs at once.
+//! other workers start its jobs again at once.
 //!
 //! `cargo run --package job_queue` runs three processes of four threads. One job hangs its first
 //! worker, and the program kills that worker while it holds the job's lock.
@@ -99,7 +99,7 @@ impl Drop for Worker {
     }
 }
 
-/// Runs the workers and prints the result. The exit code is 0 if each job was finished exactly once.
+/// Runs the workers and prints the result. The exit code is 0 if each job was finished once.
 fn supervise(cli: &Cli) -> Result<ExitCode> {
     let mut database = Database::open(cli.server)?;
     let conn = &mut database.conn;
@@ -143,9 +143,10 @@ fn supervise(cli: &Cli) -> Result<ExitCode> {
     );
     let once = queue::finished_once(conn)?;
     println!("{once} of {} jobs were finished exactly once.", cli.jobs);
-    match once == i64::from(cli.jobs) {
-        true => Ok(ExitCode::SUCCESS),
-        false => Ok(ExitCode::FAILURE),
+    if once == i64::from(cli.jobs) {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::FAILURE)
     }
 }
 

@@ -25,9 +25,10 @@ pub(crate) fn create(conn: &mut MysqlConnection, count: u32) -> QueryResult<()> 
     )?;
     let payloads: Vec<_> = (1..=count)
         .map(|number| {
-            jobs::payload.eq(match number == count.div_ceil(3) {
-                true => HANGS.to_owned(),
-                false => format!("job {number}"),
+            jobs::payload.eq(if number == count.div_ceil(3) {
+                HANGS.to_owned()
+            } else {
+                format!("job {number}")
             })
         })
         .collect();

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
         // After an error the next round connects again: the server may have restarted.
         let text = look(&cli.database_url, &mut conn).unwrap_or_else(|error| {
             conn = None;
-            format!("{error:?}")
+            format!("{error:#}")
         });
         show(&text)?;
         thread::sleep(Duration::from_secs(seconds));

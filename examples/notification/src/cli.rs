@@ -38,11 +38,11 @@ pub(crate) struct Race {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(1..=100))]
     pub(crate) threads: u32,
 
-    /// Send without the lock: mails are doubled
+    /// Send without locks, so that mails are doubled
     #[arg(long)]
     pub(crate) without_lock: bool,
 
-    /// An empty directory for the mails, which are .eml files [default: a new one in `target`]
+    /// An empty directory for the mails as .eml files [default: a new directory in `target`]
     #[arg(long, value_name = "DIR")]
     pub(crate) outbox: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! The race: the coordinator, its workers, which are processes of the same program, and the result.
+//! The race: a coordinator starts workers, which are processes of this program, and counts mails.
 //!
 //! A worker prints `ready` when all its threads have loaded all rows, and starts when it reads a
 //! line. After each call of `send` it prints `sent`, or `refused` if the mail had been sent before.
@@ -38,9 +38,10 @@ pub(crate) fn run(race: &Race) -> Result<ExitCode> {
         race.processes,
         race.threads,
         race.notifications,
-        match race.without_lock {
-            true => "WITHOUT locks",
-            false => "each under the lock of its row",
+        if race.without_lock {
+            "WITHOUT locks"
+        } else {
+            "each under the lock of its row"
         }
     );
 
@@ -59,7 +60,8 @@ pub(crate) fn run(race: &Race) -> Result<ExitCode> {
     let refused = count_refused(race, outputs)?;
     let time = start.elapsed();
     for worker in &mut workers {
-        ensure!(worker.wait()?.success(), "a worker has failed");
+        let status = worker.wait()?;
+        ensure!(status.success(), "a worker has failed ({status})");
     }
     report(race, &count_mails(&outbox)?, refused, time)
 }
@@ -128,7 +130,7 @@ fn count_refused(race: &Race, outputs: Vec<Lines<BufReader<ChildStdout>>>) -> Re
         let sender = sender.clone();
         thread::spawn(move || lines.try_for_each(|line| sender.send(line)));
     }
-    // Then the channel ends with the last of these threads.
+    // Without this sender, the channel ends with the last of these threads.
     drop(sender);
     let (mut sent, mut refused) = (0, 0);
     for report in reports {
@@ -199,7 +201,7 @@ fn report(
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "FAILED: {doubled} of {all} notifications were mailed more than once, {missing} not at all."
+        "FAILED: of {all} notifications, {doubled} were mailed twice or more, {missing} not at all."
     );
     Ok(ExitCode::FAILURE)
 }
@@ -248,7 +250,7 @@ fn send_all(
 ) -> Result<()> {
     for mut notification in notifications {
         let sent = if without_lock {
-            // `#[locked]` reloads, too: so only the race doubles mails, and no stale row.
+            // `#[locked]` reloads, too. So the race alone doubles mails, and no stale row does.
             notification = notifications::table
                 .find(notification.id)
                 .select(Notification::as_select())
