@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use test_server::{Server, kinds_under_test, url_under_test};
 
-/// A new database on a server under test. Dropped unless the test fails.
+/// A new database on a server under test. It is dropped unless the test fails.
 pub(crate) struct TestDatabase {
     /// The server's URL, up to the database's name.
     server: String,
@@ -12,8 +12,8 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Runs the test once on each server that `TEST_SERVERS` names, with a new database each time.
-    /// `name` is the test's; no other test of the example may have it.
+    /// Runs the test on each server that `TEST_SERVERS` names, with a new database each time.
+    /// `name` must be unique among the tests of the example.
     pub(crate) fn on_each_server(name: &str, test: impl Fn(&Self)) {
         let private = kinds_under_test()
             .into_iter()
@@ -49,7 +49,7 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        // A second panic would hide the first one's message.
+        // A second panic would hide the message of the first.
         if !std::thread::panicking() {
             self.execute(&format!("DROP DATABASE {}", self.name));
         }

@@ -1,4 +1,4 @@
-//! A job, and what it is to do it.
+//! A job, and the work on it.
 
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// What was finished, by whom: once a job, or the queue is broken.
+    /// A row for each time that a worker finished a job. Two rows for one job are an error.
     #[sql_name = "job_queue_example_finishes"]
     finishes (id) {
         id -> BigInt,
@@ -27,17 +27,19 @@ diesel::table! {
     }
 }
 
-/// The payload of the job that hangs its first worker, which the example then kills.
+diesel::allow_tables_to_appear_in_same_query!(jobs, finishes);
+
+/// The payload of the job that hangs its first worker, which the supervisor then kills.
 pub(crate) const HANGS: &str = "hangs its first worker";
 
-/// A job may take a while, in which its connection has nothing to say.
+// The connection is idle while the job is done, and the server must not close it.
 #[derive(Debug, Queryable, Selectable, Identifiable, AsChangeset, Lockable)]
 #[diesel(table_name = jobs)]
 #[lock(keep_alive = "10m")]
 pub(crate) struct Job {
     id: i64,
     payload: String,
-    /// How often somebody has begun; more than once if a worker died at it.
+    /// How often a worker has begun; more than once if a worker died at the job.
     begun: i32,
     /// The worker that has begun last.
     worker: Option<String>,
@@ -45,33 +47,33 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Those that look as if nobody had finished them. Somebody may be at them.
-    pub(crate) fn open(conn: &mut MysqlConnection, many: i64) -> QueryResult<Vec<Job>> {
+    /// Loads jobs that are not finished. Workers may be at them.
+    pub(crate) fn open(conn: &mut MysqlConnection, limit: i64) -> QueryResult<Vec<Job>> {
         jobs::table
             .filter(jobs::finished.eq(false))
             .order(jobs::id)
-            .limit(many)
+            .limit(limit)
             .select(Job::as_select())
             .load(conn)
     }
 
-    /// To be called under the job's lock: then nobody else is at it, and it has been read again. Tells whether there was
-    /// anything left to do.
+    /// Does the job, unless it is finished. Returns whether this call has done it. The caller holds
+    /// the job's lock, so `self` is reloaded and no other worker is at it.
     pub(crate) fn work(&mut self, conn: &mut MysqlConnection, worker: &str) -> QueryResult<bool> {
         if self.finished {
             return Ok(false);
         }
-        // Saved at once, so that a job that kills its workers can be found.
+        // Saved first, so that a job that kills its workers can be found.
         self.begun += 1;
         self.worker = Some(worker.to_owned());
         self.save(conn)?;
         if self.payload == HANGS && self.begun == 1 {
-            // Long enough to be killed. Not for ever: nothing kills it if the supervisor has died.
+            // The supervisor kills this process here. If it has died, the worker goes on.
             thread::sleep(Duration::from_secs(60));
         }
         deliver(&self.payload);
         self.finished = true;
-        // Both or none. The lock is held around it, as it must be.
+        // The lock is held around the transaction: it must not be released before COMMIT.
         conn.transaction(|conn| {
             self.save(conn)?;
             diesel::insert_into(finishes::table)
@@ -86,8 +88,7 @@ impl Job {
     }
 }
 
-/// Whatever the job is: a request, a file, a mail.
+/// Stands for the real work: a request, a file, a mail.
 fn deliver(payload: &str) {
-    let length = u64::try_from(payload.len()).unwrap_or(0);
-    thread::sleep(Duration::from_millis(40 + length % 7 * 10));
+    thread::sleep(Duration::from_millis(40 + payload.len() as u64 % 7 * 10));
 }

@@ -1,61 +1,50 @@
-//! A process that does jobs until none is left.
+//! A process that works on jobs until none is left.
 
-use std::env;
-use std::thread;
 use std::time::Duration;
+use std::{env, process, thread};
 
-use diesel::mysql::MysqlConnection;
-use diesel::r2d2::{ConnectionManager, Pool};
+use anyhow::{Result, anyhow};
+use diesel::prelude::*;
 use diesel_advisory_lock::check_server;
 
-use crate::Fallible;
-use crate::causes::Causes;
 use crate::job::Job;
-use crate::store::DATABASE_URL;
 
-const THREADS: u32 = 4;
+const THREADS: usize = 4;
 
-pub(crate) fn run(name: &str) -> Fallible<()> {
-    let manager = ConnectionManager::<MysqlConnection>::new(env::var(DATABASE_URL)?);
-    let pool = Pool::builder().max_size(THREADS).build(manager)?;
-    // On a server where locks do not hold, every job would be done by everybody.
-    check_server(&mut pool.get()?)?;
+pub(crate) fn run(name: &str) -> Result<()> {
+    let url = &env::var("DATABASE_URL")?;
+    // On a server where locks have no effect, every worker would do every job.
+    check_server(&mut MysqlConnection::establish(url)?)?;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
-            .map(|number| {
-                let pool = &pool;
-                scope.spawn(move || {
-                    work(pool, name, number).map_err(|error| Causes(&*error).to_string())
-                })
-            })
+            .map(|number| scope.spawn(move || work(url, name, number)))
             .collect();
-        for thread in threads {
-            thread.join().map_err(|_| "a thread panicked")??;
-        }
-        Ok(())
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
     })
 }
 
-fn work(pool: &Pool<ConnectionManager<MysqlConnection>>, name: &str, number: u32) -> Fallible<()> {
+fn work(url: &str, name: &str, number: usize) -> Result<()> {
+    let conn = &mut MysqlConnection::establish(url)?;
     loop {
-        // More than one, since others are at the first ones. Beginning elsewhere than they do saves asking in vain.
-        let conn = &mut pool.get()?;
         let mut open = Job::open(conn, 20)?;
         if open.is_empty() {
             return Ok(());
         }
-        let first = (number as usize * 5 + std::process::id() as usize) % open.len();
+        // Threads start at different jobs, so that few of them try a lock that is held.
+        let first = (number * 5 + process::id() as usize) % open.len();
         open.rotate_left(first);
         let mut done = false;
         for job in &mut open {
-            // `None`: somebody is at it. `Some(false)`: somebody has finished it since we looked.
+            // `None`: another worker is at it. `Some(false)`: another worker has just finished it.
             if job.try_with_lock(conn, |job, conn| job.work(conn, name))? == Some(true) {
                 done = true;
                 break;
             }
         }
         if !done {
-            // Others are at all of them. One may die.
+            // Other workers are at all jobs. If one dies, its jobs become free.
             thread::sleep(Duration::from_millis(50));
         }
     }

@@ -1,4 +1,4 @@
-//! The program as a user runs it: a worker is killed at work, and each job is finished once.
+//! The program as a user runs it: it kills a worker at work, and each job is finished once.
 
 use std::process::Command;
 
@@ -7,6 +7,7 @@ use test_database::TestDatabase;
 #[path = "../../shared/test_database.rs"]
 mod test_database;
 
+/// Runs the program with this many jobs.
 fn assert_kills_a_worker(database: &TestDatabase, jobs: u32) {
     let output = Command::new(env!("CARGO_BIN_EXE_job_queue"))
         .args(["--jobs", &jobs.to_string()])
@@ -25,8 +26,8 @@ fn assert_kills_a_worker(database: &TestDatabase, jobs: u32) {
 }
 
 #[test]
-fn a_worker_is_killed_at_work_in_every_run() {
-    TestDatabase::on_each_server("every_run", |database| {
+fn killing_a_worker_loses_and_repeats_no_job() {
+    TestDatabase::on_each_server("no_job_lost", |database| {
         for _ in 0..5 {
             assert_kills_a_worker(database, 12);
         }
@@ -34,6 +35,6 @@ fn a_worker_is_killed_at_work_in_every_run() {
 }
 
 #[test]
-fn the_only_job_is_taken_over_after_its_worker_was_killed() {
+fn killing_the_worker_of_the_only_job_lets_another_worker_finish_it() {
     TestDatabase::on_each_server("only_job", |database| assert_kills_a_worker(database, 1));
 }

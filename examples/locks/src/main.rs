@@ -1,13 +1,12 @@
-//! Prints the locks that the server of `DATABASE_URL` holds, their holders and their waiters:
+//! Prints which session holds which lock on the server of `DATABASE_URL`, and which sessions wait:
 //! `cargo run --package locks -- --watch`.
 
-use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
+use anyhow::Result;
+use clap::{Parser, value_parser};
 use comfy_table::{CellAlignment, Table, presets};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -15,75 +14,58 @@ use diesel_advisory_lock::inspect::{
     self, Activity, HeldLock, HoldDuration, InspectError, LockedObject, ParsedLockName, Session,
 };
 
-use causes::Causes;
-
-#[path = "../../shared/causes.rs"]
-mod causes;
-
-/// Prints the locks that are held on a server, who holds them, and who waits.
-#[derive(Debug, Parser)]
+/// Prints which session holds which lock on a server, and which sessions wait.
+#[derive(Parser)]
 #[command(name = "locks")]
 struct Cli {
     /// The server: mysql://user:password@host/database
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: String,
 
-    /// Keeps the screen current, every so many seconds, until it is interrupted
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Repeat every so many seconds until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = value_parser!(u64).range(1..))]
     watch: Option<u64>,
 }
 
-fn main() -> ExitCode {
+fn main() -> Result<()> {
     let cli = Cli::parse();
     let Some(seconds) = cli.watch else {
-        return match look(&cli.database_url, &mut None) {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("{}", Causes(&*error));
-                ExitCode::FAILURE
-            }
-        };
+        println!("{}", look(&cli.database_url, &mut None)?);
+        return Ok(());
     };
     let mut conn = None;
     loop {
-        // A server that restarts is to be seen again when it is back.
+        // After an error the next round connects again: the server may have restarted.
         let text = look(&cli.database_url, &mut conn).unwrap_or_else(|error| {
             conn = None;
-            Causes(&*error).to_string()
+            format!("{error:#}")
         });
-        if let Err(error) = show(&text) {
-            // Whoever read this has gone.
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
+        show(&text)?;
         thread::sleep(Duration::from_secs(seconds));
     }
 }
 
-fn look(url: &str, conn: &mut Option<MysqlConnection>) -> Result<String, Box<dyn Error>> {
+fn look(url: &str, conn: &mut Option<MysqlConnection>) -> Result<String> {
     let conn = match conn {
         Some(conn) => conn,
         None => conn.insert(MysqlConnection::establish(url)?),
     };
-    let held = inspect::held_locks(conn);
-    let warning = held
-        .as_ref()
-        .err()
-        .map(|error| format!("\nwarning: {error}"));
-    // Some of them are worth more than none.
-    let held = match held {
-        Ok(held) | Err(InspectError::Incomplete { held, .. }) => held,
-        Err(error) => return Err(error.into()),
+    let (held, warning) = match inspect::held_locks(conn) {
+        Ok(held) => (held, String::new()),
+        Err(error) => {
+            let warning = format!("\nwarning: {error}");
+            match error {
+                InspectError::Incomplete { held, .. } => (held, warning),
+                error => return Err(error.into()),
+            }
+        }
     };
     let schemas = diesel::sql_query("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")
         .load::<Schema>(conn)?;
-    Ok(table(&held, &schemas) + &warning.unwrap_or_default())
+    Ok(table(&held, &schemas) + &warning)
 }
 
-/// In place of what was there, if somebody is looking.
+/// Replaces what a terminal shows. Elsewhere the text is appended.
 fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if out.is_terminal() {
@@ -110,7 +92,7 @@ fn table(held: &[HeldLock], schemas: &[Schema]) -> String {
     ]);
     for lock in held {
         table.add_row([
-            subject(&lock.name),
+            object(&lock.name),
             lock.name.scope().unwrap_or_default().to_owned(),
             schema(&lock.name, schemas),
             account(&lock.holder),
@@ -130,17 +112,18 @@ fn table(held: &[HeldLock], schemas: &[Schema]) -> String {
     format!("{table}\n{} locks held, {waiting} waiting", held.len())
 }
 
-fn subject(name: &ParsedLockName) -> String {
+fn object(name: &ParsedLockName) -> String {
     match name.subject() {
         LockedObject::Row { table, key } => format!("{table} {}", key.join(", ")),
-        LockedObject::Table { table } => format!("{table}, all of it"),
+        LockedObject::Table { table } => format!("{table}, the whole table"),
         LockedObject::Named { name } => format!("\"{name}\""),
-        LockedObject::Hashed { resembles } => format!("{resembles}.. (hashed)"),
+        LockedObject::Hashed { resembles } => format!("{resembles}… (hashed)"),
         _ => name.to_string(),
     }
 }
 
-/// A namespace is known by its hash alone, so it is looked for among those that the account sees.
+/// A lock's name contains a hash of its schema, which is compared with the schemas that the account
+/// may see.
 fn schema(name: &ParsedLockName, schemas: &[Schema]) -> String {
     match schemas.iter().find(|schema| name.is_in(&schema.name)) {
         Some(schema) => schema.name.clone(),
@@ -167,7 +150,7 @@ fn age(held_for: HoldDuration) -> String {
 fn doing(activity: Option<&Activity>) -> String {
     const WIDTH: usize = 40;
     let Some(activity) = activity else {
-        return "(not told)".to_owned();
+        return "(unknown)".to_owned();
     };
     let Some(statement) = &activity.statement else {
         return format!("idle for {} s", activity.elapsed.as_secs());

@@ -1,5 +1,5 @@
-//! The program as a user runs it. Each test needs a private server: it changes the server's
-//! settings, counts on no locks but its own, or has an account with few privileges.
+//! The program as a user runs it. Each test needs a private server, because it changes the server's
+//! settings, expects no locks but its own, or uses an account with few privileges.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -19,7 +19,7 @@ diesel::table! {
     }
 }
 
-/// Creates a database of that name on the server of this kind that the tests share.
+/// Creates a database with this name on the shared server of this kind. Returns its URL.
 fn database(kind: ServerKind, name: &str) -> String {
     let server = Server::shared(kind);
     let conn = &mut connect(&server.url(""));
@@ -114,7 +114,7 @@ fn a_held_lock_is_printed_with_its_holder_and_its_waiter() {
     }
 }
 
-/// Ends with the test.
+/// The program with `--watch`. Killed on drop.
 struct Watching(Child);
 
 impl Drop for Watching {
@@ -125,7 +125,7 @@ impl Drop for Watching {
 }
 
 #[test]
-fn watch_prints_the_lock_while_it_is_held_and_no_longer() {
+fn watch_prints_a_lock_until_it_is_released() {
     for kind in kinds_under_test() {
         record_locks(kind);
         let url = database(kind, "watched");
@@ -142,7 +142,7 @@ fn watch_prints_the_lock_while_it_is_held_and_no_longer() {
         );
         let output = watching.0.stdout.take().expect("a pipe");
         let mut lines = BufReader::new(output).lines();
-        // Each screen ends with a line that says how many locks there are.
+        // Each screen ends with the number of locks.
         let mut shows_lock = || {
             let mut is_shown = false;
             for line in lines.by_ref().map(|line| line.expect("UTF-8")) {
@@ -174,11 +174,11 @@ fn a_missing_privilege_is_named_in_the_error() {
     let text = printed(output.stderr);
     let grant = "GRANT SELECT ON performance_schema.metadata_locks";
     assert!(text.contains(grant), "{text}");
-    assert!(text.contains("because: "), "{text}");
+    assert!(text.contains("Caused by:"), "{text}");
 }
 
 #[test]
-fn locks_that_were_not_recorded_are_reported_below_those_that_were() {
+fn a_warning_below_the_table_reports_locks_that_were_not_recorded() {
     // MariaDB records all of them.
     if !kinds_under_test().contains(&ServerKind::Mysql) {
         return;
