@@ -127,12 +127,12 @@ pub(crate) struct Faults {
     /// By the coordinator.
     pub(crate) kinds: Vec<FaultKind>,
     /// By the workers themselves.
-    pub(crate) own: Vec<OwnFault>,
+    pub(crate) own: Vec<WorkerFault>,
 }
 
 /// What workers do to themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnFault {
+pub(crate) enum WorkerFault {
     /// Two locks, nested in either order.
     Deadlock,
     /// The body acquires its lock once more and never releases that.
@@ -144,21 +144,21 @@ pub(crate) enum OwnFault {
     /// `autocommit = 0` and `completion_type = CHAIN`.
     Settings,
     /// A pool of one connection.
-    Squeeze,
-    /// The body puts another connection in the place of its own.
+    Undersized,
+    /// The body puts another connection in the index of its own.
     Swap,
     /// The body gives its lock back behind the library's back.
     Theft,
 }
 
-impl OwnFault {
+impl WorkerFault {
     const ALL: [Self; 8] = [
         Self::Deadlock,
         Self::Leak,
         Self::Misspelled,
         Self::Panic,
         Self::Settings,
-        Self::Squeeze,
+        Self::Undersized,
         Self::Swap,
         Self::Theft,
     ];
@@ -170,7 +170,7 @@ impl OwnFault {
             Self::Misspelled => "misspelled",
             Self::Panic => "panic",
             Self::Settings => "settings",
-            Self::Squeeze => "squeeze",
+            Self::Undersized => "undersized",
             Self::Swap => "swap",
             Self::Theft => "theft",
         }
@@ -178,7 +178,7 @@ impl OwnFault {
 }
 
 impl Faults {
-    pub(crate) fn has(&self, own: OwnFault) -> bool {
+    pub(crate) fn has(&self, own: WorkerFault) -> bool {
         self.own.contains(&own)
     }
 
@@ -186,7 +186,7 @@ impl Faults {
         let kinds = FaultKind::ALL.iter().copied();
         Self {
             kinds: kinds.filter(|kind| kind.is_counted()).collect(),
-            own: OwnFault::ALL.to_vec(),
+            own: WorkerFault::ALL.to_vec(),
         }
     }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use fastrand::Rng;
 use stress_check::history::{COORDINATOR, EFFECTS, Event, Writer};
 use stress_check::picture::Picture;
-use stress_check::{Run, Verdict};
+use stress_check::{Run, Report};
 use test_server::{Proxy, Server, cache_dir};
 
 use crate::cli::RunOptions;
@@ -140,13 +140,13 @@ fn look_around(history: &Writer, server_dir: &Path, pid: Option<u32>) {
 }
 
 fn judge(directory: &Path) -> Result<bool> {
-    let verdict = Verdict::on(Run::read(directory)?);
-    println!("{verdict}");
+    let report = Report::of(Run::read(directory)?);
+    println!("{report}");
     let picture = directory.join("picture.svg");
-    let drawn = Picture::of(verdict.run(), None, Picture::SECONDS).to_string();
+    let drawn = Picture::of(report.run(), None, Picture::SECONDS).to_string();
     fs::write(&picture, drawn).with_context(|| picture.display().to_string())?;
     println!("The history is in {}, with a picture.", directory.display());
-    Ok(verdict.is_clean())
+    Ok(report.is_clean())
 }
 
 impl Stage {

@@ -1,4 +1,4 @@
-//! The operations of the stress test, each of which acquires locks in one way.
+//! The operations of the stress test, each of which acquires locks in one operation.
 //!
 //! To add one, implement [`Operation`] in a file of `work/`, and [`PoolOperation`] if a
 //! [`LockPool`] can do it too, and add a line to [`OPERATIONS`].
@@ -25,11 +25,11 @@ pub(crate) use settings::DEFAULTS;
 
 use diesel_advisory_lock::{LockPool, LockSource};
 
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::Target;
 use crate::worker::{Done, Op, Pooled};
 
-/// One way to acquire locks.
+/// One operation to acquire locks.
 trait Operation {
     /// In the history.
     const NAME: &'static str;
@@ -38,7 +38,7 @@ trait Operation {
     /// Whether a body may lose its lock by its own doing: by a theft, or by a swap of connections.
     const CAN_STEAL: bool = false;
     /// The fault that the operation exists for.
-    const CAUSES: Option<OwnFault> = None;
+    const CAUSES: Option<WorkerFault> = None;
     /// Whether it leaves settings of the session behind that other operations must not find.
     const SETS: bool = false;
     /// How often it is chosen, compared with the others.
@@ -96,7 +96,7 @@ pub(crate) struct Entry {
     pub(crate) locks: Locks,
     pub(crate) wait: WaitFor,
     pub(crate) can_steal: bool,
-    pub(crate) causes: Option<OwnFault>,
+    pub(crate) causes: Option<WorkerFault>,
     pub(crate) sets: bool,
     pub(crate) weight: usize,
     pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,

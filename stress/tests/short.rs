@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 
 use stress_check::history::FaultKind;
-use stress_check::{Run, Verdict};
+use stress_check::{Run, Report};
 use test_server::{ServerKind, kinds_under_test};
 
 const SECONDS: &str = "45";
@@ -37,14 +37,14 @@ fn stress(kind: ServerKind) {
     );
 
     // A run in which nothing happened would be as clean.
-    let verdict = Verdict::on(Run::read(&directory).expect("a history"));
-    assert!(verdict.cycles() >= 2_000, "{kind}: too few cycles");
-    assert!(verdict.faults() >= 60, "{kind}: too few faults");
+    let report = Report::of(Run::read(&directory).expect("a history"));
+    assert!(report.cycles() >= 2_000, "{kind}: too few cycles");
+    assert!(report.faults() >= 60, "{kind}: too few faults");
     let missing: Vec<_> = FaultKind::ALL
         .iter()
         .filter(|kind| kind.is_counted())
         .filter(|&&kind| {
-            let mut faults = verdict.run().faults.iter();
+            let mut faults = report.run().faults.iter();
             !faults.any(|fault| fault.kind == kind && fault.struck)
         })
         .collect();

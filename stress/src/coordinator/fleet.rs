@@ -100,9 +100,9 @@ impl<'s> Fleet<'s> {
             cycles,
         };
         match self.workers.get_mut(slot as usize) {
-            Some(place) => {
-                self.cycles_before += place.cycles.load(Ordering::Relaxed);
-                *place = worker;
+            Some(index) => {
+                self.cycles_before += index.cycles.load(Ordering::Relaxed);
+                *index = worker;
             }
             None => self.workers.push(worker),
         }
@@ -123,7 +123,7 @@ impl<'s> Fleet<'s> {
         self.cycles_before + now.sum::<u64>()
     }
 
-    /// Kills a worker and puts another in its place.
+    /// Kills a worker and puts another in its index.
     pub(super) fn replace(&mut self, slot: usize) -> Result<()> {
         let worker = &mut self.workers[slot];
         worker.process.kill()?;

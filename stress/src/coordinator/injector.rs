@@ -268,8 +268,8 @@ impl<'a, 's> Injector<'a, 's> {
     }
 
     fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
-        let place = (!among.is_empty()).then(|| self.rng.usize(0..among.len()))?;
-        Some(among[place].clone())
+        let index = (!among.is_empty()).then(|| self.rng.usize(0..among.len()))?;
+        Some(among[index].clone())
     }
 }
 

@@ -8,7 +8,7 @@ use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 use stress_check::history::Outcome;
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::{JOBS, Target};
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -18,7 +18,7 @@ impl Operation for Crossing {
     const NAME: &'static str = "crossing";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Deadlock);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Deadlock);
     /// Two calls must meet within a millisecond for a deadlock.
     const WEIGHT: usize = 8;
 

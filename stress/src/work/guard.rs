@@ -42,7 +42,7 @@ impl Operation for TryAcquire {
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let Some(mut guard) = op.lock_name().lock().try_acquire(conn)? else {
-            return Ok(Reached::Busy);
+            return Ok(Reached::Contended);
         };
         op.plain_body(&mut guard)?;
         guard.release()?;
@@ -53,7 +53,7 @@ impl Operation for TryAcquire {
 impl PoolOperation for TryAcquire {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let Some(mut guard) = locks.try_acquire(op.lock_name().lock())? else {
-            return Ok(Reached::Busy);
+            return Ok(Reached::Contended);
         };
         op.plain_body(&mut guard)?;
         guard.release()?;

@@ -1,5 +1,5 @@
 //! A lock inside an open transaction must be refused: the snapshot may predate the lock, and the
-//! release would precede the COMMIT. If it were granted, increments would be lost.
+//! release would precede the COMMIT. If it were acquired, increments would be lost.
 
 use std::thread::sleep;
 use std::time::Duration;

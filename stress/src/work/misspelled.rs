@@ -6,7 +6,7 @@ use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable, lock_all};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::Label;
 use crate::worker::{Done, Op, Reached};
 
@@ -16,7 +16,7 @@ impl Operation for Misspelled {
     const NAME: &'static str = "misspelled";
     const LOCKS: Locks = Locks::Misspelled;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Misspelled);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Misspelled);
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

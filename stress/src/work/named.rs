@@ -41,7 +41,7 @@ impl Operation for TryRun {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock();
         let ran = lock.try_run(conn, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -49,7 +49,7 @@ impl PoolOperation for TryRun {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let lock = op.lock_name().lock();
         let ran = locks.try_run(lock, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 

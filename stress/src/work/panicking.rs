@@ -10,7 +10,7 @@ use diesel_advisory_lock::{LockDsl, LockSource};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::worker::{Deliberate, Done, Op, Reached};
 
 /// More events of Diesel's, and more statements, than a call has before its body runs.
@@ -26,7 +26,7 @@ impl Operation for Panicking {
     const NAME: &'static str = "panicking";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Panic);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Panic);
     const WEIGHT: usize = 2;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

@@ -103,7 +103,7 @@ impl Operation for TryRun {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut set = Set::of(op);
         let ran = set.lock().try_run(conn, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -111,7 +111,7 @@ impl PoolOperation for TryRun {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut set = Set::of(op);
         let ran = locks.try_run(set.lock(), |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 

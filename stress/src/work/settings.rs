@@ -9,7 +9,7 @@ use diesel_advisory_lock::{LockDsl, LockSource};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::Counter;
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -60,7 +60,7 @@ impl Operation for Settings {
     const NAME: &'static str = "settings";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Settings);
     const SETS: bool = true;
     const WEIGHT: usize = 1;
 
@@ -88,7 +88,7 @@ impl Operation for SettingsInBody {
     const NAME: &'static str = "settings_in_body";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Settings);
     const SETS: bool = true;
     const WEIGHT: usize = 1;
 
@@ -122,7 +122,7 @@ impl Operation for SettingsInTransaction {
     const NAME: &'static str = "settings_in_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Settings);
     const SETS: bool = true;
     const WEIGHT: usize = 1;
 

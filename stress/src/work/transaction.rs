@@ -47,7 +47,7 @@ impl Operation for TryTransaction {
         let mut counter = op.counter();
         let lock = counter.lock();
         let ran = lock.try_transaction(conn, |counter, conn| increment(op, counter, conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -56,7 +56,7 @@ impl PoolOperation for TryTransaction {
         let mut counter = op.counter();
         let lock = counter.lock();
         let ran = locks.try_transaction(lock, |counter, conn| increment(op, counter, conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `with_lock` and `try_with_lock`, and what a pool has in their place.
+//! `with_lock` and `try_with_lock`, and what a pool has in their index.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockPool, LockSource, Lockable};
@@ -42,7 +42,7 @@ impl Operation for TryWithLock {
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let ran = counter.try_with_lock(conn, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -50,6 +50,6 @@ impl PoolOperation for TryWithLock {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut counter = op.counter();
         let ran = locks.try_run(counter.lock(), |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }

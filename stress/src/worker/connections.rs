@@ -9,7 +9,7 @@ use diesel::sql_types::{Text, Unsigned};
 use diesel_advisory_lock::LockPool;
 use stress_check::history::{Event, Writer};
 
-use crate::cli::{OwnFault, WorkerOptions};
+use crate::cli::{WorkerFault, WorkerOptions};
 use crate::model::{SCHEMA, Target};
 use crate::work::DEFAULTS;
 
@@ -37,7 +37,7 @@ pub(super) struct Pools {
 impl Pools {
     pub(super) fn new(options: &WorkerOptions) -> Self {
         let threads = options.threads.into();
-        let few = if options.faults.has(OwnFault::Squeeze) {
+        let few = if options.faults.has(WorkerFault::Undersized) {
             1
         } else {
             threads
@@ -47,9 +47,9 @@ impl Pools {
         let fair = |pool| LockPool::builder().max_handoffs(0).build(pool);
         Self {
             roomy: roomy("pooled"),
-            undersized: undersized("squeezed-direct"),
+            undersized: undersized("undersized-direct"),
             lock_pool: roomy("lock-pool").map(LockPool::new),
-            undersized_lock_pool: undersized("squeezed-lock-pool-direct").map(LockPool::new),
+            undersized_lock_pool: undersized("undersized-lock-pool-direct").map(LockPool::new),
             fair_lock_pool: roomy("fair-lock-pool").map(fair),
         }
     }

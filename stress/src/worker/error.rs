@@ -13,7 +13,7 @@ pub(crate) enum Reached {
     /// The body ran, and the lock was held until its end.
     End,
     /// Another session has the lock.
-    Busy,
+    Contended,
     /// A guard was dropped, which returns no error.
     Dropped,
 }
@@ -63,7 +63,7 @@ pub(crate) fn claim(done: &Done) -> Option<Claim> {
 pub(crate) fn outcome(done: &Done) -> Outcome {
     match done {
         Ok(Reached::End) => Outcome::Ok,
-        Ok(Reached::Busy) => Outcome::Busy,
+        Ok(Reached::Contended) => Outcome::Contended,
         Ok(Reached::Dropped) => Outcome::Dropped,
         Err(WorkError::Lock(error)) => of_lock(error),
         Err(WorkError::Body(error)) => match LockError::in_diesel(error) {
@@ -88,9 +88,9 @@ fn of_lock(error: &LockError) -> Outcome {
         LockError::Lost {
             source: Some(_), ..
         } => Outcome::Lost,
-        LockError::Lost { source: None, .. } => Outcome::Disowned,
+        LockError::Lost { source: None, .. } => Outcome::NotHeld,
         LockError::CommitUnknown { .. } => Outcome::CommitUnknown,
-        LockError::RowNotFound { .. } => Outcome::Gone,
+        LockError::RowNotFound { .. } => Outcome::RowNotFound,
         LockError::KeyMismatch { .. } => Outcome::KeyMismatch,
         LockError::Pool { .. } => Outcome::Pool,
         LockError::Database { .. } => Outcome::Database,

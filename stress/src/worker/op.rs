@@ -25,7 +25,7 @@ pub(crate) enum Ending {
     Panics,
     /// Releases the lock by SQL of its own, so that the library finds it gone.
     Steals,
-    /// Puts another connection in the place of the one that it was given.
+    /// Puts another connection in the index of the one that it was given.
     Swaps,
 }
 
@@ -75,7 +75,7 @@ impl Op<'_> {
     /// Records a fault of the worker's own, which it causes next.
     pub(crate) fn inject(&self, fault: OpFault) {
         let history = &self.thread.worker.history;
-        history.write(&Event::Struck { op: self.id, fault });
+        history.write(&Event::Injected { op: self.id, fault });
     }
 
     /// The body of a lock: asks the server which session holds the lock, leaves a trace in the
@@ -110,7 +110,7 @@ impl Op<'_> {
             Ok(witness) => (Some(witness.session), witness.holder),
             Err(_) => (None, None),
         };
-        history.write(&Event::Granted {
+        history.write(&Event::Acquired {
             op: self.id,
             session,
             holder,

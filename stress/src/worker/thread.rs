@@ -163,7 +163,7 @@ impl<'w> Thread<'w> {
         history.write(&Event::Invoke {
             op: op.id,
             thread: self.number,
-            way: call.operation,
+            operation: call.operation,
             names: &names.join("+"),
             wait: op.wait_ms(),
             source,

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use stress_check::history::FaultKind;
 
 use super::Thread;
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::{IMPATIENT_MS, JOBS, LABELS, ROWS, SET_ROWS, Target};
 use crate::work::{Call, Locks, WaitFor};
 use crate::worker::op::Ending;
@@ -70,9 +70,9 @@ impl Thread<'_> {
         let faults = &self.worker.options.faults;
         match self.random_below(200) {
             0..=3 => Ending::Fails,
-            4..=7 if faults.has(OwnFault::Panic) => Ending::Panics,
-            8..=9 if call.can_steal && faults.has(OwnFault::Theft) => Ending::Steals,
-            10..=11 if call.can_steal && faults.has(OwnFault::Swap) => Ending::Swaps,
+            4..=7 if faults.has(WorkerFault::Panic) => Ending::Panics,
+            8..=9 if call.can_steal && faults.has(WorkerFault::Theft) => Ending::Steals,
+            10..=11 if call.can_steal && faults.has(WorkerFault::Swap) => Ending::Swaps,
             _ => Ending::Calm,
         }
     }
