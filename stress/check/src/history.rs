@@ -8,9 +8,9 @@
 //! stress-history 2
 //! ```
 //!
-//! Each further line is a time, a word, and the fields of that word, separated by single spaces. The
-//! time is in nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share. A line is
-//! one `write`, so that a killed process leaves whole lines. A last line without its newline is
+//! Each further line is a time, a word, and the fields of that word, separated by single spaces.
+//! The time is in nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share. A line
+//! is one `write`, so that a killed process leaves whole lines. A last line without its newline is
 //! counted and ignored. `-` means no value. Lock names are written as the library displays them,
 //! without spaces. Several names are joined by `+`.
 //!
@@ -19,18 +19,18 @@
 //! | line | meaning |
 //! |---|---|
 //! | `invoke OP THREAD OPERATION NAMES WAIT SOURCE` | a call begins; `WAIT` is its timeout in ms |
-//! | `acquired OP SESSION HOLDER` | the body begins: its session, and the holder that the server reports |
+//! | `acquired OP SESSION HOLDER` | the body begins; `HOLDER` is as the server reports it |
 //! | `injected OP FAULT` | the worker causes a fault in this call, an [`OpFault`] |
-//! | `end OP WROTE` | the body ends; `WROTE` is `NAME=VALUE` of each counter that it is about to commit, joined by `+` |
-//! | `outcome OP OUTCOME CLAIM` | the call returned an [`Outcome`], and its error makes a [`Claim`] about the work |
+//! | `end OP WROTE` | the body ends; `WROTE` is `NAME=VALUE` of each counter, joined by `+` |
+//! | `outcome OP OUTCOME CLAIM` | the call returned; `CLAIM` is its error's claim about the work |
 //! | `unconnected THREAD SOURCE` | no connection was available |
 //! | `drained SOURCE SESSION NAMES` | the locks that an idle connection holds at the end |
 //! | `finished` | the worker's last line |
 //!
-//! `OP` is the call's number in its process. `OPERATION` is the name of the operation in
-//! `stress/src/work/`. A call must not succeed if its operation is `left_open`, `in_transaction`,
-//! `settings_in_body` or `settings_in_transaction`, or if its fault is `misspelled`,
-//! `no-autocommit` or `chain`. `SOURCE` is the kind of connection:
+//! `OUTCOME` is an [`Outcome`] and `CLAIM` a [`Claim`]. `OP` is the call's number in its process.
+//! `OPERATION` is the name of the operation in `stress/src/work/`. A call must not succeed if its
+//! operation is `left_open`, `in_transaction`, `settings_in_body` or `settings_in_transaction`, or
+//! if its fault is `misspelled`, `no-autocommit` or `chain`. `SOURCE` is the kind of connection:
 //!
 //! - `undersized` in it means a pool with fewer connections than the process has threads, in which
 //!   `pool` needs no fault;

@@ -76,8 +76,8 @@ impl Report {
     /// Counts the handoffs: two consecutive bodies of one session under the same locks, the second
     /// of which was requested before the first call returned.
     ///
-    /// The history does not show whether the connection went back to its pool in between. So some of
-    /// these are releases.
+    /// The history does not show whether the connection went back to its pool in between. So some
+    /// of these are releases.
     pub fn handoffs(&self) -> Handoffs {
         let mut bodies: Vec<(u64, &Op)> = self
             .run

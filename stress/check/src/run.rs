@@ -127,8 +127,8 @@ impl Run {
         index
     }
 
-    /// Whether a call waits for a lock while its thread holds another one, because it is nested in a
-    /// call for other locks.
+    /// Whether a call waits for a lock while its thread holds another one, because it is nested in
+    /// a call for other locks.
     pub fn crosses(&self, op: &Op) -> bool {
         let mut missing: Vec<_> = op.names.iter().collect();
         let mut ancestor = op.parent;

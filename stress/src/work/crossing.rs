@@ -1,4 +1,5 @@
-//! One lock inside another, in either order: sessions deadlock, and the server refuses one of them.
+//! One lock inside another one, in either order. Two sessions deadlock, and the server refuses one
+//! of them.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -48,7 +49,7 @@ fn cross(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
             Ok::<_, WorkError>(Reached::End)
         });
         match inner {
-            // The outer lock is untouched, and its body goes on without the inner one.
+            // The outer lock is still held, and its body goes on without the inner one.
             Err(WorkError::Inner(Outcome::Deadlock | Outcome::Timeout)) => Ok(Vec::new()),
             other => other.map(|_| Vec::new()),
         }

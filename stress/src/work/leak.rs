@@ -1,5 +1,5 @@
-//! A body that acquires its lock once more and does not release it. The session must end with the
-//! lock, or the lock would outlive the call.
+//! A body that acquires its lock once more and does not release it. The library must end the
+//! session, or the lock would outlive the call.
 
 use diesel::RunQueryDsl;
 use diesel::mysql::MysqlConnection;

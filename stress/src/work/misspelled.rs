@@ -1,5 +1,5 @@
-//! A key that is spelled otherwise than the row's, and finds the row all the same: the lock is not
-//! the row's, so the body must not run.
+//! A key that is spelled differently from the row's but finds the row. The lock is not the row's,
+//! so the body must not run.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable, lock_all};

@@ -4,8 +4,8 @@
 //! once, and the counter is n. This finds more than the sum does: two commits that wrote the same
 //! number are a lost update.
 //!
-//! A commit whose result is unknown may explain a number that no commit reported. A transaction that
-//! wrote several counters is in all of them or in none, which limits what it can explain.
+//! A commit whose result is unknown may explain a number that no commit reported. A transaction
+//! that wrote several counters is in all of them or in none, which limits what it can explain.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -123,8 +123,9 @@ impl<'r> Ledger<'r> {
 
     /// Finds for each gap the calls whose unknown commit explains it.
     ///
-    /// If only one call explains a gap, that call has committed, to its other counters too. This may
-    /// leave fewer explanations for other gaps, so the search is repeated until nothing changes.
+    /// If only one call explains a gap, that call has committed, to its other counters too. This
+    /// may leave fewer explanations for other gaps, so the search is repeated until nothing
+    /// changes.
     fn explain_gaps(&mut self, violations: &mut Vec<Violation>) {
         let counters = self.counters.iter();
         let mut gaps: Vec<(Rc<str>, i64)> = counters

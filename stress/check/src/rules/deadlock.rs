@@ -1,8 +1,8 @@
 //! (c) A call reports a deadlock only if it can have been part of one.
 //!
 //! In a deadlock, each session waits for one lock while it holds another, and one of them waits for
-//! a lock that the refused session holds. The locks of a set are acquired in one order. So sets alone
-//! make no deadlock: it takes a lock that is requested inside another one.
+//! a lock that the refused session holds. The locks of a set are acquired in one order. So sets
+//! alone make no deadlock: it takes a lock that is requested inside another one.
 
 use std::collections::HashSet;
 use std::rc::Rc;

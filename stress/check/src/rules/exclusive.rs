@@ -1,7 +1,7 @@
 //! (a) Bodies that reported success under one name never overlap.
 //!
-//! There are three sources: the clock, the order of lines in the lock's file, and the holder that the
-//! server reported to the body. A body begins after the lock was acquired and ends before its
+//! There are three sources: the clock, the order of lines in the lock's file, and the holder that
+//! the server reported to the body. A body begins after the lock was acquired and ends before its
 //! release. So an overlap of bodies is an overlap of locks.
 
 use std::collections::{BTreeMap, HashMap};

@@ -37,7 +37,8 @@ struct Names<'r> {
     run: &'r Run,
     /// When a call held the lock, or may have held it.
     occupied: ByName<'r>,
-    /// When a call requested it in a set: the call may have held it while it waited for another lock.
+    /// When a call requested it in a set: the call may have held it while it waited for another
+    /// lock.
     requested: ByName<'r>,
     excused: Spans,
 }

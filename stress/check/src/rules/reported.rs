@@ -109,8 +109,8 @@ fn claims_fit(run: &Run, violations: &mut Vec<Violation>) {
 
 /// An error that needs a fault has one, and some errors are never returned.
 fn errors_have_a_cause(run: &Run, violations: &mut Vec<Violation>) {
-    // When each thread last used the same source. A fault may have broken the connection since then,
-    // which shows only when the connection is used again.
+    // When each thread last used the same source. A fault may have broken the connection since
+    // then, which shows only when the connection is used again.
     let mut before: HashMap<(u32, u16, &str), u64> = HashMap::new();
     let mut roots: Vec<u64> = Vec::with_capacity(run.ops.len());
     let causes = Causes::new(run);

@@ -286,7 +286,8 @@ fn text(path: &Path) -> Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// The complete lines of a text. A killed process may leave a part of a line after the last newline.
+/// The complete lines of a text. A killed process may leave a part of a line after the last
+/// newline.
 fn complete_lines<'t>(text: &'t str, incomplete: &mut usize) -> &'t str {
     let end = text.rfind('\n').map_or(0, |newline| newline + 1);
     *incomplete += usize::from(end < text.len());

@@ -142,7 +142,7 @@ fn a_transaction_in_one_of_its_two_counters_is_rejected() {
     let torn = edit(BOTH, "end b=2", "end b=1");
     let torn = edit(&torn, "final b 2", "final b 1");
     rejected(Accounted, "`a` had the value 1", &torn);
-    // A counter without a final value is a violation of its own.
+    // A missing final value explains nothing, and is itself a violation.
     rejected(
         Accounted,
         "the final value of `b` was not read",
@@ -169,7 +169,8 @@ fn an_unknown_commit_that_explains_one_counter_counts_in_all() {
 
 /// A body loses its lock before its COMMIT, and the library reports that.
 const STOLEN: &str = "
-    #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 20 injected theft; 25 end a=1; 30 not-held rolled-back
+    #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 20 injected theft; 25 end a=1; \
+        30 not-held rolled-back
     #2 w2.1 transaction a: 0 invoke; 22 acquired 6; 50 end a=1; 60 ok
     run: 90 final a 1
 ";

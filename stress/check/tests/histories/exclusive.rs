@@ -86,11 +86,11 @@ fn another_holder_by_the_server_is_rejected() {
     accepted(TURNS);
     let other = edit(TURNS, "acquired 6", "acquired 6/5");
     rejected(Exclusive, "reported session 5 as the holder of `a`", &other);
-    let nobody = edit(TURNS, "acquired 6", "acquired 6/-");
+    let none = edit(TURNS, "acquired 6", "acquired 6/-");
     rejected(
         Exclusive,
         "reported no session as the holder of `a`",
-        &nobody,
+        &none,
     );
     // The server did not answer.
     let failed = edit(TURNS, "acquired 6", "acquired -");

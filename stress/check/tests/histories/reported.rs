@@ -305,7 +305,8 @@ fn left_open_without_an_open_transaction_is_rejected() {
 /// A transaction loses its lock before its COMMIT, and the library reports that. The next call is
 /// the one to which the `LockPool` would have handed off the lock.
 const STOLEN: &str = "
-    #1 w1.1 transaction a on lock-pool: 0 invoke; 10 acquired 5; 15 injected theft; 20 end a=1; 30 not-held rolled-back
+    #1 w1.1 transaction a on lock-pool: 0 invoke; 10 acquired 5; 15 injected theft; \
+        20 end a=1; 30 not-held rolled-back
     #2 w1.2 transaction a on lock-pool: 5 invoke; 40 acquired 6; 50 end a=1; 60 ok
     run: 90 final a 1
 ";
@@ -388,7 +389,8 @@ fn a_claim_that_contradicts_the_body_is_rejected() {
         rejected(Reported, "claims that its body ran, but it did not", &ran);
     }
     let transaction = "
-        #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 15 injected theft; 20 end a=1; 30 not-held rolled-back
+        #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 15 injected theft; 20 end a=1; \
+            30 not-held rolled-back
         run: 90 final a 0
     ";
     accepted(transaction);
@@ -427,7 +429,8 @@ fn success_after_a_body_opened_a_transaction_by_a_setting_is_rejected() {
     for setting in ["no-autocommit-in-body", "chain-in-body"] {
         let scenario = format!(
             "
-            #1 w1.1 settings_in_body a: 0 invoke; 10 acquired 5; 15 injected {setting}; 20 end; 30 left-open rolled-back
+            #1 w1.1 settings_in_body a: 0 invoke; 10 acquired 5; 15 injected {setting}; \
+                20 end; 30 left-open rolled-back
         "
         );
         accepted(&scenario);
