@@ -50,7 +50,7 @@ fn success_after_all_connections_were_cut_is_rejected() {
 }
 
 #[test]
-fn a_session_number_reused_after_a_restart_is_told_apart() {
+fn a_session_number_reused_after_a_restart_is_distinguished() {
     let killed = "
         #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 ok
         fault server-kill: 50..60
