@@ -139,7 +139,7 @@ impl fmt::Display for Report {
         if self.is_clean() {
             return write!(f, "No rule was broken.");
         }
-        writeln!(f, "\n{} violations:", self.violations.len())?;
+        writeln!(f, "\nViolations: {}", self.violations.len())?;
         for violation in self.violations.iter().take(LISTED) {
             writeln!(f, "  {}: {}", violation.rule, violation.what)?;
         }

@@ -87,11 +87,7 @@ fn another_holder_by_the_server_is_rejected() {
     let other = edit(TURNS, "acquired 6", "acquired 6/5");
     rejected(Exclusive, "reported session 5 as the holder of `a`", &other);
     let none = edit(TURNS, "acquired 6", "acquired 6/-");
-    rejected(
-        Exclusive,
-        "reported no session as the holder of `a`",
-        &none,
-    );
+    rejected(Exclusive, "reported no session as the holder of `a`", &none);
     // The server did not answer.
     let failed = edit(TURNS, "acquired 6", "acquired -");
     let failed = edit(&failed, "50 ok", "50 body-database");

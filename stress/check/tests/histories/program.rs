@@ -56,7 +56,7 @@ fn a_violation_is_shown_with_its_seed_and_events() {
         &output,
         1,
         &[
-            "1 violations:",
+            "Violations: 1",
             "(a) exclusive: call 2 of worker 2, thread 1 (transaction) ran under `a` for 5.000 ms",
             "The shortest violation, 0.010000 s after the start",
             ">     0.005000  worker 2   thread 1        2 invoke transaction a (1000 ms, plain)",
@@ -123,15 +123,15 @@ fn expect_succeeds_only_if_one_of_the_rules_was_broken() {
     says(
         &check(&directory, &["--expect", "exclusive"]),
         0,
-        &["1 violations:", "(a) exclusive"],
+        &["Violations: 1", "(a) exclusive"],
     );
     says(
         &check(&directory, &["--expect", "accounted,exclusive"]),
         0,
-        &["1 violations:"],
+        &["Violations: 1"],
     );
     let missed = check(&directory, &["--expect", "accounted,nothing-left"]);
-    says(&missed, 1, &["1 violations:"]);
+    says(&missed, 1, &["Violations: 1"]);
     let error = String::from_utf8_lossy(&missed.stderr);
     assert_eq!(
         error,
