@@ -1,4 +1,5 @@
-//! The command line. `cargo xtask stress` includes this file, to answer `--help` before the stress test is built.
+//! The command line. `cargo xtask stress` includes this file, so that `--help` needs no build of
+//! the stress test.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use test_server::ServerKind;
 
 #[derive(Parser)]
 #[command(
-    about = "Locks from many processes, injects faults, and checks the history",
+    about = "Acquire locks in many processes, inject faults, and check the history",
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct Cli {
@@ -24,7 +25,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// What the coordinator starts
+    /// Run one worker process
     #[command(hide = true)]
     Worker(WorkerOptions),
 }
@@ -35,42 +36,41 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "KIND", default_value = "mariadb")]
     pub(crate) server: ServerKind,
 
-    /// How long the stress test lasts
+    /// Duration in minutes
     #[arg(long, value_name = "N", conflicts_with = "seconds")]
     minutes: Option<u64>,
 
-    /// The same in seconds [default: 60]
+    /// Duration in seconds [default: 60]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
-    /// Decides on all faults and all work, but not on how threads are scheduled [default: a new one]
+    /// Seed of all faults and all work, but not of the scheduling [default: random]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 
-    /// What is made to go wrong: a comma list of kinds, all, or none
+    /// Faults to inject: a comma-separated list of kinds, all, or none
     #[arg(long, value_name = "KINDS", default_value = "all")]
     pub(crate) faults: Faults,
 
-    /// How many worker processes
+    /// Number of worker processes
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) processes: u32,
 
-    /// How many threads each
+    /// Number of threads in each worker
     #[arg(long, value_name = "T", default_value_t = 6)]
     pub(crate) threads: u16,
 
-    /// Where the history goes; what is there is removed
-    /// [default: target/stress/ and the server]
+    /// Directory of the history, which is emptied first [default: target/stress/<server>]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 
-    /// Another program for the workers: one that was built without a protection
+    /// Program of the workers, which may be built without a protection
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub(crate) worker_program: Option<PathBuf>,
 }
 
 impl RunOptions {
-    pub(crate) fn lasts(&self) -> Duration {
+    pub(crate) fn duration(&self) -> Duration {
         match (self.minutes, self.seconds) {
             (Some(minutes), _) => Duration::from_secs(minutes * 60),
             (None, seconds) => Duration::from_secs(seconds.unwrap_or(60)),
@@ -78,7 +78,7 @@ impl RunOptions {
     }
 }
 
-/// What a worker is told.
+/// The options of a worker, from the coordinator.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct WorkerOptions {
     #[arg(long)]
@@ -93,11 +93,11 @@ pub(crate) struct WorkerOptions {
     #[arg(long)]
     pub(crate) directory: PathBuf,
 
-    /// Of the server itself
+    /// URL of the server
     #[arg(long)]
     pub(crate) direct: String,
 
-    /// Of the proxy in front of it
+    /// URL of the proxy in front of it
     #[arg(long)]
     pub(crate) proxied: String,
 
@@ -106,7 +106,7 @@ pub(crate) struct WorkerOptions {
 }
 
 impl WorkerOptions {
-    /// As it reads them back.
+    /// The arguments of the worker's command line.
     pub(crate) fn arguments(&self) -> Vec<String> {
         vec![
             "worker".to_owned(),
@@ -121,46 +121,46 @@ impl WorkerOptions {
     }
 }
 
-/// The kinds of faults to cause.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The kinds of faults to inject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
-    /// By the coordinator.
+    /// Faults of the coordinator.
     pub(crate) kinds: Vec<FaultKind>,
-    /// By the workers themselves.
-    pub(crate) own: Vec<OwnFault>,
+    /// Faults that workers cause in their own calls.
+    by_workers: Vec<WorkerFault>,
 }
 
-/// What workers do to themselves.
+/// A fault that workers cause in their own calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnFault {
+pub(crate) enum WorkerFault {
     /// Two locks, nested in either order.
     Deadlock,
-    /// The body acquires its lock once more and never releases that.
+    /// The body acquires its lock once more and never releases it.
     Leak,
-    /// A key that is spelled otherwise than the row's.
+    /// The model's key is spelled differently from the row's.
     Misspelled,
-    /// Of a body, and of Diesel's instrumentation while a lock is acquired.
+    /// A body panics, or Diesel's instrumentation does while a lock is acquired.
     Panic,
     /// `autocommit = 0` and `completion_type = CHAIN`.
     Settings,
-    /// A pool of one connection.
-    Squeeze,
-    /// The body puts another connection in the place of its own.
+    /// The body swaps its connection with another one.
     Swap,
-    /// The body gives its lock back behind the library's back.
+    /// The body releases the lock by SQL.
     Theft,
+    /// Pools of one connection.
+    Undersized,
 }
 
-impl OwnFault {
+impl WorkerFault {
     const ALL: [Self; 8] = [
         Self::Deadlock,
         Self::Leak,
         Self::Misspelled,
         Self::Panic,
         Self::Settings,
-        Self::Squeeze,
         Self::Swap,
         Self::Theft,
+        Self::Undersized,
     ];
 
     fn word(self) -> &'static str {
@@ -170,23 +170,23 @@ impl OwnFault {
             Self::Misspelled => "misspelled",
             Self::Panic => "panic",
             Self::Settings => "settings",
-            Self::Squeeze => "squeeze",
             Self::Swap => "swap",
             Self::Theft => "theft",
+            Self::Undersized => "undersized",
         }
     }
 }
 
 impl Faults {
-    pub(crate) fn has(&self, own: OwnFault) -> bool {
-        self.own.contains(&own)
+    pub(crate) fn has(&self, fault: WorkerFault) -> bool {
+        self.by_workers.contains(&fault)
     }
 
     fn all() -> Self {
         let kinds = FaultKind::ALL.iter().copied();
         Self {
             kinds: kinds.filter(|kind| kind.is_counted()).collect(),
-            own: OwnFault::ALL.to_vec(),
+            by_workers: WorkerFault::ALL.to_vec(),
         }
     }
 }
@@ -194,7 +194,8 @@ impl Faults {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = self.kinds.iter().map(|kind| kind.word());
-        let words: Vec<_> = kinds.chain(self.own.iter().map(|own| own.word())).collect();
+        let by_workers = self.by_workers.iter().map(|fault| fault.word());
+        let words: Vec<_> = kinds.chain(by_workers).collect();
         f.write_str(if words.is_empty() { "none" } else { "" })?;
         f.write_str(&words.join(","))
     }
@@ -206,26 +207,18 @@ impl FromStr for Faults {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => return Ok(Self::all()),
-            "none" => {
-                return Ok(Self {
-                    kinds: Vec::new(),
-                    own: Vec::new(),
-                });
-            }
+            "none" => return Ok(Self::default()),
             _ => {}
         }
         let all = Self::all();
-        let mut faults = Self {
-            kinds: Vec::new(),
-            own: Vec::new(),
-        };
+        let mut faults = Self::default();
         for word in text.split(',') {
             if let Some(&kind) = all.kinds.iter().find(|kind| kind.word() == word) {
                 faults.kinds.push(kind);
-            } else if let Some(&own) = all.own.iter().find(|own| own.word() == word) {
-                faults.own.push(own);
+            } else if let Some(&fault) = all.by_workers.iter().find(|it| it.word() == word) {
+                faults.by_workers.push(fault);
             } else {
-                return Err(format!("`{word}` is none of {all}"));
+                return Err(format!("`{word}` is not one of {all}"));
             }
         }
         Ok(faults)
@@ -237,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read_as_they_are_written() {
+    fn faults_survive_a_round_trip() {
         for text in ["all", "none", "kill-holder,worker-stop,panic", "theft"] {
             let faults: Faults = text.parse().expect(text);
             assert_eq!(faults.to_string().parse(), Ok(faults), "{text}");
@@ -246,13 +239,13 @@ mod tests {
             .parse::<Faults>()
             .expect_err("an unknown word");
         assert!(
-            error.starts_with("`earthquake` is none of kill-holder,"),
+            error.starts_with("`earthquake` is not one of kill-holder,"),
             "{error}"
         );
     }
 
     #[test]
-    fn a_worker_reads_what_it_is_told() {
+    fn the_options_of_a_worker_survive_a_round_trip() {
         let options = WorkerOptions {
             number: 3,
             threads: 2,
@@ -268,7 +261,7 @@ mod tests {
             ..
         }) = Cli::try_parse_from(line)
         else {
-            panic!("no worker");
+            panic!("not the command of a worker");
         };
         assert_eq!(format!("{read:?}"), format!("{options:?}"));
     }

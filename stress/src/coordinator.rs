@@ -1,5 +1,5 @@
-//! The coordinator: a private server, a proxy in front of it, workers, faults, and in the end a look at
-//! what is left.
+//! The coordinator: starts a private server, a proxy in front of it and the workers, injects
+//! faults, and at the end records what remained.
 
 mod admin;
 mod fleet;
@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use stress_check::history::{COORDINATOR, EFFECTS, Event, Writer};
-use stress_check::picture::Picture;
-use stress_check::{Run, Verdict};
+use stress_check::{Report, Run, trace};
 use test_server::{Proxy, Server, cache_dir};
 
 use crate::cli::RunOptions;
@@ -24,51 +23,51 @@ use fleet::Fleet;
 use injector::Injector;
 use progress::Progress;
 
-/// How long the sessions of processes that are gone may take to end.
+/// How long the sessions of workers that have ended may take to end.
 const SESSIONS_END: Duration = Duration::from_secs(15);
 
-/// What the coordinator has to work with.
-struct Stage {
+/// The history, the server and the proxy of a run.
+struct Environment {
     history: Writer,
     server: Server,
     proxy: Proxy,
 }
 
-/// Runs the stress test and judges it; `false` if a rule was broken.
+/// Runs the stress test and checks its history. Returns `false` if a rule was broken.
 pub(crate) fn run(options: &RunOptions) -> Result<bool> {
     let directory = directory(options)?;
     let seed = options.seed.unwrap_or_else(|| Rng::new().u64(0..1 << 32));
     let history = Writer::create(&directory.join(COORDINATOR))?;
     let server = Server::start(options.server)?;
     let proxy = Proxy::start(server.address())?;
-    let stage = Stage {
+    let env = Environment {
         history,
         server,
         proxy,
     };
-    stage.tell("seed", &seed.to_string());
-    let version = stage.server.handshake(Duration::from_secs(10))?;
-    stage.tell("server", &format!("{} {version}", options.server));
-    stage.tell("faults", &options.faults.to_string());
+    env.record_fact("seed", &seed.to_string());
+    let version = env.server.handshake(Duration::from_secs(10))?;
+    env.record_fact("server", &format!("{} {version}", options.server));
+    env.record_fact("faults", &options.faults.to_string());
     let workers = format!("{} x {} threads", options.processes, options.threads);
-    stage.tell("workers", &workers);
+    env.record_fact("workers", &workers);
 
-    stress(&stage, options, seed, &directory)?;
+    stress(&env, options, seed, &directory)?;
 
-    let Stage {
+    let (server_dir, pid) = (env.server.directory().to_owned(), env.server.pid());
+    let Environment {
         history,
         server,
         proxy,
-    } = stage;
+    } = env;
     drop(proxy);
-    let (server_dir, pid) = (server.directory().to_owned(), server.pid());
     drop(server);
-    look_around(&history, &server_dir, pid);
+    record_server_leftovers(&history, &server_dir, pid);
     history.write(&Event::Done);
-    judge(&directory)
+    check(&directory)
 }
 
-/// An empty directory for the run.
+/// Creates an empty directory for the run.
 fn directory(options: &RunOptions) -> Result<PathBuf> {
     let directory = options.directory.clone().unwrap_or_else(|| {
         let cache = cache_dir();
@@ -83,25 +82,27 @@ fn directory(options: &RunOptions) -> Result<PathBuf> {
     Ok(directory.canonicalize()?)
 }
 
-fn stress(stage: &Stage, options: &RunOptions, seed: u64, directory: &Path) -> Result<()> {
-    let mut admin = Admin::new(stage.server.url(""));
-    admin.run(model::create).context("cannot make the tables")?;
+fn stress(env: &Environment, options: &RunOptions, seed: u64, directory: &Path) -> Result<()> {
+    let mut admin = Admin::new(env.server.url(""));
+    admin
+        .run(model::create)
+        .context("cannot create the tables")?;
 
-    let mut fleet = Fleet::new(stage, options, seed, directory)?;
+    let mut fleet = Fleet::new(env, options, seed, directory)?;
     for slot in 0..options.processes {
         fleet.start(slot)?;
     }
-    let progress = Progress::new(options.lasts());
-    let injector = Injector::new(stage, &mut fleet, &mut admin, &progress, options, seed);
-    injector.run(Instant::now() + options.lasts())?;
+    let progress = Progress::new(options.duration());
+    let injector = Injector::new(env, &mut fleet, &mut admin, &progress, options, seed);
+    injector.run(Instant::now() + options.duration())?;
     fleet.drain(&progress)?;
     drop(progress);
-    fleet.look_for_leftovers();
-    ask_what_is_left(stage, &mut admin)
+    fleet.record_leftovers();
+    record_final_state(env, &mut admin)
 }
 
-/// No process is left: neither should sessions and locks be.
-fn ask_what_is_left(stage: &Stage, admin: &mut Admin) -> Result<()> {
+/// Records the sessions and locks that remain without their processes, and the counters.
+fn record_final_state(env: &Environment, admin: &mut Admin) -> Result<()> {
     let since = Instant::now();
     let mut sessions = admin.run(admin::sessions)?;
     while !sessions.is_empty() && since.elapsed() < SESSIONS_END {
@@ -109,13 +110,13 @@ fn ask_what_is_left(stage: &Stage, admin: &mut Admin) -> Result<()> {
         sessions = admin.run(admin::sessions)?;
     }
     for session in sessions {
-        stage.left("session", &session.id.to_string());
+        env.record_left("session", &session.id.to_string());
     }
     for (name, session) in admin.run(admin::holders)? {
-        stage.left("lock", &format!("{name},session={session}"));
+        env.record_left("lock", &format!("{name},session={session}"));
     }
     for (id, value) in admin.run(admin::counters)? {
-        stage.history.write(&Event::Final {
+        env.history.write(&Event::Final {
             name: &model::counter_name(id),
             value,
         });
@@ -123,7 +124,7 @@ fn ask_what_is_left(stage: &Stage, admin: &mut Admin) -> Result<()> {
     Ok(())
 }
 
-fn look_around(history: &Writer, server_dir: &Path, pid: Option<u32>) {
+fn record_server_leftovers(history: &Writer, server_dir: &Path, pid: Option<u32>) {
     if server_dir.exists() {
         history.write(&Event::Left {
             thing: "directory",
@@ -139,22 +140,25 @@ fn look_around(history: &Writer, server_dir: &Path, pid: Option<u32>) {
     }
 }
 
-fn judge(directory: &Path) -> Result<bool> {
-    let verdict = Verdict::on(Run::read(directory)?);
-    println!("{verdict}");
-    let picture = directory.join("picture.svg");
-    let drawn = Picture::of(verdict.run(), None, Picture::SECONDS).to_string();
-    fs::write(&picture, drawn).with_context(|| picture.display().to_string())?;
-    println!("The history is in {}, with a picture.", directory.display());
-    Ok(verdict.is_clean())
+/// Prints the checker's report. If a rule was broken, writes a trace beside the history.
+fn check(directory: &Path) -> Result<bool> {
+    let report = Report::of(Run::read(directory)?);
+    println!("{report}");
+    println!("The history is in {}.", directory.display());
+    if !report.is_clean() {
+        let file = directory.join("trace.json");
+        trace::write(&report, &file)?;
+        println!("The trace is {}.", file.display());
+    }
+    Ok(report.is_clean())
 }
 
-impl Stage {
-    fn tell(&self, key: &str, value: &str) {
+impl Environment {
+    fn record_fact(&self, key: &str, value: &str) {
         self.history.write(&Event::Run { key, value });
     }
 
-    fn left(&self, thing: &str, which: &str) {
+    fn record_left(&self, thing: &str, which: &str) {
         self.history.write(&Event::Left { thing, which });
     }
 

@@ -1,8 +1,9 @@
-//! Locks under fire: worker processes lock, a coordinator makes everything go wrong that it can, and a
-//! judge reads what they wrote down.
+//! The stress test: workers acquire locks, a coordinator injects faults, and a checker reads the
+//! history.
 //!
-//! `stress` is the coordinator; its workers are the same program with a hidden command. The judge is the
-//! package `stress-check`, which knows nothing of the library. `cargo xtask stress` builds and runs it all.
+//! `stress` is the coordinator, and its workers are the same program with a hidden command. The
+//! checker is the package `stress-check`, which shares no code with the library. `cargo xtask
+//! stress` builds and runs all of it.
 
 mod cli;
 mod coordinator;

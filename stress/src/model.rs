@@ -5,10 +5,10 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_advisory_lock::prelude::*;
 
-/// The schema that all of it lives in.
+/// The schema of the tables.
 pub(crate) const SCHEMA: &str = "stress";
 
-/// Few, so that threads meet.
+/// The number of rows: few, so that calls contend.
 pub(crate) const ROWS: i64 = 8;
 
 /// The first of the rows that are locked in sets.
@@ -16,10 +16,10 @@ pub(crate) const SET_ROWS: i64 = 3;
 
 pub(crate) const JOBS: i64 = 4;
 
-/// Rows with a text as their key, which the collation compares without regard to case.
+/// The number of rows with a text key, which the collation compares case-insensitively.
 pub(crate) const LABELS: i64 = 2;
 
-/// The one that rows are scoped by.
+/// The scope of scoped locks.
 pub(crate) const SCOPE: &str = "send";
 
 diesel::table! {
@@ -42,7 +42,7 @@ pub(crate) struct Label {
 }
 
 impl Label {
-    /// The column has `Label1`.
+    /// A label whose key differs from the row's `Label1` in its case.
     pub(crate) fn misspelled(id: i64) -> Self {
         let name = format!("LABEL{id}");
         Self { name }
@@ -64,7 +64,7 @@ impl Counter {
         row.bind::<BigInt, _>(id).get_result(conn)
     }
 
-    /// Adds one to the loaded value, and not in SQL: an update of a stale copy must be lost.
+    /// Adds one to the loaded value. In SQL, an update of a stale copy would not be lost.
     pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<Written> {
         self.value += 1;
         self.save(conn)
@@ -77,14 +77,14 @@ impl Counter {
     }
 }
 
-/// A number that a body has written to a counter, and that is about to be committed.
+/// A value that a body has written to a counter and is about to commit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) id: i64,
     pub(crate) value: i64,
 }
 
-/// The same rows by another struct, which is less patient.
+/// Another struct for the rows of `counters`, with a shorter timeout.
 #[derive(Debug, Queryable, Selectable, Identifiable, Lockable)]
 #[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
 #[lock(timeout = "250ms")]
@@ -92,7 +92,7 @@ pub(crate) struct Impatient {
     pub(crate) id: i64,
 }
 
-/// What [`Impatient`] is ready to wait, for the history.
+/// The timeout of [`Impatient`] in milliseconds.
 pub(crate) const IMPATIENT_MS: u64 = 250;
 
 /// Which lock an operation acquires, or which set.
@@ -101,7 +101,7 @@ pub(crate) enum Target {
     Row(i64),
     Scoped(i64),
     Job(i64),
-    /// The lock of a key that no row has, and that finds one.
+    /// The lock of a misspelled key, which no row has but which finds one.
     Misspelled(i64),
     /// Two rows, and a row's scope. No job, since jobs are locked one inside another.
     Set {
@@ -153,7 +153,7 @@ fn row_name(id: i64) -> LockName {
     LockName::row(counters::table, id)
 }
 
-/// The name of a counter's row, which its commits go by in the history.
+/// The name of a counter in the history, which is the name of its row's lock.
 pub(crate) fn counter_name(id: i64) -> String {
     row_name(id).to_string()
 }

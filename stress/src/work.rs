@@ -1,7 +1,7 @@
-//! The operations of the stress test, each of which acquires locks in one way.
+//! The operations of the stress test, each of which acquires locks in its own way.
 //!
 //! To add one, implement [`Operation`] in a file of `work/`, and [`PoolOperation`] if a
-//! [`LockPool`] can do it too, and add a line to [`OPERATIONS`].
+//! [`LockPool`] can do it, too. Then add a line to [`OPERATIONS`].
 
 mod crossing;
 mod guard;
@@ -25,32 +25,33 @@ pub(crate) use settings::DEFAULTS;
 
 use diesel_advisory_lock::{LockPool, LockSource};
 
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::Target;
 use crate::worker::{Done, Op, Pooled};
 
 /// One way to acquire locks.
 trait Operation {
-    /// In the history.
+    /// Its name in the history.
     const NAME: &'static str;
     const LOCKS: Locks;
     const WAIT: WaitFor;
-    /// Whether a body may lose its lock by its own doing: by a theft, or by a swap of connections.
-    const CAN_STEAL: bool = false;
+    /// Whether its body may cause the loss of its lock, by a theft or by a swap of connections.
+    const MAY_LOSE_LOCK: bool = false;
     /// The fault that the operation exists for.
-    const CAUSES: Option<OwnFault> = None;
-    /// Whether it leaves settings of the session behind that other operations must not find.
-    const SETS: bool = false;
+    const CAUSES: Option<WorkerFault> = None;
+    /// Whether it changes settings of the session, which must be restored after it.
+    const CHANGES_SETTINGS: bool = false;
     /// How often it is chosen, compared with the others.
     const WEIGHT: usize = 4;
 
-    /// One call, on a connection of the caller's. Its body is [`Op::body`] or [`Op::plain_body`].
+    /// Makes one call on a connection of the worker. Its body is [`Op::body`], [`Op::plain_body`]
+    /// or [`Op::transaction_body`].
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done;
 }
 
-/// An operation that a [`LockPool`] can do too.
+/// An operation that a [`LockPool`] can do, too.
 trait PoolOperation: Operation {
-    /// One call, through the pool.
+    /// Makes one call through the pool.
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done;
 }
 
@@ -63,22 +64,22 @@ pub(crate) enum Locks {
     Misspelled,
     /// A set of any rows.
     Set,
-    /// The one set that many workers lock.
+    /// The one set that many calls lock.
     SameSet,
-    /// One of a few sets, each two of which have a row in common.
+    /// One of a few sets, any two of which have a row in common.
     OverlappingSet,
 }
 
-/// How long an operation waits.
+/// How long an operation waits for its locks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitFor {
-    /// For the library's default timeout.
+    /// For the default timeout of the library.
     Default,
     /// Not at all.
     Nothing,
     /// For the timeout of `Impatient`.
     Impatient,
-    /// For a random time, which is [`Op::wait`].
+    /// For a random timeout, which is [`Op::wait`].
     Chosen,
 }
 
@@ -87,7 +88,7 @@ pub(crate) struct Call {
     pub(crate) operation: &'static str,
     pub(crate) target: Target,
     pub(crate) wait: WaitFor,
-    pub(crate) can_steal: bool,
+    pub(crate) may_lose_lock: bool,
 }
 
 /// An operation, as a value.
@@ -95,9 +96,9 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) locks: Locks,
     pub(crate) wait: WaitFor,
-    pub(crate) can_steal: bool,
-    pub(crate) causes: Option<OwnFault>,
-    pub(crate) sets: bool,
+    pub(crate) may_lose_lock: bool,
+    pub(crate) causes: Option<WorkerFault>,
+    pub(crate) changes_settings: bool,
     pub(crate) weight: usize,
     pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,
     pub(crate) pooled: fn(&Op<'_>, &mut Pooled) -> Done,
@@ -108,50 +109,50 @@ pub(crate) struct Entry {
 pub(crate) type RunInPool = fn(&Op<'_>, &LockPool<MysqlConnection>) -> Done;
 
 pub(crate) static OPERATIONS: &[Entry] = &[
-    both::<with_lock::WithLock>(),
-    both::<with_lock::TryWithLock>(),
-    both::<transaction::Transaction>(),
-    both::<transaction::TryTransaction>(),
+    entry_with_pool::<with_lock::WithLock>(),
+    entry_with_pool::<with_lock::TryWithLock>(),
+    entry_with_pool::<transaction::Transaction>(),
+    entry_with_pool::<transaction::TryTransaction>(),
     entry::<method::Locked>(),
     entry::<method::LockedScope>(),
     entry::<method::LockedTransaction>(),
-    both::<scoped::Scoped>(),
-    both::<named::Run>(),
-    both::<named::TryRun>(),
-    both::<named::Transaction>(),
-    both::<guard::Acquire>(),
-    both::<guard::TryAcquire>(),
-    both::<guard::AcquireSet>(),
-    both::<guard::Dropped>(),
-    both::<policy::Policy>(),
-    both::<set::Run>(),
-    both::<set::TryRun>(),
-    both::<set::Transaction>(),
-    both::<set::SameSet>(),
-    both::<set::SameSetInTransaction>(),
-    both::<set::OverlappingSet>(),
-    both::<nested::Nested>(),
-    both::<nested::NestedCopy>(),
-    both::<crossing::Crossing>(),
+    entry_with_pool::<scoped::Scoped>(),
+    entry_with_pool::<named::Run>(),
+    entry_with_pool::<named::TryRun>(),
+    entry_with_pool::<named::Transaction>(),
+    entry_with_pool::<guard::Acquire>(),
+    entry_with_pool::<guard::TryAcquire>(),
+    entry_with_pool::<guard::AcquireSet>(),
+    entry_with_pool::<guard::Dropped>(),
+    entry_with_pool::<policy::Policy>(),
+    entry_with_pool::<set::Run>(),
+    entry_with_pool::<set::TryRun>(),
+    entry_with_pool::<set::Transaction>(),
+    entry_with_pool::<set::SameSet>(),
+    entry_with_pool::<set::SameSetInTransaction>(),
+    entry_with_pool::<set::OverlappingSet>(),
+    entry_with_pool::<nested::Nested>(),
+    entry_with_pool::<nested::NestedCopy>(),
+    entry_with_pool::<crossing::Crossing>(),
     entry::<in_transaction::InTransaction>(),
-    both::<left_open::LeftOpen>(),
-    both::<leak::Leak>(),
-    both::<misspelled::Misspelled>(),
+    entry_with_pool::<left_open::LeftOpen>(),
+    entry_with_pool::<leak::Leak>(),
+    entry_with_pool::<misspelled::Misspelled>(),
     entry::<panicking::Panicking>(),
     entry::<settings::Settings>(),
     entry::<settings::SettingsInBody>(),
     entry::<settings::SettingsInTransaction>(),
 ];
 
-/// An operation that needs a connection of the caller's.
+/// An operation that only a connection of the worker can do.
 const fn entry<O: Operation>() -> Entry {
     Entry {
         name: O::NAME,
         locks: O::LOCKS,
         wait: O::WAIT,
-        can_steal: O::CAN_STEAL,
+        may_lose_lock: O::MAY_LOSE_LOCK,
         causes: O::CAUSES,
-        sets: O::SETS,
+        changes_settings: O::CHANGES_SETTINGS,
         weight: O::WEIGHT,
         plain: O::run::<MysqlConnection>,
         pooled: O::run::<Pooled>,
@@ -159,8 +160,8 @@ const fn entry<O: Operation>() -> Entry {
     }
 }
 
-/// An operation that a pool can do too.
-const fn both<O: PoolOperation>() -> Entry {
+/// An operation that a [`LockPool`] can do, too.
+const fn entry_with_pool<O: PoolOperation>() -> Entry {
     Entry {
         in_pool: Some(O::run_in_pool),
         ..entry::<O>()

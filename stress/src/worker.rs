@@ -1,4 +1,4 @@
-//! A worker process: threads that take locks until the coordinator closes their standard input.
+//! A worker process: its threads acquire locks until the coordinator closes its standard input.
 
 mod connections;
 mod error;
@@ -21,10 +21,10 @@ pub(crate) use error::{Done, Reached, WorkError};
 pub(crate) use op::Op;
 use thread::Thread;
 
-/// How often a worker tells how far it is.
-const TELL: Duration = Duration::from_millis(200);
+/// How often a worker reports its number of cycles.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 
-/// What the threads of a process share.
+/// What the threads of a worker share.
 pub(crate) struct Worker {
     options: WorkerOptions,
     history: Writer,
@@ -42,7 +42,7 @@ impl Worker {
 }
 
 pub(crate) fn run(options: &WorkerOptions) -> Result<()> {
-    // It must not outlive the coordinator, not even when it is stopped.
+    // A worker must not outlive the coordinator, even if it is stopped by SIGSTOP.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     quiet_deliberate_panics();
     let file = options.directory.join(history::worker_file(options.number));
@@ -61,8 +61,8 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<()> {
             let worker = &worker;
             scope.spawn(move || Thread::new(worker, number).run());
         }
-        scope.spawn(|| tell(&worker));
-        // Nothing is ever written to it: reading ends when the coordinator closes it.
+        scope.spawn(|| report_cycles(&worker));
+        // The coordinator writes nothing, so this returns when it closes the pipe.
         let closed = io::copy(&mut io::stdin(), &mut io::sink());
         worker.stop.store(true, Ordering::Relaxed);
         closed
@@ -72,18 +72,18 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<()> {
     Ok(())
 }
 
-/// The number of cycles, for the coordinator's progress bar.
-fn tell(worker: &Worker) {
+/// Prints the number of cycles for the coordinator's progress bar.
+fn report_cycles(worker: &Worker) {
     while !worker.is_stopping() {
         println!("{}", worker.cycles.load(Ordering::Relaxed));
-        std::thread::sleep(TELL);
+        std::thread::sleep(REPORT_EVERY);
     }
 }
 
-/// What a body panics with on purpose.
+/// The payload of a panic on purpose.
 pub(crate) struct Deliberate;
 
-/// Only panics that nobody has asked for are printed.
+/// Prints only those panics that are not on purpose.
 fn quiet_deliberate_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,53 +1,55 @@
-//! The history: what everybody did and when, one event a line.
+//! The history of a run: which process did what, and when, with one event on each line.
 //!
-//! A run has a directory. The coordinator writes `coordinator.history` there, each worker process
-//! `worker-<number>.history`, and `effects/` has what the bodies did to the world outside of the
-//! database. A file's first line is
+//! A run has a directory. The coordinator writes `coordinator.history` there, and each worker
+//! process writes `worker-<number>.history`. The folder `effects/` has a file for each lock, to
+//! which bodies append lines. The first line of a history file is
 //!
 //! ```text
 //! stress-history 2
 //! ```
 //!
-//! and each further line is a time, a word, and what the word takes, with one space between them. The
-//! time is nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share. A line goes out
-//! as one `write`, so that a killed process leaves whole lines; a last line without its newline is
-//! counted and not read. `-` stands for nothing. Names of locks are as the library displays them, and
-//! contain no space; several are joined by `+`.
+//! Each further line is a time, a word, and the fields of that word, separated by single spaces.
+//! The time is in nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share. A line
+//! is one `write`, so that a killed process leaves whole lines. A last line without its newline is
+//! counted and ignored. `-` means no value. Lock names are written as the library displays them,
+//! without spaces. Several names are joined by `+`.
 //!
 //! Workers write:
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `invoke OP THREAD WAY NAMES WAIT SOURCE` | a lock is about to be asked for; `WAIT` in milliseconds |
-//! | `granted OP SESSION HOLDER` | the body has begun: the connection's id there, and whom the server calls the lock's holder |
-//! | `struck OP FAULT` | the worker causes a fault in this operation; the words are [`OpFault`] |
-//! | `end OP WROTE` | the body has ended; `WROTE` is `NAME=VALUE` of each counter that is about to be committed, joined by `+` |
-//! | `outcome OP WORD CLAIM` | what the call returned, in the words of [`Outcome`], and what its error says became of the work, in those of [`Claim`] |
-//! | `unconnected THREAD SOURCE` | no connection could be had |
-//! | `drained SOURCE SESSION NAMES` | at the end: the locks that an idle connection still holds |
+//! | `invoke OP THREAD OPERATION NAMES WAIT SOURCE` | a call begins; `WAIT` is its timeout in ms |
+//! | `acquired OP SESSION HOLDER` | the body begins; `HOLDER` is as the server reports it |
+//! | `injected OP FAULT` | the worker causes a fault in this call, an [`OpFault`] |
+//! | `end OP WROTE` | the body ends; `WROTE` is `NAME=VALUE` of each counter, joined by `+` |
+//! | `outcome OP OUTCOME CLAIM` | the call returned; `CLAIM` is its error's claim about the work |
+//! | `unconnected THREAD SOURCE` | no connection was available |
+//! | `drained SOURCE SESSION NAMES` | the locks that an idle connection holds at the end |
 //! | `finished` | the worker's last line |
 //!
-//! `WAY` is the way of locking. `left_open`, `in_transaction`, `settings_in_body`, `settings_in_transaction` and what was struck by `misspelled`,
-//! `no-autocommit` or `chain` must never succeed. `SOURCE` is the kind of connection:
+//! `OUTCOME` is an [`Outcome`] and `CLAIM` a [`Claim`]. `OP` is the call's number in its process.
+//! `OPERATION` is the name of the operation in `stress/src/work/`. A call must not succeed if its
+//! operation is `left_open`, `in_transaction`, `settings_in_body` or `settings_in_transaction`, or
+//! if its fault is `misspelled`, `no-autocommit` or `chain`. `SOURCE` is the kind of connection:
 //!
-//! - with `squeezed` in it, a pool that has fewer connections than the process has threads, so that
+//! - `undersized` in it means a pool with fewer connections than the process has threads, in which
 //!   `pool` needs no fault;
-//! - with `lock-pool` in it, one that hands a connection off with its locks from thread to thread;
-//! - with `-direct` at its end, one that does not go through the proxy.
+//! - `lock-pool` in it means a `LockPool`, which hands off a connection with its locks;
+//! - `-direct` at its end means a connection that bypasses the proxy.
 //!
-//! An operation is nested in another of its thread that has no outcome yet.
+//! A call is nested in another call of its thread that has no outcome yet.
 //!
 //! The coordinator writes:
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `run KEY VALUE` | seed, server and the like, for the reader |
-//! | `worker NUMBER STATE` | [`WorkerState`] |
-//! | `begin FAULT KIND TARGET` | a fault is about to be caused; `TARGET` is `KEY=VALUE,..` |
-//! | `over FAULT WORD` | it has been caused, and what lasted is over: `done`, or `missed` if it struck nothing |
-//! | `final NAME VALUE` | what is in a counter at the end; all began at 0 |
-//! | `left THING WHICH` | found at the end: a `lock`, `session`, `process` or `directory` |
-//! | `done` | everything at the end was looked at |
+//! | `run KEY VALUE` | a fact for the reader, such as the seed or the server |
+//! | `worker NUMBER STATE` | a worker's [`WorkerState`] |
+//! | `begin FAULT KIND TARGET` | a fault begins; `TARGET` is `KEY=VALUE,..` |
+//! | `over FAULT WORD` | the fault is over: `done`, or `missed` if it hit nothing |
+//! | `final NAME VALUE` | the value of a counter at the end; all counters begin at 0 |
+//! | `left THING WHICH` | a `lock`, `session`, `process` or `directory` that remained at the end |
+//! | `done` | the coordinator has finished its checks at the end |
 
 use std::path::{Path, PathBuf};
 
@@ -61,13 +63,13 @@ pub use event::{Event, WaitMs, parse};
 pub use words::{Claim, FaultKind, OpFault, Outcome, WorkerState};
 pub use writer::Writer;
 
-/// A file's first line.
+/// The first line of a history file.
 pub const HEADER: &str = "stress-history 2";
 
 /// The coordinator's file.
 pub const COORDINATOR: &str = "coordinator.history";
 
-/// Where bodies leave their traces, one file for each lock.
+/// The folder to which bodies write, with one file for each lock.
 pub const EFFECTS: &str = "effects";
 
 /// A worker's file.
@@ -75,7 +77,7 @@ pub fn worker_file(number: u32) -> String {
     format!("worker-{number}.history")
 }
 
-/// The file of a lock's effects; a name may contain what a file's must not.
+/// The file of a lock's effects.
 pub fn effects_file(directory: &Path, name: &str) -> PathBuf {
     let file: String = name
         .chars()

@@ -1,14 +1,14 @@
-//! The judge of a stress run: reads the history that its processes have left, and decides whether
-//! locks that keep their promises could have produced it.
+//! The checker of a stress run. It reads the history that the processes of a run have written, and
+//! decides whether correct locks could have produced it.
 //!
-//! It knows nothing of the library, of Diesel or of SQL. What a run may look like is in [`rules`], a
-//! file each; what it reads is in [`history`].
+//! It shares no code with the library, and uses neither Diesel nor SQL. [`rules`] has the rules, a
+//! file for each, and [`history`] describes the format.
 
 pub mod history;
-pub mod picture;
+pub mod report;
 pub mod rules;
 pub mod run;
-pub mod verdict;
+pub mod trace;
 
+pub use report::Report;
 pub use run::Run;
-pub use verdict::Verdict;

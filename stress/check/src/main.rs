@@ -1,36 +1,26 @@
-//! `stress-check DIR`: the verdict on a run that has left its history there.
+//! `stress-check DIRECTORY` checks the history of a run.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use stress_check::picture::Picture;
 use stress_check::rules::Rule;
-use stress_check::{Run, Verdict};
+use stress_check::{Report, Run, trace};
 
 #[derive(Parser)]
-#[command(about = "Decides whether the history of a stress run is one that locks allow")]
+#[command(about = "Check the history of a stress run")]
 struct Options {
-    /// Where the run has left its history
+    /// The directory of the run
     directory: PathBuf,
 
-    /// The run was made to break one of these rules: succeed if it did, and fail otherwise
+    /// Succeed only if the run broke one of these rules
     #[arg(long, value_name = "RULE,..", value_delimiter = ',')]
     expect: Vec<Rule>,
 
-    /// Draw a stretch of it
-    #[arg(long, value_name = "FILE.svg")]
-    picture: Option<PathBuf>,
-
-    /// Draw from so many seconds after the start [default: where most happens]
-    #[arg(long, requires = "picture")]
-    from: Option<f64>,
-
-    /// Draw so many seconds
-    #[arg(long, default_value_t = Picture::SECONDS, requires = "picture")]
-    length: f64,
+    /// Write a trace of the run, which https://ui.perfetto.dev opens
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -45,25 +35,24 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<bool> {
-    let verdict = Verdict::on(Run::read(&options.directory)?);
-    println!("{verdict}");
-    if let Some(file) = &options.picture {
-        let picture = Picture::of(verdict.run(), options.from, options.length);
-        fs::write(file, picture.to_string())
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        println!("The picture is {}.", file.display());
+    let report = Report::of(Run::read(&options.directory)?);
+    println!("{report}");
+    if let Some(file) = &options.trace {
+        trace::write(&report, file)?;
+        println!("The trace is {}.", file.display());
     }
-    Ok(as_expected(&verdict, &options.expect))
+    Ok(as_expected(&report, &options.expect))
 }
 
-fn as_expected(verdict: &Verdict, expected: &[Rule]) -> bool {
+fn as_expected(report: &Report, expected: &[Rule]) -> bool {
     if expected.is_empty() {
-        return verdict.is_clean();
+        return report.is_clean();
     }
-    let found = expected.iter().any(|&rule| verdict.broke(rule));
+    let broken = report.by_rule();
+    let found = expected.iter().any(|rule| broken.contains_key(rule));
     if !found {
         let words: Vec<_> = expected.iter().map(|rule| rule.word()).collect();
-        eprintln!("Expected to be broken, but was not: {}.", words.join(", "));
+        eprintln!("No expected rule was broken: {}.", words.join(", "));
     }
     found
 }

@@ -1,4 +1,4 @@
-//! What must hold in every run, whatever was done to it.
+//! The rules that hold in every run, whatever faults were injected.
 
 mod accounted;
 mod causes;
@@ -15,22 +15,22 @@ use std::str::FromStr;
 
 use crate::run::Run;
 
-/// What a call may take beyond its wait and all outages: the machine has more threads than processors, and
-/// a server rolls back before it lets go.
+/// How much longer than its timeout and all outages a call may take: the machine has more threads
+/// than processors, and a server rolls back before it releases.
 const GRACE: u64 = 5_000_000_000;
 
-/// The rules, by the letters that the documentation gives them.
+/// The rules, with their letters in `docs/reliability.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// (a) Bodies that reported success never overlap for one name.
+    /// (a) Bodies that reported success under one name never overlap.
     Exclusive,
-    /// (b) A counter is what the reported commits make of it; only what nobody could know is open.
+    /// (b) A counter has the value that the reported commits add up to.
     Accounted,
-    /// (c) What was lost was reported, and what was reported had a cause.
+    /// (c) Each loss is reported, and each error has a cause.
     Reported,
-    /// (d) Nobody waits longer than he was ready to, or for less, or for nobody; no thread hangs.
+    /// (d) Waits are as long as requested, and end; no thread hangs.
     Prompt,
-    /// (e) At the end nothing is left: no lock, no locked connection, no process, no directory.
+    /// (e) No lock, locked connection, session, process or directory remains at the end.
     NothingLeft,
 }
 
@@ -43,7 +43,7 @@ impl Rule {
         Self::NothingLeft,
     ];
 
-    /// For the command line.
+    /// The word for the rule on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Exclusive => "exclusive",
@@ -76,20 +76,20 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A rule that was broken, and where to look.
+/// A broken rule, and where it shows.
 #[derive(Debug)]
 pub struct Violation {
     pub rule: Rule,
     pub what: String,
-    /// The operations that broke it, by their place in [`Run::ops`].
+    /// The calls that broke it, by their index in [`Run::ops`].
     pub ops: Vec<usize>,
-    /// The stretch of time that shows it.
+    /// The stretch of time in which it shows.
     pub from: u64,
     pub to: u64,
 }
 
 impl Violation {
-    /// One that these operations show.
+    /// A violation that shows in these calls.
     fn of_ops(run: &Run, rule: Rule, ops: &[usize], what: String) -> Self {
         let from = ops.iter().map(|&op| run.ops[op].invoked).min();
         let to = ops.iter().map(|&op| run.ops[op].last()).max();
@@ -102,13 +102,13 @@ impl Violation {
         }
     }
 
-    /// One that only shows at the end.
+    /// A violation that shows only at the end.
     fn at_end(run: &Run, rule: Rule, what: String) -> Self {
         Self::of_ops(run, rule, &[], what)
     }
 }
 
-/// Everything that is wrong with a run.
+/// All violations of a run.
 pub fn check(run: &Run) -> Vec<Violation> {
     let mut violations = Vec::new();
     exclusive::check(run, &mut violations);

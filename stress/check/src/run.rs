@@ -1,4 +1,4 @@
-//! A whole run, put together from the files of its directory.
+//! A run, read from the files of its directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,36 +8,36 @@ use anyhow::Result;
 use crate::history::{FaultKind, WorkerState};
 
 mod fault;
+mod interner;
 mod op;
 mod read;
-mod texts;
 
 pub use fault::{AFTERMATH, Fault};
 pub use op::Op;
 
-/// Everything that is known about a run.
+/// Everything that the history of a run says.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// Seed, server and the like, as the coordinator wrote them.
+    /// The seed, the server and more, as the coordinator wrote them.
     pub facts: BTreeMap<String, String>,
-    /// Sorted by the time of their invocation.
+    /// All calls, by their time of invocation.
     pub ops: Vec<Op>,
-    /// Sorted by the time of their beginning.
+    /// The faults of the coordinator, by the time at which they began.
     pub faults: Vec<Fault>,
     pub workers: BTreeMap<u32, Worker>,
     pub drained: Vec<Drained>,
     pub unconnected: usize,
-    /// What was in the counters at the end.
+    /// The values of the counters at the end.
     pub finals: BTreeMap<String, i64>,
-    /// What was found at the end.
+    /// Locks, sessions, processes and directories that remained at the end.
     pub left: Vec<(String, String)>,
-    /// Whether the coordinator came to its end.
+    /// Whether the coordinator finished its checks at the end.
     pub done: bool,
-    /// Lines that a killed process did not complete.
-    pub torn: usize,
-    /// For each lock, the begins and ends in the order in which they reached its file.
+    /// The number of lines that a killed process did not complete.
+    pub incomplete_lines: usize,
+    /// For each lock, the lines of its file in their order.
     pub effects: BTreeMap<String, Vec<Effect>>,
-    /// From when to when the server was being killed.
+    /// The stretches of time in which the server was killed.
     kills: Vec<(u64, u64)>,
     /// The first and the last time in any file.
     pub from: u64,
@@ -48,13 +48,13 @@ pub struct Run {
 pub struct Worker {
     pub started: Option<u64>,
     pub ended: Option<(u64, WorkerState)>,
-    /// When it wrote its last event.
+    /// The time of its last event.
     pub wrote: Option<u64>,
-    /// That event was the one that says so.
+    /// Whether it wrote `finished`.
     pub finished: bool,
 }
 
-/// An idle connection that was asked for its locks.
+/// An idle connection at the end, and the locks that it holds.
 #[derive(Debug)]
 pub struct Drained {
     pub worker: u32,
@@ -64,7 +64,7 @@ pub struct Drained {
     pub names: Option<String>,
 }
 
-/// A line in a file that bodies write to.
+/// A line of a lock's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
     pub begin: bool,
@@ -73,67 +73,70 @@ pub struct Effect {
 }
 
 impl Run {
-    /// Reads a run's directory.
+    /// Reads the directory of a run.
     ///
     /// # Errors
     ///
-    /// If a file cannot be read, or contains what is no history.
+    /// If a file cannot be read, or is not a history.
     pub fn read(directory: &Path) -> Result<Self> {
         read::run(directory)
     }
 
-    /// By when a worker's process was there no more.
-    pub fn death(&self, worker: u32) -> Option<u64> {
-        let (time, _) = self.workers.get(&worker)?.ended?;
-        Some(time)
+    /// The time by which a worker's process had ended, or else the end of the run.
+    pub fn worker_end(&self, worker: u32) -> u64 {
+        let ended = self.workers.get(&worker).and_then(|worker| worker.ended);
+        ended.map_or(self.to, |(time, _)| time)
     }
 
-    /// Until when a worker's process certainly was there. What is in the history as its death was
-    /// written down a while after it.
+    /// The time at which a call returned, or by which its process had ended.
+    pub fn end_of(&self, op: &Op) -> u64 {
+        op.returned().unwrap_or_else(|| self.worker_end(op.worker))
+    }
+
+    /// The last time at which a worker's process is known to have run.
+    ///
+    /// It may be well before [`Run::worker_end`], which the coordinator writes after the kill.
     pub fn alive_until(&self, worker: u32) -> Option<u64> {
-        let struck = self.faults.iter();
-        let struck = struck
+        let kills = self.faults.iter();
+        let killed = kills
             .filter(|fault| fault.kind == FaultKind::WorkerKill && fault.worker() == Some(worker))
             .map(|fault| fault.begun)
             .min();
-        struck.max(self.workers.get(&worker)?.wrote)
+        killed.max(self.workers.get(&worker)?.wrote)
     }
 
-    /// Whether a worker was killed on purpose, so that its last operations have no outcome.
+    /// Whether a worker was killed as a fault, so that its last calls have no outcome.
     pub fn was_killed(&self, worker: u32) -> bool {
         let ended = self.workers.get(&worker).and_then(|worker| worker.ended);
         matches!(ended, Some((_, WorkerState::Killed)))
     }
 
-    /// How often the server had been killed before this stretch of time; `None` if it was killed in
-    /// it. Connection ids start over each time.
+    /// How often the server had been killed before this stretch of time, or `None` if it was killed
+    /// in it. Session ids start over each time.
     pub fn incarnation(&self, from: u64, to: u64) -> Option<usize> {
         let before = self.kills.partition_point(|&(_, over)| over < from);
         let next = self.kills.get(before);
         next.is_none_or(|&(begun, _)| begun > to).then_some(before)
     }
 
-    /// The outermost call that an operation is part of.
-    pub fn root(&self, mut place: usize) -> usize {
-        while let Some(parent) = self.ops[place].parent {
-            place = parent;
+    /// The outermost call that contains a call.
+    pub fn root(&self, mut index: usize) -> usize {
+        while let Some(parent) = self.ops[index].parent {
+            index = parent;
         }
-        place
+        index
     }
 
-    /// Whether an operation is nested in one that does not have its locks: one that waits while it holds
-    /// another lock.
+    /// Whether a call waits for a lock while its thread holds another one, because it is nested in
+    /// a call for other locks.
     pub fn crosses(&self, op: &Op) -> bool {
-        let Some(parent) = op.parent else {
-            return false;
-        };
         let mut missing: Vec<_> = op.names.iter().collect();
-        let mut ancestor = Some(parent);
-        while let Some(place) = ancestor {
-            let held = &self.ops[place];
+        let mut ancestor = op.parent;
+        while let Some(index) = ancestor {
+            let held = &self.ops[index];
             missing.retain(|name| !held.names.contains(name));
             ancestor = held.parent;
         }
-        !missing.is_empty()
+        op.parent.is_some() && !missing.is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of the server, and done to its sessions, beside the workers.
+//! The coordinator's own connection to the server, and its queries.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Nullable, Text, Unsigned};
 
 use crate::model::{SCHEMA, Target, counters as table};
 
-/// A connection that is opened again when it has gone.
+/// A connection that is opened again after it broke.
 pub(super) struct Admin {
     url: String,
     conn: Option<MysqlConnection>,
@@ -17,18 +17,18 @@ impl Admin {
         Self { url, conn: None }
     }
 
-    /// Does something, a second time on a new connection if the first was dead.
+    /// Runs a query. If it fails, runs it once more on a new connection.
     pub(super) fn run<T>(
         &mut self,
-        ask: impl Fn(&mut MysqlConnection) -> QueryResult<T>,
+        query: impl Fn(&mut MysqlConnection) -> QueryResult<T>,
     ) -> anyhow::Result<T> {
         if let Some(conn) = &mut self.conn
-            && let Ok(answer) = ask(conn)
+            && let Ok(answer) = query(conn)
         {
             return Ok(answer);
         }
         let conn = self.conn.insert(MysqlConnection::establish(&self.url)?);
-        Ok(ask(conn)?)
+        Ok(query(conn)?)
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Both servers call it so.
+    /// MySQL and MariaDB have the same name for this state.
     pub(super) fn waits_for_a_lock(&self) -> bool {
         self.state.as_deref() == Some("User lock")
     }
@@ -62,16 +62,16 @@ struct Answer {
     answer: String,
 }
 
-/// The locks that are held, each with its session.
+/// The locks that are held, and the session that holds each.
 pub(super) fn holders(conn: &mut MysqlConnection) -> QueryResult<Vec<(String, u64)>> {
-    let questions: Vec<_> = Target::all()
+    let columns: Vec<_> = Target::all()
         .map(|target| {
             let name = target.name();
             let full_name = name.full_name(SCHEMA);
             format!("CONCAT('{name} ', IS_USED_LOCK('{full_name}'))")
         })
         .collect();
-    let query = format!("SELECT CONCAT_WS(',', {}) AS answer", questions.join(", "));
+    let query = format!("SELECT CONCAT_WS(',', {}) AS answer", columns.join(", "));
     let Answer { answer } = diesel::sql_query(query).get_result(conn)?;
     let holders = answer.split(',').filter_map(|part| part.split_once(' '));
     Ok(holders

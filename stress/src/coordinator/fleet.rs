@@ -13,37 +13,37 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use stress_check::history::{Event, WorkerState};
 
-use super::Stage;
+use super::Environment;
 use super::progress::Progress;
 use crate::cli::{RunOptions, WorkerOptions};
 
-/// Longer than the longest wait for a lock, and all that the judge allows beyond it.
+/// How long workers may take to stop: longer than the longest wait that the checker allows.
 const DRAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Fleet<'s> {
-    stage: &'s Stage,
+    env: &'s Environment,
     program: PathBuf,
-    /// For all workers but for their numbers and seeds.
+    /// The options of all workers, apart from their numbers and seeds.
     options: WorkerOptions,
-    /// One for each slot; a worker that was killed is replaced by one with another number.
+    /// One worker for each slot. A killed worker is replaced by one with another number.
     workers: Vec<Worker>,
-    /// All that ever were.
+    /// The process ids of all workers that were ever started.
     pids: Vec<u32>,
-    /// Of those that are gone.
+    /// The cycles of the workers that have been replaced.
     cycles_before: u64,
 }
 
 struct Worker {
     number: u32,
     process: Child,
-    /// Closing it tells the worker to stop.
+    /// The worker stops when it is closed.
     input: Option<ChildStdin>,
     cycles: Arc<AtomicU64>,
 }
 
 impl<'s> Fleet<'s> {
     pub(super) fn new(
-        stage: &'s Stage,
+        env: &'s Environment,
         options: &RunOptions,
         seed: u64,
         directory: &Path,
@@ -53,15 +53,15 @@ impl<'s> Fleet<'s> {
             None => std::env::current_exe()?,
         };
         Ok(Self {
-            stage,
+            env,
             program,
             options: WorkerOptions {
                 number: 0,
                 threads: options.threads,
                 seed,
                 directory: directory.to_owned(),
-                direct: stage.direct_url(),
-                proxied: stage.proxied_url(),
+                direct: env.direct_url(),
+                proxied: env.proxied_url(),
                 faults: options.faults.clone(),
             },
             workers: Vec::new(),
@@ -70,8 +70,8 @@ impl<'s> Fleet<'s> {
         })
     }
 
-    /// Starts a worker for a slot. Only ever called by the main thread: workers die with the thread
-    /// that started them.
+    /// Starts a worker for a slot. Only the main thread may call it: workers are killed when the
+    /// thread that started them ends.
     pub(super) fn start(&mut self, slot: u32) -> Result<()> {
         let number = u32::try_from(self.pids.len() + 1)?;
         let options = WorkerOptions {
@@ -79,8 +79,8 @@ impl<'s> Fleet<'s> {
             seed: self.options.seed.wrapping_add(u64::from(number) << 32),
             ..self.options.clone()
         };
-        // In the history first: all that a worker writes comes later.
-        self.tell(number, WorkerState::Started);
+        // Before the worker's own first line.
+        self.record(number, WorkerState::Started);
         let mut process = Command::new(&self.program)
             .args(options.arguments())
             .stdin(Stdio::piped())
@@ -91,7 +91,7 @@ impl<'s> Fleet<'s> {
         let cycles = Arc::new(AtomicU64::new(0));
         if let Some(output) = process.stdout.take() {
             let cycles = Arc::clone(&cycles);
-            thread::spawn(move || listen(output, &cycles));
+            thread::spawn(move || read_cycles(output, &cycles));
         }
         let worker = Worker {
             number,
@@ -100,9 +100,9 @@ impl<'s> Fleet<'s> {
             cycles,
         };
         match self.workers.get_mut(slot as usize) {
-            Some(place) => {
-                self.cycles_before += place.cycles.load(Ordering::Relaxed);
-                *place = worker;
+            Some(replaced) => {
+                self.cycles_before += replaced.cycles.load(Ordering::Relaxed);
+                *replaced = worker;
             }
             None => self.workers.push(worker),
         }
@@ -123,17 +123,17 @@ impl<'s> Fleet<'s> {
         self.cycles_before + now.sum::<u64>()
     }
 
-    /// Kills a worker and puts another in its place.
+    /// Kills a worker and starts another one in its slot.
     pub(super) fn replace(&mut self, slot: usize) -> Result<()> {
         let worker = &mut self.workers[slot];
         worker.process.kill()?;
         worker.process.wait()?;
         let number = worker.number;
-        self.tell(number, WorkerState::Killed);
+        self.record(number, WorkerState::Killed);
         self.start(u32::try_from(slot)?)
     }
 
-    /// Sends a signal to the worker with this number, if it is still there.
+    /// Sends a signal to the worker with this number, if it has not been replaced.
     pub(super) fn signal(&self, number: u32, signal: Signal) -> Result<()> {
         let worker = self.workers.iter().find(|worker| worker.number == number);
         if let Some(worker) = worker {
@@ -142,20 +142,20 @@ impl<'s> Fleet<'s> {
         Ok(())
     }
 
-    /// Replaces workers that have ended unasked; the judge will say what it thinks of that.
-    pub(super) fn watch(&mut self) -> Result<()> {
+    /// Replaces workers that have ended without a request, which the checker reports.
+    pub(super) fn replace_failed(&mut self) -> Result<()> {
         for slot in 0..self.workers.len() {
             let worker = &mut self.workers[slot];
             if worker.process.try_wait()?.is_some() {
                 let number = worker.number;
-                self.tell(number, WorkerState::Failed);
+                self.record(number, WorkerState::Failed);
                 self.start(u32::try_from(slot)?)?;
             }
         }
         Ok(())
     }
 
-    /// Tells all workers to stop and waits until they have.
+    /// Stops all workers and waits until they have ended.
     pub(super) fn drain(&mut self, progress: &Progress) -> Result<()> {
         for worker in &mut self.workers {
             worker.input = None;
@@ -175,7 +175,7 @@ impl<'s> Fleet<'s> {
                         } else {
                             WorkerState::Failed
                         };
-                        self.tell(number, state);
+                        self.record(number, state);
                     }
                 }
             }
@@ -188,42 +188,42 @@ impl<'s> Fleet<'s> {
             worker.process.kill()?;
             worker.process.wait()?;
             let number = worker.number;
-            self.tell(number, WorkerState::Hung);
+            self.record(number, WorkerState::Hung);
         }
         Ok(())
     }
 
-    /// A process of ours that is still there.
-    pub(super) fn look_for_leftovers(&self) {
+    /// Records the worker processes that still run.
+    pub(super) fn record_leftovers(&self) {
         let directory = self.options.directory.display().to_string();
         for &pid in &self.pids {
             if is_running(pid, &directory) {
-                self.stage.left("process", &pid.to_string());
+                self.env.record_left("process", &pid.to_string());
             }
         }
     }
 
-    fn tell(&self, number: u32, state: WorkerState) {
-        self.stage.history.write(&Event::Worker { number, state });
+    fn record(&self, number: u32, state: WorkerState) {
+        self.env.history.write(&Event::Worker { number, state });
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Both fail only if it has ended.
+        // Both fail only if the process has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Whether this process is still there, and still the one that was started with `word`.
+/// Whether a process runs whose command line contains `word`.
 pub(super) fn is_running(pid: u32, word: &str) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&line).contains(word)
 }
 
-/// Each line is a number of cycles.
-fn listen(output: ChildStdout, cycles: &AtomicU64) {
+/// Reads a worker's output, of which each line is its number of cycles.
+fn read_cycles(output: ChildStdout, cycles: &AtomicU64) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if let Ok(count) = line.parse() {
             cycles.store(count, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Makes things go wrong, by the dice.
+//! Injects faults at random.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -8,21 +8,21 @@ use fastrand::Rng;
 use rustix::process::Signal;
 use stress_check::history::{Event, FaultKind};
 
-use super::Stage;
+use super::Environment;
 use super::admin::Admin;
 use super::fleet::Fleet;
 use super::progress::Progress;
 use crate::cli::RunOptions;
 
-mod strikes;
+mod injections;
 
-/// How often pending ends are looked for.
+/// How often the injector checks for faults that are over.
 const TICK: Duration = Duration::from_millis(5);
 
-/// The servers' own default.
+/// The default of both servers, in seconds.
 const LONG_WAIT_TIMEOUT: u32 = 28_800;
 
-/// How often a kind comes up beside the others.
+/// How often a kind of fault is chosen, compared with the others.
 fn weight(kind: FaultKind) -> usize {
     match kind {
         FaultKind::KillHolder => 12,
@@ -43,22 +43,23 @@ fn weight(kind: FaultKind) -> usize {
 }
 
 pub(super) struct Injector<'a, 's> {
-    stage: &'s Stage,
+    env: &'s Environment,
     fleet: &'a mut Fleet<'s>,
     admin: &'a mut Admin,
     progress: &'a Progress,
     rng: Rng,
     kinds: Vec<FaultKind>,
-    /// Kinds are dealt from it. The first deck has each kind once, so that a short run sees them all.
-    deck: Vec<FaultKind>,
+    /// The kinds to inject next, last first. At the start it has each kind once, so that a short
+    /// run has them all.
+    upcoming: Vec<FaultKind>,
     pending: Vec<Pending>,
-    /// The number of the fault that began last.
-    next: u32,
+    /// The number of the last fault.
+    last_fault: u32,
     faults: u32,
-    last: &'static str,
+    last_kind: &'static str,
 }
 
-/// A fault that lasts.
+/// A fault that is not over yet.
 struct Pending {
     fault: u32,
     kind: FaultKind,
@@ -68,7 +69,7 @@ struct Pending {
 
 impl<'a, 's> Injector<'a, 's> {
     pub(super) fn new(
-        stage: &'s Stage,
+        env: &'s Environment,
         fleet: &'a mut Fleet<'s>,
         admin: &'a mut Admin,
         progress: &'a Progress,
@@ -77,34 +78,34 @@ impl<'a, 's> Injector<'a, 's> {
     ) -> Self {
         let mut rng = Rng::with_seed(seed);
         let kinds = options.faults.kinds.clone();
-        let mut deck = kinds.clone();
-        rng.shuffle(&mut deck);
+        let mut upcoming = kinds.clone();
+        rng.shuffle(&mut upcoming);
         Self {
-            stage,
+            env,
             fleet,
             admin,
             progress,
             rng,
             kinds,
-            deck,
+            upcoming,
             pending: Vec::new(),
-            next: 0,
+            last_fault: 0,
             faults: 0,
-            last: "none",
+            last_kind: "none",
         }
     }
 
-    /// Goes on until then, and ends all that lasts.
+    /// Injects faults until a point in time, and then ends those that are pending.
     pub(super) fn run(mut self, until: Instant) -> Result<()> {
         while Instant::now() < until {
-            // Now and then everybody has time to recover.
+            // Sometimes a longer gap, in which all workers can recover.
             let gap = match self.rng.u8(0..16) {
                 0 => self.rng.u64(900..1_600),
                 _ => self.rng.u64(40..320),
             };
             self.idle(until.min(Instant::now() + Duration::from_millis(gap)))?;
             if Instant::now() < until {
-                self.strike()?;
+                self.inject()?;
             }
         }
         self.end(|_| true)
@@ -114,9 +115,9 @@ impl<'a, 's> Injector<'a, 's> {
         loop {
             let now = Instant::now();
             self.end(|pending| pending.until <= now)?;
-            self.fleet.watch()?;
+            self.fleet.replace_failed()?;
             self.progress
-                .show(self.fleet.cycles(), self.faults, self.last);
+                .show(self.fleet.cycles(), self.faults, self.last_kind);
             if now >= until {
                 return Ok(());
             }
@@ -124,15 +125,15 @@ impl<'a, 's> Injector<'a, 's> {
         }
     }
 
-    fn strike(&mut self) -> Result<()> {
-        let Some(kind) = self.deal() else {
+    fn inject(&mut self) -> Result<()> {
+        let Some(kind) = self.next_kind() else {
             return Ok(());
         };
-        if self.lasts(kind) && kind != FaultKind::WorkerStop {
+        if self.is_pending(kind) && kind != FaultKind::WorkerStop {
             return Ok(());
         }
-        // A paused server answers nobody, and would keep this thread as well.
-        if self.lasts(FaultKind::ServerPause) && needs_server(kind) {
+        // A paused server would block this thread, which could not resume it then.
+        if self.is_pending(FaultKind::ServerPause) && needs_server(kind) {
             return Ok(());
         }
         match kind {
@@ -146,19 +147,19 @@ impl<'a, 's> Injector<'a, 's> {
             FaultKind::ServerKill => self.kill_server(),
             FaultKind::ServerPause => {
                 self.begin_lasting(kind, "-", None, 50..900);
-                self.stage.server.pause();
+                self.env.server.pause();
                 Ok(())
             }
             FaultKind::CutAll => {
                 let fault = self.begin(kind, "-");
-                let cut = self.stage.proxy.cut();
+                let cut = self.env.proxy.cut();
                 self.over(fault, cut > 0);
                 Ok(())
             }
             FaultKind::CutOne => {
                 let nth = self.rng.usize(0..64);
                 let fault = self.begin(kind, "-");
-                let cut = self.stage.proxy.cut_one(nth);
+                let cut = self.env.proxy.cut_one(nth);
                 self.over(fault, cut);
                 Ok(())
             }
@@ -172,13 +173,13 @@ impl<'a, 's> Injector<'a, 's> {
             }
             FaultKind::Stall => {
                 self.begin_lasting(kind, "-", None, 50..1_500);
-                self.stage.proxy.stall();
+                self.env.proxy.stall();
                 Ok(())
             }
             FaultKind::Delay => {
                 let micros = self.rng.u64(200..5_000);
                 self.begin_lasting(kind, &format!("us={micros}"), None, 300..1_500);
-                self.stage.proxy.set_delay(Duration::from_micros(micros));
+                self.env.proxy.set_delay(Duration::from_micros(micros));
                 Ok(())
             }
             FaultKind::WaitTimeout => self.shorten_wait_timeout(),
@@ -186,28 +187,29 @@ impl<'a, 's> Injector<'a, 's> {
         }
     }
 
-    fn deal(&mut self) -> Option<FaultKind> {
-        if self.deck.is_empty() {
+    fn next_kind(&mut self) -> Option<FaultKind> {
+        if self.upcoming.is_empty() {
             let kinds = self.kinds.iter();
-            self.deck = kinds.flat_map(|&kind| vec![kind; weight(kind)]).collect();
-            self.rng.shuffle(&mut self.deck);
+            self.upcoming = kinds.flat_map(|&kind| vec![kind; weight(kind)]).collect();
+            self.rng.shuffle(&mut self.upcoming);
         }
-        self.deck.pop()
+        self.upcoming.pop()
     }
 
+    /// Records the beginning of a fault, and returns its number.
     fn begin(&mut self, kind: FaultKind, target: &str) -> u32 {
-        self.next += 1;
+        self.last_fault += 1;
         self.faults += u32::from(kind.is_counted());
-        self.last = kind.word();
-        self.stage.history.write(&Event::Begin {
-            fault: self.next,
+        self.last_kind = kind.word();
+        self.env.history.write(&Event::Begin {
+            fault: self.last_fault,
             kind,
             target,
         });
-        self.next
+        self.last_fault
     }
 
-    /// One that ends by itself, after so many milliseconds.
+    /// Records the beginning of a fault that the injector ends after a random time.
     fn begin_lasting(
         &mut self,
         kind: FaultKind,
@@ -225,15 +227,15 @@ impl<'a, 's> Injector<'a, 's> {
         });
     }
 
-    fn over(&self, fault: u32, struck: bool) {
-        self.stage.history.write(&Event::Over { fault, struck });
+    fn over(&self, fault: u32, hit: bool) {
+        self.env.history.write(&Event::Over { fault, hit });
     }
 
-    fn lasts(&self, kind: FaultKind) -> bool {
+    fn is_pending(&self, kind: FaultKind) -> bool {
         self.pending.iter().any(|pending| pending.kind == kind)
     }
 
-    /// Ends those that `which` picks.
+    /// Ends the pending faults that `which` selects.
     fn end(&mut self, which: impl Fn(&Pending) -> bool) -> Result<()> {
         let pauses = |pending: &Pending| pending.kind == FaultKind::ServerPause;
         let paused = self
@@ -241,7 +243,7 @@ impl<'a, 's> Injector<'a, 's> {
             .iter()
             .any(|pending| pauses(pending) && !which(pending));
         let (ending, pending) = self.pending.drain(..).partition(|pending| {
-            // A paused server would never answer, and nobody be there to resume it.
+            // A paused server would block this thread, which could not resume it then.
             which(pending) && !(paused && needs_server(pending.kind))
         });
         self.pending = pending;
@@ -255,9 +257,9 @@ impl<'a, 's> Injector<'a, 's> {
         } in server.into_iter().chain(others)
         {
             match (kind, worker) {
-                (FaultKind::ServerPause, _) => self.stage.server.resume(),
-                (FaultKind::Stall, _) => self.stage.proxy.resume(),
-                (FaultKind::Delay, _) => self.stage.proxy.set_delay(Duration::ZERO),
+                (FaultKind::ServerPause, _) => self.env.server.resume(),
+                (FaultKind::Stall, _) => self.env.proxy.resume(),
+                (FaultKind::Delay, _) => self.env.proxy.set_delay(Duration::ZERO),
                 (FaultKind::WaitTimeout, _) => self.set_wait_timeout(LONG_WAIT_TIMEOUT)?,
                 (_, Some(number)) => self.fleet.signal(number, Signal::CONT)?,
                 _ => {}
@@ -268,12 +270,12 @@ impl<'a, 's> Injector<'a, 's> {
     }
 
     fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
-        let place = (!among.is_empty()).then(|| self.rng.usize(0..among.len()))?;
-        Some(among[place].clone())
+        let index = (!among.is_empty()).then(|| self.rng.usize(0..among.len()))?;
+        Some(among[index].clone())
     }
 }
 
-/// Whether it takes statements.
+/// Whether the fault is injected by a statement.
 fn needs_server(kind: FaultKind) -> bool {
     kind.ends_statements()
         || matches!(

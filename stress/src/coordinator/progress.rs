@@ -1,34 +1,34 @@
-//! The bar that is shown while the stress test is on, if standard error is a terminal.
+//! A progress bar, shown if standard error is a terminal.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Removed from the screen on drop.
+/// The bar, which is removed on drop.
 pub(super) struct Progress {
     bar: ProgressBar,
     since: Instant,
 }
 
 impl Progress {
-    pub(super) fn new(lasts: Duration) -> Self {
+    pub(super) fn new(duration: Duration) -> Self {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} s  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         Self {
-            bar: ProgressBar::new(lasts.as_secs()).with_style(style),
+            bar: ProgressBar::new(duration.as_secs()).with_style(style),
             since: Instant::now(),
         }
     }
 
     pub(super) fn show(&self, cycles: u64, faults: u32, last: &str) {
         self.bar.set_position(self.since.elapsed().as_secs());
-        let message = format!("{cycles} cycles, {faults} faults, the last: {last}");
+        let message = format!("{cycles} cycles, {faults} faults, last fault: {last}");
         self.bar.set_message(message);
     }
 
     pub(super) fn draining(&self, workers: usize) {
         self.bar
-            .set_message(format!("waiting for {workers} workers to end"));
+            .set_message(format!("waiting for {workers} workers to stop"));
     }
 }
 

@@ -1,4 +1,5 @@
-//! One lock inside another, in either order: sessions deadlock, and the server refuses one of them.
+//! One lock inside another one, in either order. Two sessions deadlock, and the server refuses one
+//! of them.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 use stress_check::history::Outcome;
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::{JOBS, Target};
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -18,7 +19,7 @@ impl Operation for Crossing {
     const NAME: &'static str = "crossing";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Deadlock);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Deadlock);
     /// Two calls must meet within a millisecond for a deadlock.
     const WEIGHT: usize = 8;
 
@@ -48,7 +49,7 @@ fn cross(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
             Ok::<_, WorkError>(Reached::End)
         });
         match inner {
-            // The outer lock is untouched, and its body goes on without the inner one.
+            // The outer lock is still held, and its body goes on without the inner one.
             Err(WorkError::Inner(Outcome::Deadlock | Outcome::Timeout)) => Ok(Vec::new()),
             other => other.map(|_| Vec::new()),
         }

@@ -1,4 +1,4 @@
-//! Guards: released, tried, of a set, and dropped.
+//! Guards: acquired and released, of one lock and of a set, and dropped.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
@@ -13,7 +13,7 @@ impl Operation for Acquire {
     const NAME: &'static str = "acquire";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut guard = op.with_row(|lock| lock.acquire(conn))?;
@@ -38,11 +38,11 @@ impl Operation for TryAcquire {
     const NAME: &'static str = "try_acquire";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Nothing;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let Some(mut guard) = op.lock_name().lock().try_acquire(conn)? else {
-            return Ok(Reached::Busy);
+            return Ok(Reached::Contended);
         };
         op.plain_body(&mut guard)?;
         guard.release()?;
@@ -53,7 +53,7 @@ impl Operation for TryAcquire {
 impl PoolOperation for TryAcquire {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let Some(mut guard) = locks.try_acquire(op.lock_name().lock())? else {
-            return Ok(Reached::Busy);
+            return Ok(Reached::Contended);
         };
         op.plain_body(&mut guard)?;
         guard.release()?;
@@ -61,14 +61,14 @@ impl PoolOperation for TryAcquire {
     }
 }
 
-/// The one set that many workers lock, under a guard.
+/// A guard of the one set that many workers lock.
 pub(super) struct AcquireSet;
 
 impl Operation for AcquireSet {
     const NAME: &'static str = "lock_all.acquire";
     const LOCKS: Locks = Locks::SameSet;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut set = Set::of(op);
@@ -89,7 +89,7 @@ impl PoolOperation for AcquireSet {
     }
 }
 
-/// A guard that is dropped: no error can be returned, but the lock must be free.
+/// A guard that is dropped, which returns no error. The lock must be free all the same.
 pub(super) struct Dropped;
 
 impl Operation for Dropped {

@@ -1,5 +1,5 @@
-//! A lock inside an open transaction must be refused: the snapshot may predate the lock, and the
-//! release would precede the COMMIT. If it were granted, increments would be lost.
+//! A lock inside an open transaction, which must be refused: the snapshot may predate the lock, and
+//! the release would precede COMMIT. If the lock were acquired, increments would be lost.
 
 use std::thread::sleep;
 use std::time::Duration;

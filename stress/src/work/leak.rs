@@ -1,5 +1,5 @@
-//! A body that acquires its lock once more and does not release it. The session must end with the
-//! lock, or the lock would outlive the call.
+//! A body that acquires its lock once more and does not release it. The library must end the
+//! session, or the lock would outlive the call.
 
 use diesel::RunQueryDsl;
 use diesel::mysql::MysqlConnection;
@@ -7,7 +7,7 @@ use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::SCHEMA;
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -17,7 +17,7 @@ impl Operation for Leak {
     const NAME: &'static str = "leak";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Leak);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Leak);
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

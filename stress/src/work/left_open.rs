@@ -1,4 +1,4 @@
-//! A body that does not commit: what it wrote must be rolled back before the lock is free, and
+//! A body that does not commit. Its work must be rolled back before the lock is released, and
 //! reported as an error.
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
@@ -38,7 +38,7 @@ fn leave_open(
     op.body(conn, |conn| {
         AnsiTransactionManager::begin_transaction(conn)?;
         counter.increment(conn)?;
-        // If it were committed, the counter would go through a number that no operation reported.
+        // A commit would give the counter a value that no call reports.
         Ok(Vec::new())
     })
 }

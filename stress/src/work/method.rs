@@ -17,7 +17,8 @@ impl Counter {
         op.plain_body(conn.connection())
     }
 
-    /// On `&self`, so that the body works on a copy. The scope is [`SCOPE`](crate::model::SCOPE).
+    /// Takes `&self`, so that the body works on a copy. The scope is the method's name, which is
+    /// [`SCOPE`](crate::model::SCOPE).
     #[locked(scope)]
     fn send(
         &self,
@@ -43,7 +44,7 @@ impl Operation for Locked {
     const NAME: &'static str = "locked";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.counter().work(conn, op)?;
@@ -57,7 +58,7 @@ impl Operation for LockedScope {
     const NAME: &'static str = "locked(scope)";
     const LOCKS: Locks = Locks::Scoped;
     const WAIT: WaitFor = WaitFor::Default;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.counter().send(conn, op)?;
@@ -71,7 +72,7 @@ impl Operation for LockedTransaction {
     const NAME: &'static str = "locked(transaction)";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

@@ -1,12 +1,12 @@
-//! A key that is spelled otherwise than the row's, and finds the row all the same: the lock is not
-//! the row's, so the body must not run.
+//! A key that is spelled differently from the row's but finds the row. The lock is not the row's,
+//! so the body must not run.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable, lock_all};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::Label;
 use crate::worker::{Done, Op, Reached};
 
@@ -16,7 +16,7 @@ impl Operation for Misspelled {
     const NAME: &'static str = "misspelled";
     const LOCKS: Locks = Locks::Misspelled;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Misspelled);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Misspelled);
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

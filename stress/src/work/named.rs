@@ -1,4 +1,4 @@
-//! Locks of a name, under which no model is reloaded.
+//! Locks by name, under which no model is reloaded.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
@@ -13,7 +13,7 @@ impl Operation for Run {
     const NAME: &'static str = "name.run";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
@@ -36,12 +36,12 @@ impl Operation for TryRun {
     const NAME: &'static str = "name.try_run";
     const LOCKS: Locks = Locks::Job;
     const WAIT: WaitFor = WaitFor::Nothing;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock();
         let ran = lock.try_run(conn, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -49,18 +49,18 @@ impl PoolOperation for TryRun {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let lock = op.lock_name().lock();
         let ran = locks.try_run(lock, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
-/// The name of a row: the body loads the row itself.
+/// The lock of a row by its name. The body loads the row.
 pub(super) struct Transaction;
 
 impl Operation for Transaction {
     const NAME: &'static str = "name.transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);

@@ -1,6 +1,5 @@
-//! A lock inside itself. The very model that the outer body works on must not be reloaded: its
-//! unsaved changes would be gone, and its number would be written twice. A copy must be reloaded,
-//! since it may be stale.
+//! A re-entrant call. The model in use must not be reloaded: its unsaved changes would be lost, and
+//! its number would be written twice. A copy must be reloaded, since it may be stale.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable};
@@ -15,7 +14,7 @@ impl Operation for Nested {
     const NAME: &'static str = "nested";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -61,7 +60,7 @@ impl Operation for NestedCopy {
     const NAME: &'static str = "nested_copy";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| lock.transaction(conn, |counter, conn| count_twice(op, counter, conn)))?;
@@ -78,7 +77,7 @@ impl PoolOperation for NestedCopy {
     }
 }
 
-/// Increments the row by the model, and then by a copy from before.
+/// Increments the row by the model, and then by a stale copy.
 fn count_twice(
     op: &Op<'_>,
     counter: &mut Counter,

@@ -1,4 +1,4 @@
-//! Diesel's instrumentation panics before the body runs: the lock must not be left behind.
+//! Diesel's instrumentation panics before the body runs. The lock must not remain.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use diesel_advisory_lock::{LockDsl, LockSource};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::worker::{Deliberate, Done, Op, Reached};
 
-/// More events of Diesel's, and more statements, than a call has before its body runs.
+/// More instrumentation events, and more statements, than a call has before its body runs.
 const EVENTS: u32 = 24;
 const STATEMENTS: u32 = 5;
 
-/// What is left of the countdown when no event panics any more.
+/// The countdown at which no event panics.
 const DISARMED: i64 = -1;
 
 pub(super) struct Panicking;
@@ -26,11 +26,11 @@ impl Operation for Panicking {
     const NAME: &'static str = "panicking";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Panic);
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Panic);
     const WEIGHT: usize = 2;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
-        // Most often at the end of a statement. The one that acquires the lock is among the first.
+        // Usually at the end of a statement: the one that acquires the lock is among the first.
         let at_any_event = op.random_below(4) == 0;
         let count = if at_any_event { EVENTS } else { STATEMENTS };
         let countdown = Arc::new(AtomicI64::new(op.random_below(count).into()));

@@ -1,4 +1,4 @@
-//! Another struct of the same rows, with a policy of its own: the same locks, a shorter timeout.
+//! Another struct for the same rows, with the same locks and a shorter timeout.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockPool, LockSource};
@@ -13,7 +13,7 @@ impl Operation for Policy {
     const NAME: &'static str = "policy";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Impatient;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut row = Impatient { id: op.target.id() };

@@ -1,4 +1,4 @@
-//! `.scope(..)` on a model's lock.
+//! `.scope(..)` on the lock of a model.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
@@ -13,7 +13,7 @@ impl Operation for Scoped {
     const NAME: &'static str = "scope";
     const LOCKS: Locks = Locks::Scoped;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| lock.scope(SCOPE).run(conn, |_, conn| op.plain_body(conn)))?;

@@ -1,8 +1,8 @@
-//! `lock_all`: two rows and a name at once, in any order. A set is acquired in one order, so sets
-//! never deadlock. Each commit increments both rows.
+//! `lock_all` of two rows and a scoped name, in random order. The library acquires all sets in one
+//! order, so sets never deadlock. Each commit increments both rows.
 //!
-//! Most sets of a [`LockPool`] differ from those of other workers. Two kinds do not: all workers
-//! lock the same set, which is handed off between them, or sets that overlap, which are not.
+//! Some operations lock the same set in all workers, which a [`LockPool`] hands off. Others lock
+//! sets that overlap, which it must not hand off.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{Lock, LockDsl, LockName, LockPool, LockSource, lock_all};
@@ -11,7 +11,7 @@ use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::model::{Counter, Target};
 use crate::worker::{Done, Op, Reached, WorkError};
 
-/// What is locked: a row's scope, and two rows as this thread has seen them last.
+/// The locked set: a scoped name, and two rows as this thread saw them last.
 pub(super) struct Set {
     name: LockName,
     rows: [Counter; 2],
@@ -44,7 +44,7 @@ fn increment(
     })
 }
 
-/// With a plain body, and the default timeout.
+/// Runs a plain body with the default timeout.
 fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
     let mut set = Set::of(op);
     set.lock().run(conn, |_, conn| op.plain_body(conn))?;
@@ -57,7 +57,7 @@ fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
     Ok(Reached::End)
 }
 
-/// With a body that increments, and the timeout of the operation.
+/// Runs a body that increments, with the timeout of the call.
 fn transaction<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
     let mut set = Set::of(op);
     let lock = set.lock().timeout(op.wait);
@@ -78,7 +78,7 @@ impl Operation for Run {
     const NAME: &'static str = "lock_all";
     const LOCKS: Locks = Locks::Set;
     const WAIT: WaitFor = WaitFor::Default;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         run(op, conn)
@@ -97,13 +97,13 @@ impl Operation for TryRun {
     const NAME: &'static str = "lock_all.try_run";
     const LOCKS: Locks = Locks::Set;
     const WAIT: WaitFor = WaitFor::Nothing;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 2;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut set = Set::of(op);
         let ran = set.lock().try_run(conn, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -111,7 +111,7 @@ impl PoolOperation for TryRun {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut set = Set::of(op);
         let ran = locks.try_run(set.lock(), |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -121,7 +121,7 @@ impl Operation for Transaction {
     const NAME: &'static str = "lock_all.transaction";
     const LOCKS: Locks = Locks::Set;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -141,7 +141,7 @@ impl Operation for SameSet {
     const NAME: &'static str = "same_set";
     const LOCKS: Locks = Locks::SameSet;
     const WAIT: WaitFor = WaitFor::Default;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -161,7 +161,7 @@ impl Operation for SameSetInTransaction {
     const NAME: &'static str = "same_set.transaction";
     const LOCKS: Locks = Locks::SameSet;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 8;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -181,7 +181,7 @@ impl Operation for OverlappingSet {
     const NAME: &'static str = "overlapping_set";
     const LOCKS: Locks = Locks::OverlappingSet;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

@@ -1,6 +1,6 @@
-//! Sessions in which every statement, or every COMMIT, begins a transaction that Diesel does not
-//! see. If a session is so before the call, the call must be refused. If the body makes it so, that
-//! must be reported, unless the work is committed already.
+//! Session settings under which every statement, or every COMMIT, begins a transaction that Diesel
+//! does not see. If they are set before the call, the call must be refused. If the body sets them,
+//! the call must return an error.
 
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::mysql::MysqlConnection;
@@ -9,7 +9,7 @@ use diesel_advisory_lock::{LockDsl, LockSource};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, WaitFor};
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::Counter;
 use crate::worker::{Done, Op, Reached, WorkError};
 
@@ -51,7 +51,7 @@ impl Setting {
     }
 }
 
-/// The defaults of a session.
+/// Restores the defaults of a session.
 pub(crate) const DEFAULTS: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN'";
 
 pub(super) struct Settings;
@@ -60,8 +60,8 @@ impl Operation for Settings {
     const NAME: &'static str = "settings";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
-    const SETS: bool = true;
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Settings);
+    const CHANGES_SETTINGS: bool = true;
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -88,8 +88,8 @@ impl Operation for SettingsInBody {
     const NAME: &'static str = "settings_in_body";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
-    const SETS: bool = true;
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Settings);
+    const CHANGES_SETTINGS: bool = true;
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -107,11 +107,11 @@ fn set_in_body(
         let setting = Setting::chosen(op);
         setting.set_in_body(op, conn)?;
         if setting == Setting::Chain {
-            // Its COMMIT begins the transaction that is left open.
+            // This COMMIT begins the transaction that is left open.
             conn.transaction(|_| QueryResult::Ok(()))?;
         }
         counter.increment(conn)?;
-        // If it were committed, the counter would go through a number that no operation reported.
+        // A commit would give the counter a value that no call reports.
         Ok(Vec::new())
     })
 }
@@ -122,8 +122,8 @@ impl Operation for SettingsInTransaction {
     const NAME: &'static str = "settings_in_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAUSES: Option<OwnFault> = Some(OwnFault::Settings);
-    const SETS: bool = true;
+    const CAUSES: Option<WorkerFault> = Some(WorkerFault::Settings);
+    const CHANGES_SETTINGS: bool = true;
     const WEIGHT: usize = 1;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {

@@ -1,4 +1,4 @@
-//! `.transaction` and `.try_transaction`: each commit that is reported counts one.
+//! `.transaction` and `.try_transaction`. Each reported commit increments the counter by one.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable};
@@ -13,7 +13,7 @@ impl Operation for Transaction {
     const NAME: &'static str = "transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Chosen;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 12;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
@@ -41,13 +41,13 @@ impl Operation for TryTransaction {
     const NAME: &'static str = "try_transaction";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Nothing;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock();
         let ran = lock.try_transaction(conn, |counter, conn| increment(op, counter, conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -56,7 +56,7 @@ impl PoolOperation for TryTransaction {
         let mut counter = op.counter();
         let lock = counter.lock();
         let ran = locks.try_transaction(lock, |counter, conn| increment(op, counter, conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 

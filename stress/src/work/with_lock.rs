@@ -1,4 +1,4 @@
-//! `with_lock` and `try_with_lock`, and what a pool has in their place.
+//! `with_lock` and `try_with_lock`, and their equivalents of a pool.
 
 use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockPool, LockSource, Lockable};
@@ -12,7 +12,7 @@ impl Operation for WithLock {
     const NAME: &'static str = "with_lock";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Default;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
@@ -37,12 +37,12 @@ impl Operation for TryWithLock {
     const NAME: &'static str = "try_with_lock";
     const LOCKS: Locks = Locks::Row;
     const WAIT: WaitFor = WaitFor::Nothing;
-    const CAN_STEAL: bool = true;
+    const MAY_LOSE_LOCK: bool = true;
 
     fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let ran = counter.try_with_lock(conn, |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }
 
@@ -50,6 +50,6 @@ impl PoolOperation for TryWithLock {
     fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
         let mut counter = op.counter();
         let ran = locks.try_run(counter.lock(), |_, conn| op.plain_body(conn))?;
-        Ok(ran.map_or(Reached::Busy, |()| Reached::End))
+        Ok(ran.map_or(Reached::Contended, |()| Reached::End))
     }
 }

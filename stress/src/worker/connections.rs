@@ -1,4 +1,4 @@
-//! The sources of connections: a thread's own, and the pools of the process.
+//! The pools of a worker, and its checks of connections.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use diesel::sql_types::{Text, Unsigned};
 use diesel_advisory_lock::LockPool;
 use stress_check::history::{Event, Writer};
 
-use crate::cli::{OwnFault, WorkerOptions};
+use crate::cli::{WorkerFault, WorkerOptions};
 use crate::model::{SCHEMA, Target};
 use crate::work::DEFAULTS;
 
 pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<MysqlConnection>>;
 pub(crate) type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
 
-/// A pool, by the name that the history gives it.
+/// A pool, and its name in the history.
 pub(super) struct Named<P> {
     pub(super) name: &'static str,
     pub(super) pool: P,
@@ -24,46 +24,48 @@ pub(super) struct Named<P> {
 
 pub(super) struct Pools {
     /// As many connections as threads, through the proxy. A thread checks one out for each call.
-    pub(super) roomy: Named<Pool>,
-    /// One connection for all threads. As many as threads if that fault is not asked for.
+    pub(super) full_size: Named<Pool>,
+    /// One connection for all threads, unless that fault is disabled.
     pub(super) undersized: Named<Pool>,
-    /// The library checks out the connections of these.
+    /// The library checks out the connections of the following pools.
     pub(super) lock_pool: Named<LockPool<MysqlConnection>>,
     pub(super) undersized_lock_pool: Named<LockPool<MysqlConnection>>,
-    /// It offers a lock to the sessions of other processes before each hand-off.
+    /// Offers a lock to waiters in other processes before each handoff.
     pub(super) fair_lock_pool: Named<LockPool<MysqlConnection>>,
 }
 
 impl Pools {
     pub(super) fn new(options: &WorkerOptions) -> Self {
         let threads = options.threads.into();
-        let few = if options.faults.has(OwnFault::Squeeze) {
+        let size = if options.faults.has(WorkerFault::Undersized) {
             1
         } else {
             threads
         };
-        let roomy = |name| Named::new(name, &options.proxied, threads);
-        let undersized = |name| Named::new(name, &options.direct, few);
+        let full_size = |name| Named::new(name, &options.proxied, threads);
+        let undersized = |name| Named::new(name, &options.direct, size);
         let fair = |pool| LockPool::builder().max_handoffs(0).build(pool);
         Self {
-            roomy: roomy("pooled"),
-            undersized: undersized("squeezed-direct"),
-            lock_pool: roomy("lock-pool").map(LockPool::new),
-            undersized_lock_pool: undersized("squeezed-lock-pool-direct").map(LockPool::new),
-            fair_lock_pool: roomy("fair-lock-pool").map(fair),
+            full_size: full_size("pooled"),
+            undersized: undersized("undersized-direct"),
+            lock_pool: full_size("lock-pool").map(LockPool::new),
+            undersized_lock_pool: undersized("undersized-lock-pool-direct").map(LockPool::new),
+            fair_lock_pool: full_size("fair-lock-pool").map(fair),
         }
     }
 
-    /// Records the locks that the idle connections still hold.
+    /// Records the locks that the idle connections hold.
     pub(super) fn drain(&self, history: &Writer) {
-        self.roomy.drain(history);
+        self.full_size.drain(history);
         self.undersized.drain(history);
         for locks in [
             &self.lock_pool,
             &self.undersized_lock_pool,
             &self.fair_lock_pool,
         ] {
-            locks.below().drain(history);
+            let pool = locks.pool.pool().clone();
+            let name = locks.name;
+            Named { name, pool }.drain(history);
         }
     }
 }
@@ -89,22 +91,13 @@ impl Named<Pool> {
         let size = self.pool.max_size();
         let all: Vec<_> = (0..size).filter_map(|_| self.pool.get().ok()).collect();
         for mut conn in all {
-            tell_held(self.name, &mut conn, history);
+            record_held(self.name, &mut conn, history);
         }
     }
 }
 
-impl Named<LockPool<MysqlConnection>> {
-    fn below(&self) -> Named<Pool> {
-        Named {
-            name: self.name,
-            pool: self.pool.pool().clone(),
-        }
-    }
-}
-
-/// Records the locks that an idle connection holds. One that does not answer holds none.
-pub(super) fn tell_held(source: &str, conn: &mut MysqlConnection, history: &Writer) {
+/// Records the locks that an idle connection holds. A connection that does not answer is skipped.
+pub(super) fn record_held(source: &str, conn: &mut MysqlConnection, history: &Writer) {
     if let Ok((session, names)) = held_by(conn) {
         let names = if names.is_empty() { "-" } else { &names };
         history.write(&Event::Drained {
@@ -123,9 +116,9 @@ struct HeldBy {
     names: String,
 }
 
-/// A session's number, and the locks that it holds now.
+/// A session's number, and the locks that it holds.
 fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
-    let questions: Vec<_> = Target::all()
+    let columns: Vec<_> = Target::all()
         .map(|target| {
             let name = target.name();
             let full_name = name.full_name(SCHEMA);
@@ -134,16 +127,15 @@ fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
         .collect();
     let query = format!(
         "SELECT CAST(CONNECTION_ID() AS UNSIGNED) AS session, CONCAT_WS('+', {}) AS names",
-        questions.join(", ")
+        columns.join(", ")
     );
     let held: HeldBy = diesel::sql_query(query).get_result(conn)?;
     Ok((held.session, held.names))
 }
 
-/// Restores the settings that an operation has left in its session. A connection on which that fails
-/// is marked as broken.
-pub(super) fn set_back(conn: &mut MysqlConnection) {
-    // A statement may be interrupted, and so may the next.
+/// Restores the settings of a session. A connection on which that fails is marked as broken.
+pub(super) fn restore_settings(conn: &mut MysqlConnection) {
+    // Faults may interrupt more than one statement.
     let done = (0..3).any(|_| conn.batch_execute(DEFAULTS).is_ok());
     if !done {
         AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();

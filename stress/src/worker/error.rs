@@ -1,4 +1,4 @@
-//! What a call returns, and its word in the history.
+//! What a call returns, and its outcome in the history.
 
 use diesel::result::Error as DieselError;
 use diesel_advisory_lock::LockError;
@@ -7,13 +7,13 @@ use stress_check::history::{Claim, Outcome};
 /// The result of one call that acquires locks.
 pub(crate) type Done = Result<Reached, WorkError>;
 
-/// How far a call came that did not fail.
+/// The result of a call that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
     /// The body ran, and the lock was held until its end.
     End,
-    /// Another session has the lock.
-    Busy,
+    /// Another session holds the lock.
+    Contended,
     /// A guard was dropped, which returns no error.
     Dropped,
 }
@@ -23,26 +23,26 @@ pub(crate) enum WorkError {
     #[error(transparent)]
     Lock(#[from] LockError),
 
-    /// From a statement of the body.
+    /// An error of a statement of the body.
     #[error(transparent)]
     Body(#[from] DieselError),
 
     #[error("failed on purpose")]
     Deliberate,
 
-    /// A lock inside this one could not be acquired, or was lost.
-    #[error("the inner lock ended with {0}")]
+    /// A nested call failed.
+    #[error("the nested call returned `{0}`")]
     Inner(Outcome),
 }
 
 impl WorkError {
-    /// The error of a call inside a body, which says nothing about the body.
+    /// The error of a nested call, which says nothing about the outer one.
     pub(crate) fn inner(error: LockError) -> Self {
         Self::Inner(of_lock(&error))
     }
 }
 
-/// What the library's error says became of the work.
+/// What the library's error claims became of the work.
 pub(crate) fn claim(done: &Done) -> Option<Claim> {
     let error = match done {
         Err(WorkError::Lock(error)) => error,
@@ -59,11 +59,11 @@ pub(crate) fn claim(done: &Done) -> Option<Claim> {
     }
 }
 
-/// The word for what a call returned.
+/// The outcome of a call, for the history.
 pub(crate) fn outcome(done: &Done) -> Outcome {
     match done {
         Ok(Reached::End) => Outcome::Ok,
-        Ok(Reached::Busy) => Outcome::Busy,
+        Ok(Reached::Contended) => Outcome::Contended,
         Ok(Reached::Dropped) => Outcome::Dropped,
         Err(WorkError::Lock(error)) => of_lock(error),
         Err(WorkError::Body(error)) => match LockError::in_diesel(error) {
@@ -88,9 +88,9 @@ fn of_lock(error: &LockError) -> Outcome {
         LockError::Lost {
             source: Some(_), ..
         } => Outcome::Lost,
-        LockError::Lost { source: None, .. } => Outcome::Disowned,
+        LockError::Lost { source: None, .. } => Outcome::NotHeld,
         LockError::CommitUnknown { .. } => Outcome::CommitUnknown,
-        LockError::RowNotFound { .. } => Outcome::Gone,
+        LockError::RowNotFound { .. } => Outcome::RowNotFound,
         LockError::KeyMismatch { .. } => Outcome::KeyMismatch,
         LockError::Pool { .. } => Outcome::Pool,
         LockError::Database { .. } => Outcome::Database,

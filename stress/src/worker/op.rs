@@ -1,4 +1,4 @@
-//! One call that takes a lock, from the inside: what its body does, and what is written down.
+//! One call that acquires locks: what its body does, and what it records.
 
 use std::cell::RefCell;
 use std::panic::panic_any;
@@ -20,19 +20,19 @@ use crate::work::{Call, WaitFor};
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    Calm,
+    Normal,
     Fails,
     Panics,
-    /// Releases the lock by SQL of its own, so that the library finds it gone.
+    /// Releases the lock by SQL, so that the library finds it lost.
     Steals,
-    /// Puts another connection in the place of the one that it was given.
+    /// Swaps its connection with another one.
     Swaps,
 }
 
-/// How long a body goes on without its lock, so that another session has it.
-const LOST: Duration = Duration::from_millis(5);
+/// How long a body goes on without its lock, so that another session acquires it.
+const WITHOUT_LOCK: Duration = Duration::from_millis(5);
 
-/// A call, while it is made.
+/// A call that is being made.
 pub(crate) struct Op<'t> {
     pub(super) thread: &'t Thread<'t>,
     pub(super) id: u32,
@@ -44,7 +44,7 @@ pub(crate) struct Op<'t> {
 }
 
 impl Op<'_> {
-    /// The row as this thread has seen it last, which is stale more often than not.
+    /// The row as this thread saw it last, which is usually stale.
     pub(crate) fn counter(&self) -> Counter {
         self.copy(self.target.id())
     }
@@ -61,8 +61,8 @@ impl Op<'_> {
         self.target.name()
     }
 
-    /// Calls `run` with the lock of the row, by this thread's last copy, and the timeout of the
-    /// call.
+    /// Calls `run` with the lock of the row and the timeout of the call. The model is this thread's
+    /// last copy.
     pub(crate) fn with_row<R>(&self, run: impl FnOnce(Lock<&mut Counter>) -> R) -> R {
         run(self.counter().lock().timeout(self.wait))
     }
@@ -72,14 +72,15 @@ impl Op<'_> {
         self.thread.random_below(count)
     }
 
-    /// Records a fault of the worker's own, which it causes next.
+    /// Records a fault that this worker is about to cause.
     pub(crate) fn inject(&self, fault: OpFault) {
         let history = &self.thread.worker.history;
-        history.write(&Event::Struck { op: self.id, fault });
+        history.write(&Event::Injected { op: self.id, fault });
     }
 
-    /// The body of a lock: asks the server which session holds the lock, leaves a trace in the
-    /// lock's file, does `act`, which returns what it wrote to counters, and ends as [`Ending`] says.
+    /// Runs the body of a lock. It asks the server which session holds the lock, appends to the
+    /// lock's file, calls `act`, which returns what it wrote to counters, and ends as [`Ending`]
+    /// says.
     pub(crate) fn body(
         &self,
         conn: &mut MysqlConnection,
@@ -88,8 +89,8 @@ impl Op<'_> {
         self.run_body(conn, false, act)
     }
 
-    /// A body that runs in a transaction, and calls no other operation. If it swaps connections, it
-    /// may do all its work on the other one, in a transaction there.
+    /// Runs a body in a transaction, without nested calls. If the body swaps connections, it may do
+    /// all its work on the other one, in a transaction there.
     pub(crate) fn transaction_body(
         &self,
         conn: &mut MysqlConnection,
@@ -105,12 +106,12 @@ impl Op<'_> {
         act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
     ) -> Result<(), WorkError> {
         let history = &self.thread.worker.history;
-        let seen = self.witness(conn);
-        let (session, holder) = match &seen {
-            Ok(witness) => (Some(witness.session), witness.holder),
+        let found = self.holder(conn);
+        let (session, holder) = match &found {
+            Ok(found) => (Some(found.session), found.holder),
             Err(_) => (None, None),
         };
-        history.write(&Event::Granted {
+        history.write(&Event::Acquired {
             op: self.id,
             session,
             holder,
@@ -120,8 +121,8 @@ impl Op<'_> {
             op: self,
             wrote: RefCell::default(),
         };
-        seen?;
-        self.thread.leave_trace("begin", self);
+        found?;
+        self.thread.append_effect("begin", self);
         let swaps = self.ending == Ending::Swaps;
         let is_swapped =
             swaps && in_transaction && self.random_below(2) == 0 && self.swap(conn, true);
@@ -130,31 +131,31 @@ impl Op<'_> {
             sleep(self.dwell);
         }
         match self.ending {
-            Ending::Calm => {}
+            Ending::Normal => {}
             Ending::Fails => return Err(WorkError::Deliberate),
             Ending::Panics => panic_any(Deliberate),
             Ending::Steals => {
                 self.inject(OpFault::Theft);
                 self.steal(conn)?;
-                sleep(LOST);
+                sleep(WITHOUT_LOCK);
             }
             Ending::Swaps => {
                 if is_swapped || self.swap(conn, false) {
-                    sleep(LOST);
+                    sleep(WITHOUT_LOCK);
                 }
             }
         }
-        self.thread.leave_trace("end", self);
+        self.thread.append_effect("end", self);
         end.wrote.replace(wrote);
         Ok(())
     }
 
-    /// The body of a lock that changes nothing in the database.
+    /// Runs a body that changes nothing in the database.
     pub(crate) fn plain_body(&self, conn: &mut MysqlConnection) -> Result<(), WorkError> {
         self.body(conn, |_| Ok(Vec::new()))
     }
 
-    /// Another call, made inside of this one's body. Its failure is this body's, by another name.
+    /// Makes a nested call. Its error becomes a [`WorkError::Inner`].
     pub(crate) fn nested(
         &self,
         operation: &'static str,
@@ -166,19 +167,20 @@ impl Op<'_> {
             operation,
             target,
             wait,
-            can_steal: false,
+            may_lose_lock: false,
         };
         let done = self.thread.perform(&call, self.source, run);
         done.map_err(|error| WorkError::Inner(outcome(&Err(error))))
     }
 
-    /// Not by a statement that is kept: one that fails while it is read must not run again.
-    fn witness(&self, conn: &mut MysqlConnection) -> QueryResult<Witness> {
-        let questions = self.target.names().into_iter().map(|name| {
+    /// Asks the server for this session and for the holder of the locks. The statement is not
+    /// cached: a cached statement that is killed while its result is read must not run again.
+    fn holder(&self, conn: &mut MysqlConnection) -> QueryResult<Holder> {
+        let conditions = self.target.names().into_iter().map(|name| {
             let full_name = name.full_name(SCHEMA);
             format!("IS_USED_LOCK('{full_name}') <=> CONNECTION_ID()")
         });
-        let ours = questions.collect::<Vec<_>>().join(" AND ");
+        let ours = conditions.collect::<Vec<_>>().join(" AND ");
         let first = self.lock_name().full_name(SCHEMA);
         diesel::sql_query(format!(
             "SELECT CAST(CONNECTION_ID() AS UNSIGNED) AS session, \
@@ -193,8 +195,8 @@ impl Op<'_> {
         diesel::sql_query(format!("DO RELEASE_LOCK('{full_name}')")).execute(conn)
     }
 
-    /// Swaps `conn` with another connection. The session that was there ends, and with it its lock.
-    /// Returns `false` if there is no other connection.
+    /// Swaps `conn` with another connection, which ends its session and releases its lock. Returns
+    /// `false` if there is no other connection.
     fn swap(&self, conn: &mut MysqlConnection, begin: bool) -> bool {
         let Some(mut other) = self.thread.connect_as(self.source) else {
             return false;
@@ -213,15 +215,15 @@ impl Op<'_> {
 }
 
 #[derive(QueryableByName)]
-struct Witness {
+struct Holder {
     #[diesel(sql_type = Unsigned<BigInt>)]
     session: u64,
-    /// This session if all locks are its own.
+    /// This session if it holds all locks.
     #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
     holder: Option<u64>,
 }
 
-/// Writes down the body's end, however it ends.
+/// Records the end of the body on drop, so also after an error or a panic.
 struct End<'o> {
     op: &'o Op<'o>,
     wrote: RefCell<Vec<Written>>,

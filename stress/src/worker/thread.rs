@@ -14,7 +14,7 @@ use diesel_advisory_lock::{LockName, LockPool};
 use fastrand::Rng;
 use stress_check::history::{self, Event, Outcome};
 
-use super::connections::{Named, Pool, is_broken, set_back, tell_held};
+use super::connections::{Named, Pool, is_broken, record_held, restore_settings};
 use super::error::{claim, outcome};
 use super::op::Op;
 use super::{Deliberate, Done, Worker};
@@ -23,20 +23,20 @@ use crate::work::{Call, Entry, OPERATIONS, RunInPool};
 
 mod rng;
 
-/// How long a broken connection stays open: longer than the checker allows others to wait for a lock
-/// that has leaked.
+/// How long a broken connection stays open: longer than the checker allows other calls to wait for
+/// a leaked lock.
 const KEPT_BROKEN: Duration = Duration::from_secs(8);
 
 pub(super) struct Thread<'w> {
     pub(super) worker: &'w Worker,
     number: u16,
     rng: RefCell<Rng>,
-    /// The rows as they were when this thread saw them last.
+    /// The rows as this thread saw them last.
     copies: RefCell<HashMap<i64, Counter>>,
-    traces: RefCell<HashMap<String, File>>,
-    /// A broken connection. If its session had a lock, that must be free all the same.
+    effects: RefCell<HashMap<String, File>>,
+    /// A broken connection that stays open. The library must have released its lock.
     broken: RefCell<Option<(Instant, MysqlConnection)>>,
-    /// Each as often as it weighs.
+    /// Each operation as often as its weight.
     operations: Vec<&'static Entry>,
     pool_operations: Vec<(&'static Entry, RunInPool)>,
 }
@@ -44,10 +44,10 @@ pub(super) struct Thread<'w> {
 impl<'w> Thread<'w> {
     pub(super) fn new(worker: &'w Worker, number: u16) -> Self {
         let options = &worker.options;
-        let is_asked_for = |fault| options.faults.has(fault);
+        let is_enabled = |fault| options.faults.has(fault);
         let operations: Vec<_> = OPERATIONS
             .iter()
-            .filter(|operation| operation.causes.is_none_or(is_asked_for))
+            .filter(|operation| operation.causes.is_none_or(is_enabled))
             .flat_map(|operation| vec![operation; operation.weight])
             .collect();
         let pool_operations = operations.iter();
@@ -57,7 +57,7 @@ impl<'w> Thread<'w> {
             number,
             rng: RefCell::new(Rng::with_seed(options.seed ^ (u64::from(number) << 48))),
             copies: RefCell::default(),
-            traces: RefCell::default(),
+            effects: RefCell::default(),
             broken: RefCell::default(),
             pool_operations: pool_operations.collect(),
             operations,
@@ -69,21 +69,21 @@ impl<'w> Thread<'w> {
         let pools = &self.worker.pools;
         while !self.worker.is_stopping() {
             match self.random_below(20) {
-                0..=5 => self.on_own(&mut own),
-                6..=7 => self.on_pooled(&pools.roomy),
-                8..=9 => self.on_pooled(&pools.undersized),
-                10..=11 => self.in_pool(&pools.fair_lock_pool),
-                12..=16 => self.in_pool(&pools.lock_pool),
-                _ => self.in_pool(&pools.undersized_lock_pool),
+                0..=5 => self.call_on_own(&mut own),
+                6..=7 => self.call_on_pooled(&pools.full_size),
+                8..=9 => self.call_on_pooled(&pools.undersized),
+                10..=11 => self.call_in_pool(&pools.fair_lock_pool),
+                12..=16 => self.call_in_pool(&pools.lock_pool),
+                _ => self.call_in_pool(&pools.undersized_lock_pool),
             }
         }
         if let Some(mut conn) = own {
-            tell_held(self.own_source(), &mut conn, &self.worker.history);
+            record_held(self.own_source(), &mut conn, &self.worker.history);
         }
     }
 
-    /// On the thread's own connection, which it keeps until something is wrong with it.
-    fn on_own(&self, own: &mut Option<MysqlConnection>) {
+    /// Makes a call on the thread's own connection, which is replaced once it is broken.
+    fn call_on_own(&self, own: &mut Option<MysqlConnection>) {
         let Some(conn) = own else {
             *own = self.connect();
             return;
@@ -91,8 +91,8 @@ impl<'w> Thread<'w> {
         let operation = self.pick(&self.operations);
         let run = |op: &Op<'_>| (operation.plain)(op, conn);
         let outcome = self.top_level(operation, self.own_source(), run);
-        if operation.sets {
-            set_back(conn);
+        if operation.changes_settings {
+            restore_settings(conn);
         }
         if is_broken(conn) {
             self.keep_broken(own.take());
@@ -101,8 +101,8 @@ impl<'w> Thread<'w> {
         }
     }
 
-    /// On a connection that this thread checks out.
-    fn on_pooled(&self, pool: &Named<Pool>) {
+    /// Makes a call on a connection that this thread checks out.
+    fn call_on_pooled(&self, pool: &Named<Pool>) {
         let Ok(mut conn) = pool.pool.get() else {
             self.unconnected(pool.name);
             return;
@@ -110,13 +110,13 @@ impl<'w> Thread<'w> {
         let operation = self.pick(&self.operations);
         let run = |op: &Op<'_>| (operation.pooled)(op, &mut conn);
         self.top_level(operation, pool.name, run);
-        if operation.sets {
-            set_back(&mut conn);
+        if operation.changes_settings {
+            restore_settings(&mut conn);
         }
     }
 
-    /// On a connection that the library checks out, or that another thread hands off.
-    fn in_pool(&self, locks: &Named<LockPool<MysqlConnection>>) {
+    /// Makes a call through a `LockPool`.
+    fn call_in_pool(&self, locks: &Named<LockPool<MysqlConnection>>) {
         let (operation, run) = self.pick(&self.pool_operations);
         self.top_level(operation, locks.name, |op| run(op, &locks.pool));
     }
@@ -131,13 +131,13 @@ impl<'w> Thread<'w> {
             operation: operation.name,
             target: self.target(operation.locks),
             wait: operation.wait,
-            can_steal: operation.can_steal,
+            may_lose_lock: operation.may_lose_lock,
         };
         let done = catch_unwind(AssertUnwindSafe(|| self.perform(&call, source, run)));
-        word(&done)
+        outcome_of(&done)
     }
 
-    /// Makes a call and writes down what came of it.
+    /// Makes a call and records it.
     pub(super) fn perform(
         &self,
         call: &Call,
@@ -163,13 +163,13 @@ impl<'w> Thread<'w> {
         history.write(&Event::Invoke {
             op: op.id,
             thread: self.number,
-            way: call.operation,
+            operation: call.operation,
             names: &names.join("+"),
             wait: op.wait_ms(),
             source,
         });
         let done = catch_unwind(AssertUnwindSafe(|| run(&op)));
-        let word = word(&done);
+        let word = outcome_of(&done);
         let claim = done.as_ref().ok().and_then(claim);
         history.write(&Event::Outcome {
             op: op.id,
@@ -177,7 +177,7 @@ impl<'w> Thread<'w> {
             claim,
         });
         if let (Outcome::Other, Ok(Err(error))) = (word, &done) {
-            eprintln!("operation {}: {error}", op.id);
+            eprintln!("call {}: {error}", op.id);
         }
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -190,7 +190,7 @@ impl<'w> Thread<'w> {
         conn
     }
 
-    /// A connection that is like those of a source.
+    /// Opens a connection like those of a source.
     pub(super) fn connect_as(&self, source: &str) -> Option<MysqlConnection> {
         let options = &self.worker.options;
         let url = if source.ends_with("-direct") {
@@ -201,7 +201,7 @@ impl<'w> Thread<'w> {
         MysqlConnection::establish(url).ok()
     }
 
-    /// One at a time, for a while.
+    /// Keeps a broken connection open for a while, one at a time.
     fn keep_broken(&self, conn: Option<MysqlConnection>) {
         let mut broken = self.broken.borrow_mut();
         let is_old = |(since, _): &(Instant, _)| since.elapsed() > KEPT_BROKEN;
@@ -234,15 +234,14 @@ impl<'w> Thread<'w> {
         self.worker.cycles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Appends a line to the file of each lock: work outside of the database, which no transaction
-    /// protects.
-    pub(super) fn leave_trace(&self, word: &str, op: &Op<'_>) {
+    /// Appends a line to the file of each lock. No transaction protects these files.
+    pub(super) fn append_effect(&self, word: &str, op: &Op<'_>) {
         let line = format!("{word} {} {}\n", self.worker.options.number, op.id);
-        let mut traces = self.traces.borrow_mut();
+        let mut effects = self.effects.borrow_mut();
         for name in op.target.names() {
             let name = name.to_string();
             let path = history::effects_file(&self.worker.effects, &name);
-            let file = traces.entry(name).or_insert_with(|| {
+            let file = effects.entry(name).or_insert_with(|| {
                 let file = OpenOptions::new().append(true).create(true).open(&path);
                 file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
             });
@@ -263,8 +262,8 @@ impl<'w> Thread<'w> {
     }
 }
 
-/// The word for what came of a call, a panic included.
-fn word(done: &std::thread::Result<Done>) -> Outcome {
+/// The outcome of a call, including a panic.
+fn outcome_of(done: &std::thread::Result<Done>) -> Outcome {
     match done {
         Ok(done) => outcome(done),
         Err(panic) if panic.is::<Deliberate>() => Outcome::Panicked,

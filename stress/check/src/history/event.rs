@@ -1,11 +1,11 @@
-//! One line of a history, written and read.
+//! One line of a history: its types, its text, and how it is parsed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::words::{Claim, FaultKind, OpFault, Outcome, WorkerState};
 
-/// How long a lock may be waited for.
+/// The timeout of a call, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitMs(pub u64);
 
@@ -15,17 +15,17 @@ pub enum Event<'a> {
     Invoke {
         op: u32,
         thread: u16,
-        way: &'a str,
+        operation: &'a str,
         names: &'a str,
         wait: WaitMs,
         source: &'a str,
     },
-    Granted {
+    Acquired {
         op: u32,
         session: Option<u64>,
         holder: Option<u64>,
     },
-    Struck {
+    Injected {
         op: u32,
         fault: OpFault,
     },
@@ -36,7 +36,7 @@ pub enum Event<'a> {
     Outcome {
         op: u32,
         word: Outcome,
-        /// What the error says of the work, if it is one of the library's.
+        /// What the library's error says became of the work.
         claim: Option<Claim>,
     },
     Unconnected {
@@ -64,7 +64,7 @@ pub enum Event<'a> {
     },
     Over {
         fault: u32,
-        struck: bool,
+        hit: bool,
     },
     Final {
         name: &'a str,
@@ -83,20 +83,24 @@ impl fmt::Display for Event<'_> {
             Self::Invoke {
                 op,
                 thread,
-                way,
+                operation,
                 names,
                 wait,
                 source,
-            } => write!(f, "invoke {op} {thread} {way} {names} {} {source}", wait.0),
-            Self::Granted {
+            } => write!(
+                f,
+                "invoke {op} {thread} {operation} {names} {} {source}",
+                wait.0
+            ),
+            Self::Acquired {
                 op,
                 session,
                 holder,
-            } => write!(f, "granted {op} {} {}", Maybe(*session), Maybe(*holder)),
-            Self::Struck { op, fault } => write!(f, "struck {op} {fault}"),
+            } => write!(f, "acquired {op} {} {}", OrDash(*session), OrDash(*holder)),
+            Self::Injected { op, fault } => write!(f, "injected {op} {fault}"),
             Self::End { op, wrote } => write!(f, "end {op} {wrote}"),
             Self::Outcome { op, word, claim } => {
-                write!(f, "outcome {op} {word} {}", Maybe(*claim))
+                write!(f, "outcome {op} {word} {}", OrDash(*claim))
             }
             Self::Unconnected { thread, source } => write!(f, "unconnected {thread} {source}"),
             Self::Drained {
@@ -112,8 +116,8 @@ impl fmt::Display for Event<'_> {
                 kind,
                 target,
             } => write!(f, "begin {fault} {kind} {target}"),
-            Self::Over { fault, struck } => {
-                let word = if *struck { "done" } else { "missed" };
+            Self::Over { fault, hit } => {
+                let word = if *hit { "done" } else { "missed" };
                 write!(f, "over {fault} {word}")
             }
             Self::Final { name, value } => write!(f, "final {name} {value}"),
@@ -123,9 +127,9 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-struct Maybe<T>(Option<T>);
+struct OrDash<T>(Option<T>);
 
-impl<T: fmt::Display> fmt::Display for Maybe<T> {
+impl<T: fmt::Display> fmt::Display for OrDash<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(it) => write!(f, "{it}"),
@@ -134,44 +138,44 @@ impl<T: fmt::Display> fmt::Display for Maybe<T> {
     }
 }
 
-/// Reads one line; `None` if it is none of these.
+/// Parses one line. Returns `None` if it is not an event.
 pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
     let mut words = line.split(' ');
-    let time = number(words.next())?;
+    let time = field(words.next())?;
     let event = match words.next()? {
         "invoke" => Event::Invoke {
-            op: number(words.next())?,
-            thread: number(words.next())?,
-            way: words.next()?,
+            op: field(words.next())?,
+            thread: field(words.next())?,
+            operation: words.next()?,
             names: words.next()?,
-            wait: WaitMs(number(words.next())?),
+            wait: WaitMs(field(words.next())?),
             source: words.next()?,
         },
-        "granted" => Event::Granted {
-            op: number(words.next())?,
-            session: maybe(words.next()?)?,
-            holder: maybe(words.next()?)?,
+        "acquired" => Event::Acquired {
+            op: field(words.next())?,
+            session: or_dash(words.next()?)?,
+            holder: or_dash(words.next()?)?,
         },
-        "struck" => Event::Struck {
-            op: number(words.next())?,
-            fault: number(words.next())?,
+        "injected" => Event::Injected {
+            op: field(words.next())?,
+            fault: field(words.next())?,
         },
         "end" => Event::End {
-            op: number(words.next())?,
+            op: field(words.next())?,
             wrote: words.next()?,
         },
         "outcome" => Event::Outcome {
-            op: number(words.next())?,
-            word: number(words.next())?,
-            claim: maybe(words.next()?)?,
+            op: field(words.next())?,
+            word: field(words.next())?,
+            claim: or_dash(words.next()?)?,
         },
         "unconnected" => Event::Unconnected {
-            thread: number(words.next())?,
+            thread: field(words.next())?,
             source: words.next()?,
         },
         "drained" => Event::Drained {
             source: words.next()?,
-            session: number(words.next())?,
+            session: field(words.next())?,
             names: words.next()?,
         },
         "finished" => Event::Finished,
@@ -181,17 +185,17 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
             return Some((time, Event::Run { key, value }));
         }
         "worker" => Event::Worker {
-            number: number(words.next())?,
-            state: number(words.next())?,
+            number: field(words.next())?,
+            state: field(words.next())?,
         },
         "begin" => Event::Begin {
-            fault: number(words.next())?,
-            kind: number(words.next())?,
+            fault: field(words.next())?,
+            kind: field(words.next())?,
             target: words.next()?,
         },
         "over" => Event::Over {
-            fault: number(words.next())?,
-            struck: match words.next()? {
+            fault: field(words.next())?,
+            hit: match words.next()? {
                 "done" => true,
                 "missed" => false,
                 _ => return None,
@@ -199,7 +203,7 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
         },
         "final" => Event::Final {
             name: words.next()?,
-            value: number(words.next())?,
+            value: field(words.next())?,
         },
         "left" => Event::Left {
             thing: words.next()?,
@@ -211,11 +215,11 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
     words.next().is_none().then_some((time, event))
 }
 
-fn number<T: FromStr>(word: Option<&str>) -> Option<T> {
+fn field<T: FromStr>(word: Option<&str>) -> Option<T> {
     word?.parse().ok()
 }
 
-fn maybe<T: FromStr>(word: &str) -> Option<Option<T>> {
+fn or_dash<T: FromStr>(word: &str) -> Option<Option<T>> {
     match word {
         "-" => Some(None),
         it => it.parse().ok().map(Some),
@@ -227,17 +231,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_is_read_as_it_was_written() {
+    fn every_event_survives_a_round_trip() {
         let events = [
             Event::Invoke {
                 op: 7,
                 thread: 2,
-                way: "with_lock",
+                operation: "with_lock",
                 names: "counters:3#send+=job",
                 wait: WaitMs(45_000),
                 source: "plain-direct",
             },
-            Event::Granted {
+            Event::Acquired {
                 op: 7,
                 session: Some(12),
                 holder: None,
@@ -249,7 +253,7 @@ mod tests {
             },
             Event::Unconnected {
                 thread: 1,
-                source: "squeezed",
+                source: "undersized",
             },
             Event::Drained {
                 source: "pooled",
@@ -263,7 +267,7 @@ mod tests {
             },
             Event::Over {
                 fault: 3,
-                struck: false,
+                hit: false,
             },
             Event::Final {
                 name: "counters:3",
@@ -275,7 +279,7 @@ mod tests {
             },
             Event::Done,
         ];
-        let words = Outcome::ALL.iter().map(|&word| Event::Outcome {
+        let outcomes = Outcome::ALL.iter().map(|&word| Event::Outcome {
             op: 7,
             word,
             claim: None,
@@ -285,9 +289,9 @@ mod tests {
             word: Outcome::Lost,
             claim: Some(claim),
         });
-        let strikes = OpFault::ALL
+        let injections = OpFault::ALL
             .iter()
-            .map(|&fault| Event::Struck { op: 7, fault });
+            .map(|&fault| Event::Injected { op: 7, fault });
         let states = WorkerState::ALL
             .iter()
             .map(|&state| Event::Worker { number: 4, state });
@@ -296,26 +300,26 @@ mod tests {
             kind,
             target: "session=12,name=counters:3",
         });
-        let words = words.chain(claims).chain(strikes);
-        for event in events.into_iter().chain(words).chain(states).chain(faults) {
+        let calls = outcomes.chain(claims).chain(injections);
+        for event in events.into_iter().chain(calls).chain(states).chain(faults) {
             let line = format!("99 {event}");
             assert_eq!(parse(&line), Some((99, event)), "{line}");
         }
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn lines_that_are_no_events_are_refused() {
         for line in [
             "",
             "99",
             "99 nonsense",
-            "x granted 7 12 -",
-            "99 granted 7 12",
-            "99 granted 7 12 - -",
-            "99 outcome 7 splendid -",
+            "x acquired 7 12 -",
+            "99 acquired 7 12",
+            "99 acquired 7 12 - -",
+            "99 outcome 7 unheard-of -",
             "99 outcome 7 lost",
             "99 outcome 7 lost perhaps",
-            "99 struck 7 lightning",
+            "99 injected 7 lightning",
             "99 begin 1 earthquake -",
         ] {
             assert_eq!(parse(line), None, "{line}");

@@ -1,4 +1,4 @@
-//! The words of a history that stand for one of a few things.
+//! The enumerations of a history, and the word that stands for each variant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,8 +38,8 @@ words! {
     Outcome {
         /// The body ran, and the lock was held throughout, or until its COMMIT.
         Ok = "ok",
-        /// Somebody else has it, and we were not to wait.
-        Busy = "busy",
+        /// Another session holds the lock, and the call does not wait.
+        Contended = "contended",
         Timeout = "timeout",
         Deadlock = "deadlock",
         Interrupted = "interrupted",
@@ -47,29 +47,28 @@ words! {
         OpenTransaction = "open-transaction",
         /// The body left a transaction open, which was rolled back.
         LeftOpen = "left-open",
-        /// Lost: the server could not be asked.
+        /// Lost, because the server did not answer.
         Lost = "lost",
-        /// Lost: the server said that the lock was not ours.
-        Disowned = "disowned",
+        /// Lost, because the server answered that the session did not hold the lock.
+        NotHeld = "not-held",
         /// The connection failed during COMMIT.
         CommitUnknown = "commit-unknown",
-        /// The row does not exist.
-        Gone = "gone",
+        RowNotFound = "row-not-found",
         /// The row has another lock than the model.
         KeyMismatch = "key-mismatch",
-        /// Another error of the database, from the library.
+        /// A database error of one of the library's statements.
         Database = "database",
-        /// An error of the database, from the body's own statements.
+        /// A database error of one of the body's statements.
         BodyDatabase = "body-database",
-        /// No connection could be had from a pool.
+        /// A pool had no connection.
         Pool = "pool",
         /// The body failed on purpose.
         Failed = "failed",
         /// The body panicked on purpose.
         Panicked = "panicked",
-        /// A guard was dropped: nobody was told anything.
+        /// A guard was dropped, which returns no error.
         Dropped = "dropped",
-        /// None of these: the library said what it must not say.
+        /// None of these, which the library must not return.
         Other = "other",
     }
 }
@@ -88,13 +87,13 @@ words! {
 }
 
 words! {
-    /// A fault that a worker causes in an operation of its own.
+    /// A fault that a worker causes in one of its calls.
     OpFault {
-        /// The body releases the lock behind the library's back, and another session may have it.
+        /// The body releases the lock by SQL, so that another session can acquire it.
         Theft = "theft",
-        /// The body puts another connection in the place of the one that it was given.
+        /// The body swaps its connection with another one.
         Swap = "swap",
-        /// The body acquires the lock once more and never releases that.
+        /// The body acquires the lock once more and never releases it.
         Leak = "leak",
         /// The session has `autocommit = 0` before the call.
         NoAutocommit = "no-autocommit",
@@ -104,7 +103,7 @@ words! {
         NoAutocommitInBody = "no-autocommit-in-body",
         /// The body sets `completion_type = CHAIN`.
         ChainInBody = "chain-in-body",
-        /// The model's key is spelled otherwise than the row's.
+        /// The model's key is spelled differently from the row's.
         Misspelled = "misspelled",
         /// Diesel's instrumentation panics before the body runs.
         PanicWhileAcquiring = "panic-while-acquiring",
@@ -112,63 +111,66 @@ words! {
 }
 
 impl OpFault {
-    /// Whether the lock is not the operation's own any more.
+    /// Whether the call no longer holds its lock after the fault.
     pub fn takes_the_lock(self) -> bool {
         matches!(self, Self::Theft | Self::Swap)
     }
 
-    /// Whether the call must be refused.
-    pub fn is_to_be_refused(self) -> bool {
+    /// Whether the library must refuse the call.
+    pub fn must_be_refused(self) -> bool {
         matches!(self, Self::NoAutocommit | Self::Chain | Self::Misspelled)
     }
 }
 
 words! {
-    /// A worker process, as the coordinator sees it.
+    /// The state of a worker process, as the coordinator sees it.
     WorkerState {
         Started = "started",
-        /// By the coordinator, on purpose.
+        /// The coordinator killed it as a fault.
         Killed = "killed",
-        /// In good order, having been told to.
+        /// It stopped on request, without an error.
         Exited = "exited",
-        /// On its own, or with an error.
+        /// It ended without a request, or with an error.
         Failed = "failed",
-        /// It did not end when it was told to, and was killed.
+        /// It did not stop on request, and was killed.
         Hung = "hung",
     }
 }
 
 words! {
-    /// What is done to make things go wrong.
+    /// A fault that the coordinator causes.
     FaultKind {
-        /// The session of somebody who holds a lock is ended by the server.
+        /// The server ends a session that holds a lock.
         KillHolder = "kill-holder",
-        /// The same for somebody who waits for one.
+        /// The server ends a session that waits for a lock.
         KillWaiter = "kill-waiter",
-        /// The statement of a holder is ended.
+        /// The server interrupts the statement of a session that holds a lock.
         InterruptHolder = "interrupt-holder",
+        /// The server interrupts the statement of a session that waits for a lock.
         InterruptWaiter = "interrupt-waiter",
         /// One session gets `KILL QUERY` hundreds of times.
         Storm = "storm",
         /// SIGKILL to a worker.
         WorkerKill = "worker-kill",
-        /// SIGSTOP, and some time later SIGCONT.
+        /// SIGSTOP to a worker, and SIGCONT later.
         WorkerStop = "worker-stop",
         /// SIGKILL to the server.
         ServerKill = "server-kill",
-        /// What follows: until it answers again. Not a fault of its own.
+        /// The restart after `server-kill`, until the server answers. It is not counted as a fault.
         ServerStart = "server-start",
+        /// SIGSTOP to the server, and SIGCONT later.
         ServerPause = "server-pause",
         /// The proxy closes all connections.
         CutAll = "cut-all",
+        /// The proxy closes one connection.
         CutOne = "cut-one",
-        /// The proxy closes a connection instead of passing on its COMMIT.
+        /// The proxy closes a connection instead of forwarding its COMMIT.
         CutBeforeCommit = "cut-before-commit",
-        /// The proxy passes on a COMMIT, and closes the connection instead of passing on the reply.
+        /// The proxy forwards a COMMIT, and closes the connection instead of forwarding the reply.
         CutAfterCommit = "cut-after-commit",
-        /// The proxy passes nothing on for some time.
+        /// The proxy forwards nothing for a while.
         Stall = "stall",
-        /// The proxy passes everything on late.
+        /// The proxy forwards everything late for a while.
         Delay = "delay",
         /// The server ends sessions that are idle for a second.
         WaitTimeout = "wait-timeout",
@@ -191,7 +193,7 @@ impl FaultKind {
         )
     }
 
-    /// Whether it fails statements and leaves the session alive.
+    /// Whether it interrupts statements and leaves the session alive.
     pub fn ends_statements(self) -> bool {
         matches!(
             self,
@@ -199,7 +201,7 @@ impl FaultKind {
         )
     }
 
-    /// Whether nobody gets an answer while it lasts.
+    /// Whether the server does not answer in time while it lasts.
     pub fn is_outage(self) -> bool {
         matches!(
             self,
@@ -207,7 +209,7 @@ impl FaultKind {
         )
     }
 
-    /// Whether it is counted: a consequence is not.
+    /// Whether it counts as a fault, not as the consequence of one.
     pub fn is_counted(self) -> bool {
         self != Self::ServerStart
     }

@@ -1,4 +1,4 @@
-//! A history file that is being written.
+//! Writes a history file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,18 +6,18 @@ use std::path::Path;
 
 use super::{Event, HEADER, now};
 
-/// A file of one process, which its threads share.
+/// The history file of one process, which its threads share.
 #[derive(Debug)]
 pub struct Writer {
     file: File,
 }
 
 impl Writer {
-    /// Makes the file, which must not exist.
+    /// Creates the file with its first line.
     ///
     /// # Errors
     ///
-    /// If that fails.
+    /// If the file exists, or cannot be written.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .append(true)
@@ -27,16 +27,14 @@ impl Writer {
         Ok(Self { file })
     }
 
-    /// Writes an event with the time of now, which it returns.
+    /// Writes an event with the present time.
     ///
-    /// Ends the process if it cannot: without a history nothing that it does is worth anything.
-    pub fn write(&self, event: &Event<'_>) -> u64 {
-        let time = now();
-        let line = format!("{time} {event}\n");
+    /// Exits the process if the write fails: a history with a gap cannot be checked.
+    pub fn write(&self, event: &Event<'_>) {
+        let line = format!("{} {event}\n", now());
         if let Err(error) = (&self.file).write_all(line.as_bytes()) {
             eprintln!("cannot write the history: {error}");
             std::process::exit(3);
         }
-        time
     }
 }

@@ -1,9 +1,11 @@
-//! (b) A counter is what the reported commits make of it; only what nobody could know is open.
+//! (b) A counter has the value that the reported commits add up to.
 //!
-//! Each body writes one more than it has read. So of n commits, each has written another number from 1
-//! to n, and n is what is in the counter. That is more than the sum: it names the two that wrote the
-//! same. A transaction that wrote several counters is in all of them or in none, which may settle whether
-//! one that nobody could know of has been committed.
+//! Each body writes one more than it has read. So n commits have written each number from 1 to n
+//! once, and the counter is n. This finds more than the sum does: two commits that wrote the same
+//! number are a lost update.
+//!
+//! A commit whose result is unknown may explain a number that no commit reported. A transaction
+//! that wrote several counters is in all of them or in none, which limits what it can explain.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -12,24 +14,24 @@ use super::{Rule, Violation};
 use crate::history::{Claim, Outcome};
 use crate::run::{Op, Run};
 
-/// More numbers than these that nobody has reported say nothing more.
+/// At most so many unreported numbers of a counter are examined.
 const GAPS: usize = 1_000;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     let mut ledger = Ledger::new(run);
     for (name, counter) in &ledger.counters {
         if counter.last.is_none() && run.done {
-            let what = format!("nobody has looked what is in `{name}`");
+            let what = format!("the final value of `{name}` was not read");
             violations.push(Violation::at_end(run, Rule::Accounted, what));
         }
         counter.check(run, name, violations);
     }
-    ledger.settle(violations);
+    ledger.explain_gaps(violations);
 }
 
 enum Commit {
     Reported,
-    /// The connection or the process ended between the body's end and the answer to COMMIT.
+    /// The connection or the process ended between the body's end and the reply to COMMIT.
     Unknown,
     None,
 }
@@ -37,8 +39,8 @@ enum Commit {
 fn commit(op: &Op) -> Commit {
     match (op.outcome, op.claim) {
         (Some((_, Outcome::Ok)), _) | (_, Some(Claim::Committed)) => Commit::Reported,
-        // What had its lock taken before the COMMIT must not be committed, whatever it says.
-        _ if op.robbed().is_some() => Commit::None,
+        // A call whose lock was taken before its COMMIT must not commit, whatever its error claims.
+        _ if op.lock_taken().is_some() => Commit::None,
         (None, _) | (_, Some(Claim::Unknown)) => Commit::Unknown,
         (Some(_), _) => Commit::None,
     }
@@ -46,50 +48,51 @@ fn commit(op: &Op) -> Commit {
 
 #[derive(Default)]
 struct Counter {
-    /// What is in it at the end.
+    /// Its value at the end.
     last: Option<i64>,
-    /// Who has written which value.
+    /// For each value, the calls that reported its commit.
     reported: BTreeMap<i64, Vec<usize>>,
+    /// For each value, the calls that may have committed it.
     unknown: HashMap<i64, Vec<usize>>,
-    /// Those whose error says that it did not happen, and those that had lost their lock.
+    /// For each value, the calls that wrote it and must not have committed it.
     undone: HashMap<i64, Vec<usize>>,
 }
 
 impl Counter {
     fn check(&self, run: &Run, name: &str, violations: &mut Vec<Violation>) {
         let Some(last) = self.last else { return };
-        let mut say = |ops: &[usize], what: String| {
+        let mut report = |ops: &[usize], what: String| {
             violations.push(Violation::of_ops(run, Rule::Accounted, ops, what));
         };
         for (value, ops) in &self.reported {
             if ops.len() > 1 {
                 let times = ops.len();
-                say(
+                report(
                     ops,
-                    format!("{times} commits of `{name}` wrote {value}: an update was lost"),
+                    format!("an update was lost: {times} commits of `{name}` wrote {value}"),
                 );
             }
             if !(1..=last).contains(value) {
-                say(
+                report(
                     ops,
-                    format!("a commit of `{name}` wrote {value}, but {last} is in it: it was lost"),
+                    format!("a commit was lost: it wrote {value} to `{name}`, which is {last}"),
                 );
             }
         }
     }
 
-    /// The numbers that it went through, and that nobody has reported.
+    /// The values that it had although no call reported their commit.
     fn gaps(&self) -> Vec<i64> {
         let all = 1..=self.last.unwrap_or(0);
         let gaps = all.filter(|value| !self.reported.contains_key(value));
         gaps.take(GAPS).collect()
     }
 
-    /// Whether an operation that may have written this value can have been committed.
+    /// Whether this call can have committed this value.
     fn allows(&self, value: i64, op: usize) -> bool {
-        let in_it = self.last.is_none_or(|last| value <= last);
-        let others = self.reported.get(&value);
-        in_it && others.is_none_or(|ops| *ops == [op])
+        let in_range = self.last.is_none_or(|last| value <= last);
+        let reported = self.reported.get(&value);
+        in_range && reported.is_none_or(|ops| *ops == [op])
     }
 }
 
@@ -104,7 +107,7 @@ impl<'r> Ledger<'r> {
         for (name, &last) in &run.finals {
             counters.entry(name.as_str().into()).or_default().last = Some(last);
         }
-        for (place, op) in run.ops.iter().enumerate() {
+        for (index, op) in run.ops.iter().enumerate() {
             for (name, value) in &op.wrote {
                 let counter = counters.entry(Rc::clone(name)).or_default();
                 let writers = match commit(op) {
@@ -112,15 +115,18 @@ impl<'r> Ledger<'r> {
                     Commit::Unknown => counter.unknown.entry(*value).or_default(),
                     Commit::None => counter.undone.entry(*value).or_default(),
                 };
-                writers.push(place);
+                writers.push(index);
             }
         }
         Self { run, counters }
     }
 
-    /// Finds for each number that nobody has reported somebody who could not know. Where only one is
-    /// left, it was that one, and it is in its other counters too.
-    fn settle(&mut self, violations: &mut Vec<Violation>) {
+    /// Finds for each gap the calls whose unknown commit explains it.
+    ///
+    /// If only one call explains a gap, that call has committed, to its other counters too. This
+    /// may leave fewer explanations for other gaps, so the search is repeated until nothing
+    /// changes.
+    fn explain_gaps(&mut self, violations: &mut Vec<Violation>) {
         let counters = self.counters.iter();
         let mut gaps: Vec<(Rc<str>, i64)> = counters
             .flat_map(|(name, counter)| {
@@ -149,14 +155,13 @@ impl<'r> Ledger<'r> {
             let writers = [&counter.unknown, &counter.undone];
             let writers = writers.into_iter().filter_map(|by| by.get(&value));
             let writers: Vec<usize> = writers.flatten().copied().collect();
-            let what =
-                format!("`{name}` went through {value}, which no operation reports as committed");
+            let what = format!("`{name}` had the value {value}, whose commit no call reported");
             let found = Violation::of_ops(self.run, Rule::Accounted, &writers, what);
             violations.push(found);
         }
     }
 
-    /// Who may have written a value, and nobody knows whether he did.
+    /// The calls with an unknown commit that may have written this value.
     fn candidates(&self, name: &Rc<str>, value: i64) -> Vec<usize> {
         let writers = self.counters[name].unknown.get(&value);
         let writers = writers.into_iter().flatten().copied();

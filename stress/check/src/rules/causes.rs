@@ -1,12 +1,11 @@
-//! Whether a fault explains what happened to an operation.
+//! Whether a fault explains what happened to a call.
 
 use crate::history::FaultKind;
 use crate::run::{Fault, Op, Run};
 
-/// A server with a short `wait_timeout` ends nobody who was silent for less.
-const SILENCE: u64 = 900_000_000;
+/// A server with a short `wait_timeout` ends no session that was idle for less.
+const IDLE: u64 = 900_000_000;
 
-/// The faults, for many questions about them.
 pub(super) struct Causes<'r> {
     faults: &'r [Fault],
     first_wait_timeout: Option<u64>,
@@ -26,26 +25,26 @@ impl<'r> Causes<'r> {
         }
     }
 
-    /// Whether a statement of it may have failed between `from` and `to`.
+    /// Whether a fault may have failed a statement of the call between `from` and `to`.
     pub(super) fn fails_statement(&self, op: &Op, from: u64, to: u64) -> bool {
         self.ends_session(op, from, to)
             || self.any(from, to, |fault| {
-                fault.kind.ends_statements() && fault.aims_at(op)
+                fault.kind.ends_statements() && fault.can_hit(op)
             })
     }
 
-    /// Whether its session may have ended then.
+    /// Whether a fault may have ended the session of the call between `from` and `to`.
     pub(super) fn ends_session(&self, op: &Op, from: u64, to: u64) -> bool {
-        // A session that was opened with a short time-out keeps it.
-        let silent = to.saturating_sub(from) >= SILENCE;
-        silent && self.first_wait_timeout.is_some_and(|first| first <= to)
+        // A session keeps the `wait_timeout` with which it began.
+        let idle = to.saturating_sub(from) >= IDLE;
+        idle && self.first_wait_timeout.is_some_and(|first| first <= to)
             || self.any(from, to, |fault| {
-                fault.kind.ends_sessions() && fault.aims_at(op)
+                fault.kind.ends_sessions() && fault.can_hit(op)
             })
     }
 
-    /// Whether it may have had to wait for a connection: others' were ended, nobody was answered, or
-    /// its process stood still while the time went by.
+    /// Whether the call may have waited for a connection: other sessions had ended, the server did
+    /// not answer, or the process was stopped.
     pub(super) fn withholds_connection(&self, op: &Op, from: u64, to: u64) -> bool {
         self.any(from, to, |fault| {
             let kind = fault.kind;
@@ -57,6 +56,6 @@ impl<'r> Causes<'r> {
     fn any(&self, from: u64, to: u64, can: impl Fn(&Fault) -> bool) -> bool {
         let until = self.faults.partition_point(|fault| fault.begun <= to);
         let mut faults = self.faults[..until].iter().rev();
-        faults.any(|fault| fault.is_felt(from) && can(fault))
+        faults.any(|fault| fault.may_affect(from) && can(fault))
     }
 }

@@ -1,8 +1,8 @@
-//! (c) Nobody is told of a deadlock who cannot have been part of one.
+//! (c) A call reports a deadlock only if it can have been part of one.
 //!
-//! In a circle everybody waits for one lock while he holds another, and somebody waits for a lock that the
-//! refused one holds. Several locks that are asked for at once are taken in one order, which makes no
-//! circle: one needs a lock that is asked for inside of another, in an order of its own.
+//! In a deadlock, each session waits for one lock while it holds another, and one of them waits for
+//! a lock that the refused session holds. The locks of a set are acquired in one order. So sets
+//! alone make no deadlock: it takes a lock that is requested inside another one.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -13,57 +13,55 @@ use crate::history::Outcome;
 use crate::run::{AFTERMATH, Op, Run};
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
-    let mut refused = run.ops.iter().zip(0..);
-    if !refused.any(|(op, _)| op.is(Outcome::Deadlock)) {
+    if !run.ops.iter().any(|op| op.is(Outcome::Deadlock)) {
         return;
     }
-    let circles = Circles::new(run);
-    for (place, op) in run.ops.iter().enumerate() {
+    let waits = Waits::new(run);
+    for (index, op) in run.ops.iter().enumerate() {
         if op.is(Outcome::Deadlock)
-            && let Some(why) = circles.miss(op)
+            && let Some(why) = waits.rule_out(op)
         {
-            let what = format!("{} ended with `{}`, and {why}", op.who(), Outcome::Deadlock);
-            violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
+            let what = format!("{} returned `deadlock`, but {why}", op.describe());
+            violations.push(Violation::of_ops(run, Rule::Reported, &[index], what));
         }
     }
 }
 
-/// Those that wait while they hold something.
-struct Circles<'r> {
+/// The calls that wait while they hold a lock.
+struct Waits<'r> {
     run: &'r Run,
-    waits: Spans,
-    /// Names that are asked for together with others.
-    together: HashSet<&'r Rc<str>>,
+    spans: Spans,
+    /// The names that are requested in sets.
+    in_sets: HashSet<&'r Rc<str>>,
 }
 
-impl<'r> Circles<'r> {
+impl<'r> Waits<'r> {
     fn new(run: &'r Run) -> Self {
         let mut waits = Vec::new();
-        let mut together = HashSet::new();
-        for (place, op) in run.ops.iter().enumerate() {
+        let mut in_sets = HashSet::new();
+        for (index, op) in run.ops.iter().enumerate() {
             if op.names.len() > 1 {
-                together.extend(op.names.iter());
+                in_sets.extend(op.names.iter());
             }
             if op.names.len() > 1 || run.crosses(op) {
-                let death = || run.death(op.worker).unwrap_or(run.to);
-                let to = op.granted.or(op.told()).unwrap_or_else(death);
+                let to = op.acquired.unwrap_or_else(|| run.end_of(op));
                 waits.push(Span {
                     from: op.invoked,
-                    // The server goes on for a while when the client has given up.
+                    // The server may go on waiting for a while after the client has given up.
                     to: to.saturating_add(AFTERMATH),
-                    of: place,
+                    of: index,
                 });
             }
         }
         Self {
             run,
-            waits: Spans::new(waits),
-            together,
+            spans: Spans::new(waits),
+            in_sets,
         }
     }
 
-    /// What keeps an operation from being part of a circle.
-    fn miss(&self, op: &Op) -> Option<&'static str> {
+    /// The reason why a call cannot have been part of a deadlock, if there is one.
+    fn rule_out(&self, op: &Op) -> Option<&'static str> {
         let crosses = self.run.crosses(op);
         if !crosses && op.names.len() == 1 {
             return Some("held no other lock");
@@ -71,35 +69,36 @@ impl<'r> Circles<'r> {
         let held = self.held(op);
         let mut others = self.others(op);
         if !others.any(|other| other.names.iter().any(|name| held.contains(&name))) {
-            return Some("nobody waited for what it held");
+            return Some("no call waited for a lock that it held");
         }
         let mut others = self.others(op);
-        let crossing = |other: &Op| {
+        let crosses_set = |other: &Op| {
             let mut names = self.held(other).into_iter().chain(other.names.iter());
-            self.run.crosses(other) && names.any(|name| self.together.contains(name))
+            self.run.crosses(other) && names.any(|name| self.in_sets.contains(name))
         };
-        if !crosses && !others.any(crossing) {
-            return Some("everybody took his locks in one order");
+        if !crosses && !others.any(crosses_set) {
+            return Some("all calls acquired their locks in one order");
         }
         None
     }
 
+    /// The calls of other threads that waited at the same time.
     fn others(&self, op: &Op) -> impl Iterator<Item = &'r Op> {
         let (run, by) = (self.run, (op.worker, op.thread));
-        let waits = self.waits.overlapping(op.invoked, op.last());
+        let waits = self.spans.overlapping(op.invoked, op.last());
         let others = waits.map(move |span| &run.ops[span.of]);
         others.filter(move |other| (other.worker, other.thread) != by)
     }
 
-    /// The locks that an operation may hold while it waits.
+    /// The locks that a call may hold while it waits.
     fn held(&self, op: &'r Op) -> Vec<&'r Rc<str>> {
         let mut held = Vec::new();
         if op.names.len() > 1 {
             held.extend(op.names.iter());
         }
         let mut parent = op.parent;
-        while let Some(place) = parent {
-            let outer = &self.run.ops[place];
+        while let Some(index) = parent {
+            let outer = &self.run.ops[index];
             held.extend(outer.names.iter());
             parent = outer.parent;
         }

@@ -1,8 +1,8 @@
-//! (a) Bodies that reported success never overlap for one name.
+//! (a) Bodies that reported success under one name never overlap.
 //!
-//! Three witnesses: the clock, the order in which traces reached the lock's file, and what the server
-//! answered when the body asked whose the lock was. A body's time is shorter than the lock's: it
-//! begins after the grant and ends before the release, so that an overlap of bodies is one of locks.
+//! There are three sources: the clock, the order of lines in the lock's file, and the holder that
+//! the server reported to the body. A body begins after the lock was acquired and ends before its
+//! release. So an overlap of bodies is an overlap of locks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -10,29 +10,29 @@ use std::rc::Rc;
 use super::causes::Causes;
 use super::{Rule, Violation};
 use crate::history::Outcome;
-use crate::run::{Op, Run};
+use crate::run::Run;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     by_clock(run, violations);
     by_effects(run, violations);
-    by_witness(run, violations);
+    by_server(run, violations);
 }
 
-/// A body that held its lock throughout, or should have.
+/// A body that held its lock until its end, as far as the history says.
 #[derive(Clone, Copy)]
 struct Hold {
     op: usize,
     from: u64,
     to: u64,
-    /// Its caller was told that it held it. Otherwise it may have lost it, if there was a cause.
+    /// Whether the call succeeded. Otherwise it may have lost the lock, if a fault explains that.
     reported: bool,
 }
 
 fn by_clock(run: &Run, violations: &mut Vec<Violation>) {
     let causes = Causes::new(run);
     let mut by_name: BTreeMap<&Rc<str>, Vec<Hold>> = BTreeMap::new();
-    for (place, op) in run.ops.iter().enumerate() {
-        if let Some(hold) = hold(run, place) {
+    for (index, op) in run.ops.iter().enumerate() {
+        if let Some(hold) = hold(run, index) {
             for name in op.names.iter() {
                 by_name.entry(name).or_default().push(hold);
             }
@@ -53,30 +53,30 @@ fn by_clock(run: &Run, violations: &mut Vec<Violation>) {
     }
 }
 
-fn hold(run: &Run, place: usize) -> Option<Hold> {
-    let op = &run.ops[place];
+fn hold(run: &Run, index: usize) -> Option<Hold> {
+    let op = &run.ops[index];
     let (to, reported) = match op.outcome {
         Some((_, Outcome::Ok)) => (op.ended?, true),
-        // The body ended by itself, and nobody has said anything of the lock.
+        // The body ended the call, which says nothing about the lock.
         Some((_, Outcome::Failed | Outcome::Panicked | Outcome::LeftOpen | Outcome::Dropped)) => {
             (op.ended?, false)
         }
-        // The process died under the lock, and with it, and not before, its session.
+        // The process was killed under the lock, which its session held until then.
         None if run.was_killed(op.worker) => {
             let end = op.ended.or(run.alive_until(op.worker))?;
-            (end.min(op.robbed().unwrap_or(end)), false)
+            (end.min(op.lock_taken().unwrap_or(end)), false)
         }
         _ => return None,
     };
     Some(Hold {
-        op: place,
-        from: op.granted?,
+        op: index,
+        from: op.acquired?,
         to,
         reported,
     })
 }
 
-/// Whether two that overlap must not.
+/// Whether the overlap of two bodies is a violation.
 fn collide(run: &Run, causes: &Causes<'_>, first: &Hold, second: &Hold) -> bool {
     let until = first.to.min(second.to);
     let may_be_lost = |hold: &Hold| {
@@ -91,9 +91,9 @@ fn overlap(run: &Run, name: &str, first: &Hold, second: &Hold) -> Violation {
     let until = first.to.min(second.to);
     let what = format!(
         "{} ran under `{name}` for {} while {} did",
-        run.ops[second.op].who(),
+        run.ops[second.op].describe(),
         millis(until - second.from),
-        run.ops[first.op].who(),
+        run.ops[first.op].describe(),
     );
     let mut found = Violation::of_ops(run, Rule::Exclusive, &[first.op, second.op], what);
     (found.from, found.to) = (first.from, until);
@@ -106,58 +106,52 @@ fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
         .iter()
         .enumerate()
         .filter(|(_, op)| op.is(Outcome::Ok))
-        .map(|(place, op)| ((op.worker, op.id), place))
+        .map(|(index, op)| ((op.worker, op.id), index))
         .collect();
     for (name, effects) in &run.effects {
         let mut open: Vec<usize> = Vec::new();
         for effect in effects {
-            let Some(&place) = succeeded.get(&(effect.worker, effect.op)) else {
+            let Some(&index) = succeeded.get(&(effect.worker, effect.op)) else {
                 continue;
             };
             if !effect.begin {
-                open.retain(|&other| other != place);
+                open.retain(|&other| other != index);
                 continue;
             }
-            let op = &run.ops[place];
+            let op = &run.ops[index];
             for &other in &open {
                 if !run.ops[other].is_of_thread(op) {
                     let what = format!(
                         "in the file of `{name}`, {} began before {} had ended",
-                        op.who(),
-                        run.ops[other].who(),
+                        op.describe(),
+                        run.ops[other].describe(),
                     );
                     violations.push(Violation::of_ops(
                         run,
                         Rule::Exclusive,
-                        &[other, place],
+                        &[other, index],
                         what,
                     ));
                 }
             }
-            open.push(place);
+            open.push(index);
         }
     }
 }
 
-/// The body's connection lived when it was asked, so the lock was its own or had never been granted.
-fn by_witness(run: &Run, violations: &mut Vec<Violation>) {
-    for (place, op) in run.ops.iter().enumerate() {
+/// The session answered, so it must have held the lock.
+fn by_server(run: &Run, violations: &mut Vec<Violation>) {
+    for (index, op) in run.ops.iter().enumerate() {
         if op.holder != op.session {
             let what = format!(
-                "the body of {} began when the server knew {} as the holder of `{}`",
-                op.who(),
-                holder(op),
+                "the body of {} began when the server reported {} as the holder of `{}`",
+                op.describe(),
+                op.holder
+                    .map_or("no session".to_owned(), |id| format!("session {id}")),
                 op.names.join("+"),
             );
-            violations.push(Violation::of_ops(run, Rule::Exclusive, &[place], what));
+            violations.push(Violation::of_ops(run, Rule::Exclusive, &[index], what));
         }
-    }
-}
-
-fn holder(op: &Op) -> String {
-    match op.holder {
-        Some(holder) => format!("session {holder}"),
-        None => "nobody".to_owned(),
     }
 }
 

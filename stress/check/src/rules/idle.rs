@@ -1,4 +1,4 @@
-//! (d) Nobody waits for a lock that nobody has: it has leaked, or a wake-up was lost.
+//! (d) No call waits for a lock that no call holds: the lock has leaked, or a wake-up was lost.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,37 +8,38 @@ use super::{GRACE, Rule, Violation, seconds};
 use crate::history::{FaultKind, Outcome};
 use crate::run::{AFTERMATH, Op, Run};
 
-/// A pool makes nobody wait for a connection for longer.
+/// How long a pool may make a call wait for a connection.
 const CONNECTION: u64 = 1_000_000_000;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     let names = Names::new(run);
-    for (place, op) in run.ops.iter().enumerate() {
-        let until = op.granted.unwrap_or_else(|| end(run, op));
+    for (index, op) in run.ops.iter().enumerate() {
+        let until = op.acquired.unwrap_or_else(|| run.end_of(op));
         if until.saturating_sub(op.invoked) <= GRACE {
             continue;
         }
-        if let Some((from, to)) = names.idle(place, until) {
+        if let Some((from, to)) = names.idle(index, until) {
             let what = format!(
-                "{} waited for `{}`, which nobody had for {}",
-                op.who(),
+                "{} waited for `{}`, which no call held for {}",
+                op.describe(),
                 op.names.join("+"),
                 seconds(to - from)
             );
-            let mut found = Violation::of_ops(run, Rule::Prompt, &[place], what);
+            let mut found = Violation::of_ops(run, Rule::Prompt, &[index], what);
             (found.from, found.to) = (from, to);
             violations.push(found);
         }
     }
 }
 
-/// What went on under each name.
+/// When each name may have been locked.
 struct Names<'r> {
     run: &'r Run,
-    /// When somebody had it, or may have had it.
+    /// When a call held the lock, or may have held it.
     occupied: ByName<'r>,
-    /// When somebody asked for it and others at once. He may have had it, and waited for one of the others.
-    asked: ByName<'r>,
+    /// When a call requested it in a set: the call may have held it while it waited for another
+    /// lock.
+    requested: ByName<'r>,
     excused: Spans,
 }
 
@@ -50,37 +51,40 @@ impl<'r> Names<'r> {
         Self {
             run,
             occupied: by_name(
-                ops().filter_map(|(op, place)| Some((op, occupied(run, op, place)?))),
+                ops().filter_map(|(op, index)| Some((op, occupied(run, op, index)?))),
             ),
-            asked: by_name(
+            requested: by_name(
                 ops()
                     .filter(|(op, _)| op.names.len() > 1)
-                    .map(|(op, place)| (op, asked(run, op, place))),
+                    .map(|(op, index)| (op, requested(run, op, index))),
             ),
             excused: excused(run),
         }
     }
 
-    /// When nobody had what an operation waited for, nor what those waited for who may have had it, and so on.
-    fn idle(&self, place: usize, until: u64) -> Option<(u64, u64)> {
-        let op = &self.run.ops[place];
-        let felt = self.excused.overlapping(op.invoked, until);
-        let mut busy: Vec<_> = felt.map(|span| (span.from, span.to)).collect();
+    /// When no call held the lock for which this call waited.
+    ///
+    /// A call that may have held that lock may itself have waited for other locks of its set. So
+    /// those must have been free, too, and so on.
+    fn idle(&self, index: usize, until: u64) -> Option<(u64, u64)> {
+        let op = &self.run.ops[index];
+        let excused = self.excused.overlapping(op.invoked, until);
+        let mut busy: Vec<_> = excused.map(|span| (span.from, span.to)).collect();
         let mut names: Vec<&Rc<str>> = Vec::new();
         let mut new: Vec<&Rc<str>> = op.names.iter().collect();
         loop {
             for name in &new {
                 let others = self.spans(&self.occupied, name, op.invoked, until);
-                let others = others.filter(|span| span.of != place);
+                let others = others.filter(|span| span.of != index);
                 busy.extend(others.map(|span| (span.from, span.to)));
             }
             busy.sort_unstable();
             let (from, to) = gap(op.invoked, until, &busy)?;
             names.append(&mut new);
             for name in &names {
-                let asked = self.spans(&self.asked, name, from, to);
-                let asked = asked.flat_map(|span| self.run.ops[span.of].names.iter());
-                new.extend(asked.filter(|name| !names.contains(name)));
+                let requested = self.spans(&self.requested, name, from, to);
+                let requested = requested.flat_map(|span| self.run.ops[span.of].names.iter());
+                new.extend(requested.filter(|name| !names.contains(name)));
             }
             new.sort_unstable();
             new.dedup();
@@ -102,7 +106,7 @@ impl<'r> Names<'r> {
     }
 }
 
-/// The first stretch of more than [`GRACE`] in which nothing is going on.
+/// The first stretch of more than [`GRACE`] outside of the busy ones.
 fn gap(from: u64, to: u64, busy: &[(u64, u64)]) -> Option<(u64, u64)> {
     let mut idle_since = from;
     for &(begun, over) in busy.iter().chain([&(to, to)]) {
@@ -127,48 +131,43 @@ fn by_name<'r>(ops: impl Iterator<Item = (&'r Op, Span)>) -> ByName<'r> {
         .collect()
 }
 
-/// When an operation had its locks, or may have had them.
-fn occupied(run: &Run, op: &Op, place: usize) -> Option<Span> {
-    let to = end(run, op);
+/// When a call held its locks, or may have held them.
+fn occupied(run: &Run, op: &Op, index: usize) -> Option<Span> {
+    let to = run.end_of(op);
     let from = if run.crosses(op) {
         op.invoked
     } else if op.is(Outcome::Pool) {
-        // It was its turn, but it had no connection to ask on.
+        // It had the permit of its `LockPool`, but no connection.
         op.invoked.max(to.saturating_sub(CONNECTION))
     } else {
-        op.granted?
+        op.acquired?
     };
     Some(Span {
         from,
         to,
-        of: place,
+        of: index,
     })
 }
 
-/// When an operation asked for its locks, and had some of them at most.
-fn asked(run: &Run, op: &Op, place: usize) -> Span {
+/// When a call waited for its locks, some of which it may have held.
+fn requested(run: &Run, op: &Op, index: usize) -> Span {
     Span {
         from: op.invoked,
-        to: op.granted.unwrap_or_else(|| end(run, op)),
-        of: place,
+        to: op.acquired.unwrap_or_else(|| run.end_of(op)),
+        of: index,
     }
 }
 
-fn end(run: &Run, op: &Op) -> u64 {
-    let death = || run.death(op.worker).unwrap_or(run.to);
-    op.told().unwrap_or_else(death)
-}
-
-/// When nobody may have been answered, or sessions were ended that had locks.
+/// When the server may not have answered, or sessions ended that held locks.
 fn excused(run: &Run) -> Spans {
     let faults = run.faults.iter().zip(0..).filter(|(fault, _)| {
         let of_process = matches!(fault.kind, FaultKind::WorkerStop | FaultKind::WorkerKill);
         of_process || fault.kind.is_outage() || fault.kind.ends_sessions()
     });
-    let spans = faults.map(|(fault, place)| Span {
+    let spans = faults.map(|(fault, index)| Span {
         from: fault.begun,
         to: fault.end().saturating_add(AFTERMATH),
-        of: place,
+        of: index,
     });
     Spans::new(spans.collect())
 }

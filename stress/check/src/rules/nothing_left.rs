@@ -1,4 +1,4 @@
-//! (e) At the end nothing is left: no lock, no locked connection, no process, no directory.
+//! (e) No lock, locked connection, session, process or directory remains at the end.
 
 use std::collections::HashMap;
 
@@ -7,76 +7,76 @@ use crate::history::Outcome;
 use crate::run::Run;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
-    let mut say = |what: String| {
+    let mut report = |what: String| {
         violations.push(Violation::at_end(run, Rule::NothingLeft, what));
     };
     if !run.done {
-        say("the coordinator did not come to its end: nobody has looked".to_owned());
+        report("the coordinator did not finish its checks at the end".to_owned());
     }
     for (thing, which) in &run.left {
-        say(format!("a {thing} was left: {which}"));
+        report(format!("a {thing} remained: {which}"));
     }
     for drained in &run.drained {
         if let Some(names) = &drained.names {
-            say(format!(
-                "worker {}'s idle connection ({}, session {}) still held {names}",
+            report(format!(
+                "an idle connection of worker {} ({}, session {}) held {names}",
                 drained.worker, drained.source, drained.session
             ));
         }
     }
-    let doubtful = none_is_used_again(run, violations);
-    none_is_kept(run, &doubtful, violations);
+    let unconfirmed = none_is_used_again(run, violations);
+    none_is_kept(run, &unconfirmed, violations);
 }
 
-/// The last operation of each session that was not told that its lock was released, by how often the
-/// server was killed before and the session's number.
-type Doubtful = HashMap<(usize, u64), usize>;
+/// The sessions whose last release the server did not confirm, and the call that made it. A session
+/// is known by its number and by how often the server had been killed before.
+type Unconfirmed = HashMap<(usize, u64), usize>;
 
-/// A connection whose lock the server did not confirm to be released may still hold it: nobody may
-/// work on it any more.
-fn none_is_used_again(run: &Run, violations: &mut Vec<Violation>) -> Doubtful {
+/// A session whose release the server did not confirm may still hold its lock, so no other call may
+/// use its connection.
+fn none_is_used_again(run: &Run, violations: &mut Vec<Violation>) -> Unconfirmed {
     let mut order: Vec<usize> = (0..run.ops.len()).collect();
-    order.sort_by_key(|&place| run.ops[place].granted);
-    let mut doubtful = Doubtful::new();
-    for place in order {
-        let op = &run.ops[place];
-        let (Some(session), Some(granted)) = (op.session, op.granted) else {
+    order.sort_by_key(|&index| run.ops[index].acquired);
+    let mut unconfirmed = Unconfirmed::new();
+    for index in order {
+        let op = &run.ops[index];
+        let (Some(session), Some(acquired)) = (op.session, op.acquired) else {
             continue;
         };
-        // If the server was killed meanwhile, nobody knows which session has this number.
-        if let Some(incarnation) = run.incarnation(op.invoked, granted)
-            && let Some(&before) = doubtful.get(&(incarnation, session))
-            && run.ops[before].ended.is_some_and(|ended| ended < granted)
-            && run.root(place) != run.root(before)
+        // If the server was killed during the call, the number may be of a session before or after.
+        if let Some(incarnation) = run.incarnation(op.invoked, acquired)
+            && let Some(&before) = unconfirmed.get(&(incarnation, session))
+            && run.ops[before].ended.is_some_and(|ended| ended < acquired)
+            && run.root(index) != run.root(before)
         {
             let what = format!(
-                "session {session} went on to run {}, though it had not confirmed a release before",
-                op.who()
+                "session {session} was used again by {}, though it had not confirmed a release",
+                op.describe()
             );
-            let ops = [before, place];
+            let ops = [before, index];
             violations.push(Violation::of_ops(run, Rule::NothingLeft, &ops, what));
-            doubtful.remove(&(incarnation, session));
+            unconfirmed.remove(&(incarnation, session));
         }
-        let is_ended = [Outcome::Lost, Outcome::Disowned, Outcome::CommitUnknown];
+        let is_ended = [Outcome::Lost, Outcome::NotHeld, Outcome::CommitUnknown];
         if is_ended.iter().any(|&word| op.is(word))
             && let Some(incarnation) = run.incarnation(op.invoked, op.last())
         {
-            doubtful.insert((incarnation, session), place);
+            unconfirmed.insert((incarnation, session), index);
         }
     }
-    doubtful
+    unconfirmed
 }
 
-fn none_is_kept(run: &Run, doubtful: &Doubtful, violations: &mut Vec<Violation>) {
+fn none_is_kept(run: &Run, unconfirmed: &Unconfirmed, violations: &mut Vec<Violation>) {
     for drained in &run.drained {
         let session = run
             .incarnation(drained.time, drained.time)
             .map(|incarnation| (incarnation, drained.session));
-        if let Some(&before) = session.and_then(|session| doubtful.get(&session)) {
+        if let Some(&before) = session.and_then(|session| unconfirmed.get(&session)) {
             let what = format!(
                 "session {} was kept, though it had not confirmed the release of {}",
                 drained.session,
-                run.ops[before].who()
+                run.ops[before].describe()
             );
             violations.push(Violation::of_ops(run, Rule::NothingLeft, &[before], what));
         }

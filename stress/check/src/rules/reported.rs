@@ -1,4 +1,4 @@
-//! (c) What was lost was reported, and what was reported had a cause.
+//! (c) Each loss is reported, and each error has a cause.
 
 use std::collections::HashMap;
 
@@ -7,117 +7,114 @@ use super::{Rule, Violation};
 use crate::history::{Claim, FaultKind, OpFault, Outcome};
 use crate::run::{Op, Run};
 
-/// Ways that must not succeed: a lock inside of an open transaction, a body that does not commit, and a body in
-/// whose session every statement, or every COMMIT, begins a transaction.
+/// An operation that must be refused, because it requests a lock inside an open transaction.
 const IN_TRANSACTION: &str = "in_transaction";
-const LEFT_OPEN: &str = "left_open";
-const SETTINGS_IN_BODY: &str = "settings_in_body";
-const SETTINGS_IN_TRANSACTION: &str = "settings_in_transaction";
-const LEAVES_OPEN: [&str; 3] = [LEFT_OPEN, SETTINGS_IN_BODY, SETTINGS_IN_TRANSACTION];
 
-/// Longer than any operation takes.
+/// Operations that must not succeed, because their bodies leave a transaction open.
+const LEAVES_OPEN: [&str; 3] = ["left_open", "settings_in_body", "settings_in_transaction"];
+
+/// Longer than any call takes.
 const LONGEST: u64 = 120_000_000_000;
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
-    losses_are_told(run, violations);
-    thefts_are_told(run, violations);
+    ended_sessions_are_reported(run, violations);
+    thefts_are_reported(run, violations);
     claims_fit(run, violations);
-    nothing_without_a_cause(run, violations);
+    errors_have_a_cause(run, violations);
 }
 
-/// Sessions that are known to have ended while a body ran: it must not report success. Whoever does had the same
-/// session all the while, so that its number means no other.
-fn losses_are_told(run: &Run, violations: &mut Vec<Violation>) {
+/// A call does not report success if its session ended while its body ran.
+///
+/// A call that does report success had one session throughout, so its number is unambiguous.
+fn ended_sessions_are_reported(run: &Run, violations: &mut Vec<Violation>) {
     let mut by_session: HashMap<u64, Vec<usize>> = HashMap::new();
-    for (place, op) in run.ops.iter().enumerate() {
+    for (index, op) in run.ops.iter().enumerate() {
         if let Some(session) = op.session {
-            by_session.entry(session).or_default().push(place);
+            by_session.entry(session).or_default().push(index);
         }
     }
-    for fault in run.faults.iter().filter(|fault| fault.struck) {
+    for fault in run.faults.iter().filter(|fault| fault.hit) {
         let Some(over) = fault.over else { continue };
-        let of_session;
-        let since;
-        let candidates: &[usize] = match fault.kind {
+        let candidates = match fault.kind {
             FaultKind::KillHolder | FaultKind::KillWaiter => {
                 let session = fault.session().and_then(|id| by_session.get(&id));
-                session.map_or(&[], Vec::as_slice)
+                session.cloned().unwrap_or_default()
             }
             FaultKind::ServerKill | FaultKind::CutAll => {
                 let earliest = fault.begun.saturating_sub(LONGEST);
-                since = run.ops.partition_point(|op| op.invoked < earliest);
+                let since = run.ops.partition_point(|op| op.invoked < earliest);
                 let until = run.ops.partition_point(|op| op.invoked < fault.begun);
-                of_session = (since..until).collect::<Vec<_>>();
-                &of_session
+                (since..until).collect()
             }
-            _ => &[],
+            _ => Vec::new(),
         };
-        for &place in candidates {
-            let op = &run.ops[place];
+        for index in candidates {
+            let op = &run.ops[index];
             let spans = op
                 .body()
                 .is_some_and(|(from, to)| from < fault.begun && to > over);
-            if spans && op.is(Outcome::Ok) && fault.aims_at(op) {
+            if spans && op.is(Outcome::Ok) && fault.can_hit(op) {
                 let what = format!(
-                    "{} reported success, but its session was ended under it: {} {}",
-                    op.who(),
+                    "{} reported success, but its session had ended: {} {}",
+                    op.describe(),
                     fault.kind,
                     fault.target
                 );
-                violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
+                violations.push(Violation::of_ops(run, Rule::Reported, &[index], what));
             }
         }
     }
 }
 
-fn thefts_are_told(run: &Run, violations: &mut Vec<Violation>) {
-    for (place, op) in run.ops.iter().enumerate() {
-        let was_robbed = op.robbed().is_some();
-        let what = if was_robbed && op.is(Outcome::Ok) {
-            "reported success, but its lock had been released behind its back"
-        } else if was_robbed
+fn thefts_are_reported(run: &Run, violations: &mut Vec<Violation>) {
+    for (index, op) in run.ops.iter().enumerate() {
+        let lock_taken = op.lock_taken().is_some();
+        let what = if lock_taken && op.is(Outcome::Ok) {
+            "reported success, but its body had lost the lock"
+        } else if lock_taken
             && (op.is(Outcome::CommitUnknown) || op.claim == Some(Claim::Committed))
         {
-            "went on to COMMIT, but its lock had been released behind its back"
-        } else if !was_robbed && op.is(Outcome::Disowned) {
-            "was told by a living session that the lock was not its own, and nobody had taken it"
+            "reached its COMMIT, but its body had lost the lock"
+        } else if !lock_taken && op.is(Outcome::NotHeld) {
+            "returned `not-held`, but its worker had not taken the lock away"
         } else {
             continue;
         };
-        let what = format!("{} {what}", op.who());
-        violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
+        let what = format!("{} {what}", op.describe());
+        violations.push(Violation::of_ops(run, Rule::Reported, &[index], what));
     }
 }
 
-/// What an error says of the work is what became of it, as far as this shows without the counters.
+/// What an error claims about the work does not contradict the body. The counters are checked by
+/// rule (b).
 fn claims_fit(run: &Run, violations: &mut Vec<Violation>) {
-    for (place, op) in run.ops.iter().enumerate() {
-        let ran = op.granted.is_some();
-        let refused = |fault: OpFault| fault.is_to_be_refused();
+    for (index, op) in run.ops.iter().enumerate() {
+        let ran = op.acquired.is_some();
+        let refused = |fault: OpFault| fault.must_be_refused();
         let what = match op.claim {
-            _ if ran && op.was_struck(refused) => "ran its body, and should have been refused",
-            Some(Claim::NothingHappened) if ran => "says that nothing happened, but its body ran",
+            _ if ran && op.had_fault(refused) => "ran its body, but should have been refused",
+            Some(Claim::NothingHappened) if ran => "claims that nothing happened, but its body ran",
             Some(Claim::RolledBack | Claim::Ran | Claim::Committed | Claim::Unknown) if !ran => {
-                "says what became of its work, but its body did not run"
+                "claims that its body ran, but it did not"
             }
             Some(Claim::Ran) if !op.wrote.is_empty() => {
-                "does not say what became of its transaction"
+                "does not claim what became of its transaction"
             }
             _ => continue,
         };
-        let what = format!("{} {what}", op.who());
-        violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
+        let what = format!("{} {what}", op.describe());
+        violations.push(Violation::of_ops(run, Rule::Reported, &[index], what));
     }
 }
 
-/// Errors that only a fault can bring about, or that must not come at all.
-fn nothing_without_a_cause(run: &Run, violations: &mut Vec<Violation>) {
-    // When each thread had last asked the same connection for anything, or one of the same pool: what
-    // an operation suffers came later, for an answer may be old when it arrives.
+/// An error that needs a fault has one, and some errors are never returned.
+fn errors_have_a_cause(run: &Run, violations: &mut Vec<Violation>) {
+    // When each thread last used the same source. A fault may have broken the connection since
+    // then, which shows only when the connection is used again.
     let mut before: HashMap<(u32, u16, &str), u64> = HashMap::new();
     let mut roots: Vec<u64> = Vec::with_capacity(run.ops.len());
     let causes = Causes::new(run);
-    for (place, op) in run.ops.iter().enumerate() {
+    for (index, op) in run.ops.iter().enumerate() {
         let since = match op.parent {
             Some(parent) => roots[parent],
             None => {
@@ -130,11 +127,11 @@ fn nothing_without_a_cause(run: &Run, violations: &mut Vec<Violation>) {
             }
         };
         roots.push(since);
-        if let Some((told, outcome)) = op.outcome
-            && let Some(why) = wrong(&causes, op, since, told, outcome)
+        if let Some((returned, outcome)) = op.outcome
+            && let Some(why) = wrong(&causes, op, since, returned, outcome)
         {
-            let what = format!("{} ended with `{outcome}`, {why}", op.who());
-            violations.push(Violation::of_ops(run, Rule::Reported, &[place], what));
+            let what = format!("{} returned `{outcome}`, but {why}", op.describe());
+            violations.push(Violation::of_ops(run, Rule::Reported, &[index], what));
         }
     }
 }
@@ -143,39 +140,41 @@ fn wrong(
     causes: &Causes<'_>,
     op: &Op,
     since: u64,
-    told: u64,
+    returned: u64,
     outcome: Outcome,
 ) -> Option<&'static str> {
     let allowed = match outcome {
-        // The connection that took the other's place has no transaction.
-        Outcome::Database if op.was_struck(|fault| fault == OpFault::Swap) => true,
+        // The other connection of a swap may have no transaction.
+        Outcome::Database if op.had_fault(|fault| fault == OpFault::Swap) => true,
         Outcome::Lost
         | Outcome::Database
         | Outcome::BodyDatabase
         | Outcome::Interrupted
-        | Outcome::CommitUnknown => causes.fails_statement(op, since, told),
-        Outcome::Pool => op.may_lack_connection() || causes.withholds_connection(op, since, told),
+        | Outcome::CommitUnknown => causes.fails_statement(op, since, returned),
+        Outcome::Pool => {
+            op.may_lack_connection() || causes.withholds_connection(op, since, returned)
+        }
         Outcome::OpenTransaction
-            if *op.way != *IN_TRANSACTION
-                && !op.was_struck(|it| matches!(it, OpFault::NoAutocommit | OpFault::Chain)) =>
+            if *op.operation != *IN_TRANSACTION
+                && !op.had_fault(|it| matches!(it, OpFault::NoAutocommit | OpFault::Chain)) =>
         {
-            return Some("and nothing was open");
+            return Some("no transaction was open");
         }
-        Outcome::LeftOpen if !LEAVES_OPEN.contains(&&*op.way) => {
-            return Some("and had left nothing open");
+        Outcome::LeftOpen if !LEAVES_OPEN.contains(&&*op.operation) => {
+            return Some("its body left no transaction open");
         }
-        Outcome::KeyMismatch if !op.was_struck(|it| it == OpFault::Misspelled) => {
-            return Some("and its key was the row's");
+        Outcome::KeyMismatch if !op.had_fault(|it| it == OpFault::Misspelled) => {
+            return Some("its key was the row's");
         }
         Outcome::Ok
-            if *op.way == *IN_TRANSACTION
-                || LEAVES_OPEN.contains(&&*op.way)
-                || op.was_struck(OpFault::is_to_be_refused) =>
+            if *op.operation == *IN_TRANSACTION
+                || LEAVES_OPEN.contains(&&*op.operation)
+                || op.had_fault(OpFault::must_be_refused) =>
         {
-            return Some("and must never succeed");
+            return Some("it must not succeed");
         }
-        Outcome::Gone | Outcome::Other => false,
+        Outcome::RowNotFound | Outcome::Other => false,
         _ => true,
     };
-    (!allowed).then_some("and no fault explains it")
+    (!allowed).then_some("no fault explains it")
 }

@@ -1,19 +1,19 @@
-//! Stretches of time, for many questions about which of them lie in another.
+//! Stretches of time, and a search for those that overlap another one.
 
-/// What an operation did, or a fault, for a while.
+/// A stretch of time of a call or a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span {
     pub(super) from: u64,
     pub(super) to: u64,
-    /// The place of whose it is in the list that it comes from.
+    /// The index of the call or the fault in its list.
     pub(super) of: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    /// By their beginning.
+    /// Sorted by their beginning.
     spans: Vec<Span>,
-    /// For each, the latest end of all up to it.
+    /// For each span, the latest end of all spans up to it.
     latest: Vec<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Spans {
         Self { spans, latest }
     }
 
-    /// Those that have a moment in common with this stretch.
+    /// The spans that have a moment in common with this stretch.
     pub(super) fn overlapping(&self, from: u64, to: u64) -> impl Iterator<Item = Span> {
         let first = self.latest.partition_point(|&latest| latest < from);
         let spans = self.spans[first..].iter().copied();
@@ -44,8 +44,8 @@ mod tests {
     use super::{Span, Spans};
 
     #[test]
-    fn all_that_overlap_are_found_and_no_others() {
-        // One that lasts among some that do not, and all stretches of a time.
+    fn overlapping_finds_all_overlapping_spans_and_no_others() {
+        // A long span among short ones, and all stretches of a time.
         let spans: Vec<Span> = [(2, 9), (1, 2), (3, 4), (4, 4), (6, 7), (8, 8)]
             .into_iter()
             .zip(0..)

@@ -1,26 +1,27 @@
-//! Something that was made to go wrong, and whom it may have hit.
+//! A fault of the coordinator, and the calls that it can have hit.
 
 use super::Op;
 use crate::history::{FaultKind, OpFault};
 
-/// What a fault has done may be noticed a while after it is over: the machine is busy, and a server does
-/// not see at once that a client has gone.
+/// How long after its end a fault may still affect calls: the machine is busy, and a server needs
+/// time to notice that a client has gone.
 pub const AFTERMATH: u64 = 1_000_000_000;
 
-/// All that the history says of a fault.
+/// What the history says of a fault.
 #[derive(Debug)]
 pub struct Fault {
     pub id: u32,
     pub kind: FaultKind,
     pub target: String,
     pub begun: u64,
-    /// `None`: the run ended first.
+    /// `None` if the run ended first.
     pub over: Option<u64>,
-    pub struck: bool,
+    /// Whether the fault hit something.
+    pub hit: bool,
 }
 
 impl Fault {
-    /// A part of the target.
+    /// The value of a key in the target.
     pub fn target(&self, key: &str) -> Option<&str> {
         self.target
             .split(',')
@@ -40,26 +41,25 @@ impl Fault {
         self.over.unwrap_or(u64::MAX)
     }
 
-    /// How much of the time between `from` and `to` it lasted.
+    /// For how much of the time between `from` and `to` it lasted.
     pub fn overlap(&self, from: u64, to: u64) -> u64 {
         self.end().min(to).saturating_sub(self.begun.max(from))
     }
 
-    /// Whether it may still have been felt then, if it had begun.
-    pub fn is_felt(&self, from: u64) -> bool {
-        self.struck && self.end().saturating_add(AFTERMATH) >= from
+    /// Whether it may still have affected calls at this time, provided that it had begun.
+    pub fn may_affect(&self, from: u64) -> bool {
+        self.hit && self.end().saturating_add(AFTERMATH) >= from
     }
 
-    /// Whether it can have hit the session that an operation was on, if that is known, or was going
-    /// to have.
-    pub fn aims_at(&self, op: &Op) -> bool {
+    /// Whether it can have hit the session of a call. If the session is unknown, it can.
+    pub fn can_hit(&self, op: &Op) -> bool {
         match self.kind {
             FaultKind::CutOne
             | FaultKind::CutAll
             | FaultKind::CutBeforeCommit
             | FaultKind::CutAfterCommit => op.goes_through_proxy(),
-            // The session of a connection that a body has swapped in is unknown.
-            _ if op.was_struck(|it| it == OpFault::Swap) => true,
+            // The session of a swapped connection is unknown.
+            _ if op.had_fault(|it| it == OpFault::Swap) => true,
             _ => match (self.session(), op.session) {
                 (Some(hit), Some(session)) => hit == session,
                 _ => true,

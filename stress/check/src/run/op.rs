@@ -1,36 +1,37 @@
-//! One call that takes locks.
+//! One call that acquires locks.
 
 use std::rc::Rc;
 
 use crate::history::{Claim, OpFault, Outcome, WaitMs};
 
-/// A pool opens a connection within this time, or gives up.
-const OPENS_IN: WaitMs = WaitMs(500);
+/// How long a pool waits for a connection to open.
+const CONNECTION_TIMEOUT: WaitMs = WaitMs(500);
 
-/// All that the history says of a call.
+/// What the history says of a call.
 #[derive(Debug)]
 pub struct Op {
     pub worker: u32,
     pub thread: u16,
     pub id: u32,
-    /// The operation of the same thread that this one is nested in, by its place in
+    /// The call of the same thread that contains this one, by its index in
     /// [`Run::ops`](super::Run::ops).
     pub parent: Option<usize>,
-    pub way: Rc<str>,
+    pub operation: Rc<str>,
     pub names: Rc<[Rc<str>]>,
     pub wait: WaitMs,
     pub source: Rc<str>,
     pub invoked: u64,
-    pub granted: Option<u64>,
+    pub acquired: Option<u64>,
     pub session: Option<u64>,
+    /// The session that the server reported as the holder.
     pub holder: Option<u64>,
-    /// What the worker did to it, and when.
-    pub struck: Vec<(u64, OpFault)>,
+    /// The faults that the worker caused in it.
+    pub faults: Vec<(u64, OpFault)>,
     pub ended: Option<u64>,
-    /// The counters that it is about to commit, and their values.
+    /// The counters that its body was about to commit, and their values.
     pub wrote: Vec<(Rc<str>, i64)>,
     pub outcome: Option<(u64, Outcome)>,
-    /// What its error says of the work.
+    /// What its error says became of the work.
     pub claim: Option<Claim>,
 }
 
@@ -39,32 +40,32 @@ impl Op {
         self.outcome.is_some_and(|(_, word)| word == outcome)
     }
 
-    pub fn was_struck(&self, which: impl Fn(OpFault) -> bool) -> bool {
-        self.struck.iter().any(|&(_, fault)| which(fault))
+    pub fn had_fault(&self, which: impl Fn(OpFault) -> bool) -> bool {
+        self.faults.iter().any(|&(_, fault)| which(fault))
     }
 
-    /// When the lock was taken from it behind the library's back.
-    pub fn robbed(&self) -> Option<u64> {
-        let mut struck = self.struck.iter();
-        let robbed = struck.find(|(_, fault)| fault.takes_the_lock());
-        robbed.map(|&(time, _)| time)
+    /// When its worker took the lock away from it, without the library's knowledge.
+    pub fn lock_taken(&self) -> Option<u64> {
+        let mut faults = self.faults.iter();
+        let taken = faults.find(|(_, fault)| fault.takes_the_lock());
+        taken.map(|&(time, _)| time)
     }
 
-    /// When its caller was told.
-    pub fn told(&self) -> Option<u64> {
+    /// When the call returned.
+    pub fn returned(&self) -> Option<u64> {
         self.outcome.map(|(time, _)| time)
     }
 
-    /// When the body ran, if it began and ended.
+    /// From when to when the body ran.
     pub fn body(&self) -> Option<(u64, u64)> {
-        self.granted.zip(self.ended)
+        self.acquired.zip(self.ended)
     }
 
-    /// The last that is known of it.
+    /// The time of its last event.
     pub fn last(&self) -> u64 {
-        self.told()
+        self.returned()
             .or(self.ended)
-            .or(self.granted)
+            .or(self.acquired)
             .unwrap_or(self.invoked)
     }
 
@@ -76,28 +77,28 @@ impl Op {
         !self.source.ends_with("-direct")
     }
 
-    /// Whether it has to expect that there is no connection: the pool has fewer than the process has
-    /// threads, or opening one takes longer than the operation waits.
+    /// Whether it may find no connection without any fault. The pool has fewer connections than the
+    /// process has threads, or opening a connection may take longer than the call waits.
     pub fn may_lack_connection(&self) -> bool {
-        self.source.contains("squeezed") || (1..OPENS_IN.0).contains(&self.wait.0)
+        self.source.contains("undersized") || (1..CONNECTION_TIMEOUT.0).contains(&self.wait.0)
     }
 
-    /// Through a pool that hands a connection off with its locks.
-    pub fn is_handed_off(&self) -> bool {
+    /// Whether it went through a `LockPool`, which hands off a connection with its locks.
+    pub fn uses_lock_pool(&self) -> bool {
         self.source.contains("lock-pool")
     }
 
-    /// Whether both are under the same locks, in any order.
-    pub fn has_names_of(&self, other: &Op) -> bool {
+    /// Whether both calls have the same locks, in any order.
+    pub fn has_same_names(&self, other: &Op) -> bool {
         self.names.len() == other.names.len()
             && self.names.iter().all(|name| other.names.contains(name))
     }
 
-    /// For people.
-    pub fn who(&self) -> String {
+    /// The call's name in messages.
+    pub fn describe(&self) -> String {
         format!(
-            "operation {} of worker {}, thread {} ({})",
-            self.id, self.worker, self.thread, self.way
+            "call {} of worker {}, thread {} ({})",
+            self.id, self.worker, self.thread, self.operation
         )
     }
 }

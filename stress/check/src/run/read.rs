@@ -1,13 +1,13 @@
 //! Reads the files of a run.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::texts::Texts;
+use super::interner::Interner;
 use super::{Drained, Effect, Fault, Op, Run};
 use crate::history::{self, Event, FaultKind, WorkerState};
 
@@ -16,7 +16,7 @@ pub(super) fn run(directory: &Path) -> Result<Run> {
         from: u64::MAX,
         ..Run::default()
     };
-    let mut texts = Texts::default();
+    let mut interner = Interner::default();
     coordinator(&mut run, &text(&directory.join(history::COORDINATOR))?)
         .context(history::COORDINATOR)?;
     ensure_all_known(&run, directory)?;
@@ -24,9 +24,9 @@ pub(super) fn run(directory: &Path) -> Result<Run> {
     for number in numbers {
         let file = history::worker_file(number);
         let path = directory.join(&file);
-        // It may have been killed before it wrote a line.
+        // The worker may have been killed before it created its file.
         if path.exists() {
-            worker(&mut run, number, &text(&path)?, &mut texts).context(file)?;
+            worker(&mut run, number, &text(&path)?, &mut interner).context(file)?;
         }
     }
     effects(&mut run, directory)?;
@@ -34,7 +34,7 @@ pub(super) fn run(directory: &Path) -> Result<Run> {
     Ok(run)
 }
 
-/// What is left of another run would be judged by nobody.
+/// A file of another run would not be checked.
 fn ensure_all_known(run: &Run, directory: &Path) -> Result<()> {
     let known: HashSet<String> = run
         .workers
@@ -47,16 +47,16 @@ fn ensure_all_known(run: &Run, directory: &Path) -> Result<()> {
         let is_history = file.ends_with(".history") && file != history::COORDINATOR;
         ensure!(
             !is_history || known.contains(&file),
-            "{file} is of nobody that was started"
+            "{file} belongs to no worker that was started"
         );
     }
     Ok(())
 }
 
 fn coordinator(run: &mut Run, text: &str) -> Result<()> {
-    for event in events(text, &mut run.torn)? {
+    for event in events(text, &mut run.incomplete_lines)? {
         let (time, event) = event?;
-        see(run, time);
+        extend(run, time);
         match event {
             Event::Run { key, value } => {
                 run.facts.insert(key.to_owned(), value.to_owned());
@@ -78,14 +78,14 @@ fn coordinator(run: &mut Run, text: &str) -> Result<()> {
                 target: target.to_owned(),
                 begun: time,
                 over: None,
-                struck: true,
+                hit: true,
             }),
-            Event::Over { fault, struck } => {
+            Event::Over { fault, hit } => {
                 let Some(fault) = run.faults.iter_mut().rev().find(|f| f.id == fault) else {
                     bail!("fault {fault} is over, but never began");
                 };
                 fault.over = Some(time);
-                fault.struck = struck;
+                fault.hit = hit;
             }
             Event::Final { name, value } => {
                 run.finals.insert(name.to_owned(), value);
@@ -100,18 +100,18 @@ fn coordinator(run: &mut Run, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<()> {
-    let mut ops = Numbers::default();
-    for event in events(text, &mut run.torn)? {
+fn worker(run: &mut Run, number: u32, text: &str, interner: &mut Interner) -> Result<()> {
+    let mut ops = WorkerOps::default();
+    for event in events(text, &mut run.incomplete_lines)? {
         let (time, event) = event?;
-        see(run, time);
+        extend(run, time);
         let worker = run.workers.entry(number).or_default();
         worker.wrote = worker.wrote.max(Some(time));
         match event {
             Event::Invoke {
                 op,
                 thread,
-                way,
+                operation,
                 names,
                 wait,
                 source,
@@ -122,37 +122,37 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
                     thread,
                     id: op,
                     parent,
-                    way: texts.word(way),
-                    names: texts.names(names),
+                    operation: interner.word(operation),
+                    names: interner.names(names),
                     wait,
-                    source: texts.word(source),
+                    source: interner.word(source),
                     invoked: time,
-                    granted: None,
+                    acquired: None,
                     session: None,
                     holder: None,
-                    struck: Vec::new(),
+                    faults: Vec::new(),
                     ended: None,
                     wrote: Vec::new(),
                     outcome: None,
                     claim: None,
                 });
             }
-            Event::Granted {
+            Event::Acquired {
                 op: id,
                 session,
                 holder,
             } => {
                 let op = &mut run.ops[ops.find(id)?];
-                ensure!(op.granted.is_none(), "the body of {id} begins twice");
-                (op.granted, op.session, op.holder) = (Some(time), session, holder);
+                ensure!(op.acquired.is_none(), "the body of call {id} begins twice");
+                (op.acquired, op.session, op.holder) = (Some(time), session, holder);
             }
-            Event::Struck { op, fault } => run.ops[ops.find(op)?].struck.push((time, fault)),
+            Event::Injected { op, fault } => run.ops[ops.find(op)?].faults.push((time, fault)),
             Event::End { op: id, wrote } => {
                 let op = &mut run.ops[ops.find(id)?];
-                let begun = op.granted.is_some() && op.ended.is_none();
-                ensure!(begun, "the body of {id} ends, but had not begun");
+                let begun = op.acquired.is_some() && op.ended.is_none();
+                ensure!(begun, "the body of call {id} ends, but had not begun");
                 op.ended = Some(time);
-                op.wrote = texts.counters(wrote)?;
+                op.wrote = interner.counters(wrote)?;
             }
             Event::Outcome {
                 op: id,
@@ -161,10 +161,10 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
             } => {
                 let op = &mut run.ops[ops.find(id)?];
                 ops.close(id, op.thread)?;
-                let inside = op.granted.is_some() && op.ended.is_none();
+                let inside = op.acquired.is_some() && op.ended.is_none();
                 ensure!(
                     !inside,
-                    "operation {id} has an outcome, but its body has not ended"
+                    "call {id} has an outcome, but its body has not ended"
                 );
                 op.outcome = Some((time, word));
                 op.claim = claim;
@@ -188,58 +188,56 @@ fn worker(run: &mut Run, number: u32, text: &str, texts: &mut Texts) -> Result<(
     Ok(())
 }
 
-/// The operations of a worker.
+/// The calls of a worker, by their numbers.
 #[derive(Default)]
-struct Numbers {
-    /// Their places in [`Run::ops`].
-    places: HashMap<u32, usize>,
-    /// Those of each thread that have no outcome yet, the innermost last.
+struct WorkerOps {
+    /// The index of each call in [`Run::ops`].
+    indices: HashMap<u32, usize>,
+    /// The calls of each thread that have no outcome yet, the innermost last.
     open: HashMap<u16, Vec<u32>>,
 }
 
-impl Numbers {
-    /// Gives the place of the operation that this one is nested in.
-    fn invoke(&mut self, id: u32, thread: u16, place: usize) -> Result<Option<usize>> {
-        let twice = self.places.insert(id, place).is_some();
-        ensure!(!twice, "operation {id} is invoked twice");
+impl WorkerOps {
+    /// Returns the index of the call that contains this one.
+    fn invoke(&mut self, id: u32, thread: u16, index: usize) -> Result<Option<usize>> {
+        let twice = self.indices.insert(id, index).is_some();
+        ensure!(!twice, "call {id} is invoked twice");
         let open = self.open.entry(thread).or_default();
-        let parent = open.last().map(|parent| self.places[parent]);
+        let parent = open.last().map(|parent| self.indices[parent]);
         open.push(id);
         Ok(parent)
     }
 
     fn find(&self, id: u32) -> Result<usize> {
-        let place = self.places.get(&id).copied();
-        place.with_context(|| format!("operation {id} was never invoked"))
+        let index = self.indices.get(&id).copied();
+        index.with_context(|| format!("call {id} was never invoked"))
     }
 
     fn close(&mut self, id: u32, thread: u16) -> Result<()> {
         let innermost = self.open.entry(thread).or_default().pop();
         ensure!(
             innermost == Some(id),
-            "operation {id} has an outcome, but is not the innermost of its thread"
+            "call {id} has an outcome, but is not the innermost of its thread"
         );
         Ok(())
     }
 }
 
 fn effects(run: &mut Run, directory: &Path) -> Result<()> {
-    let names: BTreeMap<&str, &Rc<str>> = {
-        let all = run.ops.iter().flat_map(|op| op.names.iter());
-        all.map(|name| (&**name, name)).collect()
-    };
-    for name in names.into_keys() {
-        let path = history::effects_file(directory, name);
+    let names = run.ops.iter().flat_map(|op| op.names.iter());
+    let names: BTreeSet<Rc<str>> = names.cloned().collect();
+    for name in names {
+        let path = history::effects_file(directory, &name);
         if path.exists() {
-            let effects = parse_effects(&text(&path)?, &mut run.torn);
+            let effects = parse_effects(&text(&path)?, &mut run.incomplete_lines);
             let effects = effects.with_context(|| path.display().to_string())?;
-            run.effects.insert(name.to_owned(), effects);
+            run.effects.insert(name.to_string(), effects);
         }
     }
     Ok(())
 }
 
-fn parse_effects(text: &str, torn: &mut usize) -> Result<Vec<Effect>> {
+fn parse_effects(text: &str, incomplete: &mut usize) -> Result<Vec<Effect>> {
     let effect = |line: &str| {
         let mut words = line.split(' ');
         let begin = match words.next()? {
@@ -251,16 +249,16 @@ fn parse_effects(text: &str, torn: &mut usize) -> Result<Vec<Effect>> {
         let op = words.next()?.parse().ok()?;
         Some(Effect { begin, worker, op })
     };
-    whole(text, torn)
+    complete_lines(text, incomplete)
         .lines()
-        .map(|line| effect(line).with_context(|| format!("`{line}` is no effect")))
+        .map(|line| effect(line).with_context(|| format!("`{line}` is not an effect")))
         .collect()
 }
 
-/// By time; parents keep their places in the new order.
+/// Sorts calls and faults by time, and maps the parents of calls to their new indices.
 fn sort(run: &mut Run) {
     let mut order: Vec<usize> = (0..run.ops.len()).collect();
-    order.sort_by_key(|&place| run.ops[place].invoked);
+    order.sort_by_key(|&index| run.ops[index].invoked);
     let mut new_places = vec![0; order.len()];
     for (new, &old) in order.iter().enumerate() {
         new_places[old] = new;
@@ -277,35 +275,36 @@ fn sort(run: &mut Run) {
         .collect();
 }
 
-fn see(run: &mut Run, time: u64) {
+/// Extends the run to a time.
+fn extend(run: &mut Run, time: u64) {
     run.from = run.from.min(time);
     run.to = run.to.max(time);
 }
 
 fn text(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// The whole lines of a text. What comes after the last newline was being written at somebody's
-/// death.
-fn whole<'t>(text: &'t str, torn: &mut usize) -> &'t str {
+/// The complete lines of a text. A killed process may leave a part of a line after the last
+/// newline.
+fn complete_lines<'t>(text: &'t str, incomplete: &mut usize) -> &'t str {
     let end = text.rfind('\n').map_or(0, |newline| newline + 1);
-    *torn += usize::from(end < text.len());
+    *incomplete += usize::from(end < text.len());
     &text[..end]
 }
 
 fn events<'t>(
     text: &'t str,
-    torn: &mut usize,
+    incomplete: &mut usize,
 ) -> Result<impl Iterator<Item = Result<(u64, Event<'t>)>> + use<'t>> {
-    let mut lines = whole(text, torn).lines();
+    let mut lines = complete_lines(text, incomplete).lines();
     match lines.next() {
         Some(history::HEADER) | None => {}
         Some(other) => bail!("the first line is `{other}`, not `{}`", history::HEADER),
     }
     Ok(lines.enumerate().map(|(number, line)| {
         let event = history::parse(line);
-        event.with_context(|| format!("line {} is no event: `{line}`", number + 2))
+        event.with_context(|| format!("line {} is not an event: `{line}`", number + 2))
     }))
 }

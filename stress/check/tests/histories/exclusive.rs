@@ -1,178 +1,181 @@
-//! (a)
+//! (a) Bodies that reported success under one name never overlap.
 
 use stress_check::rules::Rule::Exclusive;
 
-use crate::story::{accepted, and, but, rejected};
+use crate::scenario::{accepted, add, edit, rejected};
 
 const TURNS: &str = "
-    #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 ok
-    #2 w2.1 hold a: 5 invoke; 31 granted 6; 40 end; 50 ok
+    #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 ok
+    #2 w2.1 hold a: 5 invoke; 31 acquired 6; 40 end; 50 ok
 ";
 
 #[test]
-fn bodies_do_not_overlap() {
+fn overlapping_bodies_under_one_name_are_rejected() {
     accepted(TURNS);
-    // A body's end is before the release.
-    accepted(&but(TURNS, "31 granted", "20 granted"));
-    let overlap = but(TURNS, "31 granted", "19 granted");
+    // A body ends before the release.
+    accepted(&edit(TURNS, "31 acquired", "20 acquired"));
+    let overlap = edit(TURNS, "31 acquired", "19 acquired");
     rejected(Exclusive, "ran under `a` for 1.000 ms while", &overlap);
-    // For other names they may.
-    accepted(&but(&overlap, "w2.1 hold a", "w2.1 hold b"));
-    // Within a process they must not either.
-    rejected(Exclusive, "thread 2", &but(&overlap, "w2.1", "w1.2"));
+    accepted(&edit(&overlap, "w2.1 hold a", "w2.1 hold b"));
+    // The same holds within a process.
+    rejected(Exclusive, "thread 2", &edit(&overlap, "w2.1", "w1.2"));
 }
 
 #[test]
-fn a_nested_body_is_in_its_own_lock() {
+fn a_nested_body_of_the_same_thread_is_accepted() {
     let nested = "
-        #1 w1.1 nested a: 0 invoke; 10 granted 5; 40 end; 50 ok
-        #2 w1.1 nested/inner a: 15 invoke; 20 granted 5; 30 end; 35 ok
+        #1 w1.1 nested a: 0 invoke; 10 acquired 5; 40 end; 50 ok
+        #2 w1.1 nested/inner a: 15 invoke; 20 acquired 5; 30 end; 35 ok
     ";
     accepted(nested);
-    let by_others = but(nested, "#2 w1.1", "#2 w1.2");
-    rejected(Exclusive, "ran under `a`", &by_others);
+    let other_thread = edit(nested, "#2 w1.1", "#2 w1.2");
+    rejected(Exclusive, "ran under `a`", &other_thread);
 }
 
 #[test]
-fn one_of_several_names_is_enough() {
+fn sets_that_overlap_in_one_name_are_rejected() {
     let several = "
-        #1 w1.1 all a+b: 0 invoke; 10 granted 5; 20 end; 30 ok
-        #2 w2.1 all b+c: 5 invoke; 31 granted 6; 40 end; 50 ok
+        #1 w1.1 all a+b: 0 invoke; 10 acquired 5; 20 end; 30 ok
+        #2 w2.1 all b+c: 5 invoke; 31 acquired 6; 40 end; 50 ok
     ";
     accepted(several);
-    let overlap = but(several, "31 granted", "19 granted");
+    let overlap = edit(several, "31 acquired", "19 acquired");
     rejected(Exclusive, "ran under `b`", &overlap);
-    accepted(&but(&overlap, "b+c", "c+d"));
+    accepted(&edit(&overlap, "b+c", "c+d"));
 }
 
 #[test]
-fn an_overlap_hides_behind_no_other() {
-    // The first may have been lost at any time, and lasts longest.
-    let story = "
-        #1 w1.1 hold a: 0 invoke; 10 granted 5
-        #2 w2.1 hold a: 0 invoke; 30 granted 6; 40 end; 45 ok
-        #3 w3.1 hold a: 0 invoke; 40 granted 7; 50 end; 55 ok
+fn an_overlap_beside_an_excused_one_is_rejected() {
+    // The first lasts longest, and may have lost its lock at any time.
+    let scenario = "
+        #1 w1.1 hold a: 0 invoke; 10 acquired 5
+        #2 w2.1 hold a: 0 invoke; 30 acquired 6; 40 end; 45 ok
+        #3 w3.1 hold a: 0 invoke; 40 acquired 7; 50 end; 55 ok
         fault kill-holder session=5: 20
         fault worker-kill worker=1: 90..91
         run: 91 worker 1 killed
     ";
-    accepted(story);
+    accepted(scenario);
     rejected(
         Exclusive,
-        "operation 3 of worker 3, thread 1 (hold) ran under `a` for 1.000 ms while operation 2",
-        &but(story, "40 granted", "39 granted"),
+        "call 3 of worker 3, thread 1 (hold) ran under `a` for 1.000 ms while call 2",
+        &edit(scenario, "40 acquired", "39 acquired"),
     );
 }
 
 #[test]
-fn traces_in_a_file_do_not_overlap() {
-    // By the clock there is time in between.
-    let turns = and(TURNS, "file a: begin #1; end #1; begin #2; end #2");
+fn overlapping_lines_in_a_locks_file_are_rejected() {
+    // By the clock, the bodies do not overlap.
+    let turns = add(TURNS, "file a: begin #1; end #1; begin #2; end #2");
     accepted(&turns);
-    let crossed = and(TURNS, "file a: begin #1; begin #2; end #1; end #2");
-    rejected(Exclusive, "in the file of `a`, operation 2", &crossed);
-    // Who was told that it was lost may have left a trace at any time.
-    let told = but(&crossed, "30 ok", "30 lost");
-    accepted(&and(&told, "fault cut-one: 25"));
+    let crossed = add(TURNS, "file a: begin #1; begin #2; end #1; end #2");
+    rejected(Exclusive, "in the file of `a`, call 2", &crossed);
+    // A body that lost its lock may have written at any time.
+    let lost = edit(&crossed, "30 ok", "30 lost");
+    accepted(&add(&lost, "fault cut-one: 25"));
     let nested = "
-        #1 w1.1 nested a: 0 invoke; 10 granted 5; 40 end; 50 ok
-        #2 w1.1 nested/inner a: 15 invoke; 20 granted 5; 30 end; 35 ok
+        #1 w1.1 nested a: 0 invoke; 10 acquired 5; 40 end; 50 ok
+        #2 w1.1 nested/inner a: 15 invoke; 20 acquired 5; 30 end; 35 ok
         file a: begin #1; begin #2; end #2; end #1
     ";
     accepted(nested);
 }
 
 #[test]
-fn the_server_names_the_holder() {
+fn another_holder_by_the_server_is_rejected() {
     accepted(TURNS);
-    let other = but(TURNS, "granted 6", "granted 6/5");
-    rejected(Exclusive, "knew session 5 as the holder of `a`", &other);
-    let nobody = but(TURNS, "granted 6", "granted 6/-");
-    rejected(Exclusive, "knew nobody as the holder of `a`", &nobody);
-    // Nobody could be asked.
-    let failed = but(TURNS, "granted 6", "granted -");
-    let failed = but(&failed, "50 ok", "50 body-database");
-    accepted(&and(&failed, "fault cut-one: 30"));
+    let other = edit(TURNS, "acquired 6", "acquired 6/5");
+    rejected(Exclusive, "reported session 5 as the holder of `a`", &other);
+    let none = edit(TURNS, "acquired 6", "acquired 6/-");
+    rejected(Exclusive, "reported no session as the holder of `a`", &none);
+    // The server did not answer.
+    let failed = edit(TURNS, "acquired 6", "acquired -");
+    let failed = edit(&failed, "50 ok", "50 body-database");
+    accepted(&add(&failed, "fault cut-one: 30"));
 }
 
 #[test]
-fn what_was_told_to_be_lost_may_overlap() {
-    let overlap = but(TURNS, "31 granted", "15 granted");
+fn an_overlap_with_a_reported_loss_is_accepted() {
+    let overlap = edit(TURNS, "31 acquired", "15 acquired");
     rejected(Exclusive, "ran under `a`", &overlap);
-    let fault = and(&overlap, "fault kill-holder session=5: 12");
-    accepted(&but(&fault, "30 ok", "30 lost"));
-    let stolen = but(
+    let fault = add(&overlap, "fault kill-holder session=5: 12");
+    accepted(&edit(&fault, "30 ok", "30 lost"));
+    let stolen = edit(
         &overlap,
         "20 end; 30 ok",
-        "12 struck theft; 20 end; 30 disowned",
+        "12 injected theft; 20 end; 30 not-held",
     );
     accepted(&stolen);
 }
 
 #[test]
-fn a_body_that_failed_had_its_lock() {
+fn an_overlap_with_a_failed_body_is_rejected_unless_a_fault_explains_it() {
     for word in ["failed", "panicked", "dropped"] {
-        let turns = but(TURNS, "30 ok", &format!("30 {word}"));
+        let turns = edit(TURNS, "30 ok", &format!("30 {word}"));
         accepted(&turns);
-        let overlap = but(&turns, "31 granted", "15 granted");
+        let overlap = edit(&turns, "31 acquired", "15 acquired");
         rejected(Exclusive, "ran under `a`", &overlap);
-        // Nobody was told, because there was something else to tell.
-        accepted(&and(&overlap, "fault kill-holder session=5: 12"));
-        // Another session's end excuses nothing.
-        let other = and(&overlap, "fault kill-holder session=7: 12");
+        // The body's own error hides the loss.
+        accepted(&add(&overlap, "fault kill-holder session=5: 12"));
+        // The end of another session does not explain it.
+        let other = add(&overlap, "fault kill-holder session=7: 12");
         rejected(Exclusive, "ran under `a`", &other);
-        // Nor does one that comes later.
-        let later = and(&overlap, "fault kill-holder session=5: 21");
+        // Nor does a later end.
+        let later = add(&overlap, "fault kill-holder session=5: 21");
         rejected(Exclusive, "ran under `a`", &later);
-        // The second may be the one that had lost it.
-        let second = but(TURNS, "31 granted", "15 granted");
-        let second = but(&second, "50 ok", &format!("50 {word}"));
+        // The second body may be the one that lost its lock.
+        let second = edit(TURNS, "31 acquired", "15 acquired");
+        let second = edit(&second, "50 ok", &format!("50 {word}"));
         rejected(Exclusive, "ran under `a`", &second);
-        accepted(&and(&second, "fault kill-holder session=6: 12"));
+        accepted(&add(&second, "fault kill-holder session=6: 12"));
     }
-    let left_open = but(TURNS, "#1 w1.1 hold a", "#1 w1.1 left_open a");
-    let left_open = but(&left_open, "30 ok", "30 left-open");
+    let left_open = edit(TURNS, "#1 w1.1 hold a", "#1 w1.1 left_open a");
+    let left_open = edit(&left_open, "30 ok", "30 left-open");
     accepted(&left_open);
-    let overlap = but(&left_open, "31 granted", "15 granted");
+    let overlap = edit(&left_open, "31 acquired", "15 acquired");
     rejected(Exclusive, "ran under `a`", &overlap);
 }
 
 const KILLED: &str = "
-    #1 w1.1 hold a: 0 invoke; 10 granted 5
-    #2 w2.1 hold a: 5 invoke; 50 granted 6; 60 end; 70 ok
+    #1 w1.1 hold a: 0 invoke; 10 acquired 5
+    #2 w2.1 hold a: 5 invoke; 50 acquired 6; 60 end; 70 ok
     fault worker-kill worker=1: 50..53
     run: 53 worker 1 killed
 ";
 
 #[test]
-fn a_killed_process_has_its_lock_until_it_dies() {
+fn an_overlap_with_a_killed_process_is_rejected_until_the_kill() {
     accepted(KILLED);
-    let early = but(KILLED, "50 granted", "49 granted");
+    let early = edit(KILLED, "50 acquired", "49 acquired");
     rejected(Exclusive, "ran under `a`", &early);
-    // Another's death is not its own.
-    let other = and(&early, "fault worker-kill worker=3: 30..31");
+    // The kill of another worker does not count.
+    let other = add(&early, "fault worker-kill worker=3: 30..31");
     rejected(Exclusive, "ran under `a`", &other);
-    // Its body may have been over.
-    let ended = but(&early, "10 granted 5", "10 granted 5; 45 end");
+    // Its body had ended.
+    let ended = edit(&early, "10 acquired 5", "10 acquired 5; 45 end");
     accepted(&ended);
-    let ended_late = but(&early, "10 granted 5", "10 granted 5; 49.5 end");
+    let ended_late = edit(&early, "10 acquired 5", "10 acquired 5; 49.5 end");
     rejected(Exclusive, "ran under `a`", &ended_late);
-    // It may have given the lock back by itself.
-    accepted(&but(
+    // Its body had released the lock.
+    accepted(&edit(
         &early,
-        "10 granted 5",
-        "10 granted 5; 45 struck theft",
+        "10 acquired 5",
+        "10 acquired 5; 45 injected theft",
     ));
-    let stolen_late = but(&early, "10 granted 5", "10 granted 5; 49.5 struck theft");
+    let stolen_late = edit(
+        &early,
+        "10 acquired 5",
+        "10 acquired 5; 49.5 injected theft",
+    );
     rejected(Exclusive, "ran under `a`", &stolen_late);
-    // As long as it writes it lives, whatever the coordinator has noted.
-    let lives = and(KILLED, "#3 w1.2 hold b: 51 invoke");
+    // A process that writes lives, whatever the coordinator has written.
+    let lives = add(KILLED, "#3 w1.2 hold b: 51 invoke");
     rejected(Exclusive, "ran under `a`", &lives);
 }
 
 #[test]
-fn a_killed_process_may_have_lost_its_lock_before() {
-    let early = but(KILLED, "50 granted", "40 granted");
+fn an_overlap_with_a_killed_process_after_an_earlier_loss_is_accepted() {
+    let early = edit(KILLED, "50 acquired", "40 acquired");
     rejected(Exclusive, "ran under `a`", &early);
     for fault in [
         "fault kill-holder session=5,name=a: 20..21",
@@ -181,7 +184,7 @@ fn a_killed_process_may_have_lost_its_lock_before() {
         "fault cut-all: 20",
         "fault server-kill: 20..22",
     ] {
-        accepted(&and(&early, fault));
+        accepted(&add(&early, fault));
     }
     for fault in [
         "fault kill-holder session=6,name=a: 20..21",
@@ -190,32 +193,32 @@ fn a_killed_process_may_have_lost_its_lock_before() {
         "fault stall: 20..30",
         "fault worker-stop worker=1: 20..30",
     ] {
-        rejected(Exclusive, "ran under `a`", &and(&early, fault));
+        rejected(Exclusive, "ran under `a`", &add(&early, fault));
     }
-    // The proxy is not between it and the server.
-    let direct = but(&early, "#1 w1.1 hold a", "#1 w1.1 hold a on plain-direct");
+    // Its connection bypasses the proxy.
+    let direct = edit(&early, "#1 w1.1 hold a", "#1 w1.1 hold a on plain-direct");
     for fault in ["fault cut-one: 20", "fault cut-all: 20"] {
-        rejected(Exclusive, "ran under `a`", &and(&direct, fault));
+        rejected(Exclusive, "ran under `a`", &add(&direct, fault));
     }
 }
 
 #[test]
-fn a_silent_session_may_have_been_ended() {
-    // It began when the server had a short time-out, and has it still.
-    let story = "
+fn an_overlap_with_an_idle_session_is_accepted_under_a_short_wait_timeout() {
+    // A session keeps the `wait_timeout` with which it began.
+    let scenario = "
         fault wait-timeout: 0..100
-        #1 w1.1 hold a: 2000 invoke; 2010 granted 5
-        #2 w2.1 hold a: 2000 invoke; 2950 granted 6; 2960 end; 2970 ok
+        #1 w1.1 hold a: 2000 invoke; 2010 acquired 5
+        #2 w2.1 hold a: 2000 invoke; 2950 acquired 6; 2960 end; 2970 ok
         fault worker-kill worker=1: 2980..2981
         run: 2981 worker 1 killed
     ";
-    accepted(story);
-    let soon = but(
-        story,
-        "2950 granted 6; 2960 end; 2970 ok",
-        "2800 granted 6; 2860 end; 2870 ok",
+    accepted(scenario);
+    let soon = edit(
+        scenario,
+        "2950 acquired 6; 2960 end; 2970 ok",
+        "2800 acquired 6; 2860 end; 2870 ok",
     );
     rejected(Exclusive, "ran under `a`", &soon);
-    let never = but(story, "fault wait-timeout", "fault delay");
+    let never = edit(scenario, "fault wait-timeout", "fault delay");
     rejected(Exclusive, "ran under `a`", &never);
 }

@@ -1,169 +1,169 @@
-//! (d) Nobody waits for a lock that nobody has.
+//! (d) No call waits for a lock that no call holds.
 
 use stress_check::rules::Rule::Prompt;
 
-use crate::story::{accepted, and, but, rejected};
+use crate::scenario::{accepted, add, edit, rejected};
 
-/// After the first has ended, the second waits for nobody for as long as may be.
+/// After the first call returned, the second waits for a free lock as long as the rule allows.
 const WAITS: &str = "
-    #1 w1.1 hold a: 0 invoke; 10 granted 5; 990 end; 1000 ok
-    #2 w2.1 hold a wait 9000: 500 invoke; 6000 granted 6; 6010 end; 6020 ok
+    #1 w1.1 hold a: 0 invoke; 10 acquired 5; 990 end; 1000 ok
+    #2 w2.1 hold a wait 9000: 500 invoke; 6000 acquired 6; 6010 end; 6020 ok
 ";
 
-/// A millisecond longer.
+/// The second call waits a millisecond longer.
 fn leaked() -> String {
-    but(WAITS, "6000 granted", "6001 granted")
+    edit(WAITS, "6000 acquired", "6001 acquired")
 }
 
-const SAID: &str = "waited for `a`, which nobody had for 5.001 s";
+const MESSAGE: &str = "waited for `a`, which no call held for 5.001 s";
 
 #[test]
-fn a_lock_that_nobody_has_is_had_soon() {
+fn a_long_wait_for_a_free_lock_is_rejected() {
     accepted(WAITS);
-    rejected(Prompt, SAID, &leaked());
-    // A lock is occupied until the caller is told, not only until the body ends.
-    accepted(&but(&leaked(), "1000 ok", "1001 ok"));
+    rejected(Prompt, MESSAGE, &leaked());
+    // A lock is occupied until the call returns, not only until its body ends.
+    accepted(&edit(&leaked(), "1000 ok", "1001 ok"));
     // It does not matter how the wait ends.
-    let in_vain = but(
+    let timed_out = edit(
         &leaked(),
-        "6001 granted 6; 6010 end; 6020 ok",
+        "6001 acquired 6; 6010 end; 6020 ok",
         "9500 timeout",
     );
-    rejected(Prompt, "which nobody had for 8.500 s", &in_vain);
-    let killed = but(&leaked(), "; 6001 granted 6; 6010 end; 6020 ok", "");
-    rejected(Prompt, SAID, &and(&killed, "run: 6001 worker 2 killed"));
-    accepted(&and(&killed, "run: 6000 worker 2 killed"));
+    rejected(Prompt, "which no call held for 8.500 s", &timed_out);
+    let killed = edit(&leaked(), "; 6001 acquired 6; 6010 end; 6020 ok", "");
+    rejected(Prompt, MESSAGE, &add(&killed, "run: 6001 worker 2 killed"));
+    accepted(&add(&killed, "run: 6000 worker 2 killed"));
 }
 
 #[test]
-fn somebody_else_may_have_had_it() {
-    let other = and(
+fn a_wait_during_another_hold_is_accepted() {
+    let other = add(
         &leaked(),
-        "#3 w1.2 hold a: 5 invoke; 1100 granted 5; 1110 end; 1120 ok",
+        "#3 w1.2 hold a: 5 invoke; 1100 acquired 5; 1110 end; 1120 ok",
     );
     accepted(&other);
-    // It has got another lock.
+    // The other call held another lock.
     rejected(
         Prompt,
-        SAID,
-        &but(&other, "#3 w1.2 hold a", "#3 w1.2 hold b"),
+        MESSAGE,
+        &edit(&other, "#3 w1.2 hold a", "#3 w1.2 hold b"),
     );
-    // It has not got it.
-    let refused = but(&other, "1100 granted 5; 1110 end; 1120 ok", "1120 timeout");
-    rejected(Prompt, SAID, &refused);
-    // Without interruption: twice four seconds are not eight.
-    let twice = but(
+    // The other call did not acquire it.
+    let refused = edit(&other, "1100 acquired 5; 1110 end; 1120 ok", "1120 timeout");
+    rejected(Prompt, MESSAGE, &refused);
+    // Two stretches of four seconds are not one of eight.
+    let twice = edit(
         &other,
-        "1100 granted 5; 1110 end; 1120 ok",
-        "4900 granted 5; 4910 end; 4920 ok",
+        "1100 acquired 5; 1110 end; 1120 ok",
+        "4900 acquired 5; 4910 end; 4920 ok",
     );
-    let twice = but(&twice, "#3 w1.2 hold a", "#3 w1.2 hold a wait 9000");
-    let twice = but(&twice, "6001 granted 6; 6010 end; 6020 ok", "9500 timeout");
+    let twice = edit(&twice, "#3 w1.2 hold a", "#3 w1.2 hold a wait 9000");
+    let twice = edit(&twice, "6001 acquired 6; 6010 end; 6020 ok", "9500 timeout");
     accepted(&twice);
 }
 
 #[test]
-fn what_is_over_soon_hides_nothing_that_lasts() {
-    let long = but(WAITS, "990 end; 1000 ok", "6990 end; 7000 ok");
-    let long = but(
+fn a_short_fault_inside_a_long_hold_changes_nothing() {
+    let long = edit(WAITS, "990 end; 1000 ok", "6990 end; 7000 ok");
+    let long = edit(
         &long,
-        "6000 granted 6; 6010 end; 6020 ok",
-        "7010 granted 6; 7020 end; 7030 ok",
+        "6000 acquired 6; 6010 end; 6020 ok",
+        "7010 acquired 6; 7020 end; 7030 ok",
     );
     accepted(&long);
-    accepted(&and(&long, "fault worker-kill worker=7: 600"));
+    accepted(&add(&long, "fault worker-kill worker=7: 600"));
 }
 
 #[test]
-fn a_killed_process_has_it_until_its_death_is_seen() {
-    let killed = but(&leaked(), "; 990 end; 1000 ok", "");
-    accepted(&and(&killed, "run: 1001 worker 1 killed"));
-    rejected(Prompt, SAID, &and(&killed, "run: 1000 worker 1 killed"));
+fn a_killed_process_occupies_its_lock_until_its_recorded_end() {
+    let killed = edit(&leaked(), "; 990 end; 1000 ok", "");
+    accepted(&add(&killed, "run: 1001 worker 1 killed"));
+    rejected(Prompt, MESSAGE, &add(&killed, "run: 1000 worker 1 killed"));
 }
 
 #[test]
-fn one_of_several_may_have_been_had_all_the_time() {
-    // It may have had `a` and waited for `b`, which the fourth had.
-    let several = and(
+fn a_waiting_set_occupies_its_locks_while_one_of_them_is_held() {
+    // The third call may have held `a` and waited for `b`, which the fourth call held.
+    let several = add(
         &leaked(),
         "#3 w1.2 all a+b wait 9000: 1100 invoke; 10098 timeout",
     );
-    let held = and(
+    let held = add(
         &several,
-        "#4 w1.3 hold b: 1000 invoke; 1100 granted 8; 9990 end; 10000 ok",
+        "#4 w1.3 hold b: 1000 invoke; 1100 acquired 8; 9990 end; 10000 ok",
     );
     accepted(&held);
-    // Nobody had either.
-    let nobody = but(&held, "#4 w1.3 hold b", "#4 w1.3 hold c");
-    rejected(Prompt, SAID, &nobody);
-    // Unless somebody had `c`, and somebody else `b` who waited for that.
-    accepted(&and(
-        &nobody,
+    // No call held either.
+    let free = edit(&held, "#4 w1.3 hold b", "#4 w1.3 hold c");
+    rejected(Prompt, MESSAGE, &free);
+    // A fifth call may have held `b` and waited for `c`, which the fourth call held.
+    accepted(&add(
+        &free,
         "#5 w1.4 all b+c wait 9000: 1100 invoke; 10098 timeout",
     ));
-    rejected(Prompt, SAID, &but(&held, "all a+b", "all b+c"));
-    rejected(Prompt, SAID, &but(&held, "all a+b", "all a"));
-    // But not against itself.
+    rejected(Prompt, MESSAGE, &edit(&held, "all a+b", "all b+c"));
+    rejected(Prompt, MESSAGE, &edit(&held, "all a+b", "all a"));
+    // The waiting set itself does not count.
     let alone = "
-        #1 w1.1 all a+b: 0 invoke; 10 granted 5; 990 end; 1000 ok
-        #2 w2.1 all b+c wait 9000: 500 invoke; 6000 granted 6; 6010 end; 6020 ok
+        #1 w1.1 all a+b: 0 invoke; 10 acquired 5; 990 end; 1000 ok
+        #2 w2.1 all b+c wait 9000: 500 invoke; 6000 acquired 6; 6010 end; 6020 ok
     ";
     accepted(alone);
-    let alone = but(alone, "6000 granted", "6001 granted");
+    let alone = edit(alone, "6000 acquired", "6001 acquired");
     rejected(
         Prompt,
-        "waited for `b+c`, which nobody had for 5.001 s",
+        "waited for `b+c`, which no call held for 5.001 s",
         &alone,
     );
-    // Any of its locks is enough.
-    accepted(&and(
+    // It is enough that one of its locks is held.
+    accepted(&add(
         &alone,
-        "#3 w3.1 hold c: 1990 invoke; 2000 granted 7; 2010 end; 2020 ok",
+        "#3 w3.1 hold c: 1990 invoke; 2000 acquired 7; 2010 end; 2020 ok",
     ));
 }
 
 #[test]
-fn an_inner_lock_may_have_been_had_since_it_was_asked_for() {
-    let inner = and(
+fn a_nested_call_for_another_lock_occupies_it_from_its_invocation() {
+    let inner = add(
         &leaked(),
-        "#3 w1.2 crossing b wait 9000: 1050 invoke; 1060 granted 8; 6500 end; 6510 ok",
+        "#3 w1.2 crossing b wait 9000: 1050 invoke; 1060 acquired 8; 6500 end; 6510 ok",
     );
-    let inner = and(
+    let inner = add(
         &inner,
         "#4 w1.2 crossing/inner a: 1100 invoke; 2100 timeout",
     );
     accepted(&inner);
     rejected(
         Prompt,
-        SAID,
-        &but(&inner, "crossing/inner a", "crossing/inner c"),
+        MESSAGE,
+        &edit(&inner, "crossing/inner a", "crossing/inner c"),
     );
-    // One that is in its own lock takes none.
-    let own = but(&inner, "crossing/inner a", "nested/inner b");
-    rejected(Prompt, SAID, &own);
+    // A re-entrant call occupies no other lock.
+    let own = edit(&inner, "crossing/inner a", "nested/inner b");
+    rejected(Prompt, MESSAGE, &own);
 }
 
 #[test]
-fn who_finds_no_connection_had_his_turn() {
-    let none = and(
+fn a_call_without_a_connection_occupies_its_lock_for_a_second() {
+    let none = add(
         &leaked(),
-        "#3 w2.2 hold a on squeezed-lock-pool-direct: 700 invoke; 1200 pool",
+        "#3 w2.2 hold a on undersized-lock-pool-direct: 700 invoke; 1200 pool",
     );
     accepted(&none);
-    // Not since he asked.
-    let long_ago = but(&none, "700 invoke; 1200 pool", "400 invoke; 1000 pool");
-    rejected(Prompt, SAID, &long_ago);
+    // It occupied the lock at its end, not since its invocation.
+    let long_ago = edit(&none, "700 invoke; 1200 pool", "400 invoke; 1000 pool");
+    rejected(Prompt, MESSAGE, &long_ago);
 }
 
 #[test]
-fn an_outage_does_not_count() {
-    // An outage may be felt for a second after it is over.
-    let story = but(
+fn a_wait_during_an_outage_is_accepted() {
+    // An outage may affect calls for a second after its end.
+    let scenario = edit(
         &leaked(),
-        "6001 granted 6; 6010 end; 6020 ok",
-        "8200 granted 6; 8210 end; 8220 ok",
+        "6001 acquired 6; 6010 end; 6020 ok",
+        "8200 acquired 6; 8210 end; 8220 ok",
     );
-    rejected(Prompt, "which nobody had for 7.200 s", &story);
+    rejected(Prompt, "which no call held for 7.200 s", &scenario);
     for fault in [
         "stall",
         "delay",
@@ -178,13 +178,13 @@ fn an_outage_does_not_count() {
         "cut-all",
         "wait-timeout",
     ] {
-        let felt = and(&story, &format!("fault {fault}: 2000..2200"));
+        let felt = add(&scenario, &format!("fault {fault}: 2000..2200"));
         accepted(&felt);
-        let less = but(&felt, "2000..2200", "2000..2199");
-        rejected(Prompt, "which nobody had for 5.001 s", &less);
+        let less = edit(&felt, "2000..2200", "2000..2199");
+        rejected(Prompt, "which no call held for 5.001 s", &less);
     }
     for fault in ["interrupt-holder session=9", "storm session=9"] {
-        let felt = and(&story, &format!("fault {fault}: 2000..2200"));
-        rejected(Prompt, "which nobody had for 7.200 s", &felt);
+        let felt = add(&scenario, &format!("fault {fault}: 2000..2200"));
+        rejected(Prompt, "which no call held for 7.200 s", &felt);
     }
 }

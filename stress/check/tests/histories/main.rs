@@ -1,7 +1,6 @@
-//! Histories that must be accepted, and next to each one that must be rejected: they differ in as little
-//! as possible, and the rule that is broken is the only one that is.
+//! Histories that the checker must accept, and similar ones that it must reject by one rule.
 
-mod story;
+mod scenario;
 
 mod accounted;
 mod deadlock;

@@ -1,130 +1,130 @@
-//! (e)
+//! (e) No lock, locked connection, session, process or directory remains at the end.
 
 use stress_check::rules::Rule::NothingLeft;
 
-use crate::story::{accepted, and, but, rejected};
+use crate::scenario::{accepted, add, edit, rejected};
 
 const ONE: &str = "
-    #1 w1.1 hold a on pooled: 0 invoke; 10 granted 5; 20 end; 30 ok
+    #1 w1.1 hold a on pooled: 0 invoke; 10 acquired 5; 20 end; 30 ok
 ";
 
 #[test]
-fn somebody_has_looked() {
+fn a_run_without_the_final_checks_is_rejected() {
     accepted(ONE);
-    let broken_off = and(ONE, "run: 40 broken off");
+    let aborted = add(ONE, "run: 40 aborted");
     rejected(
         NothingLeft,
-        "the coordinator did not come to its end",
-        &broken_off,
+        "the coordinator did not finish its checks",
+        &aborted,
     );
-    // That is enough: nobody has waited for the workers then.
-    let lives = and(&broken_off, "run: 40 worker 1 lives");
+    // The worker's missing end is no further violation.
+    let lives = add(&aborted, "run: 40 worker 1 lives");
     rejected(
         NothingLeft,
-        "the coordinator did not come to its end",
+        "the coordinator did not finish its checks",
         &lives,
     );
 }
 
 #[test]
-fn nothing_was_found() {
+fn a_leftover_is_rejected() {
     for thing in ["lock", "session", "process", "directory"] {
-        let left = and(ONE, &format!("run: 40 left {thing} some"));
-        rejected(NothingLeft, &format!("a {thing} was left: some"), &left);
+        let left = add(ONE, &format!("run: 40 left {thing} some"));
+        rejected(NothingLeft, &format!("a {thing} remained: some"), &left);
     }
 }
 
 #[test]
-fn idle_connections_hold_nothing() {
-    let drained = and(ONE, "w1: 40 drained pooled 5 -");
+fn an_idle_connection_with_a_lock_is_rejected() {
+    let drained = add(ONE, "w1: 40 drained pooled 5 -");
     accepted(&drained);
-    let locked = but(&drained, "pooled 5 -", "pooled 5 a+b");
-    rejected(NothingLeft, "(pooled, session 5) still held a+b", &locked);
+    let locked = edit(&drained, "pooled 5 -", "pooled 5 a+b");
+    rejected(NothingLeft, "(pooled, session 5) held a+b", &locked);
 }
 
-/// The second is on the connection that had told the first of a loss.
+/// The second call is on the connection on which the first lost its lock.
 const AGAIN: &str = "
-    #1 w1.1 hold a on pooled: 0 invoke; 10 granted 5; 20 end; 30 lost
+    #1 w1.1 hold a on pooled: 0 invoke; 10 acquired 5; 20 end; 30 lost
     fault cut-one: 15
-    #2 w1.2 hold b on pooled: 35 invoke; 40 granted 5; 50 end; 60 ok
+    #2 w1.2 hold b on pooled: 35 invoke; 40 acquired 5; 50 end; 60 ok
 ";
 
 #[test]
-fn a_doubtful_connection_is_not_used_again() {
-    rejected(NothingLeft, "session 5 went on to run operation 2", AGAIN);
-    accepted(&but(AGAIN, "40 granted 5", "40 granted 6"));
-    accepted(&but(AGAIN, "30 lost", "30 ok"));
-    accepted(&but(AGAIN, "30 lost", "30 database"));
-    let stolen = but(
+fn a_connection_used_after_an_unconfirmed_release_is_rejected() {
+    rejected(NothingLeft, "session 5 was used again by call 2", AGAIN);
+    accepted(&edit(AGAIN, "40 acquired 5", "40 acquired 6"));
+    accepted(&edit(AGAIN, "30 lost", "30 ok"));
+    accepted(&edit(AGAIN, "30 lost", "30 database"));
+    let stolen = edit(
         AGAIN,
         "20 end; 30 lost",
-        "15 struck theft; 20 end; 30 disowned",
+        "15 injected theft; 20 end; 30 not-held",
     );
-    rejected(NothingLeft, "session 5 went on to run operation 2", &stolen);
-    accepted(&but(&stolen, "40 granted 5", "40 granted 6"));
-    // By the same thread neither.
-    rejected(NothingLeft, "session 5", &but(AGAIN, "#2 w1.2", "#2 w1.1"));
-    // Nor handed on to one that had been waiting, before the loss was told.
-    let handed = but(AGAIN, "35 invoke; 40 granted", "5 invoke; 25 granted");
-    rejected(NothingLeft, "session 5", &handed);
-    // What was before is not after.
-    accepted(&but(
+    rejected(NothingLeft, "session 5 was used again by call 2", &stolen);
+    accepted(&edit(&stolen, "40 acquired 5", "40 acquired 6"));
+    // The same holds for the same thread.
+    rejected(NothingLeft, "session 5", &edit(AGAIN, "#2 w1.2", "#2 w1.1"));
+    // The same holds for a handoff before the first call returned.
+    let handoff = edit(AGAIN, "35 invoke; 40 acquired", "5 invoke; 25 acquired");
+    rejected(NothingLeft, "session 5", &handoff);
+    // The second call came before the loss.
+    accepted(&edit(
         AGAIN,
-        "35 invoke; 40 granted 5; 50 end; 60 ok",
-        "0 invoke; 2 granted 5; 4 end; 6 ok",
+        "35 invoke; 40 acquired 5; 50 end; 60 ok",
+        "0 invoke; 2 acquired 5; 4 end; 6 ok",
     ));
 }
 
 #[test]
-fn numbers_of_sessions_start_over_with_the_server() {
-    let between = but(AGAIN, "cut-one: 15", "server-kill: 32..33");
-    let between = and(&between, "fault cut-one: 15");
+fn a_session_number_reused_after_a_restart_is_accepted() {
+    let between = edit(AGAIN, "cut-one: 15", "server-kill: 32..33");
+    let between = add(&between, "fault cut-one: 15");
     accepted(&between);
-    // Under the first, whose session is dead then.
-    accepted(&but(AGAIN, "cut-one: 15", "server-kill: 15..18"));
-    // Under the second: it may have been on the new server as well as on the old.
-    let during = but(&between, "32..33", "36..38");
+    // During the first call.
+    accepted(&edit(AGAIN, "cut-one: 15", "server-kill: 15..18"));
+    // During the second call, which may have been on either server.
+    let during = edit(&between, "32..33", "36..38");
     accepted(&during);
-    let long_ago = but(
+    let long_ago = edit(
         AGAIN,
         "#1 w1.1 hold a on pooled: 0 invoke",
         "#1 w1.1 hold a on pooled: 5 invoke",
     );
-    let long_ago = but(&long_ago, "35 invoke", "0 invoke");
-    let long_ago = and(&long_ago, "fault server-kill: 2..3");
+    let long_ago = edit(&long_ago, "35 invoke", "0 invoke");
+    let long_ago = add(&long_ago, "fault server-kill: 2..3");
     accepted(&long_ago);
     rejected(
         NothingLeft,
         "session 5",
-        &but(&long_ago, "0 invoke; 40 granted", "4 invoke; 40 granted"),
+        &edit(&long_ago, "0 invoke; 40 acquired", "4 invoke; 40 acquired"),
     );
-    let after = but(&between, "32..33", "65..66");
+    let after = edit(&between, "32..33", "65..66");
     rejected(NothingLeft, "session 5", &after);
 }
 
 #[test]
-fn the_outer_call_may_go_on() {
-    let story = "
-        #1 w1.1 nested a: 0 invoke; 10 granted 5; 70 end; 80 failed
-        #2 w1.1 nested/inner a: 15 invoke; 20 granted 5; 30 end; 35 lost
-        #3 w1.1 nested/inner a: 40 invoke; 50 granted 5; 60 end; 65 ok
+fn an_outer_call_that_goes_on_after_an_inner_loss_is_accepted() {
+    let scenario = "
+        #1 w1.1 nested a: 0 invoke; 10 acquired 5; 70 end; 80 failed
+        #2 w1.1 nested/inner a: 15 invoke; 20 acquired 5; 30 end; 35 lost
+        #3 w1.1 nested/inner a: 40 invoke; 50 acquired 5; 60 end; 65 ok
         fault cut-one: 25
     ";
-    accepted(story);
-    let other = "#4 w1.1 hold a: 85 invoke; 90 granted 5; 95 end; 99 ok";
+    accepted(scenario);
+    let other = "#4 w1.1 hold a: 85 invoke; 90 acquired 5; 95 end; 99 ok";
     rejected(
         NothingLeft,
-        "session 5 went on to run operation 4",
-        &and(story, other),
+        "session 5 was used again by call 4",
+        &add(scenario, other),
     );
 }
 
 #[test]
-fn a_doubtful_connection_is_not_kept() {
-    let kept = but(AGAIN, "40 granted 5", "40 granted 6");
-    let kept = and(&kept, "w1: 70 drained pooled 5 -");
+fn a_connection_kept_after_an_unconfirmed_release_is_rejected() {
+    let kept = edit(AGAIN, "40 acquired 5", "40 acquired 6");
+    let kept = add(&kept, "w1: 70 drained pooled 5 -");
     rejected(NothingLeft, "session 5 was kept", &kept);
-    accepted(&but(&kept, "drained pooled 5", "drained pooled 6"));
-    accepted(&but(&kept, "30 lost", "30 ok"));
-    accepted(&and(&kept, "fault server-kill: 65..66"));
+    accepted(&edit(&kept, "drained pooled 5", "drained pooled 6"));
+    accepted(&edit(&kept, "30 lost", "30 ok"));
+    accepted(&add(&kept, "fault server-kill: 65..66"));
 }

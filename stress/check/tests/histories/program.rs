@@ -1,18 +1,19 @@
-//! `stress-check`, from the outside.
+//! The program `stress-check`.
 
 use std::fs;
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::story::{and, but, worker, write};
+use crate::scenario::{add, edit, worker, write};
 
 const CLEAN: &str = "
     run: 0 run seed 4711
-    #1 w1.1 transaction a: 0 invoke; 10 granted 5; 20 end a=1; 30 ok
-    #2 w2.1 transaction a: 5 invoke; 31 granted 6; 40 end a=2; 50 ok
-    #6 w3.2 hold near: 12 invoke; 13 granted 8; 14 end; 16 ok
-    #3 w3.1 hold far: 600 invoke; 610 granted 7; 620 end; 630 ok
+    #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 20 end a=1; 30 ok
+    #2 w2.1 transaction a: 5 invoke; 31 acquired 6; 40 end a=2; 50 ok
+    #6 w3.2 hold near: 12 invoke; 13 acquired 8; 14 end; 16 ok
+    #3 w3.1 hold far: 600 invoke; 610 acquired 7; 620 end; 630 ok
     run: 900 final a 2
 ";
 
@@ -33,8 +34,9 @@ fn says(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
+/// The first two calls overlap.
 fn overlap() -> String {
-    but(CLEAN, "31 granted", "15 granted")
+    edit(CLEAN, "31 acquired", "15 acquired")
 }
 
 #[test]
@@ -48,19 +50,19 @@ fn a_clean_run_succeeds() {
 }
 
 #[test]
-fn a_broken_rule_is_shown_with_its_seed_and_window() {
+fn a_violation_is_shown_with_its_seed_and_events() {
     let output = check(&write(&overlap()), &[]);
     says(
         &output,
         1,
         &[
-            "VIOLATED, 1 times:",
-            "(a) exclusive: operation 2 of worker 2, thread 1 (transaction) ran under `a` for 5.000 ms",
-            "The shortest window that shows one, 0.010000 s after the start",
+            "Violations: 1",
+            "(a) exclusive: call 2 of worker 2, thread 1 (transaction) ran under `a` for 5.000 ms",
+            "The shortest violation, 0.010000 s after the start",
             ">     0.005000  worker 2   thread 1        2 invoke transaction a (1000 ms, plain)",
-            ">     0.015000  worker 2   thread 1        2 granted, session 6, held by 6",
+            ">     0.015000  worker 2   thread 1        2 acquired, session 6, held by 6",
             ">     0.020000  worker 1   thread 1        1 end, a=1",
-            "The seed was 4711.",
+            "Seed: 4711",
         ],
     );
     let text = String::from_utf8_lossy(&output.stdout);
@@ -70,77 +72,70 @@ fn a_broken_rule_is_shown_with_its_seed_and_window() {
 }
 
 #[test]
-fn the_shortest_window_is_shown() {
-    let longer = and(
+fn the_shortest_violation_is_shown() {
+    let longer = add(
         &overlap(),
-        "#4 w4.1 hold a: 700 invoke; 710 granted 8; 720 end; 730 ok",
+        "#4 w4.1 hold a: 700 invoke; 710 acquired 8; 720 end; 730 ok",
     );
-    let longer = and(
+    let longer = add(
         &longer,
-        "#5 w5.1 hold a: 700 invoke; 714 granted 9; 719 end; 730 ok",
+        "#5 w5.1 hold a: 700 invoke; 714 acquired 9; 719 end; 730 ok",
     );
     // The first lasts from 10 to 20, the second from 710 to 719.
     says(
         &check(&write(&longer), &[]),
         1,
-        &["The shortest window that shows one, 0.710000 s"],
+        &["The shortest violation, 0.710000 s"],
     );
-    let shorter = but(&longer, "710 granted 8", "705 granted 8");
+    let shorter = edit(&longer, "710 acquired 8", "705 acquired 8");
     says(
         &check(&write(&shorter), &[]),
         1,
-        &["The shortest window that shows one, 0.010000 s"],
+        &["The shortest violation, 0.010000 s"],
     );
 }
 
 #[test]
-fn a_long_window_has_the_guilty_in_it() {
-    let mut story = and(&overlap(), "fault delay: 1..2");
+fn the_calls_in_violation_are_always_shown() {
+    let mut scenario = add(&overlap(), "fault delay: 1..2");
     for id in 10..40 {
-        story = and(
-            &story,
-            &format!("#{id} w1.{id} try_transaction a wait 0: 10.{id} invoke; 10.{id} busy"),
+        scenario = add(
+            &scenario,
+            &format!("#{id} w1.{id} try_transaction a wait 0: 10.{id} invoke; 10.{id} contended"),
         );
     }
-    let output = check(&write(&story), &[]);
+    let output = check(&write(&scenario), &[]);
     says(
         &output,
         1,
         &[
-            "30 lines more",
-            "2 granted, session 6",
+            "more lines",
+            "2 acquired, session 6",
             "1 end, a=1",
             "1 outcome ok",
-        ]
-        .map(|word| {
-            if word == "30 lines more" {
-                "lines more"
-            } else {
-                word
-            }
-        }),
+        ],
     );
 }
 
 #[test]
-fn a_run_may_be_expected_to_break_a_rule() {
+fn expect_succeeds_only_if_one_of_the_rules_was_broken() {
     let directory = write(&overlap());
     says(
         &check(&directory, &["--expect", "exclusive"]),
         0,
-        &["VIOLATED", "(a) exclusive"],
+        &["Violations: 1", "(a) exclusive"],
     );
     says(
         &check(&directory, &["--expect", "accounted,exclusive"]),
         0,
-        &["VIOLATED"],
+        &["Violations: 1"],
     );
     let missed = check(&directory, &["--expect", "accounted,nothing-left"]);
-    says(&missed, 1, &["VIOLATED"]);
+    says(&missed, 1, &["Violations: 1"]);
     let error = String::from_utf8_lossy(&missed.stderr);
     assert_eq!(
         error,
-        "Expected to be broken, but was not: accounted, nothing-left.\n"
+        "No expected rule was broken: accounted, nothing-left.\n"
     );
     says(
         &check(&write(CLEAN), &["--expect", "exclusive"]),
@@ -155,7 +150,7 @@ fn a_run_may_be_expected_to_break_a_rule() {
 }
 
 #[test]
-fn what_is_no_history_is_an_error() {
+fn an_invalid_history_is_an_error() {
     let directory = write(CLEAN);
     fs::write(worker(&directory, 1), "nonsense\n").expect("a file");
     let output = check(&directory, &["--expect", "exclusive"]);
@@ -168,42 +163,79 @@ fn what_is_no_history_is_an_error() {
 }
 
 #[test]
-fn a_picture_is_drawn() {
-    let story = and(CLEAN, "fault kill-holder session=5,name=<a&b>: 605");
-    let directory = write(&story);
-    let file = directory.path().join("picture.svg");
+fn trace_shows_slices_faults_and_violations() {
+    let scenario = add(&overlap(), "fault worker-stop worker=2: 12..14");
+    let scenario = edit(&scenario, "20 end a=1", "18 injected leak; 20 end a=1");
+    let directory = write(&scenario);
+    let file = directory.path().join("trace.json");
     let path = file.display().to_string();
-    says(
-        &check(&directory, &["--picture", &path]),
-        0,
-        &[&format!("The picture is {path}.")],
-    );
-    let drawn = fs::read_to_string(&file).expect("a picture");
+    let message = format!("The trace is {path}.");
+    says(&check(&directory, &["--trace", &path]), 1, &[&message]);
+
+    let text = fs::read_to_string(&file).expect("a trace");
+    let events: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let of = |phase: &str, worker: u32| -> Vec<&Value> {
+        let events = events.iter();
+        let events = events.filter(|event| event["ph"] == phase && event["pid"] == worker);
+        events.collect()
+    };
+    let names: Vec<_> = events.iter().filter(|event| event["ph"] == "M").collect();
     assert!(
-        drawn.starts_with("<svg") && drawn.ends_with("</svg>\n"),
-        "{drawn}"
+        names
+            .iter()
+            .any(|event| event["args"]["name"] == "worker 2")
     );
-    // It shows where the fault was, and what it was.
-    for word in [
-        "kill-holder",
-        "session 5",
-        "&lt;a&amp;b>",
-        "far",
-        "worker 3",
-    ] {
-        assert!(drawn.contains(word), "not `{word}`: {drawn}");
-    }
-    says(
-        &check(
-            &directory,
-            &["--picture", &path, "--from", "0", "--length", "0.1"],
-        ),
-        0,
-        &[],
-    );
-    let drawn = fs::read_to_string(&file).expect("a picture");
     assert!(
-        drawn.contains("worker 2") && !drawn.contains("kill-holder"),
-        "{drawn}"
+        names
+            .iter()
+            .any(|event| event["args"]["name"] == "thread 1")
     );
+
+    // The first call is invoked at 0, and the unit is a microsecond.
+    let slices: Vec<_> = of("X", 1)
+        .iter()
+        .map(|slice| {
+            (
+                slice["name"].as_str(),
+                slice["ts"].as_f64(),
+                slice["dur"].as_f64(),
+            )
+        })
+        .collect();
+    let slice = |name, from: f64, to: f64| (Some(name), Some(from * 1e3), Some((to - from) * 1e3));
+    assert_eq!(
+        slices,
+        [
+            slice("transaction", 0.0, 30.0),
+            slice("wait", 0.0, 10.0),
+            slice("hold", 10.0, 20.0),
+        ]
+    );
+    let call = &of("X", 1)[0]["args"];
+    assert_eq!(
+        (&call["locks"], &call["outcome"]),
+        (&json!("a"), &json!("ok"))
+    );
+    assert_eq!(call["error_claims"], Value::Null);
+
+    let instants = |worker| -> Vec<_> {
+        let instants = of("i", worker).into_iter();
+        instants
+            .map(|event| {
+                (
+                    event["name"].as_str(),
+                    event["s"].as_str(),
+                    event["ts"].as_f64(),
+                )
+            })
+            .collect()
+    };
+    let violation = (Some("violation (a) exclusive"), Some("t"), Some(10_000.0));
+    let leak = (Some("leak"), Some("t"), Some(18_000.0));
+    assert_eq!(instants(1), [leak, violation]);
+    let stop = (Some("worker-stop"), Some("p"), Some(12_000.0));
+    assert_eq!(instants(2), [stop, violation]);
+    let what = of("i", 1)[1]["args"]["violation"].as_str();
+    let expected = "ran under `a` for 5.000 ms while call 1";
+    assert!(what.is_some_and(|what| what.contains(expected)), "{what:?}");
 }

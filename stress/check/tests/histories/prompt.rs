@@ -1,43 +1,39 @@
-//! (d) Nobody waits longer than he was ready to, or for less; no thread hangs.
+//! (d) Waits are as long as requested, and end; no thread hangs.
 
 use stress_check::rules::Rule::Prompt;
 
-use crate::story::{accepted, and, but, judge, rejected};
+use crate::scenario::{accepted, add, check, edit, rejected};
 
-/// Somebody else has the lock all the time.
+/// The second call waits, and the first holds the lock all the time.
 const WAITS: &str = "
-    #1 w1.1 hold a: 0 invoke; 1 granted 5; 9000 end; 9001 ok
+    #1 w1.1 hold a: 0 invoke; 1 acquired 5; 9000 end; 9001 ok
     #2 w2.1 hold a wait 1000: 2 invoke; 6002 timeout
 ";
 
 #[test]
-fn a_wait_ends_with_its_time() {
+fn a_wait_beyond_its_timeout_is_rejected() {
     accepted(WAITS);
-    let late = but(WAITS, "6002 timeout", "6003 timeout");
-    rejected(
-        Prompt,
-        "waited 6.001 s, for which it had asked 1.000 s",
-        &late,
-    );
-    accepted(&but(&late, "wait 1000", "wait 1001"));
-    // However it ends.
-    let granted = but(&late, "9000 end; 9001 ok", "6000 end; 6001 ok");
-    let granted = but(
-        &granted,
+    let late = edit(WAITS, "6002 timeout", "6003 timeout");
+    rejected(Prompt, "waited 6.001 s with a timeout of 1.000 s", &late);
+    accepted(&edit(&late, "wait 1000", "wait 1001"));
+    // It does not matter how the wait ends.
+    let acquired = edit(&late, "9000 end; 9001 ok", "6000 end; 6001 ok");
+    let acquired = edit(
+        &acquired,
         "6003 timeout",
-        "6003 granted 6; 6004 end; 6005 ok",
+        "6003 acquired 6; 6004 end; 6005 ok",
     );
-    rejected(Prompt, "waited 6.001 s", &granted);
-    accepted(&but(&granted, "6003 granted", "6002 granted"));
-    let killed = but(WAITS, "; 6002 timeout", "");
-    let killed = and(&killed, "run: 6003 worker 2 killed");
+    rejected(Prompt, "waited 6.001 s", &acquired);
+    accepted(&edit(&acquired, "6003 acquired", "6002 acquired"));
+    let killed = edit(WAITS, "; 6002 timeout", "");
+    let killed = add(&killed, "run: 6003 worker 2 killed");
     rejected(Prompt, "waited 6.001 s", &killed);
-    accepted(&but(&killed, "6003 worker", "6002 worker"));
+    accepted(&edit(&killed, "6003 worker", "6002 worker"));
 }
 
 #[test]
-fn an_outage_excuses_as_much_as_it_lasts() {
-    let late = but(WAITS, "6002 timeout", "6503 timeout");
+fn an_outage_excuses_a_wait_for_as_long_as_it_lasts() {
+    let late = edit(WAITS, "6002 timeout", "6503 timeout");
     for kind in [
         "server-pause",
         "server-kill",
@@ -45,132 +41,132 @@ fn an_outage_excuses_as_much_as_it_lasts() {
         "stall",
         "delay",
     ] {
-        let enough = and(&late, &format!("fault {kind}: 2000..2501"));
-        // The holder has its own view of a dead server.
-        let enough = but(&enough, "9001 ok", "9001 lost");
-        let enough = and(&enough, "fault cut-one: 9000");
+        let enough = add(&late, &format!("fault {kind}: 2000..2501"));
+        // The holder may lose its lock in an outage.
+        let enough = edit(&enough, "9001 ok", "9001 lost");
+        let enough = add(&enough, "fault cut-one: 9000");
         accepted(&enough);
         rejected(
             Prompt,
             "waited 6.501 s",
-            &but(&enough, "2000..2501", "2000..2500"),
+            &edit(&enough, "2000..2501", "2000..2500"),
         );
     }
-    // What lies outside of the wait does not count.
-    let outside = and(&late, "fault stall: 6400..6600");
+    // The part outside of the wait does not count.
+    let outside = add(&late, "fault stall: 6400..6600");
     rejected(Prompt, "waited 6.501 s", &outside);
-    let stopped = and(&late, "fault worker-stop worker=2: 2000..2501");
+    let stopped = add(&late, "fault worker-stop worker=2: 2000..2501");
     accepted(&stopped);
-    // Another process that stood still is no excuse, nor is a short fault.
+    // Another stopped process is no excuse, nor is a fault that is no outage.
     rejected(
         Prompt,
         "waited 6.501 s",
-        &but(&stopped, "worker=2", "worker=1"),
+        &edit(&stopped, "worker=2", "worker=1"),
     );
     rejected(
         Prompt,
         "waited 6.501 s",
-        &and(&late, "fault kill-waiter session=9: 2000..2600"),
+        &add(&late, "fault kill-waiter session=9: 2000..2600"),
     );
 }
 
 #[test]
-fn a_wait_lasts_as_long_as_was_asked() {
-    let early = but(WAITS, "6002 timeout", "1000 timeout");
+fn an_early_timeout_is_rejected() {
+    let early = edit(WAITS, "6002 timeout", "1000 timeout");
     accepted(&early);
-    let too_early = but(&early, "1000 timeout", "999 timeout");
+    let too_early = edit(&early, "1000 timeout", "999 timeout");
     rejected(
         Prompt,
-        "was told after 0.997 s that its time of 1.000 s was over",
+        "timed out after 0.997 s with a timeout of 1.000 s",
         &too_early,
     );
     rejected(
         Prompt,
-        "was told",
-        &but(&too_early, "999 timeout", "999 busy"),
+        "timed out",
+        &edit(&too_early, "999 timeout", "999 contended"),
     );
-    accepted(&but(
-        &but(&too_early, "999 timeout", "999 busy"),
+    accepted(&edit(
+        &edit(&too_early, "999 timeout", "999 contended"),
         "wait 1000",
         "wait 0",
     ));
 }
 
 #[test]
-fn an_answer_comes_soon_after_the_body() {
-    let story = "
-        #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 5020 ok
+fn a_late_return_after_the_body_is_rejected() {
+    let scenario = "
+        #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 5020 ok
     ";
-    accepted(story);
-    let late = but(story, "5020 ok", "5021 ok");
-    rejected(Prompt, "took 5.001 s to end", &late);
-    accepted(&and(&late, "fault stall: 30..31"));
-    accepted(&and(&late, "fault worker-stop worker=1: 30..31"));
+    accepted(scenario);
+    let late = edit(scenario, "5020 ok", "5021 ok");
+    rejected(Prompt, "returned 5.001 s after its body ended", &late);
+    accepted(&add(&late, "fault stall: 30..31"));
+    accepted(&add(&late, "fault worker-stop worker=1: 30..31"));
 }
 
 #[test]
-fn every_call_has_an_outcome() {
-    let story = "
-        #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 ok
+fn a_call_without_an_outcome_is_rejected() {
+    let scenario = "
+        #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 ok
     ";
-    accepted(story);
+    accepted(scenario);
     for none in [
         "; 20 end; 30 ok",
         "; 30 ok",
-        "; 10 granted 5; 20 end; 30 ok",
+        "; 10 acquired 5; 20 end; 30 ok",
     ] {
-        let story = but(story, none, "");
-        rejected(Prompt, "has no outcome", &story);
-        accepted(&and(&story, "run: 40 worker 1 killed"));
+        let scenario = edit(scenario, none, "");
+        rejected(Prompt, "has no outcome", &scenario);
+        accepted(&add(&scenario, "run: 40 worker 1 killed"));
     }
 }
 
 #[test]
-fn workers_end_when_they_are_told_to() {
-    let story = "
-        #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 ok
+fn a_worker_that_does_not_stop_on_request_is_rejected() {
+    let scenario = "
+        #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 ok
     ";
-    accepted(story);
-    for (state, said) in [
-        ("hung", "worker 1 did not end when it was told to"),
-        ("failed", "worker 1 ended on its own"),
-        ("exited", "worker 1 ended before it had finished"),
-        ("lives", "worker 1 was never seen to end"),
+    accepted(scenario);
+    for (state, message) in [
+        ("hung", "worker 1 did not stop on request"),
+        ("failed", "worker 1 ended without a request"),
+        ("exited", "worker 1 stopped before it had finished"),
+        ("lives", "worker 1 has no end in the history"),
     ] {
-        let story = and(story, &format!("run: 40 worker 1 {state}"));
-        rejected(Prompt, said, &story);
+        let scenario = add(scenario, &format!("run: 40 worker 1 {state}"));
+        rejected(Prompt, message, &scenario);
     }
-    let finished = and(story, "run: 40 worker 1 exited");
-    accepted(&and(&finished, "w1: 39 finished"));
-    accepted(&and(story, "run: 40 worker 1 killed"));
+    let finished = add(scenario, "run: 40 worker 1 exited");
+    accepted(&add(&finished, "w1: 39 finished"));
+    accepted(&add(scenario, "run: 40 worker 1 killed"));
 }
 
-/// As many calls, of which the last is another.
-fn calls(count: usize, way: &str, word: &str, last: &str) -> String {
+/// A number of calls with one outcome, and a last one with another.
+fn calls(count: usize, operation: &str, word: &str, last: &str) -> String {
     let words = (1..count).map(|_| word).chain([last]);
     words
         .zip(1..)
         .map(|(word, id)| {
             let body = if word == "dropped" || word == "ok" || word == "left-open" {
-                format!("{id}.2 granted 5; {id}.4 end; ")
+                format!("{id}.2 acquired 5; {id}.4 end; ")
             } else {
                 String::new()
             };
-            format!("#{id} w1.1 {way} a wait 0: {id} invoke; {body}{id}.5 {word}\n")
+            format!("#{id} w1.1 {operation} a wait 0: {id} invoke; {body}{id}.5 {word}\n")
         })
         .collect()
 }
 
 #[test]
-fn every_way_succeeds_once() {
+fn an_operation_that_never_succeeds_is_rejected() {
     rejected(
         Prompt,
         "`try_hold` was tried 300 times",
-        &calls(300, "try_hold", "busy", "busy"),
+        &calls(300, "try_hold", "contended", "contended"),
     );
-    accepted(&calls(299, "try_hold", "busy", "busy"));
-    accepted(&calls(300, "try_hold", "busy", "ok"));
-    // For some that means something else.
+    accepted(&calls(299, "try_hold", "contended", "contended"));
+    accepted(&calls(300, "try_hold", "contended", "ok"));
+    // The intended outcome of some operations is not `ok`.
     accepted(&calls(300, "dropped", "dropped", "dropped"));
     accepted(&calls(
         300,
@@ -182,12 +178,12 @@ fn every_way_succeeds_once() {
 }
 
 #[test]
-fn every_kind_of_connection_succeeds_once() {
-    let other = "#999 w2.1 try_hold b on pooled: 1000 invoke; 1001 granted 7; 1002 end; 1003 ok";
-    let story = and(&calls(300, "try_hold", "busy", "busy"), other);
-    rejected(Prompt, "`plain` was tried 300 times and never", &story);
-    accepted(&but(&story, "on pooled", "on plain"));
-    let broken: Vec<_> = judge(&story)
+fn a_source_that_never_succeeds_is_rejected() {
+    let other = "#999 w2.1 try_hold b on pooled: 1000 invoke; 1001 acquired 7; 1002 end; 1003 ok";
+    let scenario = add(&calls(300, "try_hold", "contended", "contended"), other);
+    rejected(Prompt, "`plain` was tried 300 times and never", &scenario);
+    accepted(&edit(&scenario, "on pooled", "on plain"));
+    let broken: Vec<_> = check(&scenario)
         .violations()
         .iter()
         .map(|v| v.what.clone())

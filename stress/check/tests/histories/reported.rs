@@ -1,96 +1,108 @@
-//! (c) What was lost was reported, and what was reported had a cause.
+//! (c) Each loss is reported, and each error has a cause.
 
 use stress_check::rules::Rule::Reported;
 
-use crate::story::{accepted, and, but, rejected};
+use crate::scenario::{accepted, add, edit, rejected};
 
-/// A body from 10 to 20 on session 5, and room for what it is told.
+/// A body from 10 to 20 on session 5, whose call returns at 30.
 const BODY: &str = "
-    #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 ok
+    #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 ok
 ";
 
 #[test]
-fn a_session_that_was_killed_under_a_body_is_told() {
+fn success_after_a_killed_session_is_rejected() {
     for kind in ["kill-holder", "kill-waiter"] {
-        let killed = and(BODY, &format!("fault {kind} session=5: 15"));
-        rejected(Reported, "its session was ended under it", &killed);
-        accepted(&but(&killed, "30 ok", "30 lost"));
-        // Before it began, after it ended, or perhaps so.
-        accepted(&but(&killed, ": 15", ": 9..15"));
-        accepted(&but(&killed, ": 15", ": 15..20"));
-        accepted(&but(&killed, ": 15", ": 25"));
-        accepted(&but(&killed, ": 15", ": 15..never"));
-        // Another session, or none.
-        accepted(&but(&killed, "session=5", "session=6"));
-        accepted(&but(&killed, ": 15", ": 15 missed"));
+        let killed = add(BODY, &format!("fault {kind} session=5: 15"));
+        rejected(Reported, "its session had ended", &killed);
+        accepted(&edit(&killed, "30 ok", "30 lost"));
+        // Before the body began, after it ended, or possibly so.
+        accepted(&edit(&killed, ": 15", ": 9..15"));
+        accepted(&edit(&killed, ": 15", ": 15..20"));
+        accepted(&edit(&killed, ": 15", ": 25"));
+        accepted(&edit(&killed, ": 15", ": 15..never"));
+        // It hit another session, or none.
+        accepted(&edit(&killed, "session=5", "session=6"));
+        accepted(&edit(&killed, ": 15", ": 15 missed"));
     }
-    // A session lives on without its statement.
-    accepted(&and(BODY, "fault interrupt-holder session=5: 15"));
+    // An interrupted statement does not end the session.
+    accepted(&add(BODY, "fault interrupt-holder session=5: 15"));
 }
 
 #[test]
-fn a_server_that_was_killed_under_a_body_is_told() {
-    let killed = and(BODY, "fault server-kill: 15..16");
-    rejected(Reported, "ended under it: server-kill", &killed);
-    accepted(&but(&killed, "30 ok", "30 lost"));
-    accepted(&but(&killed, "15..16", "15..21"));
-    accepted(&but(&killed, "15..16", "25..26"));
-    accepted(&but(&killed, "15..16", "5..12"));
+fn success_after_a_killed_server_is_rejected() {
+    let killed = add(BODY, "fault server-kill: 15..16");
+    rejected(Reported, "its session had ended: server-kill", &killed);
+    accepted(&edit(&killed, "30 ok", "30 lost"));
+    accepted(&edit(&killed, "15..16", "15..21"));
+    accepted(&edit(&killed, "15..16", "25..26"));
+    accepted(&edit(&killed, "15..16", "5..12"));
 }
 
 #[test]
-fn a_cut_under_a_body_is_told() {
-    let cut = and(BODY, "fault cut-all: 15");
-    rejected(Reported, "ended under it: cut-all", &cut);
-    accepted(&but(&cut, "30 ok", "30 lost"));
-    // It has not gone through the proxy.
-    accepted(&but(&cut, "hold a", "hold a on plain-direct"));
-    // Whom it hit is not known.
-    accepted(&but(&cut, "cut-all", "cut-one"));
+fn success_after_all_connections_were_cut_is_rejected() {
+    let cut = add(BODY, "fault cut-all: 15");
+    rejected(Reported, "its session had ended: cut-all", &cut);
+    accepted(&edit(&cut, "30 ok", "30 lost"));
+    // Its connection bypasses the proxy.
+    accepted(&edit(&cut, "hold a", "hold a on plain-direct"));
+    // It is not known which connection was cut.
+    accepted(&edit(&cut, "cut-all", "cut-one"));
 }
 
 #[test]
-fn numbers_of_sessions_start_over_with_the_server() {
+fn a_session_number_reused_after_a_restart_is_distinguished() {
     let killed = "
-        #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 ok
+        #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 ok
         fault server-kill: 50..60
-        #2 w1.1 hold a: 70 invoke; 80 granted 5; 90 end; 99 ok
+        #2 w1.1 hold a: 70 invoke; 80 acquired 5; 90 end; 99 ok
         fault kill-holder session=5: 95
     ";
     accepted(killed);
-    rejected(Reported, "ended under it", &but(killed, ": 95", ": 85"));
-    rejected(Reported, "ended under it", &but(killed, ": 95", ": 15"));
-    // Whose number it was nobody can tell.
-    let meanwhile = but(killed, "20 end; 30 ok", "65 end; 66 lost");
-    let meanwhile = but(&meanwhile, ": 95", ": 55");
+    rejected(
+        Reported,
+        "its session had ended",
+        &edit(killed, ": 95", ": 85"),
+    );
+    rejected(
+        Reported,
+        "its session had ended",
+        &edit(killed, ": 95", ": 15"),
+    );
+    // The number may be of a session before or after the restart.
+    let meanwhile = edit(killed, "20 end; 30 ok", "65 end; 66 lost");
+    let meanwhile = edit(&meanwhile, ": 95", ": 55");
     accepted(&meanwhile);
 }
 
 #[test]
-fn a_theft_is_told() {
-    let stolen = but(BODY, "20 end", "15 struck theft; 20 end");
-    rejected(Reported, "had been released behind its back", &stolen);
-    accepted(&but(&stolen, "30 ok", "30 disowned"));
+fn success_after_a_theft_is_rejected() {
+    let stolen = edit(BODY, "20 end", "15 injected theft; 20 end");
+    rejected(Reported, "but its body had lost the lock", &stolen);
+    accepted(&edit(&stolen, "30 ok", "30 not-held"));
 }
 
 #[test]
-fn no_living_session_loses_its_lock() {
-    let disowned = but(BODY, "30 ok", "30 disowned");
-    rejected(Reported, "nobody had taken it", &disowned);
-    // No fault does that: a dead session says nothing.
-    let killed = and(&disowned, "fault kill-holder session=5: 15");
-    rejected(Reported, "nobody had taken it", &killed);
-    accepted(&but(&disowned, "20 end", "15 struck theft; 20 end"));
+fn not_held_without_a_theft_is_rejected() {
+    let not_held = edit(BODY, "30 ok", "30 not-held");
+    rejected(
+        Reported,
+        "its worker had not taken the lock away",
+        &not_held,
+    );
+    // A killed session does not answer that it does not hold the lock.
+    let killed = add(&not_held, "fault kill-holder session=5: 15");
+    rejected(Reported, "its worker had not taken the lock away", &killed);
+    accepted(&edit(&not_held, "20 end", "15 injected theft; 20 end"));
 }
 
 #[test]
-fn errors_of_the_database_have_a_cause() {
+fn a_database_error_without_a_fault_is_rejected() {
     for word in ["lost", "database", "body-database", "interrupted"] {
-        let story = but(BODY, "30 ok", &format!("30 {word}"));
+        let scenario = edit(BODY, "30 ok", &format!("30 {word}"));
         rejected(
             Reported,
-            &format!("ended with `{word}`, and no fault"),
-            &story,
+            &format!("returned `{word}`, but no fault"),
+            &scenario,
         );
         for fault in [
             "kill-holder session=5",
@@ -103,108 +115,108 @@ fn errors_of_the_database_have_a_cause() {
             "cut-all",
             "wait-timeout",
         ] {
-            accepted(&and(&story, &format!("fault {fault}: 25")));
+            accepted(&add(&scenario, &format!("fault {fault}: 25")));
         }
         for fault in [
-            // Those of others.
+            // Faults of other sessions.
             "kill-holder session=6: 25",
             "storm session=6: 25",
-            // Those that end nothing.
+            // Faults that end neither a session nor a statement.
             "stall: 15..25",
             "delay: 15..25",
             "server-pause: 15..25",
             "worker-stop worker=1: 15..25",
             "worker-kill worker=2: 25",
-            // One that struck nothing, and one that came later.
+            // A fault that hit nothing, and one that came later.
             "cut-one: 25 missed",
             "cut-one: 31",
         ] {
-            let story = and(&story, &format!("fault {fault}"));
-            rejected(Reported, "and no fault explains it", &story);
+            let scenario = add(&scenario, &format!("fault {fault}"));
+            rejected(Reported, "but no fault explains it", &scenario);
         }
-        let direct = but(&story, "hold a", "hold a on plain-direct");
+        let direct = edit(&scenario, "hold a", "hold a on plain-direct");
         for fault in ["cut-one", "cut-all"] {
-            let story = and(&direct, &format!("fault {fault}: 25"));
-            rejected(Reported, "and no fault explains it", &story);
+            let scenario = add(&direct, &format!("fault {fault}: 25"));
+            rejected(Reported, "but no fault explains it", &scenario);
         }
-        accepted(&and(&direct, "fault server-kill: 25"));
+        accepted(&add(&direct, "fault server-kill: 25"));
     }
 }
 
 #[test]
-fn who_had_no_session_yet_may_have_been_hit_as_any() {
-    let story = "
+fn an_error_before_the_session_is_known_is_explained_by_any_kill() {
+    let scenario = "
         #1 w1.1 hold a: 0 invoke; 30 database
         fault kill-waiter session=5: 25
     ";
-    accepted(story);
-    accepted(&but(story, "database", "interrupted"));
-    let later = but(story, ": 25", ": 31");
-    rejected(Reported, "and no fault explains it", &later);
+    accepted(scenario);
+    accepted(&edit(scenario, "database", "interrupted"));
+    let later = edit(scenario, ": 25", ": 31");
+    rejected(Reported, "but no fault explains it", &later);
 }
 
 #[test]
-fn a_fault_is_felt_until_the_connection_is_used_again() {
-    // It was hit long ago, and its thread has not asked for anything on it since.
-    let story = "
-        #1 w1.1 hold a on pooled: 0 invoke; 10 granted 5; 20 end; 30 ok
+fn a_fault_explains_an_error_on_the_next_use_of_the_connection() {
+    // The cut was long ago, and the thread has not used the pool since.
+    let scenario = "
+        #1 w1.1 hold a on pooled: 0 invoke; 10 acquired 5; 20 end; 30 ok
         fault cut-one: 40
-        #2 w1.1 hold a on plain: 1500 invoke; 1510 granted 6; 1520 end; 1530 ok
+        #2 w1.1 hold a on plain: 1500 invoke; 1510 acquired 6; 1520 end; 1530 ok
         #3 w1.1 hold a on pooled: 3000 invoke; 3030 database
     ";
-    accepted(story);
-    // Since then it was.
-    let used = but(story, "on plain: 1500", "on pooled: 1500");
-    rejected(Reported, "and no fault explains it", &used);
-    // But a fault may be felt a second late.
-    accepted(&but(&used, "cut-one: 40", "cut-one: 600"));
-    // Another thread's use of the same pool is of another connection.
-    let by_other = but(&used, "#2 w1.1", "#2 w1.2");
+    accepted(scenario);
+    // The thread has used the pool since.
+    let used = edit(scenario, "on plain: 1500", "on pooled: 1500");
+    rejected(Reported, "but no fault explains it", &used);
+    // A fault may affect calls for a second after its end.
+    accepted(&edit(&used, "cut-one: 40", "cut-one: 600"));
+    // Another thread used another connection of the pool.
+    let by_other = edit(&used, "#2 w1.1", "#2 w1.2");
     accepted(&by_other);
 }
 
 #[test]
-fn what_hits_the_inner_lock_hits_its_connection() {
-    let story = "
-        #1 w1.1 nested a: 1000 invoke; 1010 granted 5; 4000 end; 4010 failed
-        #2 w1.1 nested/inner a: 3900 invoke; 3910 granted 5; 3920 end; 3930 lost
+fn a_fault_in_the_outer_call_explains_an_error_of_the_inner_call() {
+    let scenario = "
+        #1 w1.1 nested a: 1000 invoke; 1010 acquired 5; 4000 end; 4010 failed
+        #2 w1.1 nested/inner a: 3900 invoke; 3910 acquired 5; 3920 end; 3930 lost
         fault kill-holder session=5: 1100
     ";
-    accepted(story);
-    let before = but(story, ": 1100", ": -1");
+    accepted(scenario);
+    let before = edit(scenario, ": 1100", ": -1");
     accepted(&before);
-    let story = but(
-        story,
+    let scenario = edit(
+        scenario,
         "#1 w1.1 nested",
-        "#3 w1.1 hold a: 50 invoke; 60 busy\n#1 w1.1 nested",
+        "#3 w1.1 hold a: 50 invoke; 60 contended\n#1 w1.1 nested",
     );
-    let story = but(&story, "hold a: 50", "hold a wait 0: 50");
-    let before = but(&story, ": 1100", ": -1100");
-    rejected(Reported, "ended with `lost`", &before);
+    let scenario = edit(&scenario, "hold a: 50", "hold a wait 0: 50");
+    let before = edit(&scenario, ": 1100", ": -1100");
+    rejected(Reported, "returned `lost`", &before);
 }
 
 #[test]
-fn a_silent_session_may_have_been_ended() {
-    let story = "
+fn a_loss_after_idling_is_explained_by_a_short_wait_timeout() {
+    let scenario = "
         fault wait-timeout: 0..100
-        #2 w1.1 hold a: 1900 invoke; 1910 granted 5; 1920 end; 1930 ok
-        #1 w1.1 hold a: 2000 invoke; 2010 granted 5; 2980 end; 2990 lost
+        #2 w1.1 hold a: 1900 invoke; 1910 acquired 5; 1920 end; 1930 ok
+        #1 w1.1 hold a: 2000 invoke; 2010 acquired 5; 2980 end; 2990 lost
     ";
-    accepted(story);
-    let soon = but(story, "2980 end; 2990", "2780 end; 2790");
-    rejected(Reported, "ended with `lost`, and no fault", &soon);
-    let later = but(story, "wait-timeout: 0..100", "wait-timeout: 2991..3000");
-    rejected(Reported, "ended with `lost`, and no fault", &later);
-    let never = but(story, "wait-timeout", "delay");
-    rejected(Reported, "ended with `lost`, and no fault", &never);
+    accepted(scenario);
+    let soon = edit(scenario, "2980 end; 2990", "2780 end; 2790");
+    rejected(Reported, "returned `lost`, but no fault", &soon);
+    let later = edit(scenario, "wait-timeout: 0..100", "wait-timeout: 2991..3000");
+    rejected(Reported, "returned `lost`, but no fault", &later);
+    let never = edit(scenario, "wait-timeout", "delay");
+    rejected(Reported, "returned `lost`, but no fault", &never);
 }
 
 #[test]
-fn a_pool_gives_connections() {
-    let story = "
+fn a_pool_error_without_a_fault_is_rejected() {
+    let scenario = "
         #1 w1.1 hold a on pooled: 0 invoke; 500 pool
     ";
-    rejected(Reported, "ended with `pool`, and no fault", story);
+    rejected(Reported, "returned `pool`, but no fault", scenario);
     for fault in [
         "cut-one: 100",
         "kill-waiter session=5: 100",
@@ -214,231 +226,242 @@ fn a_pool_gives_connections() {
         "server-start: 100..200",
         "worker-stop worker=1: 100..200",
     ] {
-        accepted(&and(story, &format!("fault {fault}")));
+        accepted(&add(scenario, &format!("fault {fault}")));
     }
     for fault in [
         "worker-stop worker=2: 100..200",
         "worker-kill worker=2: 100",
         "stall: 501..600",
     ] {
-        let story = and(story, &format!("fault {fault}"));
-        rejected(Reported, "ended with `pool`, and no fault", &story);
+        let scenario = add(scenario, &format!("fault {fault}"));
+        rejected(Reported, "returned `pool`, but no fault", &scenario);
     }
     for source in ["lock-pool", "fair-lock-pool"] {
-        let story = but(story, "pooled", source);
-        rejected(Reported, "ended with `pool`, and no fault", &story);
+        let scenario = edit(scenario, "pooled", source);
+        rejected(Reported, "returned `pool`, but no fault", &scenario);
     }
-    // There are not enough for all.
-    accepted(&but(story, "pooled", "squeezed-direct"));
-    accepted(&but(story, "pooled", "squeezed-lock-pool-direct"));
-    // Who waits for less than it takes to open one; a wait of zero is for the lock alone.
-    accepted(&but(story, "on pooled", "wait 499 on pooled"));
+    // These pools have fewer connections than the process has threads.
+    accepted(&edit(scenario, "pooled", "undersized-direct"));
+    accepted(&edit(scenario, "pooled", "undersized-lock-pool-direct"));
+    // A shorter timeout than a new connection may take. A timeout of 0 is for the lock alone.
+    accepted(&edit(scenario, "on pooled", "wait 499 on pooled"));
     for wait in ["500", "0"] {
-        let story = but(story, "on pooled", &format!("wait {wait} on pooled"));
-        rejected(Reported, "ended with `pool`, and no fault", &story);
+        let scenario = edit(scenario, "on pooled", &format!("wait {wait} on pooled"));
+        rejected(Reported, "returned `pool`, but no fault", &scenario);
     }
 }
 
 #[test]
-fn some_things_must_not_be_said() {
-    for word in ["gone", "other"] {
-        let story = but(BODY, "30 ok", &format!("30 {word}"));
-        let story = and(&story, "fault server-kill: 15");
+fn an_outcome_that_no_fault_explains_is_rejected() {
+    for word in ["row-not-found", "other"] {
+        let scenario = edit(BODY, "30 ok", &format!("30 {word}"));
+        let scenario = add(&scenario, "fault server-kill: 15");
         rejected(
             Reported,
-            &format!("ended with `{word}`, and no fault"),
-            &story,
+            &format!("returned `{word}`, but no fault"),
+            &scenario,
         );
     }
 }
 
 #[test]
-fn only_who_is_in_a_transaction_is_refused() {
-    let story = "
+fn a_refusal_without_an_open_transaction_is_rejected() {
+    let scenario = "
         #1 w1.1 in_transaction a: 0 invoke; 10 open-transaction
     ";
-    accepted(story);
-    let other = but(story, "in_transaction", "transaction");
-    rejected(Reported, "and nothing was open", &other);
-    let granted = but(story, "10 open-transaction", "10 granted 5; 20 end; 30 ok");
+    accepted(scenario);
+    let other = edit(scenario, "in_transaction", "transaction");
+    rejected(Reported, "no transaction was open", &other);
+    let acquired = edit(
+        scenario,
+        "10 open-transaction",
+        "10 acquired 5; 20 end; 30 ok",
+    );
     rejected(
         Reported,
-        "ended with `ok`, and must never succeed",
-        &granted,
+        "returned `ok`, but it must not succeed",
+        &acquired,
     );
-    accepted(&but(&granted, "in_transaction", "transaction"));
+    accepted(&edit(&acquired, "in_transaction", "transaction"));
 }
 
 #[test]
-fn only_who_left_something_open_is_told_so() {
-    let story = "
-        #1 w1.1 left_open a: 0 invoke; 10 granted 5; 20 end; 30 left-open
+fn left_open_without_an_open_transaction_is_rejected() {
+    let scenario = "
+        #1 w1.1 left_open a: 0 invoke; 10 acquired 5; 20 end; 30 left-open
     ";
-    accepted(story);
-    let other = but(story, "left_open", "transaction");
-    rejected(Reported, "and had left nothing open", &other);
-    let granted = but(story, "30 left-open", "30 ok");
+    accepted(scenario);
+    let other = edit(scenario, "left_open", "transaction");
+    rejected(Reported, "its body left no transaction open", &other);
+    let acquired = edit(scenario, "30 left-open", "30 ok");
     rejected(
         Reported,
-        "ended with `ok`, and must never succeed",
-        &granted,
+        "returned `ok`, but it must not succeed",
+        &acquired,
     );
-    accepted(&but(&granted, "left_open", "transaction"));
+    accepted(&edit(&acquired, "left_open", "transaction"));
 }
 
-/// A transaction whose lock was taken from it before its COMMIT, which the library found out; and the next one, to which
-/// a `LockPool` would have handed the lock on.
-const ROBBED: &str = "
-    #1 w1.1 transaction a on lock-pool: 0 invoke; 10 granted 5; 15 struck theft; 20 end a=1; 30 disowned rolled-back
-    #2 w1.2 transaction a on lock-pool: 5 invoke; 40 granted 6; 50 end a=1; 60 ok
+/// A transaction loses its lock before its COMMIT, and the library reports that. The next call is
+/// the one to which the `LockPool` would have handed off the lock.
+const STOLEN: &str = "
+    #1 w1.1 transaction a on lock-pool: 0 invoke; 10 acquired 5; 15 injected theft; \
+        20 end a=1; 30 not-held rolled-back
+    #2 w1.2 transaction a on lock-pool: 5 invoke; 40 acquired 6; 50 end a=1; 60 ok
     run: 90 final a 1
 ";
 
 #[test]
 fn a_stolen_transaction_that_commits_is_rejected() {
-    accepted(ROBBED);
-    // It commits, is handed on with its session, and both report success.
-    let committed = but(ROBBED, "disowned rolled-back", "ok");
-    let committed = but(
+    accepted(STOLEN);
+    // It commits, its session is handed off, and both calls report success.
+    let committed = edit(STOLEN, "not-held rolled-back", "ok");
+    let committed = edit(
         &committed,
-        "40 granted 6; 50 end a=1",
-        "40 granted 5; 50 end a=2",
+        "40 acquired 6; 50 end a=1",
+        "40 acquired 5; 50 end a=2",
     );
-    let committed = but(&committed, "final a 1", "final a 2");
-    rejected(Reported, "had been released behind its back", &committed);
+    let committed = edit(&committed, "final a 1", "final a 2");
+    rejected(Reported, "but its body had lost the lock", &committed);
     rejected(
         Reported,
-        "had been released behind its back",
-        &but(&committed, "theft", "swap"),
+        "but its body had lost the lock",
+        &edit(&committed, "theft", "swap"),
     );
-    // It finds out after the COMMIT.
-    let late = but(&committed, "30 ok", "30 disowned committed");
-    let late = but(&late, "40 granted 5", "40 granted 6");
-    rejected(Reported, "went on to COMMIT", &late);
+    // It reports the loss after the COMMIT.
+    let late = edit(&committed, "30 ok", "30 not-held committed");
+    let late = edit(&late, "40 acquired 5", "40 acquired 6");
+    rejected(Reported, "reached its COMMIT", &late);
 }
 
 #[test]
-fn a_stolen_transaction_does_not_reach_its_commit() {
-    let cut = but(ROBBED, "disowned rolled-back", "commit-unknown unknown");
-    let cut = and(&cut, "fault cut-all: 25");
-    rejected(Reported, "went on to COMMIT", &cut);
+fn a_stolen_transaction_that_reaches_its_commit_is_rejected() {
+    let cut = edit(STOLEN, "not-held rolled-back", "commit-unknown unknown");
+    let cut = add(&cut, "fault cut-all: 25");
+    rejected(Reported, "reached its COMMIT", &cut);
     // Its session ended before the server could be asked.
-    accepted(&but(&cut, "commit-unknown unknown", "lost rolled-back"));
+    accepted(&edit(&cut, "commit-unknown unknown", "lost rolled-back"));
 }
 
 #[test]
-fn a_swapped_connection_is_reported() {
-    let swapped = but(BODY, "20 end", "15 struck swap; 20 end");
-    rejected(Reported, "had been released behind its back", &swapped);
-    accepted(&but(&swapped, "30 ok", "30 disowned ran"));
-    let unknown = but(&swapped, "30 ok", "30 database unknown");
+fn success_after_a_swap_is_rejected() {
+    let swapped = edit(BODY, "20 end", "15 injected swap; 20 end");
+    rejected(Reported, "but its body had lost the lock", &swapped);
+    accepted(&edit(&swapped, "30 ok", "30 not-held ran"));
+    let unknown = edit(&swapped, "30 ok", "30 database unknown");
     accepted(&unknown);
     rejected(
         Reported,
-        "and no fault explains it",
-        &but(&unknown, "struck swap", "struck leak"),
+        "but no fault explains it",
+        &edit(&unknown, "injected swap", "injected leak"),
     );
 }
 
 #[test]
-fn a_cut_at_commit_explains_that_it_is_unknown() {
+fn an_unknown_commit_is_explained_by_a_cut_at_commit() {
     for kind in ["cut-before-commit", "cut-after-commit"] {
-        let story = "
-            #1 w1.1 hold a: 0 invoke; 10 granted 5; 20 end; 30 commit-unknown unknown
+        let scenario = "
+            #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 30 commit-unknown unknown
         ";
-        rejected(Reported, "and no fault explains it", story);
-        let cut = and(story, &format!("fault {kind}: 15..25"));
+        rejected(Reported, "but no fault explains it", scenario);
+        let cut = add(scenario, &format!("fault {kind}: 15..25"));
         accepted(&cut);
-        let direct = but(&cut, "hold a", "hold a on plain-direct");
-        rejected(Reported, "and no fault explains it", &direct);
+        let direct = edit(&cut, "hold a", "hold a on plain-direct");
+        rejected(Reported, "but no fault explains it", &direct);
     }
 }
 
 #[test]
-fn an_error_does_not_contradict_the_body() {
-    let failed = and(BODY, "fault cut-one: 15");
+fn a_claim_that_contradicts_the_body_is_rejected() {
+    let failed = add(BODY, "fault cut-one: 15");
     for claim in ["rolled-back", "ran", "unknown"] {
-        accepted(&but(&failed, "30 ok", &format!("30 lost {claim}")));
+        accepted(&edit(&failed, "30 ok", &format!("30 lost {claim}")));
     }
-    let nothing = but(&failed, "30 ok", "30 database nothing-happened");
-    rejected(Reported, "says that nothing happened, but", &nothing);
+    let nothing = edit(&failed, "30 ok", "30 database nothing-happened");
+    rejected(Reported, "claims that nothing happened, but", &nothing);
     let refused = "
         #1 w1.1 hold a: 0 invoke; 30 timeout nothing-happened
     ";
-    let refused = but(refused, "hold a", "hold a wait 30");
+    let refused = edit(refused, "hold a", "hold a wait 30");
     accepted(&refused);
     for claim in ["rolled-back", "ran", "committed", "unknown"] {
-        let ran = but(&refused, "nothing-happened", claim);
-        rejected(Reported, "but its body did not run", &ran);
+        let ran = edit(&refused, "nothing-happened", claim);
+        rejected(Reported, "claims that its body ran, but it did not", &ran);
     }
     let transaction = "
-        #1 w1.1 transaction a: 0 invoke; 10 granted 5; 15 struck theft; 20 end a=1; 30 disowned rolled-back
+        #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 15 injected theft; 20 end a=1; \
+            30 not-held rolled-back
         run: 90 final a 0
     ";
     accepted(transaction);
-    let vague = but(transaction, "rolled-back", "ran");
-    rejected(Reported, "what became of its transaction", &vague);
+    let vague = edit(transaction, "rolled-back", "ran");
+    rejected(
+        Reported,
+        "does not claim what became of its transaction",
+        &vague,
+    );
 }
 
 #[test]
-fn a_session_that_opens_transactions_by_itself_is_refused() {
+fn a_call_in_a_session_with_a_transaction_setting_must_be_refused() {
     for setting in ["no-autocommit", "chain"] {
-        let story = format!(
+        let scenario = format!(
             "
-            #1 w1.1 settings a: 0 invoke; 5 struck {setting}; 10 open-transaction nothing-happened
+            #1 w1.1 settings a: 0 invoke; 5 injected {setting}; 10 open-transaction nothing-happened
         "
         );
-        accepted(&story);
-        let other = but(&story, &format!("struck {setting}"), "struck leak");
-        rejected(Reported, "and nothing was open", &other);
-        let ran = but(
-            &story,
+        accepted(&scenario);
+        let other = edit(&scenario, &format!("injected {setting}"), "injected leak");
+        rejected(Reported, "no transaction was open", &other);
+        let ran = edit(
+            &scenario,
             "10 open-transaction nothing-happened",
-            "10 granted 5; 20 end; 30 ok",
+            "10 acquired 5; 20 end; 30 ok",
         );
-        rejected(Reported, "ended with `ok`, and must never succeed", &ran);
-        let lost = but(&ran, "30 ok", "30 failed");
+        rejected(Reported, "returned `ok`, but it must not succeed", &ran);
+        let lost = edit(&ran, "30 ok", "30 failed");
         rejected(Reported, "should have been refused", &lost);
     }
 }
 
 #[test]
-fn a_transaction_by_a_setting_of_the_body_is_reported() {
+fn success_after_a_body_opened_a_transaction_by_a_setting_is_rejected() {
     for setting in ["no-autocommit-in-body", "chain-in-body"] {
-        let story = format!(
+        let scenario = format!(
             "
-            #1 w1.1 settings_in_body a: 0 invoke; 10 granted 5; 15 struck {setting}; 20 end; 30 left-open rolled-back
+            #1 w1.1 settings_in_body a: 0 invoke; 10 acquired 5; 15 injected {setting}; \
+                20 end; 30 left-open rolled-back
         "
         );
-        accepted(&story);
-        let granted = but(&story, "left-open rolled-back", "ok");
-        rejected(Reported, "and must never succeed", &granted);
-        // Within a transaction of the library, too: it is found before the COMMIT.
-        let inside = but(&story, "settings_in_body", "settings_in_transaction");
+        accepted(&scenario);
+        let acquired = edit(&scenario, "left-open rolled-back", "ok");
+        rejected(Reported, "it must not succeed", &acquired);
+        // The same holds in a transaction form, before the COMMIT.
+        let inside = edit(&scenario, "settings_in_body", "settings_in_transaction");
         accepted(&inside);
-        let granted = but(&inside, "left-open rolled-back", "ok");
-        rejected(Reported, "and must never succeed", &granted);
+        let acquired = edit(&inside, "left-open rolled-back", "ok");
+        rejected(Reported, "it must not succeed", &acquired);
     }
 }
 
 #[test]
-fn a_misspelled_key_is_refused() {
-    let story = "
-        #1 w1.1 misspelled a: 0 invoke; 1 struck misspelled; 10 key-mismatch nothing-happened
+fn a_call_with_a_misspelled_key_must_be_refused() {
+    let scenario = "
+        #1 w1.1 misspelled a: 0 invoke; 1 injected misspelled; 10 key-mismatch nothing-happened
     ";
-    accepted(story);
-    let spelled = but(story, "1 struck misspelled; ", "");
-    rejected(Reported, "and its key was the row's", &spelled);
-    let ran = but(
-        story,
+    accepted(scenario);
+    let spelled = edit(scenario, "1 injected misspelled; ", "");
+    rejected(Reported, "its key was the row's", &spelled);
+    let ran = edit(
+        scenario,
         "10 key-mismatch nothing-happened",
-        "10 granted 5; 20 end; 30 ok",
+        "10 acquired 5; 20 end; 30 ok",
     );
-    rejected(Reported, "and must never succeed", &ran);
-    let late = but(&ran, "30 ok", "30 key-mismatch nothing-happened");
+    rejected(Reported, "it must not succeed", &ran);
+    let late = edit(&ran, "30 ok", "30 key-mismatch nothing-happened");
     rejected(Reported, "should have been refused", &late);
-    // It may fail as any other.
-    let cut = but(story, "key-mismatch", "database");
-    rejected(Reported, "and no fault explains it", &cut);
-    accepted(&and(&cut, "fault cut-one: 5"));
+    // It may fail like any other call.
+    let cut = edit(scenario, "key-mismatch", "database");
+    rejected(Reported, "but no fault explains it", &cut);
+    accepted(&add(&cut, "fault cut-one: 5"));
 }

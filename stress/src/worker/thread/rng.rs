@@ -1,4 +1,4 @@
-//! The random choices of a thread, from a seed of its own.
+//! The random choices of a thread, which has its own seed.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use fastrand::Rng;
 use stress_check::history::FaultKind;
 
 use super::Thread;
-use crate::cli::OwnFault;
+use crate::cli::WorkerFault;
 use crate::model::{IMPATIENT_MS, JOBS, LABELS, ROWS, SET_ROWS, Target};
 use crate::work::{Call, Locks, WaitFor};
 use crate::worker::op::Ending;
@@ -23,7 +23,7 @@ impl Thread<'_> {
 
     pub(super) fn target(&self, locks: Locks) -> Target {
         let mut rng = self.rng.borrow_mut();
-        // Half of all calls want one of the same two rows.
+        // Half of all calls on rows contend for the same two rows.
         let row = if rng.bool() {
             rng.i64(1..=2)
         } else {
@@ -38,7 +38,7 @@ impl Thread<'_> {
                 rows: (row, other(&mut rng, row, 1..ROWS + 1)),
                 scoped: rng.i64(1..=ROWS),
             },
-            // Rows that are locked alone less often, so that sets meet sets.
+            // These rows are locked less often alone, so that sets contend with sets.
             Locks::SameSet => Target::Set {
                 rows: two(&mut rng, SET_ROWS..SET_ROWS + 2),
                 scoped: SET_ROWS,
@@ -70,22 +70,22 @@ impl Thread<'_> {
         let faults = &self.worker.options.faults;
         match self.random_below(200) {
             0..=3 => Ending::Fails,
-            4..=7 if faults.has(OwnFault::Panic) => Ending::Panics,
-            8..=9 if call.can_steal && faults.has(OwnFault::Theft) => Ending::Steals,
-            10..=11 if call.can_steal && faults.has(OwnFault::Swap) => Ending::Swaps,
-            _ => Ending::Calm,
+            4..=7 if faults.has(WorkerFault::Panic) => Ending::Panics,
+            8..=9 if call.may_lose_lock && faults.has(WorkerFault::Theft) => Ending::Steals,
+            10..=11 if call.may_lose_lock && faults.has(WorkerFault::Swap) => Ending::Swaps,
+            _ => Ending::Normal,
         }
     }
 
-    /// How long a body does nothing.
+    /// How long a body sleeps.
     pub(super) fn dwell(&self, target: Target) -> Duration {
         let idle_sessions_end = &self.worker.options.faults.kinds;
-        let may_nap = idle_sessions_end.contains(&FaultKind::WaitTimeout)
+        let may_idle = idle_sessions_end.contains(&FaultKind::WaitTimeout)
             && matches!(target, Target::Row(ROWS) | Target::Job(JOBS));
         let mut rng = self.rng.borrow_mut();
         let us = match rng.u16(0..1_000) {
-            // Longer than the shortest `wait_timeout`, where few others have to wait for it.
-            0..=4 if may_nap => rng.u64(1_200_000..2_400_000),
+            // Longer than the shortest `wait_timeout`, under a lock for which few calls contend.
+            0..=4 if may_idle => rng.u64(1_200_000..2_400_000),
             0..=6 => rng.u64(8_000..40_000),
             7..=29 => rng.u64(1_000..8_000),
             30..=129 => rng.u64(50..1_000),
@@ -95,13 +95,13 @@ impl Thread<'_> {
     }
 }
 
-/// Two of these rows, in any order.
+/// Two of these rows, in random order.
 fn two(rng: &mut Rng, among: Range<i64>) -> (i64, i64) {
     let row = rng.i64(among.clone());
     (row, other(rng, row, among))
 }
 
-/// Another row than `row`, of these.
+/// One of these rows other than `row`.
 fn other(rng: &mut Rng, row: i64, among: Range<i64>) -> i64 {
     let count = among.end - among.start;
     among.start + (row - among.start + rng.i64(1..count)) % count

@@ -1,4 +1,4 @@
-//! Each text once: a long run has millions of operations and a handful of names.
+//! Stores each text once: a long run has millions of calls and a handful of names.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -6,12 +6,12 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 #[derive(Default)]
-pub(super) struct Texts {
+pub(super) struct Interner {
     words: HashMap<String, Rc<str>>,
     lists: HashMap<String, Rc<[Rc<str>]>>,
 }
 
-impl Texts {
+impl Interner {
     pub(super) fn word(&mut self, word: &str) -> Rc<str> {
         if let Some(known) = self.words.get(word) {
             return Rc::clone(known);
@@ -31,7 +31,7 @@ impl Texts {
         new
     }
 
-    /// Counters with their values, joined likewise.
+    /// Counters and their values, joined by `+`.
     pub(super) fn counters(&mut self, joined: &str) -> Result<Vec<(Rc<str>, i64)>> {
         let parts = joined.split('+').filter(|&part| part != "-");
         parts
@@ -40,7 +40,7 @@ impl Texts {
                     let value = value.parse().ok()?;
                     Some((self.word(name), value))
                 });
-                read.with_context(|| format!("`{part}` is no counter with its value"))
+                read.with_context(|| format!("`{part}` is not a counter with its value"))
             })
             .collect()
     }

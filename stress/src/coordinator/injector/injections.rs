@@ -1,4 +1,4 @@
-//! The faults that take more than a word to the proxy or the server.
+//! The faults that take more than one call of the proxy or the server.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use test_server::Proxy;
 use super::Injector;
 use crate::coordinator::admin;
 
-/// How long a COMMIT is waited for.
-const COMMIT_COMES: Duration = Duration::from_millis(300);
+/// How long the injector waits for a COMMIT.
+const COMMIT_TIMEOUT: Duration = Duration::from_millis(300);
 
 impl Injector<'_, '_> {
     pub(super) fn kill_holder(&mut self, statement: &str, kind: FaultKind) -> Result<()> {
@@ -42,21 +42,14 @@ impl Injector<'_, '_> {
         self.kill(statement, kind, session, &format!("session={session}"))
     }
 
-    pub(super) fn kill(
-        &mut self,
-        statement: &str,
-        kind: FaultKind,
-        session: u64,
-        target: &str,
-    ) -> Result<()> {
+    fn kill(&mut self, statement: &str, kind: FaultKind, session: u64, target: &str) -> Result<()> {
         let fault = self.begin(kind, target);
-        // An error means that it has just ended by itself.
-        let struck = self.admin.run(|conn| Ok(kill(conn, statement, session)))?;
-        self.over(fault, struck);
+        let hit = self.admin.run(|conn| Ok(kill(conn, statement, session)))?;
+        self.over(fault, hit);
         Ok(())
     }
 
-    /// Strikes the acquiring, re-reading, committing and releasing statements of one session.
+    /// Interrupts the statements of one session that acquire, reload, commit and release.
     pub(super) fn storm(&mut self) -> Result<()> {
         let sessions = self.admin.run(admin::sessions)?;
         let sessions: Vec<_> = sessions.iter().map(|session| session.id).collect();
@@ -64,11 +57,11 @@ impl Injector<'_, '_> {
             return Ok(());
         };
         let fault = self.begin(FaultKind::Storm, &format!("session={session}"));
-        let struck = self.admin.run(|conn| {
-            let strikes = (0..300).take_while(|_| kill(conn, "KILL QUERY", session));
-            Ok(strikes.count() > 0)
+        let hit = self.admin.run(|conn| {
+            let kills = (0..300).take_while(|_| kill(conn, "KILL QUERY", session));
+            Ok(kills.count() > 0)
         })?;
-        self.over(fault, struck);
+        self.over(fault, hit);
         Ok(())
     }
 
@@ -92,7 +85,7 @@ impl Injector<'_, '_> {
             return Ok(());
         }
         let target = format!("worker={number}");
-        // Now and then so long that others must give up on the locks that it holds.
+        // Sometimes so long that other workers time out on the locks that it holds.
         let millis = match self.rng.u8(0..8) {
             0 => 7_000..9_000,
             _ => 50..2_500,
@@ -102,35 +95,36 @@ impl Injector<'_, '_> {
     }
 
     pub(super) fn kill_server(&mut self) -> Result<()> {
-        // A paused one is not going to see anything else.
+        // The restarted server is not paused.
         self.end(|pending| pending.kind == FaultKind::ServerPause)?;
         let fault = self.begin(FaultKind::ServerKill, "-");
-        self.stage.server.kill();
+        self.env.server.kill();
         self.over(fault, true);
         let down = self.begin(FaultKind::ServerStart, "-");
-        self.stage.server.start_again()?;
+        self.env.server.start_again()?;
         self.over(down, true);
         Ok(())
     }
 
-    /// Waits for a COMMIT, which soon comes unless nothing passes the proxy.
+    /// Waits for a COMMIT and cuts its connection. It misses if no COMMIT comes in time.
     pub(super) fn cut_at_commit(&mut self, kind: FaultKind, cut: impl FnOnce(&Proxy)) {
         let fault = self.begin(kind, "-");
-        let proxy = &self.stage.proxy;
+        let proxy = &self.env.proxy;
         cut(proxy);
-        let until = Instant::now() + COMMIT_COMES;
+        let until = Instant::now() + COMMIT_TIMEOUT;
         while proxy.is_to_cut() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let struck = proxy.cut_no_more();
-        self.over(fault, struck);
+        let hit = proxy.cut_no_more();
+        self.over(fault, hit);
     }
 
-    /// Sessions take the time-out that is set when they begin, so a few have to begin now.
+    /// Shortens the timeout of idle sessions. Only new sessions get it, so the proxy cuts all
+    /// connections.
     pub(super) fn shorten_wait_timeout(&mut self) -> Result<()> {
         self.begin_lasting(FaultKind::WaitTimeout, "-", None, 2_500..4_000);
         self.set_wait_timeout(1)?;
-        self.stage.proxy.cut();
+        self.env.proxy.cut();
         Ok(())
     }
 
@@ -140,7 +134,7 @@ impl Injector<'_, '_> {
     }
 }
 
-/// `false`: the session has just ended by itself.
+/// Returns `false` if the session has ended before.
 fn kill(conn: &mut MysqlConnection, statement: &str, session: u64) -> bool {
     conn.batch_execute(&format!("{statement} {session}"))
         .is_ok()

@@ -1,4 +1,4 @@
-//! The verdict on a run, for people: tables, and the shortest window that shows a violation.
+//! The report on a run: tables, and the events around the shortest violation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,26 +10,26 @@ use window::Window;
 mod tables;
 mod window;
 
-/// More violations than these are counted, not told.
-const TOLD: usize = 12;
+/// The report lists at most so many violations, and counts the others.
+const LISTED: usize = 12;
 
-/// What came of a run.
+/// A run and its violations.
 #[derive(Debug)]
-pub struct Verdict {
+pub struct Report {
     run: Run,
     violations: Vec<Violation>,
 }
 
-/// How often locks went from thread to thread of a process within one session.
+/// How often a lock, or a set of locks, was handed off from thread to thread within one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handoffs {
     pub all: usize,
-    /// Those of several locks at once.
+    /// Handoffs of several locks at once.
     pub of_sets: usize,
 }
 
-impl Verdict {
-    pub fn on(run: Run) -> Self {
+impl Report {
+    pub fn of(run: Run) -> Self {
         let violations = rules::check(&run);
         Self { run, violations }
     }
@@ -55,22 +55,17 @@ impl Verdict {
         counts
     }
 
-    pub fn broke(&self, rule: Rule) -> bool {
-        self.violations
-            .iter()
-            .any(|violation| violation.rule == rule)
-    }
-
-    /// Calls whose body ran.
+    /// The number of calls whose body ran.
     pub fn cycles(&self) -> usize {
-        let ran = self.run.ops.iter().filter(|op| op.granted.is_some());
+        let ran = self.run.ops.iter().filter(|op| op.acquired.is_some());
         ran.count()
     }
 
+    /// The number of faults that hit something.
     pub fn faults(&self) -> usize {
-        let struck = self.run.faults.iter();
-        struck
-            .filter(|fault| fault.struck && fault.kind.is_counted())
+        let faults = self.run.faults.iter();
+        faults
+            .filter(|fault| fault.hit && fault.kind.is_counted())
             .count()
     }
 
@@ -78,26 +73,29 @@ impl Verdict {
         self.run.to.saturating_sub(self.run.from) as f64 / 1e9
     }
 
-    /// How often a lock, or a set of locks, went from one thread to the next of its process: bodies
-    /// under the same locks that follow each other on a session, the later of which was requested by
-    /// another thread before the earlier was over. The history does not show whether the connection
-    /// went through the pool between them, so some of them are releases.
+    /// Counts the handoffs: two consecutive bodies of one session under the same locks, the second
+    /// of which was requested before the first call returned.
+    ///
+    /// The history does not show whether the connection went back to its pool in between. So some
+    /// of these are releases.
     pub fn handoffs(&self) -> Handoffs {
         let mut bodies: Vec<(u64, &Op)> = self
             .run
             .ops
             .iter()
-            .filter(|op| op.parent.is_none() && op.is_handed_off())
-            .filter_map(|op| Some((op.granted?, op)))
+            .filter(|op| op.parent.is_none() && op.uses_lock_pool())
+            .filter_map(|op| Some((op.acquired?, op)))
             .collect();
-        bodies.sort_by_key(|&(granted, _)| granted);
+        bodies.sort_by_key(|&(acquired, _)| acquired);
         let mut last: HashMap<(u32, u64), &Op> = HashMap::new();
         let mut handoffs = Handoffs::default();
         for (_, op) in bodies {
             let Some(session) = op.session else { continue };
             if let Some(before) = last.insert((op.worker, session), op)
-                && before.has_names_of(op)
-                && before.told().is_some_and(|told| op.invoked < told)
+                && before.has_same_names(op)
+                && before
+                    .returned()
+                    .is_some_and(|returned| op.invoked < returned)
             {
                 handoffs.all += 1;
                 handoffs.of_sets += usize::from(op.names.len() > 1);
@@ -106,14 +104,14 @@ impl Verdict {
         handoffs
     }
 
-    /// The violation that shows in the shortest stretch of time.
+    /// The violation that takes the shortest time.
     fn shortest(&self) -> Option<&Violation> {
-        let shown = self.violations.iter().filter(|of| !of.ops.is_empty());
-        shown.min_by_key(|violation| violation.to - violation.from)
+        let violations = self.violations.iter().filter(|of| !of.ops.is_empty());
+        violations.min_by_key(|violation| violation.to - violation.from)
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run = &self.run;
         for (key, value) in &run.facts {
@@ -128,7 +126,7 @@ impl fmt::Display for Verdict {
         writeln!(
             f,
             "{} cycles, {} handoffs ({} of sets) and {} faults in {:.0} s, by {} processes; \
-             {} times no connection, {} lines torn by a kill.",
+             no connection: {} times; incomplete lines: {}.",
             self.cycles(),
             handoffs.all,
             handoffs.of_sets,
@@ -136,23 +134,23 @@ impl fmt::Display for Verdict {
             self.seconds(),
             run.workers.len(),
             run.unconnected,
-            run.torn,
+            run.incomplete_lines,
         )?;
         if self.is_clean() {
             return write!(f, "No rule was broken.");
         }
-        writeln!(f, "\nVIOLATED, {} times:", self.violations.len())?;
-        for violation in self.violations.iter().take(TOLD) {
+        writeln!(f, "\nViolations: {}", self.violations.len())?;
+        for violation in self.violations.iter().take(LISTED) {
             writeln!(f, "  {}: {}", violation.rule, violation.what)?;
         }
-        if self.violations.len() > TOLD {
-            writeln!(f, "  .. and {} more", self.violations.len() - TOLD)?;
+        if self.violations.len() > LISTED {
+            writeln!(f, "  and {} more", self.violations.len() - LISTED)?;
         }
         if let Some(violation) = self.shortest() {
             write!(f, "\n{}", Window::of(run, violation))?;
         }
         if let Some(seed) = run.facts.get("seed") {
-            write!(f, "\nThe seed was {seed}.")?;
+            write!(f, "\nSeed: {seed}")?;
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! All that happened in the stretch of time that shows a violation.
+//! The events around a violation.
 
 use std::fmt;
 
 use crate::rules::Violation;
 use crate::run::{Op, Run};
 
-/// More lines than these show nothing more.
+/// At most so many lines are shown. The lines of the calls in violation are always shown.
 const LINES: usize = 60;
 
 pub(super) struct Window<'r> {
@@ -18,8 +18,8 @@ pub(super) struct Window<'r> {
 struct Line {
     time: u64,
     text: String,
-    /// Of an operation that broke the rule.
-    guilty: bool,
+    /// Whether the line belongs to a call that broke the rule.
+    in_violation: bool,
 }
 
 impl<'r> Window<'r> {
@@ -29,13 +29,12 @@ impl<'r> Window<'r> {
             violation,
             lines: Vec::new(),
         };
-        // Whoever had to do with these names then, and what was done to them.
-        let guilty = violation.ops.iter();
-        let names: Vec<_> = guilty.flat_map(|&op| run.ops[op].names.iter()).collect();
-        for (place, op) in run.ops.iter().enumerate() {
-            let meant = op.names.iter().any(|name| names.contains(&name));
-            if meant && op.invoked <= violation.to && op.last() >= violation.from {
-                window.add(op, violation.ops.contains(&place));
+        let ops = violation.ops.iter();
+        let names: Vec<_> = ops.flat_map(|&op| run.ops[op].names.iter()).collect();
+        for (index, op) in run.ops.iter().enumerate() {
+            let has_name = op.names.iter().any(|name| names.contains(&name));
+            if has_name && op.invoked <= violation.to && op.last() >= violation.from {
+                window.add(op, violation.ops.contains(&index));
             }
         }
         window.add_faults();
@@ -43,45 +42,47 @@ impl<'r> Window<'r> {
         window
     }
 
-    fn add(&mut self, op: &Op, guilty: bool) {
-        let who = format!(
+    fn add(&mut self, op: &Op, in_violation: bool) {
+        let caller = format!(
             "worker {:<3} thread {:<2} {:>7}",
             op.worker, op.thread, op.id
         );
-        let mut say = |time: u64, what: String| {
+        let mut line = |time: u64, what: String| {
             self.lines.push(Line {
                 time,
-                text: format!("{who} {what}"),
-                guilty,
+                text: format!("{caller} {what}"),
+                in_violation,
             });
         };
-        let asked = (&op.way, op.names.join("+"), op.wait.0, &op.source);
-        let (way, names, wait, source) = asked;
-        say(
+        let names = op.names.join("+");
+        line(
             op.invoked,
-            format!("invoke {way} {names} ({wait} ms, {source})"),
+            format!(
+                "invoke {} {names} ({} ms, {})",
+                op.operation, op.wait.0, op.source
+            ),
         );
-        if let Some(granted) = op.granted {
+        if let Some(acquired) = op.acquired {
             let session = |id: Option<u64>| id.map_or("-".to_owned(), |id| id.to_string());
             let (session, holder) = (session(op.session), session(op.holder));
-            say(
-                granted,
-                format!("granted, session {session}, held by {holder}"),
+            line(
+                acquired,
+                format!("acquired, session {session}, held by {holder}"),
             );
         }
-        for (time, fault) in &op.struck {
-            say(*time, format!("struck by {fault}"));
+        for (time, fault) in &op.faults {
+            line(*time, format!("injected {fault}"));
         }
         if let Some(ended) = op.ended {
             let wrote = op.wrote.iter();
             let wrote: String = wrote
                 .map(|(name, value)| format!(", {name}={value}"))
                 .collect();
-            say(ended, format!("end{wrote}"));
+            line(ended, format!("end{wrote}"));
         }
         if let Some((time, word)) = op.outcome {
             let claim = op.claim.map_or(String::new(), |claim| format!(", {claim}"));
-            say(time, format!("outcome {word}{claim}"));
+            line(time, format!("outcome {word}{claim}"));
         }
     }
 
@@ -91,16 +92,16 @@ impl<'r> Window<'r> {
                 continue;
             }
             let what = format!("fault {} {}", fault.kind, fault.target);
-            let mut say = |time: u64, text: String| {
+            let mut line = |time: u64, text: String| {
                 self.lines.push(Line {
                     time,
                     text,
-                    guilty: false,
+                    in_violation: false,
                 });
             };
-            say(fault.begun, format!("{what} begins"));
+            line(fault.begun, format!("{what} begins"));
             if let Some(over) = fault.over {
-                say(over, format!("{what} is over"));
+                line(over, format!("{what} is over"));
             }
         }
     }
@@ -114,26 +115,25 @@ impl fmt::Display for Window<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "The shortest window that shows one, {:.6} s after the start: {}",
+            "The shortest violation, {:.6} s after the start: {}",
             self.since_start(self.violation.from),
             self.violation.what
         )?;
-        // The guilty ones' lines are never left out.
-        let guilty = self.lines.iter().filter(|line| line.guilty).count();
-        let mut room = LINES.saturating_sub(guilty);
+        let in_violation = self.lines.iter().filter(|line| line.in_violation).count();
+        let mut room = LINES.saturating_sub(in_violation);
         let mut left_out = 0;
         for line in &self.lines {
-            if !line.guilty && room == 0 {
+            if !line.in_violation && room == 0 {
                 left_out += 1;
                 continue;
             }
-            room -= usize::from(!line.guilty);
-            let mark = if line.guilty { '>' } else { ' ' };
+            room -= usize::from(!line.in_violation);
+            let mark = if line.in_violation { '>' } else { ' ' };
             let time = self.since_start(line.time);
             writeln!(f, "{mark} {time:>12.6}  {}", line.text)?;
         }
         if left_out > 0 {
-            writeln!(f, "  .. and {left_out} lines more")?;
+            writeln!(f, "  and {left_out} more lines")?;
         }
         Ok(())
     }

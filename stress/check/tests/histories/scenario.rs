@@ -1,7 +1,7 @@
-//! A run that is made up, a line for each operation or fault, times in milliseconds:
+//! A made-up run, with a line for each call, fault or event and times in milliseconds:
 //!
 //! ```text
-//! #1 w1.2 transaction a: 0 invoke; 10 granted 5; 20 end a=1; 30 ok
+//! #1 w1.2 transaction a: 0 invoke; 10 acquired 5; 20 end a=1; 30 ok
 //! #2 w2.1 hold a+b wait 250 on lock-pool: 5 invoke; 255 timeout
 //! fault kill-holder session=5: 12..14
 //! run: 40 final a 1
@@ -9,12 +9,16 @@
 //! file a: begin #1; end #1
 //! ```
 //!
-//! An operation has a number, a worker and thread, a way and names; it waits for a second on a
-//! connection of its own unless told. `granted 5/7` is on session 5 when the server says 7. `15 struck theft` is a
-//! fault of the worker's own. `30 lost rolled-back` is an error with what it says of the work. A fault is over
-//! at once, if it has one time; `missed` comes after the times. `run` and `w1` write lines as they stand,
-//! the coordinator and a worker. Every worker that is named is started at 0 and ends in good order with
-//! the run, at the next whole second, unless a line says how it ends.
+//! A call has a number, a worker and a thread, an operation, and the names of its locks. By default
+//! it waits for a second, on the source `plain`.
+//!
+//! - `10 acquired 5/7` is on session 5, while the server reports session 7 as the holder;
+//! - `15 injected theft` is a fault that the worker causes;
+//! - `30 lost rolled-back` is an outcome with the claim of its error.
+//!
+//! A fault with one time is over at once. `missed` comes after the times. `run` and `w1` add lines
+//! of the coordinator and of a worker as they stand. Every worker starts at 0. It exits at the next
+//! whole second after the last event, unless a line says how it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,62 +26,62 @@ use std::path::{Path, PathBuf};
 
 use stress_check::history::{self, COORDINATOR, EFFECTS, HEADER};
 use stress_check::rules::Rule;
-use stress_check::{Run, Verdict};
+use stress_check::{Report, Run};
 use tempfile::TempDir;
 
 /// The clock does not start at 0.
 const BOOT: u64 = 7_000_000_000_000;
 
-/// Whoever reads these stories must not find anything wrong.
+/// Asserts that the checker finds no violation.
 #[track_caller]
-pub(crate) fn accepted(story: &str) {
-    let verdict = judge(story);
-    assert!(verdict.is_clean(), "{verdict}\n\nin{story}");
+pub(crate) fn accepted(scenario: &str) {
+    let report = check(scenario);
+    assert!(report.is_clean(), "{report}\n\nin{scenario}");
 }
 
-/// Only this rule is broken, and it is said so.
+/// Asserts that only this rule is broken, with this message.
 #[track_caller]
-pub(crate) fn rejected(rule: Rule, said: &str, story: &str) {
-    let verdict = judge(story);
-    let broken: Vec<_> = verdict.by_rule().into_keys().collect();
-    assert_eq!(broken, [rule], "{verdict}\n\nin{story}");
-    let mut violations = verdict.violations().iter();
+pub(crate) fn rejected(rule: Rule, message: &str, scenario: &str) {
+    let report = check(scenario);
+    let broken: Vec<_> = report.by_rule().into_keys().collect();
+    assert_eq!(broken, [rule], "{report}\n\nin{scenario}");
+    let mut violations = report.violations().iter();
     assert!(
-        violations.any(|violation| violation.what.contains(said)),
-        "not `{said}`: {verdict}\n\nin{story}"
+        violations.any(|violation| violation.what.contains(message)),
+        "not `{message}`: {report}\n\nin{scenario}"
     );
 }
 
-/// The story with one passage changed.
+/// The scenario with one passage replaced, which must occur once.
 #[track_caller]
-pub(crate) fn but(story: &str, from: &str, to: &str) -> String {
-    let times = story.matches(from).count();
-    assert_eq!(times, 1, "`{from}` comes up {times} times in{story}");
-    story.replace(from, to)
+pub(crate) fn edit(scenario: &str, from: &str, to: &str) -> String {
+    let times = scenario.matches(from).count();
+    assert_eq!(times, 1, "`{from}` occurs {times} times in{scenario}");
+    scenario.replace(from, to)
 }
 
-/// The story with one more line.
-pub(crate) fn and(story: &str, line: &str) -> String {
-    format!("{story}\n{line}\n")
+/// The scenario with more lines.
+pub(crate) fn add(scenario: &str, lines: &str) -> String {
+    format!("{scenario}\n{lines}\n")
 }
 
 #[track_caller]
-pub(crate) fn judge(story: &str) -> Verdict {
-    let directory = write(story);
+pub(crate) fn check(scenario: &str) -> Report {
+    let directory = write(scenario);
     match Run::read(directory.path()) {
-        Ok(run) => Verdict::on(run),
-        Err(error) => panic!("{error:#}\n\nin{story}"),
+        Ok(run) => Report::of(run),
+        Err(error) => panic!("{error:#}\n\nin{scenario}"),
     }
 }
 
-/// A run's directory.
+/// Writes the directory of a run.
 #[track_caller]
-pub(crate) fn write(story: &str) -> TempDir {
+pub(crate) fn write(scenario: &str) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let mut files = Files::default();
-    for line in story.lines().map(str::trim) {
+    for line in scenario.lines().map(str::trim) {
         if !line.is_empty() && files.add(line).is_none() {
-            panic!("`{line}` cannot be read, in{story}");
+            panic!("`{line}` cannot be read, in{scenario}");
         }
     }
     files.finish();
@@ -100,7 +104,7 @@ type Lines = Vec<(u64, String)>;
 struct Files {
     coordinator: Lines,
     workers: BTreeMap<u32, Lines>,
-    /// For each operation its worker.
+    /// The worker of each call.
     ops: BTreeMap<u32, u32>,
     effects: BTreeMap<String, String>,
     faults: u32,
@@ -142,7 +146,7 @@ impl Files {
     ) -> Option<()> {
         let (worker, thread) = head.next()?.strip_prefix('w')?.split_once('.')?;
         let worker = worker.parse().ok()?;
-        let (way, names) = (head.next()?, head.next()?);
+        let (operation, names) = (head.next()?, head.next()?);
         let (mut wait, mut source) = ("1000", "plain");
         while let Some(option) = head.next() {
             match option {
@@ -157,12 +161,14 @@ impl Files {
             let (time, event) = timed(part)?;
             let mut words = event.split(' ');
             let event = match (words.next()?, words.next()) {
-                ("invoke", None) => format!("invoke {id} {thread} {way} {names} {wait} {source}"),
-                ("granted", Some(session)) => {
-                    let (session, holder) = session.split_once('/').unwrap_or((session, session));
-                    format!("granted {id} {session} {holder}")
+                ("invoke", None) => {
+                    format!("invoke {id} {thread} {operation} {names} {wait} {source}")
                 }
-                ("struck", Some(fault)) => format!("struck {id} {fault}"),
+                ("acquired", Some(session)) => {
+                    let (session, holder) = session.split_once('/').unwrap_or((session, session));
+                    format!("acquired {id} {session} {holder}")
+                }
+                ("injected", Some(fault)) => format!("injected {id} {fault}"),
                 ("end", wrote) => format!("end {id} {}", wrote.unwrap_or("-")),
                 (word, claim) => format!("outcome {id} {word} {}", claim.unwrap_or("-")),
             };
@@ -198,9 +204,9 @@ impl Files {
         Some(())
     }
 
-    /// All that goes without saying.
+    /// Adds the starts and ends that no line gives.
     fn finish(&mut self) {
-        let said = |lines: &Lines, word: &str| lines.iter().any(|(_, line)| line.starts_with(word));
+        let has = |lines: &Lines, word: &str| lines.iter().any(|(_, line)| line.starts_with(word));
         let all = self.workers.values().flatten().chain(&self.coordinator);
         let last = all.map(|&(time, _)| time).max().unwrap_or(BOOT);
         let end = last.next_multiple_of(1_000_000_000);
@@ -208,7 +214,7 @@ impl Files {
         for number in numbers {
             let ends = ["killed", "failed", "hung", "exited", "lives"];
             let ends = ends.map(|state| format!("worker {number} {state}"));
-            if !ends.iter().any(|end| said(&self.coordinator, end)) {
+            if !ends.iter().any(|end| has(&self.coordinator, end)) {
                 let lines = self.workers.entry(number).or_default();
                 lines.push((end, "finished".to_owned()));
                 self.coordinator
@@ -217,12 +223,12 @@ impl Files {
             self.coordinator
                 .push((BOOT, format!("worker {number} started")));
         }
-        if !said(&self.coordinator, "broken off") {
+        if !has(&self.coordinator, "aborted") {
             self.coordinator.push((end, "done".to_owned()));
         }
-        // Words for this page only.
+        // `lives` and `aborted` are words of scenarios, not of histories.
         self.coordinator
-            .retain(|(_, line)| !line.ends_with("lives") && line != "broken off");
+            .retain(|(_, line)| !line.ends_with("lives") && line != "aborted");
     }
 
     fn write(mut self, directory: &Path) {
