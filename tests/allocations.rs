@@ -25,7 +25,7 @@ fn allocations(name: impl Fn() -> LockName) -> u64 {
 }
 
 #[test]
-fn a_readable_name_is_one_allocation() {
+fn readable_name_takes_one_allocation() {
     let membership = Membership {
         team: i64::MIN,
         user: "alice".to_owned(),
@@ -41,7 +41,7 @@ fn a_readable_name_is_one_allocation() {
 
 /// The second is the state of the hash, which a scope goes on from.
 #[test]
-fn a_hashed_name_is_two_however_long_the_key() {
+fn hashed_name_takes_two_allocations_for_any_key_length() {
     let long = "É".repeat(10_000);
     assert_eq!(
         allocations(|| LockName::row(memberships::table, (7, long.as_str()))),
@@ -55,7 +55,7 @@ fn a_hashed_name_is_two_however_long_the_key() {
 /// since the release says whether the session still holds it. `tracing` and `metrics` add none.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
-fn a_lock_takes_as_many_allocations_as_stated() {
+fn uncontended_lock_takes_at_most_26_allocations() {
     let locks = locks();
     let conn = &mut locks.pool().get().unwrap();
     let name = LockName::named("nightly-report");
@@ -73,7 +73,7 @@ fn a_lock_takes_as_many_allocations_as_stated() {
 /// takes a block of eleven places.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
-fn a_waiter_in_a_lock_pool_takes_a_few_hundred_bytes() {
+fn waiter_in_a_lock_pool_takes_at_most_512_bytes() {
     let locks = locks();
     let name = LockName::named("nightly-report");
     let held = locks.acquire(name.lock()).unwrap();
@@ -87,7 +87,7 @@ fn a_waiter_in_a_lock_pool_takes_a_few_hundred_bytes() {
 
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
-fn a_name_that_nobody_is_here_for_takes_nothing() {
+fn name_without_requests_takes_no_memory_in_a_lock_pool() {
     let locks = locks();
     let hold_and_release = |numbers: std::ops::Range<i64>| {
         for number in numbers {

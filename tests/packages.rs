@@ -33,14 +33,14 @@ fn compiled_with(features: &str) -> String {
 }
 
 #[test]
-fn the_macros_are_compiled_only_with_their_feature() {
+fn macros_are_compiled_only_with_their_feature() {
     let macros = "diesel-advisory-lock-derive ";
     assert!(compiled_with("mysql,r2d2,derive").contains(macros));
     assert!(!compiled_with("mysql,r2d2").contains(macros));
 }
 
 #[test]
-fn nobody_watches_unless_asked() {
+fn tracing_and_metrics_are_compiled_only_with_their_features() {
     for (feature, package) in [("tracing", "tracing "), ("metrics", "metrics ")] {
         assert!(!compiled_with("mysql,r2d2,derive").contains(package));
         assert!(compiled_with(feature).contains(package));
@@ -48,7 +48,7 @@ fn nobody_watches_unless_asked() {
 }
 
 #[test]
-fn a_crate_that_renames_the_library_can_use_its_macros() {
+fn crate_that_renames_the_library_can_use_its_macros() {
     check("renamed");
 }
 

@@ -333,7 +333,7 @@ fn waiters_are_served_fifo() {
 }
 
 #[test]
-fn expired_waiter_delays_no_other() {
+fn expired_waiter_does_not_delay_others() {
     in_every_order(|| {
         let world = World::new();
         let expires = spawn(&world, |world| world.request(Wait::Expiring));

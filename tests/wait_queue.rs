@@ -432,7 +432,7 @@ fn wakers_are_dropped_after_the_mutex_is_unlocked() {
 }
 
 #[test]
-fn phase_is_of_the_permit_in_front() {
+fn waiter_sees_the_phase_of_the_permit_in_front() {
     let queue = queue();
     let permit = first(&queue, "a");
     let mut waiter = behind(&queue, "a", Accepts::Handoff);
@@ -506,7 +506,7 @@ fn wait_ends_at_the_deadline_with_the_phase_of_the_permit_in_front() {
 }
 
 #[test]
-fn permit_given_before_the_wait_is_taken_though_the_deadline_has_passed() {
+fn permit_given_before_the_wait_is_returned_after_the_deadline() {
     let queue = queue();
     let permit = first(&queue, "a");
     let waiter = behind(&queue, "a", Accepts::Handoff);

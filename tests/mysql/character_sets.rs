@@ -136,7 +136,7 @@ fn set_in_another_character_set_is_acquired_and_released(db: &Db) {
 }
 
 #[server_test]
-fn transaction_in_another_character_set_proves_its_locks(db: &Db) {
+fn transaction_in_another_character_set_detects_a_lost_lock(db: &Db) {
     let names = names(db);
     for setting in SETTINGS {
         let conn = &mut conn(db, setting);
@@ -161,7 +161,7 @@ fn transaction_in_another_character_set_proves_its_locks(db: &Db) {
 }
 
 #[server_test(mariadb)]
-fn empty_string_is_null_without_a_schema_is_the_same_namespace(db: &Db) {
+fn empty_string_is_null_mode_keeps_the_namespace_without_a_schema(db: &Db) {
     let name = LockName::named(format!("of {}", db.schema));
     let nowhere = || db.conn_without_schema();
     let (conn, other) = (&mut nowhere(), &mut nowhere());

@@ -13,7 +13,7 @@ use crate::server::{self, Account, PrepareDisabledServer, is_mariadb};
 use crate::suite::support::Db;
 
 #[server_test(own_server)]
-fn timeout_stays_a_timeout_when_the_holder_cannot_be_looked_up(db: &Db) {
+fn failed_look_up_of_the_holder_returns_timeout(db: &Db) {
     let server = PrepareDisabledServer::start(db.kind());
     let (holder, waiter) = (&mut server.conn(), &mut server.conn());
     let name = LockName::named("job");
@@ -63,7 +63,7 @@ fn status_does_not_fix_the_namespace(db: &Db) {
 }
 
 #[server_test(mariadb, own_server)]
-fn held_without_the_plugin_returns_missing_plugin(db: &Db) {
+fn held_locks_without_the_plugin_returns_missing_plugin(db: &Db) {
     let server = Server::start(db.kind()).unwrap();
     let conn = &mut MysqlConnection::establish(&server.url("")).unwrap();
     let error = inspect::held_locks(conn).unwrap_err();
@@ -82,7 +82,7 @@ fn held_without_the_plugin_returns_missing_plugin(db: &Db) {
 }
 
 #[server_test(mysql, own_server)]
-fn held_without_a_grant_or_an_instrument_returns_what_is_missing(db: &Db) {
+fn held_locks_without_a_grant_or_an_instrument_returns_what_is_missing(db: &Db) {
     let server = Server::start(db.kind()).unwrap();
     let conn = &mut MysqlConnection::establish(&server.url("")).unwrap();
     assert_eq!(inspect::held_locks(conn).unwrap(), []);
@@ -139,7 +139,7 @@ fn hold_many(server: &Server, many: usize) -> Vec<MysqlConnection> {
 }
 
 #[server_test(mysql)]
-fn held_with_metadata_locks_lost_returns_incomplete(db: &Db) {
+fn held_locks_on_a_full_metadata_table_returns_incomplete(db: &Db) {
     const LIMIT: &str = "--performance-schema-max-metadata-locks=25";
     let server = Server::start_with(db.kind(), &[LIMIT]).unwrap();
     let holders = hold_many(&server, 64);
@@ -176,7 +176,7 @@ fn held_with_metadata_locks_lost_returns_incomplete(db: &Db) {
 
 /// Not `NotRecorded`, whose remedy would not help.
 #[server_test(mysql)]
-fn held_without_room_for_any_metadata_lock_returns_incomplete(db: &Db) {
+fn held_locks_on_an_empty_metadata_table_returns_incomplete(db: &Db) {
     const LIMIT: &str = "--performance-schema-max-metadata-locks=0";
     let server = Server::start_with(db.kind(), &[LIMIT]).unwrap();
     let _holders = hold_many(&server, 1);
@@ -189,8 +189,8 @@ fn held_without_room_for_any_metadata_lock_returns_incomplete(db: &Db) {
 }
 
 #[server_test(own_server)]
-fn held_under_max_join_size_1_returns_the_locks(db: &Db) {
-    server::make_locks_visible(&mut db.conn(), db.kind());
+fn held_locks_under_max_join_size_1_returns_the_locks(db: &Db) {
+    server::enable_lock_inspection(&mut db.conn(), db.kind());
     let (holder, watching) = (&mut db.conn(), &mut db.conn());
     let held = LockName::named("job").lock().acquire(holder).unwrap();
     watching

@@ -1,5 +1,5 @@
-//! The guarantees on MariaDB and MySQL: the suite that all backends share, and what is these
-//! servers' own.
+//! The guarantees on MariaDB and MySQL: the suite that all backends share, and cases about these
+//! two servers.
 //!
 //! A case is a function under `#[server_test]`, which takes a new database. It is a test for each
 //! kind of server:
@@ -9,7 +9,7 @@
 //! cargo test --test mysql -- ::mariadb                                 # all cases on MariaDB
 //! ```
 
-/// Makes tests of a case for each kind of server: see `#[server_test]`.
+/// Generates the tests of a case for each kind of server: see `#[server_test]`.
 macro_rules! server_tests {
     ($($case:tt)*) => {
         server_test::tests! { crate::suite::support::ServerTest; mariadb, mysql; $($case)* }

@@ -12,7 +12,7 @@ use crate::suite::support::Db;
 
 /// The server hashes the bytes that we hash.
 #[server_test]
-fn schema_with_any_name_has_its_namespace(db: &Db) {
+fn schema_with_a_non_ascii_name_has_its_own_namespace(db: &Db) {
     let schema = format!("École d'été {}", db.schema);
     let conn = &mut db.conn();
     conn.batch_execute(&format!("CREATE DATABASE `{schema}`; USE `{schema}`"))
@@ -26,7 +26,7 @@ fn schema_with_any_name_has_its_namespace(db: &Db) {
 }
 
 #[server_test]
-fn session_without_a_schema_has_a_namespace(db: &Db) {
+fn sessions_without_a_schema_share_a_namespace(db: &Db) {
     let nowhere = || db.conn_without_schema();
     let name = LockName::named(format!("of {}", db.schema));
     assert!(exclude((&mut nowhere(), &name), (&mut nowhere(), &name)));
@@ -54,7 +54,7 @@ fn use_inside_the_closure_does_not_prevent_the_release(db: &Db) {
 }
 
 #[server_test]
-fn namespace_stays_after_use(db: &Db) {
+fn use_after_the_first_lock_keeps_the_namespace(db: &Db) {
     let other = db.create_other();
     let name = LockName::named("job");
     let conn = &mut db.conn();
@@ -74,7 +74,7 @@ fn namespace_stays_after_use(db: &Db) {
 
 /// Inside a transaction another statement acquires, which is prepared after the schema has changed.
 #[server_test]
-fn nested_lock_in_a_transaction_after_use_is_the_same(db: &Db) {
+fn nested_lock_in_a_transaction_after_use_is_reentrant(db: &Db) {
     let other = db.create_other();
     let name = LockName::named("job");
     let conn = &mut db.conn();
@@ -112,7 +112,7 @@ fn session_that_lost_its_variables_has_the_same_namespace(db: &Db) {
 
 /// A wait for a fraction is prepared anew, and would see the new schema.
 #[server_test]
-fn wait_of_a_fraction_after_use_is_for_the_same_lock(db: &Db) {
+fn fractional_wait_after_use_is_for_the_same_lock(db: &Db) {
     let other = db.create_other();
     let name = LockName::named("job");
     let (conn, holder) = (&mut db.conn(), &mut db.conn());

@@ -322,7 +322,7 @@ fn lock_pool_hands_off_no_connection_in_an_unseen_transaction(db: &Db) {
 
 /// The library cannot detect it, and its documents say so.
 #[server_test(mysql)]
-fn transaction_by_raw_sql_goes_unseen(db: &Db) {
+fn acquire_after_raw_begin_is_not_refused(db: &Db) {
     db.counter(1);
     let conn = &mut db.conn();
     conn.batch_execute("BEGIN").unwrap();

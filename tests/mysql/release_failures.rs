@@ -45,7 +45,7 @@ fn release_that_cannot_be_prepared_frees_the_lock(db: &Db) {
 
 /// The answers of `RELEASE_LOCK` do not arrive.
 #[server_test]
-fn session_that_returns_no_rows_frees_the_lock(db: &Db) {
+fn release_under_sql_select_limit_0_frees_the_lock(db: &Db) {
     db.counter(1);
     for path in Path::essential() {
         let client = &mut path.client(db);

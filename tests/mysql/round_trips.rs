@@ -144,7 +144,7 @@ fn lock_through_a_pool_takes_two_or_three_round_trips(db: &Db) {
 }
 
 #[server_test]
-fn set_takes_two_round_trips_a_lock(db: &Db) {
+fn set_takes_two_round_trips_per_lock(db: &Db) {
     let (proxy, url) = db.proxy();
     let conn = &mut MysqlConnection::establish(&url).unwrap();
     let names = || [1, 2, 3].map(|id| LockName::row(counters::table, id));

@@ -1,5 +1,5 @@
-//! What the suite asks of a server, for MySQL and MariaDB: the connection, and everything that
-//! needs these servers' own SQL or settings.
+//! What the suite needs of MySQL and MariaDB: the connection type, and everything that takes SQL or
+//! settings of these servers.
 
 use std::time::Duration;
 
@@ -23,14 +23,13 @@ pub(crate) fn is_mariadb(db: &Db) -> bool {
     db.kind() == ServerKind::Mariadb
 }
 
-/// The port of an address that names none.
+/// The port of a URL that has none.
 pub(crate) const DEFAULT_PORT: u16 = 3306;
 
-/// No server listens there.
+/// A URL at which no server listens.
 pub(crate) const UNREACHABLE_URL: &str = "mysql://root@127.0.0.1:1/none";
 
-/// The type of a key column whose texts are equal in any case. Blanks at the end do not count
-/// either.
+/// The type of a key column that ignores case and trailing blanks in comparisons.
 pub(crate) const CASE_INSENSITIVE_KEY: &str =
     "VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
 
@@ -79,7 +78,7 @@ pub(crate) fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
     conn.batch_execute(&format!("KILL CONNECTION {session}"))
 }
 
-/// Within this time the server ends a deadlock of locks.
+/// The server resolves a deadlock of locks within this time.
 pub(crate) const DEADLOCK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Cancels the statement that another session runs.
@@ -87,8 +86,8 @@ pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
     conn.batch_execute(&format!("KILL QUERY {session}"))
 }
 
-/// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not look
-/// whether it was killed in statements as short as the library's.
+/// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not check
+/// for a kill during statements as short as the library's.
 pub(crate) fn kills_short_statements(kind: ServerKind) -> bool {
     kind == ServerKind::Mysql
 }
@@ -129,7 +128,7 @@ pub(crate) fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
     .unwrap()
 }
 
-// Locks, as the server has them
+// Locks
 
 /// The session that holds the lock.
 pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
@@ -142,12 +141,12 @@ pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
     .unwrap()
 }
 
-/// Acquires a lock, or acquires it once more. Returns an error if another session holds it.
+/// Acquires a lock, also once more. Has no effect if another session holds the lock.
 pub(crate) fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 0)"))
 }
 
-/// Acquires a lock, and waits for it.
+/// Waits for a lock for up to 45 seconds, and acquires it.
 pub(crate) fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 45)"))
 }
@@ -160,8 +159,8 @@ pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
     conn.batch_execute("DO RELEASE_ALL_LOCKS()")
 }
 
-/// Makes the holders of locks visible: MariaDB reports them by a plugin.
-pub(crate) fn make_locks_visible(conn: &mut Conn, kind: ServerKind) {
+/// Installs the plugin that reports locks and their holders on MariaDB.
+pub(crate) fn enable_lock_inspection(conn: &mut Conn, kind: ServerKind) {
     if kind == ServerKind::Mariadb {
         conn.batch_execute(
             "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
@@ -172,7 +171,7 @@ pub(crate) fn make_locks_visible(conn: &mut Conn, kind: ServerKind) {
     }
 }
 
-/// Whether a server of this kind reports how long a lock has been held. MySQL reports since when
+/// Whether a server of this kind reports how long a lock has been held. MySQL reports only how long
 /// the holder has been idle.
 pub(crate) fn reports_age_of_locks(kind: ServerKind) -> bool {
     kind == ServerKind::Mariadb
@@ -202,7 +201,7 @@ pub(crate) fn statement_limit(kind: ServerKind) -> &'static str {
     }
 }
 
-/// Settings of a session that could cut a wait, or make an error of its end.
+/// Settings of a session that could cut a wait short, or turn its timeout into another error.
 pub(crate) fn limits(kind: ServerKind) -> [&'static str; 2] {
     [statement_limit(kind), "SET max_error_count = 0"]
 }
@@ -215,13 +214,13 @@ pub(crate) const SLEEP: &str = "DO SLEEP(1.5)";
 /// An expression that takes 2 s.
 pub(crate) const SLEEPING_EXPRESSION: &str = "SLEEP(2)";
 
-/// Whether the server has refused to write a row that has changed since the transaction's snapshot:
-/// MariaDB does from 11.6.2 on.
+/// Whether the server has refused to write a row that has changed since the transaction's snapshot,
+/// as MariaDB does from 11.6.2 on.
 pub(crate) fn is_snapshot_conflict(error: &diesel::result::Error) -> bool {
     error.to_string().contains("changed")
 }
 
-/// Makes other sessions wait that read the table, until [`unblock_tables`].
+/// Makes other sessions that read the table wait until [`unblock_tables`].
 pub(crate) fn block_table(conn: &mut Conn, table: &str) {
     conn.batch_execute(&format!("LOCK TABLES {table} WRITE"))
         .unwrap();

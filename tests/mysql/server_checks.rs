@@ -15,7 +15,7 @@ use crate::suite::support::Db;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[server_test]
-fn single_server_passes(db: &Db) {
+fn check_of_a_single_server_passes(db: &Db) {
     let conn = &mut db.conn();
     conn.batch_execute("SET SESSION wait_timeout = 1234")
         .unwrap();

@@ -47,7 +47,7 @@ fn disable_cache(conn: &mut MysqlConnection) {
 }
 
 #[server_test]
-fn lock_after_use_without_a_cache_is_the_tenants_on_every_path(db: &Db) {
+fn use_without_statement_cache_changes_the_namespace_on_every_path(db: &Db) {
     let tenant = tenant(db);
     for path in Path::all() {
         let mut client = path.client(db);
@@ -74,7 +74,7 @@ fn lock_after_use_without_a_cache_is_the_tenants_on_every_path(db: &Db) {
 
 /// Statements that are kept go on seeing the schema in which they were prepared.
 #[server_test]
-fn lock_after_use_with_a_cache_stays_on_every_path(db: &Db) {
+fn use_with_statement_cache_keeps_the_namespace_on_every_path(db: &Db) {
     let tenant = tenant(db);
     for path in Path::all() {
         let mut client = path.client(db);
@@ -92,7 +92,7 @@ fn lock_after_use_with_a_cache_stays_on_every_path(db: &Db) {
 
 /// Each has served another tenant before.
 #[server_test]
-fn sessions_in_one_tenant_exclude_each_other(db: &Db) {
+fn sessions_that_use_one_schema_exclude_each_other(db: &Db) {
     let tenant = tenant(db);
     let (one, other) = (&mut uncached(db), &mut uncached(&tenant));
     for schema in [&tenant.schema, &db.schema] {
@@ -111,7 +111,7 @@ fn sessions_in_one_tenant_exclude_each_other(db: &Db) {
 }
 
 #[server_test]
-fn nested_lock_after_use_is_the_tenants(db: &Db) {
+fn nested_lock_after_use_is_in_the_new_schema(db: &Db) {
     let tenant = tenant(db);
     let conn = &mut uncached(db);
     let run: Result<(), LockError> = counter().with_lock(conn, |_, conn| {
@@ -196,7 +196,7 @@ fn lock_pool_hands_off_no_connection_in_another_schema(db: &Db) {
 }
 
 #[server_test]
-fn schemas_that_differ_by_case_alone_are_two(db: &Db) {
+fn schemas_that_differ_only_in_case_have_two_locks(db: &Db) {
     db.counter(1);
     let capital = db.schema.to_uppercase();
     db.execute(&format!("CREATE DATABASE `{capital}`"));
@@ -244,7 +244,7 @@ fn set_of_several_namespaces_after_use_is_acquired(db: &Db) {
 }
 
 #[server_test]
-fn status_after_use_is_the_tenants(db: &Db) {
+fn status_after_use_is_of_the_new_schema(db: &Db) {
     let tenant = tenant(db);
     let (conn, other) = (&mut uncached(db), &mut tenant.conn());
     let connection_id = session_id(other).try_into().unwrap();

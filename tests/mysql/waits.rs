@@ -11,7 +11,7 @@ use crate::suite::support::{Db, assert_times_out};
 
 /// `max_error_count = 0` keeps no diagnostics.
 #[server_test(serial)]
-fn timeout_without_an_error_number_is_a_timeout(db: &Db) {
+fn timeout_without_diagnostics_returns_timeout(db: &Db) {
     let name = LockName::named("job");
     let waiter = &mut db.conn();
     waiter.batch_execute("SET max_error_count = 0").unwrap();

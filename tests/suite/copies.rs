@@ -1,4 +1,4 @@
-//! A nested lock reloads its model, unless the enclosing closure was given that very model under
+//! A nested lock reloads its model, unless the enclosing closure received that very model under
 //! the same lock.
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use crate::server::Conn;
 const STALE: i64 = -1;
 const UNSAVED: i64 = 7;
 
-/// Inside a transaction, a set with a second lock is refused, unless that lock is held, too.
+/// Inside a transaction, a set with a second lock is refused unless that lock is held too.
 fn is_refused_inside(outer: Form, inner: Form) -> bool {
     inner.is_set() && outer.is_transaction() && !outer.is_set()
 }
@@ -74,7 +74,7 @@ fn model_inside_its_closure_keeps_unsaved_changes_on_every_path(db: &Db) {
     }
 }
 
-/// A guard does not borrow the model, so it cannot tell a change from a copy.
+/// A guard does not borrow the model, so the library cannot distinguish a change from a copy.
 #[server_test]
 fn model_under_a_guard_or_a_name_is_reloaded_on_every_path(db: &Db) {
     db.counter(1);
@@ -129,7 +129,7 @@ fn two_copies_in_one_set_are_both_reloaded(db: &Db) {
         })
     });
     assert_eq!(seen.unwrap(), [UNSAVED, 0]);
-    // One of them once more, beside a copy.
+    // One of the two again, with a copy.
     let seen = one.with_lock(&mut db.conn(), |one, conn| {
         (one.value, two.value) = (UNSAVED, STALE);
         lock_all((&mut *one, &mut two)).run(conn, |(one, two), _| {
@@ -237,7 +237,7 @@ struct Page<'t> {
 }
 
 #[server_test]
-fn model_that_borrows_is_reloaded_or_kept_like_any_other(db: &Db) {
+fn model_with_a_borrowed_field_is_reloaded_or_kept(db: &Db) {
     db.execute(
         "CREATE TABLE pages (id BIGINT PRIMARY KEY, text TEXT NOT NULL);
          INSERT INTO pages VALUES (1, 'stored')",

@@ -1,4 +1,4 @@
-//! `#[derive(Lockable)]` and `#[derive(LockKey)]` at work.
+//! `#[derive(Lockable)]` and `#[derive(LockKey)]` at run time.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,22 +11,22 @@ use server_test::server_test;
 use super::support::{Db, assert_times_out, counters, documents};
 use crate::server::{Backend, Conn};
 
-/// The rows of `counters`, and so their locks, with a policy.
+/// A model of `counters` with a derived policy.
 #[derive(Clone, Debug, Queryable, Selectable, Identifiable, Lockable)]
 #[diesel(table_name = counters, check_for_backend(Backend))]
 #[lock(timeout = "150ms")]
-struct Hasty {
+struct TimedCounter {
     id: i64,
 }
 
-impl Hasty {
+impl TimedCounter {
     #[locked(conn = _conn)]
     fn by_policy(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
         Ok(())
     }
 
     #[locked(conn = _conn, timeout = "300ms")]
-    fn by_itself(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
+    fn by_option(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
         Ok(())
     }
 }
@@ -34,45 +34,45 @@ impl Hasty {
 #[server_test(serial)]
 fn derived_policy_sets_the_timeout_of_the_models_requests(db: &Db) {
     let name = db.counter(1).lock_name();
-    let mut hasty = Hasty { id: 1 };
+    let mut model = TimedCounter { id: 1 };
     let conn = &mut db.conn();
-    assert_eq!(hasty.lock_name(), name);
+    assert_eq!(model.lock_name(), name);
     assert_eq!(
-        Hasty::LOCK_POLICY,
+        TimedCounter::LOCK_POLICY,
         LockPolicy::new().timeout(Duration::from_millis(150))
     );
     let by_policy = Duration::from_millis(150);
     assert_times_out(db, &name, by_policy, || {
-        hasty.with_lock(conn, |_, _| Ok(()))
+        model.with_lock(conn, |_, _| Ok(()))
     });
     assert_times_out(db, &name, by_policy, || {
-        hasty.lock().transaction(conn, |_, _| Ok(()))
+        model.lock().transaction(conn, |_, _| Ok(()))
     });
-    assert_times_out(db, &name, by_policy, || hasty.by_policy(conn));
+    assert_times_out(db, &name, by_policy, || model.by_policy(conn));
     let locks = db.locks(1);
     assert_times_out(db, &name, by_policy, || {
-        locks.run(hasty.lock(), |_, _| Ok(()))
+        locks.run(model.lock(), |_, _| Ok(()))
     });
     assert_times_out(db, &name, by_policy, || {
-        LockPool::new(locks.pool().clone()).transaction(hasty.lock(), |_, _| Ok(()))
+        LockPool::new(locks.pool().clone()).transaction(model.lock(), |_, _| Ok(()))
     });
     assert_times_out(db, &name, Duration::from_millis(300), || {
-        hasty.by_itself(conn)
+        model.by_option(conn)
     });
     assert_times_out(db, &name, Duration::ZERO, || {
-        hasty.lock().no_wait().run(conn, |_, _| Ok(()))
+        model.lock().no_wait().run(conn, |_, _| Ok(()))
     });
 }
 
 #[server_test(serial)]
 fn derived_policy_does_not_make_try_forms_wait(db: &Db) {
     let name = db.counter(1).lock_name();
-    let mut hasty = Hasty { id: 1 };
+    let mut model = TimedCounter { id: 1 };
     let (holder, conn) = (&mut db.conn(), &mut db.conn());
     let held = name.lock().acquire(holder).unwrap();
     let start = Instant::now();
     assert_eq!(
-        hasty
+        model
             .try_with_lock(conn, |_, _| Ok::<_, LockError>(()))
             .unwrap(),
         None
@@ -83,11 +83,11 @@ fn derived_policy_does_not_make_try_forms_wait(db: &Db) {
         start.elapsed()
     );
     let locks = db.locks(1);
-    let none = locks.try_run(hasty.lock(), |_, _| Ok::<_, LockError>(()));
+    let none = locks.try_run(model.lock(), |_, _| Ok::<_, LockError>(()));
     assert_eq!(none.unwrap(), None);
     held.release().unwrap();
     assert_eq!(
-        hasty
+        model
             .try_with_lock(conn, |_, _| Ok::<_, LockError>(7))
             .unwrap(),
         Some(7)
@@ -113,7 +113,7 @@ fn generic_code_with_the_policy_constant_waits_by_the_policy(db: &Db) {
     let name = db.counter(1).lock_name();
     let conn = &mut db.conn();
     assert_times_out(db, &name, Duration::from_millis(150), || {
-        by_policy(&mut Hasty { id: 1 }, conn)
+        by_policy(&mut TimedCounter { id: 1 }, conn)
     });
 }
 
@@ -121,7 +121,7 @@ fn generic_code_with_the_policy_constant_waits_by_the_policy(db: &Db) {
 fn generic_code_without_the_policy_constant_waits_by_the_default(db: &Db) {
     let name = db.counter(1).lock_name();
     let conn = &mut db.conn();
-    outlasts_the_policy(db, &name, || by_default(&mut Hasty { id: 1 }, conn));
+    assert_outlasts_the_policy(db, &name, || by_default(&mut TimedCounter { id: 1 }, conn));
 }
 
 #[server_test(serial)]
@@ -130,8 +130,8 @@ fn lock_all_with_the_policy_constant_waits_by_the_policy(db: &Db) {
     let report = LockName::named("report");
     let conn = &mut db.conn();
     assert_times_out(db, &name, Duration::from_millis(150), || {
-        lock_all((&mut Hasty { id: 1 }, &report))
-            .policy(Hasty::LOCK_POLICY)
+        lock_all((&mut TimedCounter { id: 1 }, &report))
+            .policy(TimedCounter::LOCK_POLICY)
             .run(conn, |_, _| Ok(()))
     });
 }
@@ -141,14 +141,14 @@ fn lock_all_without_the_policy_constant_waits_by_the_default(db: &Db) {
     let name = db.counter(1).lock_name();
     let report = LockName::named("report");
     let conn = &mut db.conn();
-    outlasts_the_policy(db, &name, || {
-        lock_all((&mut Hasty { id: 1 }, &report)).run(conn, |_, _| Ok(()))
+    assert_outlasts_the_policy(db, &name, || {
+        lock_all((&mut TimedCounter { id: 1 }, &report)).run(conn, |_, _| Ok(()))
     });
 }
 
-/// Runs `attempt` while another session holds the lock for twice the timeout of `Hasty`: it must
-/// wait and succeed.
-fn outlasts_the_policy(db: &Db, name: &LockName, attempt: impl FnOnce() -> Result<(), LockError>) {
+/// Asserts that `attempt` waits and succeeds while another session holds the lock for twice the
+/// timeout of `TimedCounter`.
+fn assert_outlasts_the_policy(db: &Db, name: &LockName, attempt: impl FnOnce() -> Result<(), LockError>) {
     let hold = Duration::from_millis(300);
     let holder = &mut db.conn();
     let held = name.lock().acquire(holder).unwrap();
@@ -163,7 +163,7 @@ fn outlasts_the_policy(db: &Db, name: &LockName, attempt: impl FnOnce() -> Resul
     assert!(start.elapsed() >= hold, "{:?}", start.elapsed());
 }
 
-/// These rows again, with a policy that no derive wrote.
+/// A model of `counters` with a policy implemented by hand.
 #[derive(Clone, Debug, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = counters, check_for_backend(Backend))]
 struct ByHand {
@@ -196,7 +196,7 @@ fn locked_methods_use_a_policy_implemented_by_hand(db: &Db) {
     assert_times_out(db, &name, by_policy, || by_hand.on_a_copy(conn));
 }
 
-/// A command: not a row, but about one.
+/// A command about a row.
 #[derive(Lockable)]
 #[lock(table = counters, key(from_id), timeout = "120ms")]
 struct Withdrawal {
@@ -245,7 +245,7 @@ enum Region {
     r#virtual,
 }
 
-/// Its key need not be one that Diesel's `find` takes.
+/// A struct whose key need not be one that Diesel's `find` takes.
 #[derive(Lockable)]
 #[lock(table = documents, key(key))]
 struct Keyed<K: LockKey> {

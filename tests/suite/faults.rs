@@ -1,5 +1,5 @@
-//! A loss of the lock is reported, and so is what ends a wait: killed statements and sessions,
-//! deadlocks.
+//! A lost lock is reported, and so is what ended a wait: a killed statement or session, or a
+//! deadlock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -114,7 +114,7 @@ fn loss_does_not_mask_the_closures_error(db: &Db) {
     assert_eq!(run, Err(diesel::result::Error::NotFound));
 }
 
-/// Runs `disturb` on a session that waits for a lock, and returns what the waiter gets.
+/// Runs `disturb` on a session that waits for a lock, and returns the result of the wait.
 fn disturb_a_waiter(db: &Db, disturb: impl FnOnce(i64)) -> Result<(), LockError> {
     let name = LockName::named("job");
     let mut waiter = db.conn();
@@ -177,8 +177,8 @@ fn crossing_waits_return_deadlock_at_once(db: &Db) {
         );
         held.release().expect("the victim keeps what it held");
         crossing.join().unwrap().unwrap();
-        // The victim may acquire it now. The refused statement must not run again: a client library
-        // may hang on it.
+        // The victim can acquire the lock now. The refused statement must not run again, because a
+        // client library may hang on it.
         b.lock().acquire(conn).unwrap().release().unwrap();
     });
     db.assert_free(&a);
@@ -205,7 +205,7 @@ fn interrupted_waiter_holds_no_lock(db: &Db) {
             held.release().unwrap();
         });
         wait_until("the lock is free", || db.holder(&name).is_none());
-        // Not broken: nothing was in doubt.
+        // The connection is not marked as broken, because nothing is in doubt.
         waiter.transaction(|_| QueryResult::Ok(())).unwrap();
         name.lock().acquire(&mut waiter).unwrap().release().unwrap();
     }
@@ -219,41 +219,41 @@ fn statement_killed_at_any_moment_does_not_hang(db: &Db) {
     let mut counter = db.counter(1);
     let name = counter.lock_name();
     let target = Arc::new(AtomicI64::new(0));
-    let (struck, rounds) = mpsc::channel();
+    let (done, rounds) = mpsc::channel();
     let (url, of_worker) = (db.url(), Arc::clone(&target));
-    // Not scoped: if it hangs, this case fails all the same.
+    // Not scoped, so that the case fails if the thread hangs.
     let worker = std::thread::spawn(move || {
         for _ in 0..ROUNDS {
             let conn = &mut Conn::establish(&url).unwrap();
             of_worker.store(session_id(conn), Ordering::SeqCst);
-            // On and on, whatever strikes: each later run meets what an earlier one left.
-            let strikes: Vec<_> = (0..200)
+            // The calls go on after an error, so that they meet what it has left behind.
+            let errors: Vec<_> = (0..200)
                 .filter_map(|_| counter.with_lock(conn, |_, _| Ok::<_, LockError>(())).err())
                 .collect();
-            struck.send(strikes).unwrap();
+            done.send(errors).unwrap();
         }
     });
     let killer = &mut db.conn();
     let deadline = Instant::now() + Duration::from_secs(30);
-    let mut strikes = Vec::new();
-    while strikes.len() < ROUNDS {
-        strikes.extend(rounds.try_iter());
-        if worker.is_finished() && strikes.len() < ROUNDS {
-            strikes.extend(rounds.try_iter());
-            assert_eq!(strikes.len(), ROUNDS, "the worker has panicked");
+    let mut errors = Vec::new();
+    while errors.len() < ROUNDS {
+        errors.extend(rounds.try_iter());
+        if worker.is_finished() && errors.len() < ROUNDS {
+            errors.extend(rounds.try_iter());
+            assert_eq!(errors.len(), ROUNDS, "the worker has panicked");
         }
         assert!(
             Instant::now() < deadline,
             "hangs after {} rounds",
-            strikes.len()
+            errors.len()
         );
         // Between two rounds the session may be gone.
         let _ = server::kill_statement(killer, target.load(Ordering::SeqCst));
     }
-    let any = strikes.iter().any(|strikes| !strikes.is_empty());
+    let any = errors.iter().any(|errors: &Vec<_>| !errors.is_empty());
     assert!(
         any || !server::kills_short_statements(db.kind()),
-        "no kill struck"
+        "no statement was interrupted"
     );
     wait_until("the lock is free", || db.holder(&name).is_none());
 }

@@ -70,7 +70,7 @@ fn timeout_reports_what_the_holder_is_running(db: &Db) {
 }
 
 #[server_test]
-fn timeout_of_a_weak_account_reports_the_holders_connection_alone(db: &Db) {
+fn timeout_of_an_unprivileged_account_reports_only_the_holders_connection_id(db: &Db) {
     let account = Account::create(db);
     let (holder, waiter) = (&mut db.conn(), &mut account.conn());
     let name = LockName::named("job");
@@ -122,7 +122,7 @@ fn deadlock_names_the_session_that_holds_the_lock(db: &Db) {
 }
 
 #[server_test]
-fn status_is_that_of_the_lock_that_would_be_acquired(db: &Db) {
+fn status_returns_free_held_here_or_held_by(db: &Db) {
     let (holder, other) = (&mut db.conn(), &mut db.conn());
     let connection_id = id(holder);
     let names = [
@@ -149,7 +149,7 @@ fn status_is_that_of_the_lock_that_would_be_acquired(db: &Db) {
 
 #[server_test(own_server)]
 fn held_locks_are_listed_with_their_holders_and_waiters(db: &Db) {
-    server::make_locks_visible(&mut db.conn(), db.kind());
+    server::enable_lock_inspection(&mut db.conn(), db.kind());
     let (holder, other) = (&mut db.conn(), &mut db.conn());
     let holders_id = id(holder);
     let row = LockName::row(counters::table, 1);
@@ -220,7 +220,7 @@ fn held_locks_are_listed_with_their_holders_and_waiters(db: &Db) {
 
 #[server_test(own_server)]
 fn held_lock_names_are_parsed(db: &Db) {
-    server::make_locks_visible(&mut db.conn(), db.kind());
+    server::enable_lock_inspection(&mut db.conn(), db.kind());
     let conn = &mut db.conn();
     let long = "x".repeat(60);
     let held = LockName::row(counters::table, 7)
@@ -259,7 +259,7 @@ fn debug_output_hides_the_holders_statement(db: &Db) {
         server::SLEEPING_EXPRESSION
     );
     let statement = &statement[..];
-    server::make_locks_visible(&mut db.conn(), db.kind());
+    server::enable_lock_inspection(&mut db.conn(), db.kind());
     let name = LockName::named("cards");
     let conn = &mut db.conn();
     let holders_id = id(conn);

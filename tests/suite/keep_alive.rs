@@ -1,5 +1,4 @@
-//! Locks that are held for longer than the server keeps an idle session, and how a holder learns of
-//! a loss.
+//! `keep_alive`, for locks held longer than the server keeps an idle session; and `verify`.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::server::{self, Conn, session_id};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A connection whose session may be idle for so many seconds.
+/// A connection whose idle timeout is `seconds`.
 pub(crate) fn limited(db: &Db, seconds: u64) -> Conn {
     let mut conn = db.conn();
     server::set_idle_timeout(&mut conn, Duration::from_secs(seconds));
@@ -50,18 +49,18 @@ fn idle_hold_with_keep_alive_keeps_the_lock(db: &Db) {
 fn idle_timeout_is_raised_and_restored(db: &Db) {
     let conn = &mut limited(db, 100);
     let name = LockName::named("job");
-    let seen = |longest: u64, conn: &mut Conn| {
-        let request = name.lock().keep_alive(Duration::from_secs(longest));
+    let seen = |seconds: u64, conn: &mut Conn| {
+        let request = name.lock().keep_alive(Duration::from_secs(seconds));
         request
             .run(conn, |_, conn| Ok::<_, LockError>(idle_seconds(conn)))
             .unwrap()
     };
     assert_eq!(seen(600, conn), 600);
     assert_eq!(idle_seconds(conn), 100);
-    // A timeout that is long enough is left alone.
+    // A timeout that is long enough is not changed.
     assert_eq!(seen(60, conn), 100);
     assert_eq!(idle_seconds(conn), 100);
-    // It is restored also if the guard is dropped, or if the closure fails.
+    // It is also restored if the guard is dropped, or if the closure fails.
     let held = name.lock().keep_alive(600 * SECOND).acquire(conn);
     drop(held.unwrap());
     assert_eq!(idle_seconds(conn), 100);
@@ -70,7 +69,7 @@ fn idle_timeout_is_raised_and_restored(db: &Db) {
     });
     assert!(matches!(failed, Err(LockError::InvalidName { .. })));
     assert_eq!(idle_seconds(conn), 100);
-    // A policy sets it for a model's requests; a request's own precedes it.
+    // A policy sets it. An option of the request takes precedence.
     let policy = LockPolicy::new().keep_alive(600 * SECOND);
     let by_policy = |conn: &mut Conn| Ok::<_, LockError>(idle_seconds(conn));
     let seen = name
@@ -116,9 +115,9 @@ fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
     let locks = db.locks(1);
     let name = LockName::named("job");
     let usual = idle_seconds(&mut locks.pool().get().unwrap());
-    let seen = |locks: &Locks, longest: Option<u64>| {
+    let seen = |locks: &Locks, keep_alive_days: Option<u64>| {
         let mut request = name.lock();
-        if let Some(days) = longest {
+        if let Some(days) = keep_alive_days {
             request = request.keep_alive(Duration::from_secs(days * 86_400));
         }
         locks
@@ -128,15 +127,14 @@ fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
     let first = name.lock().keep_alive(Duration::from_secs(10 * 86_400));
     let mut first = locks.acquire(first).unwrap();
     thread::scope(|scope| {
-        // The requests that are queued when the server grants the lock are handed it, one by the
-        // other.
+        // Requests that are queued when the server grants the lock are handed it in turn.
         let others = [Some(20), None, Some(30), None];
         let others: Vec<_> = (1..)
             .zip(others)
-            .map(|(nth, longest)| {
+            .map(|(nth, days)| {
                 let other = scope.spawn({
                     let (locks, seen) = (&locks, &seen);
-                    move || seen(locks, longest)
+                    move || seen(locks, days)
                 });
                 wait_until_queued(&locks, nth);
                 other
@@ -169,8 +167,8 @@ fn verify_of_a_lost_lock_returns_lost(db: &Db) {
     let conn = &mut db.conn();
     let mut held = name.lock().acquire(conn).unwrap();
     server::release_all(&mut held).unwrap();
-    let taken_by_another = &mut db.conn();
-    let others = name.lock().acquire(taken_by_another).unwrap();
+    let other = &mut db.conn();
+    let others = name.lock().acquire(other).unwrap();
     let error = held.verify().unwrap_err();
     assert!(
         matches!(error, LockError::Lost { source: None, .. }),

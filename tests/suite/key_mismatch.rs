@@ -1,4 +1,4 @@
-//! The lock is the row's: a key that finds a row with another lock is refused.
+//! A key that finds a row with another lock is refused with `KeyMismatch`.
 
 use std::fmt::Debug;
 use std::thread;
@@ -39,7 +39,7 @@ pub(crate) struct User {
     logins: i64,
 }
 
-/// Its key is not the table's.
+/// A model with another key column than the table.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = accounts, primary_key(owner_id))]
 struct AccountByOwner {
@@ -48,7 +48,7 @@ struct AccountByOwner {
     owner_id: i64,
 }
 
-/// Its key is the table's, turned around.
+/// A model with the table's key columns in reverse order.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = memberships, primary_key(user_id, group_id))]
 struct Membership {
@@ -93,7 +93,7 @@ where
         assert!(message.contains(&row.to_string()), "{message}");
         assert_eq!(given, *model, "{path:?} has changed the model");
         db.assert_free(name);
-        // Nothing is wrong with the connection.
+        // The connection is still usable.
         client.with(|conn| {
             let held = lock_of_the_row.lock().acquire(conn).unwrap();
             held.release().unwrap();
@@ -134,7 +134,7 @@ fn composite_key_in_another_order_is_refused_on_every_path(db: &Db) {
     assert_refused(db, &model, &LockName::row(memberships::table, (1, 2)));
 }
 
-/// The other cases refuse the spelling, not the table.
+/// The control: the other cases refuse the spelling, not the table.
 #[server_test]
 fn key_as_stored_is_locked_on_every_path(db: &Db) {
     create_users(db);

@@ -53,26 +53,7 @@ fn contended_lock_leaves_connections_to_other_requests(db: &Db) {
 }
 
 #[server_test]
-fn each_closure_sees_the_previous_ones_work(db: &Db) {
-    db.counter(1);
-    let locks = db.locks(4);
-    thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                for _ in 0..10 {
-                    // A copy from before the first of them.
-                    let mut counter = Counter { id: 1, value: 0 };
-                    locks.run(counter.lock(), Counter::add_one).unwrap();
-                }
-            });
-        }
-    });
-    assert_eq!(db.value(1), 160);
-    db.assert_idle(&locks);
-}
-
-#[server_test]
-fn each_transaction_sees_the_previous_ones_work(db: &Db) {
+fn each_request_sees_the_previous_write(db: &Db) {
     db.counter(1);
     let locks = db.locks(4);
     thread::scope(|scope| {
@@ -245,7 +226,7 @@ fn lock_is_reentrant_in_its_closure(db: &Db) {
 }
 
 #[server_test]
-fn an_open_transaction_is_refused(db: &Db) {
+fn lock_pool_refuses_and_reports_open_transactions(db: &Db) {
     let mut counter = db.counter(1);
     let locks = db.locks(1);
     let other = LockName::named("other").lock();

@@ -21,7 +21,7 @@ fn set(db: &Db, value: i64) {
 }
 
 #[server_test(serial)]
-fn sixteen_threads_send_one_mail(db: &Db) {
+fn method_called_by_sixteen_threads_sends_one_mail(db: &Db) {
     let account = Account::of(db);
     let before = MAILS.load(Ordering::SeqCst);
     let sent: usize = std::thread::scope(|scope| {
@@ -69,13 +69,13 @@ fn nested_call_on_a_shared_self_sees_unsaved_changes(db: &Db) {
 }
 
 #[server_test]
-fn the_lock_is_held_while_the_body_runs(db: &Db) {
+fn lock_is_held_while_the_method_runs(db: &Db) {
     let held = Account::of(db).held_plainly(&mut db.conn(), db).unwrap();
     assert_eq!(held, [true, false, false]);
 }
 
 #[server_test]
-fn scope_is_the_methods_name_or_the_given_one(db: &Db) {
+fn scope_option_defaults_to_the_methods_name(db: &Db) {
     let mut account = Account::of(db);
     assert_eq!(
         account.held_by_own_scope(&mut db.conn(), db).unwrap(),
@@ -132,7 +132,7 @@ fn transaction_on_a_copy_commits_or_rolls_back(db: &Db) {
 }
 
 #[server_test(serial)]
-fn timeout_of_a_method_is_its_own(db: &Db) {
+fn timeout_option_sets_the_timeout_of_the_method(db: &Db) {
     let mut account = Account::of(db);
     let name = account.lock_name();
     let conn = &mut db.conn();
@@ -144,7 +144,7 @@ fn timeout_of_a_method_is_its_own(db: &Db) {
 }
 
 #[server_test]
-fn keep_alive_of_a_method_is_its_own(db: &Db) {
+fn keep_alive_option_raises_the_idle_timeout_during_the_method(db: &Db) {
     let conn = &mut db.conn();
     let usual = idle_timeout(conn);
     let seen = Account::of(db).busy_elsewhere(conn).unwrap();

@@ -190,7 +190,7 @@ fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
 
 /// Only the closure knows what became of its transaction.
 #[server_test]
-fn closure_that_commits_and_loses_the_lock_has_an_unknown_outcome(db: &Db) {
+fn closure_that_commits_and_loses_the_lock_returns_unknown(db: &Db) {
     let counter = db.counter(1);
     for path in Path::all().filter(|path| path.form.is_transaction()) {
         let run = path.run_once(db, &mut counter.clone(), |_, conn| {

@@ -1,10 +1,8 @@
-//! The cases that every backend runs unchanged: what the library guarantees, a module for each
-//! subject.
+//! The cases that every backend runs unchanged, with a module for each guarantee.
 //!
-//! A target includes this module beside its own module `server`, which says what is the server's
-//! own: the connection, the SQL, the settings, and how a session is killed or seen to wait. So a
-//! case here names `server::Conn` and no connection of Diesel's, and has SQL that every server
-//! takes, or a function of `server`.
+//! A test target includes this module next to its module `server`, which has what differs between
+//! servers: the connection type, SQL, settings, and how to kill a session or see it wait. A case
+//! here uses `server::Conn`, the functions of `server`, and SQL that every server accepts.
 
 pub(crate) mod support;
 
@@ -13,6 +11,7 @@ mod derives;
 mod faults;
 pub(crate) mod healthy_connections;
 pub(crate) mod inspect;
+mod invalid_names;
 pub(crate) mod keep_alive;
 pub(crate) mod key_mismatch;
 pub(crate) mod lock_pool;
@@ -24,7 +23,6 @@ mod nesting;
 mod outcomes;
 mod panics;
 mod pooled;
-mod refused_names;
 mod release_failures;
 mod released;
 mod returned_locked;

@@ -64,7 +64,7 @@ fn table_with_a_schema_has_the_lock_of_that_schema(db: &Db) {
 }
 
 #[server_test]
-fn namespace_is_one_across_schemas(db: &Db) {
+fn explicit_namespace_is_shared_across_schemas(db: &Db) {
     let other = db.create_other();
     let name = LockName::row(counters::table, 1).namespace("shared");
     assert!(exclude((&mut db.conn(), &name), (&mut other.conn(), &name)));
@@ -207,15 +207,4 @@ fn hostile_keys_are_distinct_locks(db: &Db) {
             .unwrap();
     }
     assert!(inserted > 20, "only {inserted} keys could be stored");
-}
-
-#[server_test]
-fn exact_name_with_an_option_is_refused(db: &Db) {
-    let exact = LockName::exact("Counter|42").unwrap();
-    let conn = &mut db.conn();
-    for request in [exact.lock().scope("send"), exact.lock().namespace("app")] {
-        let error = request.acquire(conn).unwrap_err();
-        assert!(matches!(error, LockError::InvalidName { .. }), "{error:?}");
-        assert!(error.to_string().contains("Counter|42"), "{error}");
-    }
 }

@@ -7,22 +7,7 @@ use server_test::server_test;
 use super::support::{Counter, Db};
 
 #[server_test]
-fn inner_lock_keeps_unsaved_changes(db: &Db) {
-    let mut counter = db.counter(1);
-    counter
-        .with_lock(&mut db.conn(), |counter, conn| {
-            counter.value = 7;
-            counter.with_lock(conn, |counter, conn| {
-                assert_eq!(counter.value, 7, "the inner lock has reloaded the row");
-                counter.save(conn)
-            })
-        })
-        .unwrap();
-    assert_eq!(db.value(1), 7);
-}
-
-#[server_test]
-fn outer_lock_outlives_the_inner_one(db: &Db) {
+fn inner_release_keeps_the_outer_lock(db: &Db) {
     let mut counter = db.counter(1);
     let name = counter.lock_name();
     counter
@@ -71,7 +56,7 @@ fn lock_with_a_fractional_timeout_is_reentrant(db: &Db) {
 }
 
 #[server_test]
-fn another_lock_inside_reloads_the_model(db: &Db) {
+fn lock_of_another_scope_inside_reloads_the_model(db: &Db) {
     let mut counter = db.counter(1);
     counter
         .with_lock(&mut db.conn(), |counter, conn| {
@@ -122,7 +107,7 @@ fn scoped_lock_inside_a_transaction_is_refused(db: &Db) {
 }
 
 #[server_test]
-fn guard_lends_its_connection_to_another_lock(db: &Db) {
+fn guard_is_accepted_as_the_connection_of_another_lock(db: &Db) {
     let (first, second) = (LockName::named("a"), LockName::named("b"));
     let conn = &mut db.conn();
     let mut outer = first.lock().acquire(conn).unwrap();

@@ -40,7 +40,7 @@ fn panic_at_any_event_of_a_connection_leaves_the_lock_free(db: &Db) {
 }
 
 #[server_test]
-fn hook_that_panics_from_any_event_on_leaves_the_lock_free(db: &Db) {
+fn hook_that_panics_repeatedly_leaves_the_lock_free(db: &Db) {
     at_each_event(db, || Then::PanicAlways);
 }
 
@@ -91,7 +91,7 @@ fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
 }
 
 #[server_test]
-fn panic_in_a_hook_of_a_lock_pool_lets_the_waiters_go_on(db: &Db) {
+fn panic_in_a_hook_of_a_lock_pool_does_not_block_the_waiters(db: &Db) {
     db.counter(1);
     let add_one = |locks: &Locks| {
         let mut counter = Counter { id: 1, value: 0 };

@@ -15,7 +15,7 @@ use crate::server::{Conn, session_id};
 type Pooled = PooledConnection<ConnectionManager<Conn>>;
 
 #[server_test]
-fn pooled_connection_is_taken_by_every_form(db: &Db) {
+fn pooled_connection_is_accepted_by_every_form(db: &Db) {
     let mut counter = db.counter(1);
     let (pool, _) = db.pool(1);
     let mut conn: Pooled = pool.get().unwrap();
@@ -56,7 +56,7 @@ fn expect(db: &Db, counts: (usize, usize, usize), misuse: impl FnOnce(Pooled, &m
 }
 
 #[server_test]
-fn clean_end_returns_the_connection(db: &Db) {
+fn value_or_error_returns_the_pooled_connection(db: &Db) {
     expect(db, (1, 1, 0), |mut conn, counter| {
         counter
             .with_lock(&mut conn, |_, _| Ok::<_, LockError>(()))

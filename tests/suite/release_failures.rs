@@ -1,4 +1,4 @@
-//! A release that fails leaves no lock behind, although its connection lives on.
+//! A release that fails leaves no lock behind, even if its connection stays open.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ use server_test::server_test;
 use super::support::{Db, Hook, Path, Then, When, lock_error, wait_until};
 use crate::server::{self, Conn, session_id, statement};
 
-/// A failed assertion would otherwise wait forever for the threads of its scope.
+/// Stops the threads of a scope. After a failed assertion the scope would wait for them forever.
 struct StopOnDrop<'s>(&'s AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
@@ -40,8 +40,8 @@ fn error_of_a_killed_statement_leaves_the_lock_free(db: &Db) {
             });
         }
         let end = Instant::now() + Duration::from_secs(4);
-        let mut struck = 0;
-        while Instant::now() < end && struck < 200 {
+        let mut interrupted = 0;
+        while Instant::now() < end && interrupted < 200 {
             let conn = &mut db.conn();
             let once = |conn: &mut Conn| name.lock().no_wait().acquire(conn)?.release();
             once(conn).unwrap();
@@ -49,15 +49,15 @@ fn error_of_a_killed_statement_leaves_the_lock_free(db: &Db) {
             let error = (0..1_000).find_map(|_| once(conn).err());
             target.store(0, Ordering::SeqCst);
             if let Some(error) = error {
-                struck += 1;
+                interrupted += 1;
                 wait_until(&format!("the lock is free after {error:?}"), || {
                     db.holder(name).is_none()
                 });
             }
         }
         assert!(
-            struck > 0 || !server::kills_short_statements(db.kind()),
-            "no kill struck"
+            interrupted > 0 || !server::kills_short_statements(db.kind()),
+            "no statement was interrupted"
         );
     });
 }
@@ -76,7 +76,7 @@ fn failing_release(db: &Db, path: Path) -> QueryResult<()> {
     let result = client.run_on_counter(|counter, conn| counter.add_one(conn).map(drop));
     assert!(hook.disarm(), "{path:?}");
     db.wait_until_free(&format!("{path:?}"));
-    // A pool does not lend the connection again.
+    // The pool has discarded the connection.
     if path.is_from_pool() {
         assert_ne!(client.session_id(), session, "{path:?}");
     }

@@ -296,7 +296,7 @@ fn model_whose_lock_is_held_is_not_reloaded_by_a_set(db: &Db) {
 }
 
 #[server_test]
-fn set_with_one_taken_lock_keeps_none(db: &Db) {
+fn set_with_one_contended_lock_keeps_none(db: &Db) {
     let names = ["a", "b", "c"].map(LockName::named);
     let elsewhere = &mut db.conn();
     let held = names[1].lock().acquire(elsewhere).unwrap();
@@ -368,7 +368,7 @@ fn error_in_a_set_rolls_back_and_releases_all(db: &Db) {
 }
 
 #[server_test]
-fn an_open_transaction_is_refused(db: &Db) {
+fn set_inside_open_transaction_is_refused(db: &Db) {
     let names = [LockName::named("a"), LockName::named("b")];
     db.conn()
         .transaction(|conn| {
@@ -465,7 +465,7 @@ fn scope_of_a_set_is_for_all_its_locks(db: &Db) {
 }
 
 #[server_test]
-fn hundred_rows_are_locked_at_once(db: &Db) {
+fn set_of_a_hundred_rows_is_locked(db: &Db) {
     let locks = db.locks(1);
     let mut rows: Vec<_> = (0..100).map(|id| db.counter(id)).collect();
     thread::scope(|scope| {
@@ -560,7 +560,7 @@ fn set_does_not_overtake_a_request_for_one_of_its_locks(db: &Db) {
 
 /// The closure of the next request runs on another thread.
 #[server_test]
-fn thread_that_has_handed_off_a_set_waits_for_its_locks_like_any_other(db: &Db) {
+fn thread_that_handed_off_a_set_times_out_in_the_queue(db: &Db) {
     let locks = &db.locks(2);
     let [one, two] = &two_names();
     let has_started = &Mutex::new(false);

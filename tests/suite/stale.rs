@@ -64,7 +64,7 @@ fn every_finishing_method_reloads(db: &Db) {
 
 /// The negative control: what the original did.
 #[server_test]
-fn lock_by_name_alone_leaves_a_stale_copy_stale(db: &Db) {
+fn lock_by_name_does_not_reload_the_model(db: &Db) {
     let mut first = db.counter(1);
     let mut second = first.clone();
     for copy in [&mut first, &mut second] {
@@ -77,7 +77,7 @@ fn lock_by_name_alone_leaves_a_stale_copy_stale(db: &Db) {
 }
 
 #[server_test]
-fn row_deleted_while_waiting_is_gone(db: &Db) {
+fn row_deleted_during_the_wait_returns_row_not_found(db: &Db) {
     let mut counter = db.counter(1);
     let mut copy = counter.clone();
     let name = counter.lock_name();
@@ -109,7 +109,7 @@ fn row_deleted_while_waiting_is_gone(db: &Db) {
 }
 
 #[server_test]
-fn row_never_saved_is_gone(db: &Db) {
+fn row_never_saved_returns_row_not_found(db: &Db) {
     let mut unsaved = Counter { id: 7, value: 0 };
     let conn = &mut db.conn();
     let run = unsaved.with_lock(conn, |_, _| Ok::<_, LockError>(()));

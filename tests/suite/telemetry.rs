@@ -334,7 +334,7 @@ fn hold_past_the_keep_alive_emits_an_event(db: &Db) {
 }
 
 #[server_test]
-fn request_that_is_handed_a_lock_has_its_own_span(db: &Db) {
+fn request_that_is_handed_a_lock_has_a_span(db: &Db) {
     let locks = db.locks(1);
     let name = LockName::row(counters::table, 1);
     let held = locks.acquire(name.lock()).unwrap();
@@ -386,7 +386,7 @@ fn exhausted_pool_is_recorded(db: &Db) {
 }
 
 #[server_test]
-fn metrics_have_no_key_of_a_row(db: &Db) {
+fn metric_labels_contain_no_row_key(db: &Db) {
     let conn = &mut db.conn();
     let (_, numbers) = watched(|| {
         for key in 0..20 {

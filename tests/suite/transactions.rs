@@ -18,7 +18,7 @@ const TIMES: usize = 250;
 type Manager = <Conn as Connection>::TransactionManager;
 
 #[server_test]
-fn an_open_transaction_is_refused(db: &Db) {
+fn acquire_inside_open_transaction_is_refused(db: &Db) {
     let mut counter = db.counter(1);
     let name = counter.lock_name();
     let conn = &mut db.conn();
@@ -55,22 +55,6 @@ fn an_open_transaction_is_refused(db: &Db) {
     .unwrap();
     // Nothing is wrong with the connection.
     counter.with_lock(conn, Counter::add_one).unwrap();
-}
-
-#[server_test]
-fn test_transaction_is_accepted(db: &Db) {
-    let mut counter = db.counter(1);
-    let name = counter.lock_name();
-    let conn = &mut db.conn();
-    conn.begin_test_transaction().unwrap();
-    counter.with_lock(conn, Counter::add_one).unwrap();
-    counter.lock().transaction(conn, Counter::add_one).unwrap();
-    assert_eq!(counter.value, 2);
-    assert_eq!(db.value(1), 0, "the test transaction is still open");
-    db.assert_free(&name);
-    let held = name.lock().acquire(conn).unwrap();
-    held.release()
-        .expect("the test transaction is not the lock's to end");
 }
 
 #[server_test]
@@ -295,7 +279,7 @@ fn dropped_guard_rolls_back_a_transaction_left_open(db: &Db) {
 }
 
 #[server_test]
-fn closures_error_precedes_transaction_left_open(db: &Db) {
+fn error_with_a_transaction_left_open_returns_the_closures_error(db: &Db) {
     let mut counter = db.counter(1);
     let conn = &mut db.conn();
     let run = counter.with_lock(conn, |counter, conn| {
@@ -309,7 +293,7 @@ fn closures_error_precedes_transaction_left_open(db: &Db) {
 }
 
 #[server_test]
-fn transaction_ended_by_the_closure_is_an_error(db: &Db) {
+fn transaction_ended_by_the_closure_returns_database_error(db: &Db) {
     let mut counter = db.counter(1);
     let run: Result<(), LockError> = counter.lock().transaction(&mut db.conn(), |_, conn| {
         Manager::commit_transaction(conn).unwrap();
@@ -329,7 +313,7 @@ fn transaction_ended_by_the_closure_is_an_error(db: &Db) {
 }
 
 #[server_test]
-fn connection_that_diesel_gave_up_is_rolled_back_and_reported(db: &Db) {
+fn broken_transaction_manager_is_rolled_back_and_reported(db: &Db) {
     let mut counter = db.counter(1);
     let conn = &mut db.conn();
     let run: Result<(), LockError> = counter.with_lock(conn, |counter, conn| {

@@ -19,7 +19,7 @@ fn assert_about(waited: Duration, asked: Duration, what: &str) {
 }
 
 #[server_test(serial)]
-fn timeout_comes_on_time(db: &Db) {
+fn timeout_of_a_name_returns_on_time(db: &Db) {
     let name = LockName::named("job");
     let (holder, waiter) = (&mut db.conn(), &mut db.conn());
     let _held = name.lock().acquire(holder).unwrap();
@@ -43,7 +43,7 @@ fn timeout_comes_on_time(db: &Db) {
 }
 
 #[server_test(serial)]
-fn timeout_of_a_model_comes_on_time(db: &Db) {
+fn timeout_of_a_model_returns_on_time(db: &Db) {
     let mut counter = db.counter(1);
     let (holder, waiter) = (&mut db.conn(), &mut db.conn());
     let _held = counter.lock_name().lock().acquire(holder).unwrap();

@@ -1,4 +1,4 @@
-//! [`Account`]: an account that may do less than the tests.
+//! [`Account`]: an account with few privileges.
 
 use diesel::prelude::*;
 
@@ -13,7 +13,7 @@ pub(crate) struct Account<'d> {
 
 impl<'d> Account<'d> {
     pub(crate) fn create(db: &'d Db) -> Self {
-        // 32 characters are MySQL's limit.
+        // MySQL limits a name to 32 characters.
         let name = db.schema.replace("dal_test_", "weak_");
         db.execute(&format!(
             "CREATE USER {name}@'%'; GRANT ALL ON {}.* TO {name}@'%';",
@@ -22,15 +22,14 @@ impl<'d> Account<'d> {
         Account { db, name }
     }
 
-    /// Creates an account that may read no table, but may be allowed to by
-    /// [`allow_reads`](Self::allow_reads).
+    /// Creates an account that may read no table until [`allow_reads`](Self::allow_reads).
     pub(crate) fn create_without_reads(db: &'d Db) -> Self {
         let account = Self::create(db);
         account.revoke(&format!("SELECT ON {}.*", db.schema));
         account
     }
 
-    /// Sessions that are connected already notice it at once, as they do for a table's privileges.
+    /// Takes effect at once in connected sessions too, because it is a privilege of a table.
     pub(crate) fn allow_reads(&self, table: &str) {
         self.grant(&format!("SELECT ON {}.{table}", self.db.schema));
     }

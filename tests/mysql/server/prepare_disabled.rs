@@ -1,4 +1,4 @@
-//! [`PrepareDisabledServer`]: a server that prepares no statements.
+//! [`PrepareDisabledServer`]: a server that can refuse to prepare statements.
 
 use std::cell::RefCell;
 
@@ -8,10 +8,10 @@ use test_server::{Server, ServerKind};
 
 use super::Conn;
 
-/// A private server that can be made to prepare no more statements. A connection keeps those that
-/// it has prepared before.
+/// A private server that can refuse to prepare statements. A connection keeps the statements that it
+/// has already prepared.
 pub(crate) struct PrepareDisabledServer {
-    /// Connected before: Diesel prepares a statement to connect.
+    /// Connected at the start, because Diesel prepares a statement to connect.
     root: RefCell<Conn>,
     server: Server,
 }
@@ -30,7 +30,7 @@ impl PrepareDisabledServer {
         Conn::establish(&self.server.url("")).unwrap()
     }
 
-    /// The address of a new schema with counter 1.
+    /// Creates a schema with counter 1, and returns its URL.
     pub(crate) fn url_with_counter(&self) -> String {
         self.execute(
             "CREATE DATABASE IF NOT EXISTS counting;
@@ -40,7 +40,7 @@ impl PrepareDisabledServer {
         self.server.url("counting")
     }
 
-    /// From now on the server refuses to prepare a statement.
+    /// Makes the server refuse to prepare statements.
     pub(crate) fn disable_prepare(&self) {
         self.limit_statements(0);
     }
@@ -53,7 +53,7 @@ impl PrepareDisabledServer {
         self.execute(&format!("SET GLOBAL max_prepared_stmt_count = {count}"));
     }
 
-    /// Without a prepared statement.
+    /// Executes SQL without preparing it.
     fn execute(&self, sql: &str) {
         self.root.borrow_mut().batch_execute(sql).unwrap();
     }

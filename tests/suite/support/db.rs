@@ -1,4 +1,4 @@
-//! [`Db`]: a database for each case, and questions to ask of the server.
+//! [`Db`]: a database for each case, and what cases ask the server about it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Db {
         self.url_of(&self.schema)
     }
 
-    /// The address of a database of the server under test: a private one, or that of
+    /// The URL of a database on the server under test: a private server, or that of
     /// `DATABASE_URL`.
     fn url_of(&self, schema: &str) -> String {
         match test_server::url_under_test() {
@@ -90,12 +90,12 @@ impl Db {
         (pool, events)
     }
 
-    /// Locks over a pool of so many connections.
+    /// A lock pool over a pool of `size` connections.
     pub(crate) fn locks(&self, size: u32) -> Locks {
         LockPool::new(self.pool(size).0)
     }
 
-    /// A network that the test controls, and the database's address there.
+    /// A proxy in front of the server, and the URL of the database through it.
     pub(crate) fn proxy(&self) -> (Proxy, String) {
         let url = self.url();
         let (account, rest) = url.rsplit_once('@').unwrap();
@@ -110,19 +110,19 @@ impl Db {
         (proxy, url)
     }
 
-    /// Locks over a pool of so many connections through such a network.
+    /// A lock pool over a pool of `size` connections through a proxy.
     pub(crate) fn locks_through_proxy(&self, size: u32) -> (Locks, Proxy) {
         let (proxy, url) = self.proxy();
         let (pool, _) = Self::pool_at(&url, size, |_| {});
         (LockPool::new(pool), proxy)
     }
 
-    /// The queue is empty, all connections are back, and the locks of every [`Path`](super::Path)
-    /// are free.
+    /// Asserts that the queue is empty, all connections are idle, and the locks of every
+    /// [`Path`](super::Path) are free.
     pub(crate) fn assert_idle(&self, locks: &Locks) {
         let state = locks.state();
         assert_eq!((state.names, state.waiting), (0, 0));
-        wait_until("all connections are back", || {
+        wait_until("all connections are idle", || {
             let pool = locks.pool().state();
             pool.idle_connections == pool.connections
         });
@@ -158,12 +158,12 @@ impl Db {
             .unwrap()
     }
 
-    /// The lock's name as the server has it for sessions of this database.
+    /// The full name of the lock for sessions of this database.
     pub(crate) fn full_name(&self, name: &LockName) -> String {
         name.full_name(&self.schema)
     }
 
-    /// The session that holds the lock, as another session sees it.
+    /// The session that holds the lock, as reported to another session.
     pub(crate) fn holder(&self, name: &LockName) -> Option<i64> {
         self.holder_of(&self.full_name(name))
     }
@@ -185,12 +185,12 @@ impl Db {
         }
     }
 
-    /// Acquires the lock in this session, not by the library.
+    /// Acquires the lock in this session by SQL, without the library.
     pub(crate) fn acquire_raw(&self, conn: &mut Conn, name: &LockName) {
         server::acquire(conn, &self.full_name(name)).unwrap();
     }
 
-    /// Releases the lock in this session, not by the library.
+    /// Releases the lock in this session by SQL, without the library.
     pub(crate) fn release_raw(&self, conn: &mut Conn, name: &LockName) {
         server::release(conn, &self.full_name(name)).unwrap();
     }
@@ -212,7 +212,7 @@ impl Db {
         server::waiting_sessions(&mut self.conn(), &self.schema)
     }
 
-    /// Waits until a session waits for a lock; the server has queued it then.
+    /// Waits until the server has queued the session for a lock.
     pub(crate) fn wait_until_blocked(&self, session: i64) {
         let conn = &mut self.conn();
         wait_until("the session waits for its lock", || {
@@ -223,7 +223,7 @@ impl Db {
 
 impl Drop for Db {
     fn drop(&mut self) {
-        // A case that failed may have left the server in any state; its own message comes first.
+        // After a failed case, an error of this statement would hide the case's message.
         if !std::thread::panicking() {
             server::drop_database(&mut self.conn_without_schema(), &self.schema);
         }

@@ -1,4 +1,4 @@
-//! [`Events`]: what happened to a pool's connections; and [`Prepare`], what is done to each.
+//! [`Events`] counts what happens to a pool's connections. [`Prepare`] sets each of them up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use diesel::r2d2::{CustomizeConnection, HandleEvent, event};
 
 use crate::server::Conn;
 
-/// What happened to a pool's connections.
+/// How many connections a pool has opened, discarded and taken back.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     pub(crate) opened: AtomicUsize,
@@ -17,7 +17,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Opened, returned, discarded.
+    /// The counts, in the order opened, returned, discarded.
     pub(crate) fn counts(&self) -> (usize, usize, usize) {
         (
             self.opened.load(Ordering::SeqCst),

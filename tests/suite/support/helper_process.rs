@@ -29,7 +29,7 @@ impl HelperProcess {
             .env(URL, db.url())
             .env(NAME, name)
             .stdin(Stdio::piped())
-            // The test harness writes to it.
+            // The test harness writes to stdout.
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -50,8 +50,8 @@ impl HelperProcess {
     }
 }
 
-/// No case: [`HelperProcess`] runs this program again with this test alone. Without the lock's name
-/// in the environment it returns at once.
+/// The main function of the process that [`HelperProcess`] starts: this program again, with only
+/// this test. In an ordinary run the environment has no lock name, and the test returns at once.
 #[test]
 fn main_of_helper_process() {
     let (Ok(url), Ok(name)) = (env::var(URL), env::var(NAME)) else {

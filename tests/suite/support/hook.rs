@@ -1,4 +1,4 @@
-//! [`Hook`]: an instrumentation of Diesel's that a case controls.
+//! [`Hook`]: a Diesel instrumentation that panics or calls a function at a chosen event.
 
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use diesel::connection::{Instrumentation, InstrumentationEvent};
 
 use crate::server::Conn;
 
-/// Clones share what they wait for.
+/// Clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Hook(Arc<Mutex<State>>);
 
@@ -22,7 +22,7 @@ struct State {
 
 /// An event of a connection.
 pub(crate) enum When {
-    /// The event of that number.
+    /// The event with this number, counted from 0.
     Nth(usize),
     /// The start of a statement that contains this text.
     Start(&'static str),
@@ -33,7 +33,7 @@ pub(crate) enum When {
 pub(crate) enum Then {
     /// Panics once.
     Panic,
-    /// Panics, and at each later event.
+    /// Panics at this event and at each later one.
     PanicAlways,
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -68,7 +68,7 @@ impl Hook {
         }
         let seen = state.seen;
         state.seen += 1;
-        let is_it = match (&state.armed.as_ref()?.0, event) {
+        let matches = match (&state.armed.as_ref()?.0, event) {
             (When::Nth(nth), _) => *nth == seen,
             (When::Start(text), InstrumentationEvent::StartQuery { query, .. })
             | (When::Finish(text), InstrumentationEvent::FinishQuery { query, .. }) => {
@@ -76,7 +76,7 @@ impl Hook {
             }
             _ => false,
         };
-        let (_, then) = is_it.then(|| state.armed.take()).flatten()?;
+        let (_, then) = matches.then(|| state.armed.take()).flatten()?;
         state.always = matches!(then, Then::PanicAlways);
         Some(then)
     }

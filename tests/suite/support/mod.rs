@@ -1,4 +1,4 @@
-//! What the cases have in common.
+//! Helpers that the cases share.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,25 +33,25 @@ pub(crate) fn panics<R>(work: impl FnOnce() -> R) -> bool {
 pub(crate) fn lock_error<R: Debug>(result: QueryResult<R>) -> LockError {
     match LockError::try_from(result.unwrap_err()) {
         Ok(error) => error,
-        Err(error) => panic!("not an error of the lock: {error:?}"),
+        Err(error) => panic!("not a lock error: {error:?}"),
     }
 }
 
-/// Polls for up to ten seconds.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Polls until the condition is true. Panics after ten seconds.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "did not happen in time: {what}");
+    while !condition() {
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Waits until so many requests are queued in a `LockPool`.
+/// Waits until `count` requests are queued in a `LockPool`.
 pub(crate) fn wait_until_queued(locks: &Locks, count: usize) {
     wait_until("the requests are queued", || locks.state().waiting == count);
 }
 
-/// Runs `attempt` while another session holds the lock; it must time out after `expected`.
+/// Asserts that `attempt` times out after `expected` while another session holds the lock.
 pub(crate) fn assert_times_out(
     db: &Db,
     name: &LockName,

@@ -8,7 +8,7 @@ use std::fs;
     not(stable(1.95)),
     ignore = "the texts are those of Rust 1.95, and this is another"
 )]
-fn compile_errors_say_what_to_do() {
+fn compile_errors_match_the_expected_output() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("*.rs");
     cases.compile_fail("macros/*.rs");

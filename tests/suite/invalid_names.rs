@@ -34,7 +34,7 @@ fn assert_refused<R>(run: Result<R, LockError>) {
 }
 
 #[server_test]
-fn refused_name_is_not_equal_to_the_valid_one(db: &Db) {
+fn invalid_name_is_not_equal_to_the_valid_one(db: &Db) {
     for name in refused(db) {
         assert_ne!(name, valid(db));
         assert_eq!(HashSet::from([name.clone(), valid(db), name]).len(), 2);
@@ -43,7 +43,7 @@ fn refused_name_is_not_equal_to_the_valid_one(db: &Db) {
 
 /// If it were queued, it would be handed the lock of the valid one.
 #[server_test]
-fn refused_name_behind_a_valid_holder_is_refused_at_once(db: &Db) {
+fn invalid_name_behind_a_valid_holder_is_refused_at_once(db: &Db) {
     let locks = &db.locks(2);
     let held = locks.acquire(valid(db).lock()).unwrap();
     for name in refused(db) {
@@ -66,7 +66,7 @@ fn never(_: &mut Conn) -> Result<(), LockError> {
 
 /// While another session holds the valid one, and while none does.
 #[server_test]
-fn refused_name_is_refused_by_every_form(db: &Db) {
+fn invalid_name_is_refused_by_every_form(db: &Db) {
     let (conn, other) = (&mut db.conn(), &mut db.conn());
     for is_taken in [false, true] {
         let held = is_taken.then(|| valid(db).lock().acquire(other).unwrap());
@@ -86,7 +86,7 @@ fn refused_name_is_refused_by_every_form(db: &Db) {
 }
 
 #[server_test]
-fn refused_name_in_a_set_is_refused_before_any_is_acquired(db: &Db) {
+fn invalid_name_in_a_set_is_refused_before_any_lock_is_acquired(db: &Db) {
     let (conn, locks) = (&mut db.conn(), &db.locks(1));
     // A lock that the set would wait for, if it acquired any: by this namespace, it is the first in
     // order.
@@ -116,7 +116,7 @@ fn refused_name_in_a_set_is_refused_before_any_is_acquired(db: &Db) {
 
 /// Nested, it would be granted again.
 #[server_test]
-fn refused_name_inside_its_valid_lock_is_refused(db: &Db) {
+fn invalid_name_inside_its_valid_lock_is_refused(db: &Db) {
     let conn = &mut db.conn();
     let id = session_id(conn);
     let run = valid(db).lock().run(conn, |_, conn| {
