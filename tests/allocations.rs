@@ -1,4 +1,4 @@
-//! What names and waiting cost, counted in allocations, so that a slow machine changes nothing.
+//! How many allocations names, locks and queued requests take.
 
 use allocation_counter::measure;
 #[cfg(feature = "r2d2")]
@@ -19,7 +19,7 @@ struct Membership {
 }
 
 fn allocations(name: impl Fn() -> LockName) -> u64 {
-    // The table's own name is rendered once and kept.
+    // The table's name is rendered once and cached.
     name();
     measure(|| drop(name())).count_total
 }
@@ -39,7 +39,7 @@ fn readable_name_takes_one_allocation() {
     assert_eq!(allocations(|| LockName::named("nightly-report")), 1);
 }
 
-/// The second is the state of the hash, which a scope goes on from.
+/// The second allocation is the state of the hash, which a scope continues.
 #[test]
 fn hashed_name_takes_two_allocations_for_any_key_length() {
     let long = "É".repeat(10_000);
@@ -50,9 +50,10 @@ fn hashed_name_takes_two_allocations_for_any_key_length() {
     assert_eq!(allocations(|| LockName::named("Nightly report")), 2);
 }
 
-/// One is the library's: the full name. The others are Diesel's, which makes the parameters and
-/// columns of each statement anew: the name twice to acquire the lock, and twice to release it,
-/// since the release says whether the session still holds it. `tracing` and `metrics` add none.
+/// One allocation is the library's: the full name. The others are Diesel's, for the parameters and
+/// columns of each statement. The name is a parameter twice to acquire the lock, and twice to release
+/// it, because the release returns whether the session still holds it. `tracing` and `metrics` add
+/// none.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn uncontended_lock_takes_at_most_26_allocations() {
@@ -69,8 +70,8 @@ fn uncontended_lock_takes_at_most_26_allocations() {
     assert_eq!(cost.count_current, 0, "{cost:?}");
 }
 
-/// What waiting in line takes beside the thread itself: the name, a place, and something to wake it by. The first in line
-/// takes a block of eleven places.
+/// A queued request takes the name, an entry in the queue and a waker. The first waiter takes a node
+/// with room for eleven entries.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn waiter_in_a_lock_pool_takes_at_most_512_bytes() {
@@ -100,7 +101,7 @@ fn name_without_requests_takes_no_memory_in_a_lock_pool() {
     let kept = measure(|| hold_and_release(1_010..3_000)).bytes_current;
     assert_eq!(kept, 0);
 
-    // Nor is the room kept that many at once once needed.
+    // The capacity that many names at once needed is not kept either.
     let all_at_once = || {
         let held: Vec<_> = (0..1_000)
             .map(|number| LockName::row(memberships::table, (number, "bob")))

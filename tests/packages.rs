@@ -1,4 +1,4 @@
-//! The library as a dependency: what it is called, and what it brings along.
+//! The library as a dependency: which packages it brings along, and under another name.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -56,9 +56,9 @@ fn crate_that_renames_the_library_can_use_its_macros() {
 fn check(fixture: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixture = root.join("tests/fixtures").join(fixture);
-    // With this workspace's versions, which are the ones that are here.
+    // The workspace's versions, because others may not be available offline.
     std::fs::copy(root.join("Cargo.lock"), fixture.join("Cargo.lock")).expect("a lock file");
-    // The workspace's own, where most dependencies are already built.
+    // The workspace's directory, where most dependencies are already built.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("the target directory");

@@ -4,8 +4,8 @@
 #[path = "../src/pool/wait_queue.rs"]
 mod wait_queue;
 
-/// What the wait queue is built on here. A deadline has passed whenever there is one: loom tries
-/// every moment for the step that looks at it.
+/// Replaces `src/pool/sync.rs` by types of loom. Every deadline has passed, because loom tries every
+/// moment for the step that checks it.
 mod sync {
     use std::sync::{Arc, LockResult, PoisonError};
     use std::task::Wake;
@@ -64,12 +64,12 @@ const BOTH_ROWS: [Name; 2] = [ROW, OTHER_ROW];
 struct Session {
     world: Arc<World>,
     names: Vec<Name>,
-    /// Those of all names but the first.
+    /// The permits of all names but the first.
     _permits: Vec<Permit<Name, Session>>,
 }
 
-/// What all threads share, and what must hold of them together. The counters are loom's, so that
-/// loom tries every order of the steps that change them.
+/// What all threads share. The counters, which the tests check, are loom's, so that loom tries every
+/// order of the steps that change them.
 struct World {
     queue: Arc<WaitQueue<Name, Session>>,
     sessions: [AtomicUsize; 2],
@@ -83,7 +83,7 @@ struct World {
 enum Wait {
     Thread,
     Task,
-    /// As a thread, until the deadline.
+    /// In a thread, until a deadline.
     Expiring,
 }
 
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// A permit, and a session if one is handed off. `None`: the wait has expired.
+    /// Returns a permit, and a session if one is handed off. Returns `None` if the wait has expired.
     fn given(
         &self,
         name: Name,
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// A request for one lock: it runs alone, and hands its session off if a waiter accepts it.
+    /// A request for one lock. It hands its session off if the first waiter accepts it.
     fn request(self: &Arc<Self>, wait: Wait) {
         if let Some((permit, session)) = self.given(ROW, Accepts::Handoff, wait) {
             let session = session.unwrap_or_else(|| self.session(&[ROW], Vec::new()));
@@ -201,7 +201,7 @@ impl World {
     fn run_alone(&self, names: &[Name]) {
         for &name in names {
             let before = self.running[name].fetch_add(1, SeqCst);
-            assert_eq!(before, 0, "two run under one lock");
+            assert_eq!(before, 0, "two requests run under one lock");
         }
         self.served.fetch_add(1, SeqCst);
         thread::yield_now();
@@ -210,8 +210,8 @@ impl World {
         }
     }
 
-    /// No request is left: the queue keeps nothing, and no session holds a lock.
-    fn assert_forgotten(&self) {
+    /// Asserts that the queue keeps nothing and no session holds a lock.
+    fn assert_empty(&self) {
         assert_eq!(self.queue.size(), (0, 0));
         for sessions in &self.sessions {
             assert_eq!(sessions.load(SeqCst), 0, "a lock is held without a request");
@@ -227,8 +227,7 @@ impl Drop for Session {
     }
 }
 
-/// Polls with one waker, then with another one, as an executor does that moves a task to another
-/// of its threads.
+/// Polls with one waker, then with another, like an executor that moves a task between threads.
 fn run_task(mut waiter: Waiter<Name, Session>) -> Given<Name, Session> {
     if let Poll::Ready(given) = poll(&mut waiter, &Arc::new(Parker::new())) {
         return given;
@@ -247,15 +246,14 @@ fn poll(waiter: &mut Waiter<Name, Session>, parker: &Arc<Parker>) -> Poll<Given<
     Pin::new(waiter).poll(&mut Context::from_waker(&waker))
 }
 
-/// Every order of steps that differs from the plain one by at most three forced switches of
-/// threads.
+/// Runs `test` in every order of steps that takes at most three forced switches of threads.
 fn in_every_order(test: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(test);
 }
 
-/// As [`in_every_order`]. Fails unless the test returns `true` in some orders, `false` in others.
+/// Like [`in_every_order`], but fails unless `test` returns `true` in some orders, `false` in others.
 fn in_every_order_of_two_outcomes(test: impl Fn() -> bool + Sync + Send + 'static) {
     let outcomes = Arc::new(Mutex::new(HashSet::new()));
     let seen = Arc::clone(&outcomes);
@@ -263,7 +261,11 @@ fn in_every_order_of_two_outcomes(test: impl Fn() -> bool + Sync + Send + 'stati
         let outcome = test();
         seen.lock().unwrap().insert(outcome);
     });
-    assert_eq!(outcomes.lock().unwrap().len(), 2, "an outcome never comes");
+    assert_eq!(
+        outcomes.lock().unwrap().len(),
+        2,
+        "one outcome never occurs"
+    );
 }
 
 fn spawn<R: 'static>(
@@ -284,7 +286,7 @@ fn requests_of_threads_and_tasks_are_served_one_at_a_time() {
         thread.join().unwrap();
         task.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 3);
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -300,7 +302,7 @@ fn requests_that_return_are_served_again() {
         world.request(Wait::Task);
         other.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 4);
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -328,7 +330,7 @@ fn waiters_are_served_fifo() {
         for thread in threads {
             thread.join().unwrap();
         }
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -342,7 +344,7 @@ fn expired_waiter_does_not_delay_others() {
         expires.join().unwrap();
         waits.join().unwrap();
         assert!(world.served.load(SeqCst) >= 2);
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -356,11 +358,11 @@ fn waiter_for_the_permit_only_is_handed_nothing() {
         permit_only.join().unwrap();
         expires.join().unwrap();
         assert!(world.served.load(SeqCst) >= 2);
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
-/// The waiter is dropped before, while or after it is given the permit and a session.
+/// Drops a waiter before, while or after it is given the permit and a session.
 fn drop_a_waiter_during_a_handoff(before_the_drop: fn(&mut Waiter<Name, Session>), next: Wait) {
     in_every_order_of_two_outcomes(move || {
         let world = World::new();
@@ -383,18 +385,18 @@ fn drop_a_waiter_during_a_handoff(before_the_drop: fn(&mut Waiter<Name, Session>
         drops.join().unwrap();
         let is_handed_off = waits.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 1);
-        world.assert_forgotten();
+        world.assert_empty();
         is_handed_off
     });
 }
 
-/// As by a thread that unwinds before it waits.
+/// Like a thread that unwinds before it waits.
 #[test]
 fn waiter_dropped_without_a_poll_passes_on_what_it_was_given() {
     drop_a_waiter_during_a_handoff(|_| {}, Wait::Thread);
 }
 
-/// As by a task that loses a `select!` against a timer.
+/// Like a task that loses a `select!` against a timer.
 #[test]
 fn task_dropped_at_any_moment_passes_on_what_it_was_given() {
     let poll_once = |waiter: &mut Waiter<Name, Session>| {
@@ -430,7 +432,7 @@ fn thread_that_expires_during_a_handoff_takes_it_or_leaves_it_to_the_next() {
         let is_taken = expires.join().unwrap();
         waits.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 1 + usize::from(is_taken));
-        world.assert_forgotten();
+        world.assert_empty();
         is_taken
     });
 }
@@ -447,7 +449,7 @@ fn expired_waiter_learns_the_phase_of_the_permit_in_front() {
         assert_eq!(first.phase(), Some(Phase::Running(7)));
         let expires = thread::spawn(move || {
             let seen = second.wait_until(Some(Instant::now())).map(drop);
-            // Before the hand-off, after it, or after the first waiter has passed the permit on.
+            // Before the handoff, after it, or after the first waiter has passed the permit on.
             let possible = [
                 Err(Some(Phase::Running(7))),
                 Err(Some(Phase::Holding)),
@@ -459,7 +461,7 @@ fn expired_waiter_learns_the_phase_of_the_permit_in_front() {
         assert!(permit.hand_off(&[ROW], session).is_ok());
         drop(first.wait_until(None));
         expires.join().unwrap();
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -482,7 +484,7 @@ fn waiter_behind_a_set_learns_the_phase_that_the_set_waits_for() {
         drop(of_set);
         expires.join().unwrap();
         drop((in_front, set));
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -496,7 +498,7 @@ fn sets_are_handed_off_between_threads_and_tasks() {
         task.join().unwrap();
         single.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 3);
-        world.assert_forgotten();
+        world.assert_empty();
         world.handed_off.load(SeqCst) > 0
     });
 }
@@ -527,7 +529,7 @@ fn dropped_set_waiter_passes_on_every_permit() {
         drops.join().unwrap();
         waits.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 2);
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }
 
@@ -556,6 +558,6 @@ fn set_waiter_behind_a_single_waiter_is_given_the_permit_only() {
         single.join().unwrap();
         set.join().unwrap();
         assert_eq!(world.served.load(SeqCst), 2);
-        world.assert_forgotten();
+        world.assert_empty();
     });
 }

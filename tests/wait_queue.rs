@@ -1,4 +1,4 @@
-//! The wait queue of `LockPool` by itself: order, counts, hand-offs, wakers and memory.
+//! The wait queue of `LockPool` by itself: order, counts, handoffs, wakers and memory.
 
 #[path = "../src/pool/sync.rs"]
 mod sync;
@@ -77,7 +77,7 @@ impl WakeCount {
     }
 }
 
-/// Fails, where a test that locks up would hang.
+/// Fails a test that would otherwise hang.
 #[track_caller]
 fn finishes_in_time(body: impl FnOnce() + Send + 'static) {
     let (sender, finished) = mpsc::channel();
@@ -86,7 +86,7 @@ fn finishes_in_time(body: impl FnOnce() + Send + 'static) {
         sender.send(())
     });
     let result = finished.recv_timeout(Duration::from_secs(10));
-    result.expect("the test panicked, or is locked up");
+    result.expect("the test panicked or hangs");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn handoff_count_is_zero_unless_the_first_waiter_accepts_exactly_the_set() {
         let count = permit.handoff_count(handed_off);
         assert_eq!(count, expected, "{accepts:?}, {handed_off:?}");
         assert_eq!(permit.waiter_count(), 2);
-        // The hand-off itself agrees.
+        // `hand_off` agrees with the count.
         match permit.hand_off(handed_off, 7) {
             Ok(()) => {
                 assert!(expected > 0, "{accepts:?}, {handed_off:?}");
@@ -280,7 +280,7 @@ fn panic_in_the_drop_of_the_thing_does_not_lose_the_permit() {
     struct PanicsOnDrop;
     impl Drop for PanicsOnDrop {
         fn drop(&mut self) {
-            panic!("a recorder of the caller's");
+            panic!("the caller's metrics recorder panics");
         }
     }
     let queue = queue();
@@ -300,7 +300,7 @@ fn panic_in_a_waker_does_not_lose_the_permit() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
-            panic!("a waker of the caller's");
+            panic!("the caller's waker panics");
         }
     }
     let queue = queue();
@@ -375,24 +375,24 @@ fn only_the_first_waiter_is_woken() {
     assert_eq!(woken(), [1, 1, 0]);
 }
 
-/// Looks at the queue whenever it is cloned, woken or dropped, as a waker's own task may.
-struct Looks(Queue<u32>);
+/// Locks the queue's mutex when it is woken and when it is dropped, as a waker's task may.
+struct LocksQueue(Queue<u32>);
 
-impl Wake for Looks {
+impl Wake for LocksQueue {
     fn wake(self: Arc<Self>) {
         self.0.size();
     }
 }
 
-impl Drop for Looks {
+impl Drop for LocksQueue {
     fn drop(&mut self) {
         self.0.size();
     }
 }
 
-impl Looks {
+impl LocksQueue {
     fn waker(queue: &Queue<u32>) -> Waker {
-        Waker::from(Arc::new(Looks(Arc::clone(queue))))
+        Waker::from(Arc::new(LocksQueue(Arc::clone(queue))))
     }
 }
 
@@ -403,8 +403,8 @@ fn wakers_are_woken_after_the_mutex_is_unlocked() {
         let permit = first(&queue, "a");
         let mut waiter = behind(&queue, "a", Accepts::Handoff);
         let mut next = behind(&queue, "a", Accepts::Handoff);
-        poll_with(&mut waiter, &Looks::waker(&queue));
-        poll_with(&mut next, &Looks::waker(&queue));
+        poll_with(&mut waiter, &LocksQueue::waker(&queue));
+        poll_with(&mut next, &LocksQueue::waker(&queue));
         assert!(permit.hand_off(&["a"], 7).is_ok());
         drop(ready(&mut waiter));
         drop(ready(&mut next));
@@ -418,13 +418,13 @@ fn wakers_are_dropped_after_the_mutex_is_unlocked() {
         let permit = first(&queue, "a");
         let mut waiter = behind(&queue, "a", Accepts::Handoff);
         for _ in 0..2 {
-            poll_with(&mut waiter, &Looks::waker(&queue));
+            poll_with(&mut waiter, &LocksQueue::waker(&queue));
         }
         drop(waiter);
         let mut waiter = behind(&queue, "a", Accepts::Handoff);
         drop(permit);
-        // The last one is not needed.
-        let waker = Looks::waker(&queue);
+        // The permit is ready, so this waker is not kept.
+        let waker = LocksQueue::waker(&queue);
         let given = poll_with(&mut waiter, &waker);
         drop(waker);
         assert!(given.is_some());
@@ -478,7 +478,7 @@ fn thread_is_woken_when_it_is_given_the_permit() {
         let permit = first(&queue, "a");
         let waiter = behind(&queue, "a", Accepts::Handoff);
         let waits = thread::spawn(move || waiter.wait_until(None).map(|(_, thing)| thing));
-        // It goes on waiting when it is unparked for another reason.
+        // It waits on when it is unparked for another reason.
         for _ in 0..10 {
             thread::sleep(Duration::from_millis(2));
             waits.thread().unpark();
@@ -528,13 +528,13 @@ fn names_without_requests_take_no_memory() {
     let kept = measure(|| (1..1_000).for_each(|name| drop(acquire(name)))).bytes_current;
     assert_eq!(kept, 0);
 
-    // Nor does the table keep the room that many names at once needed.
+    // The table does not keep the capacity that many names at once needed either.
     let all_at_once = || drop((0..10_000).map(acquire).collect::<Vec<_>>());
     let kept = measure(all_at_once).bytes_current;
     assert!(kept <= 20 * 1024, "{kept} bytes");
 }
 
-/// Beside the name, of which the waiter has a copy.
+/// Without the name, of which the waiter has a copy.
 #[test]
 fn first_waiter_takes_at_most_256_bytes_and_each_further_one_100() {
     let queue = queue::<()>();

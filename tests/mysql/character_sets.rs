@@ -1,4 +1,4 @@
-//! Sessions of different character sets have the same locks.
+//! Sessions with different character sets have the same locks.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use server_test::server_test;
 use crate::server::session_id;
 use crate::suite::support::{Counter, Db, Path, counters, documents, second_lock};
 
-/// The first is the one that connections have.
+/// The first is the default of a connection.
 const SETTINGS: [&str; 7] = [
     "SET NAMES utf8mb4",
     "SET character_set_connection = utf16",
@@ -73,7 +73,7 @@ fn sessions_of_different_character_sets_exclude_each_other(db: &Db) {
     }
 }
 
-/// A wait has a statement of its own.
+/// A wait is another statement.
 #[server_test]
 fn wait_in_another_character_set_times_out(db: &Db) {
     let holder = &mut db.conn();
@@ -145,7 +145,7 @@ fn transaction_in_another_character_set_detects_a_lost_lock(db: &Db) {
         for lost in &names {
             let conn = &mut self::conn(db, setting);
             let run = lock_all(names.clone()).transaction(conn, |_, conn| {
-                // By a statement that does not depend on the setting.
+                // This statement does not depend on the setting.
                 let hex = data_encoding::HEXUPPER.encode(db.full_name(lost).as_bytes());
                 let sql = format!("DO RELEASE_LOCK(CONVERT(X'{hex}' USING utf8mb4))");
                 conn.batch_execute(&sql).unwrap();
@@ -163,8 +163,8 @@ fn transaction_in_another_character_set_detects_a_lost_lock(db: &Db) {
 #[server_test(mariadb)]
 fn empty_string_is_null_mode_keeps_the_namespace_without_a_schema(db: &Db) {
     let name = LockName::named(format!("of {}", db.schema));
-    let nowhere = || db.conn_without_schema();
-    let (conn, other) = (&mut nowhere(), &mut nowhere());
+    let without_schema = || db.conn_without_schema();
+    let (conn, other) = (&mut without_schema(), &mut without_schema());
     conn.batch_execute("SET sql_mode = CONCAT(@@sql_mode, ',EMPTY_STRING_IS_NULL')")
         .unwrap();
     let id = session_id(conn);

@@ -1,4 +1,4 @@
-//! Where locks hold and where they do not, on clusters of real servers.
+//! Clusters of real servers: whether locks exclude each other, and what `check_server` reports.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -22,7 +22,7 @@ fn refused(conn: &mut MysqlConnection) -> ServerReport {
     }
 }
 
-/// Whether two servers hold one lock at once.
+/// Whether two servers grant the same lock at the same time.
 fn both_grant_it(one: &mut MysqlConnection, other: &mut MysqlConnection) -> bool {
     let name = LockName::named("job").namespace("shared");
     let held = name.lock().acquire(one).unwrap();
@@ -31,14 +31,14 @@ fn both_grant_it(one: &mut MysqlConnection, other: &mut MysqlConnection) -> bool
     granted
 }
 
-/// The servers are one: what one writes, the other reads.
+/// Asserts that a row that is written to one server can be read from the other.
 fn assert_replicates(one: &mut MysqlConnection, other: &mut MysqlConnection) {
     one.batch_execute("CREATE DATABASE shared").unwrap();
     one.batch_execute("CREATE TABLE shared.facts (id INT PRIMARY KEY)")
         .unwrap();
     one.batch_execute("INSERT INTO shared.facts VALUES (42)")
         .unwrap();
-    wait_until("the row is there", || {
+    wait_until("the row is replicated", || {
         let rows = "(SELECT COUNT(*) FROM shared.facts WHERE id = 42)";
         diesel::select(diesel::dsl::sql::<BigInt>(rows)).get_result::<i64>(other) == Ok(1)
     });
@@ -114,7 +114,7 @@ fn replica_is_reported_as_a_warning_because_it_grants_the_lock_too(db: &Db) {
     assert!(both_grant_it(one, other));
     assert_eq!(check_server(one).unwrap().findings(), []);
     assert_eq!(check_server(other).unwrap().findings(), [Finding::Replica]);
-    // A replica that has been cut off, and does not look like one any more.
+    // A former replica, which no longer looks like one.
     let cut_off = match kind {
         ServerKind::Mariadb => "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = ON",
         ServerKind::Mysql => "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = ON",

@@ -9,7 +9,7 @@ use server_test::server_test;
 use crate::server::{is_mariadb, session_id};
 use crate::suite::support::Db;
 
-/// The number decides, not the message: this session gets French ones.
+/// The error number decides, not the message, which is French in this session.
 #[server_test]
 fn deadlock_in_another_language_is_recognised(db: &Db) {
     let (a, b) = (LockName::named("a"), LockName::named("b"));
@@ -35,7 +35,7 @@ fn deadlock_in_another_language_is_recognised(db: &Db) {
         let Err(LockError::Deadlock { source, .. }) = &refused else {
             panic!("{refused:?}");
         };
-        // MySQL has a number for it, but no French.
+        // MySQL has no French message for its error number.
         let is_english = source.to_string().contains("Deadlock found");
         assert_eq!(is_english, !is_mariadb(db), "{source}");
         held.release().unwrap();

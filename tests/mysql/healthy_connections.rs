@@ -1,4 +1,4 @@
-//! What keeps a connection and what costs it, where MySQL and MariaDB have reasons of their own.
+//! Errors of MySQL and MariaDB that keep the connection, and errors that end its session.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! What MySQL and MariaDB may be unable to say about locks, and what the library returns then.
+//! What the library returns when MySQL or MariaDB cannot report locks or their holders.
 
 use std::time::{Duration, Instant};
 
@@ -29,18 +29,21 @@ fn failed_look_up_of_the_holder_returns_timeout(db: &Db) {
     name.lock().acquire(waiter).unwrap().release().unwrap();
 }
 
-/// By the words that a look-up begins with: a case cannot make the list of processes take long.
+/// Tests the text that a look-up begins with, because a case cannot make the process list slow.
 #[server_test]
 fn look_up_of_the_holder_is_limited_in_time(db: &Db) {
     const LIMITED: &str = "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ ";
     let library = include_str!("../../src/backend/mysql/inspect.rs");
-    assert!(library.contains(&format!("\"{LIMITED}\"")), "other words");
+    assert!(
+        library.contains(&format!("\"{LIMITED}\"")),
+        "the look-up begins with another text"
+    );
     let conn = &mut db.conn();
-    let begun = Instant::now();
+    let start = Instant::now();
     let slow = diesel::sql_query(format!("{LIMITED}SLEEP(20)")).execute(conn);
-    // MySQL's SLEEP answers that it was cut short, MariaDB's statement fails.
+    // MySQL's SLEEP returns that it was interrupted. MariaDB's statement fails.
     assert_eq!(slow.is_err(), is_mariadb(db), "{slow:?}");
-    let took = begun.elapsed();
+    let took = start.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
@@ -87,9 +90,9 @@ fn held_locks_without_a_grant_or_an_instrument_returns_what_is_missing(db: &Db) 
     let conn = &mut MysqlConnection::establish(&server.url("")).unwrap();
     assert_eq!(inspect::held_locks(conn).unwrap(), []);
     let account = Account::create(db);
-    let weak = &mut account.conn();
-    let denied = |weak: &mut MysqlConnection| {
-        let error = inspect::held_locks(weak).unwrap_err();
+    let unprivileged = &mut account.conn();
+    let denied = |conn: &mut MysqlConnection| {
+        let error = inspect::held_locks(conn).unwrap_err();
         assert!(
             matches!(error, InspectError::MissingGrant { .. }),
             "{error:?}"
@@ -100,12 +103,12 @@ fn held_locks_without_a_grant_or_an_instrument_returns_what_is_missing(db: &Db) 
                 .contains("GRANT SELECT ON performance_schema.threads")
         );
     };
-    denied(weak);
+    denied(unprivileged);
     for table in ["metadata_locks", "threads"] {
-        denied(weak);
+        denied(unprivileged);
         account.grant(&format!("SELECT ON performance_schema.{table}"));
     }
-    inspect::held_locks(weak).unwrap();
+    inspect::held_locks(unprivileged).unwrap();
 
     conn.batch_execute(
         "UPDATE performance_schema.setup_instruments SET ENABLED = 'NO' \
@@ -126,12 +129,12 @@ fn held_locks_without_a_grant_or_an_instrument_returns_what_is_missing(db: &Db) 
     );
 }
 
-/// Sessions that hold a lock each, from `job-00` on.
+/// Sessions that each hold one lock, from `job-00` on.
 fn hold_many(server: &Server, many: usize) -> Vec<MysqlConnection> {
     let hold = |number| {
         let mut conn = MysqlConnection::establish(&server.url("")).unwrap();
-        let written = LockName::named(format!("job-{number:02}")).full_name("");
-        conn.batch_execute(&format!("DO GET_LOCK('{written}', 0)"))
+        let full_name = LockName::named(format!("job-{number:02}")).full_name("");
+        conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 0)"))
             .unwrap();
         conn
     };
@@ -166,7 +169,7 @@ fn held_locks_on_a_full_metadata_table_returns_incomplete(db: &Db) {
             "{error:?}"
         );
     };
-    // The table is still full, so the query itself is a loss.
+    // The table is still full, so the query itself loses an entry.
     watching.batch_execute("FLUSH STATUS").unwrap();
     again(watching);
     // The counter does not fall when locks are released.

@@ -1,4 +1,4 @@
-//! The limits of `wait_timeout`, which is how long MySQL and MariaDB keep an idle session.
+//! `keep_alive` and `wait_timeout`, the idle timeout of MySQL and MariaDB.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ fn keep_alive_is_rounded_up_to_seconds_and_at_most_a_year(db: &Db) {
     // MariaDB refuses what is out of range in this mode.
     conn.batch_execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES'")
         .unwrap();
-    for (longest, seconds) in [
+    for (keep_alive, seconds) in [
         (Duration::from_millis(1_001), 2),
         (Duration::MAX, 31_536_000),
     ] {
-        let request = LockName::named("job").lock().keep_alive(longest);
+        let request = LockName::named("job").lock().keep_alive(keep_alive);
         let seen = request.run(conn, |_, conn| Ok::<_, LockError>(idle_seconds(conn)));
         assert_eq!(seen.unwrap(), seconds);
         assert_eq!(idle_seconds(conn), 1);

@@ -1,5 +1,4 @@
-//! Two spellings of one name in a set: MySQL does not distinguish capitals from small letters, and
-//! MariaDB does.
+//! Two spellings of one name in a set. MySQL ignores the case of lock names, and MariaDB does not.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -12,7 +11,7 @@ use crate::suite::support::{Counter, Db};
 
 const STALE: i64 = -1;
 
-/// On MySQL, the lock of `model` once more.
+/// A name that on MySQL is the lock of `model`.
 fn in_capitals(db: &Db, model: &Counter) -> LockName {
     LockName::exact(db.full_name(&model.lock_name()).to_uppercase()).unwrap()
 }
@@ -78,7 +77,7 @@ fn lock_in_capitals_beside_its_model_keeps_the_connection_healthy(db: &Db) {
     db.assert_idle(&locks);
 }
 
-/// Each spells the lock in capitals that the other locks as a row, and in the other order.
+/// Each caller spells the lock in capitals that the other one acquires by its row.
 #[server_test]
 fn callers_that_spell_two_locks_differently_do_not_deadlock(db: &Db) {
     const TIMES: i64 = 50;

@@ -1,5 +1,5 @@
-//! Names on MySQL and MariaDB: the namespace of a session, `USE`, and what the servers make of a
-//! name.
+//! Names on MySQL and MariaDB: the namespace of a session, `USE`, and names that the servers change
+//! or refuse.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -10,7 +10,7 @@ use crate::server::is_mariadb;
 use crate::suite::names::exclude;
 use crate::suite::support::Db;
 
-/// The server hashes the bytes that we hash.
+/// The server hashes the same bytes as the library.
 #[server_test]
 fn schema_with_a_non_ascii_name_has_its_own_namespace(db: &Db) {
     let schema = format!("École d'été {}", db.schema);
@@ -27,14 +27,19 @@ fn schema_with_a_non_ascii_name_has_its_own_namespace(db: &Db) {
 
 #[server_test]
 fn sessions_without_a_schema_share_a_namespace(db: &Db) {
-    let nowhere = || db.conn_without_schema();
+    let without_schema = || db.conn_without_schema();
     let name = LockName::named(format!("of {}", db.schema));
-    assert!(exclude((&mut nowhere(), &name), (&mut nowhere(), &name)));
-    assert!(!exclude((&mut nowhere(), &name), (&mut db.conn(), &name)));
-    let held_by = name.full_name("");
-    let conn = &mut nowhere();
+    assert!(exclude(
+        (&mut without_schema(), &name),
+        (&mut without_schema(), &name)
+    ));
+    assert!(!exclude(
+        (&mut without_schema(), &name),
+        (&mut db.conn(), &name)
+    ));
+    let conn = &mut without_schema();
     let held = name.lock().acquire(conn).unwrap();
-    assert!(db.holder_of(&held_by).is_some());
+    assert!(db.holder_of(&name.full_name("")).is_some());
     held.release().unwrap();
 }
 
@@ -72,7 +77,7 @@ fn use_after_the_first_lock_keeps_the_namespace(db: &Db) {
     held.release().unwrap();
 }
 
-/// Inside a transaction another statement acquires, which is prepared after the schema has changed.
+/// Inside a transaction another statement acquires the lock, and is prepared after `USE`.
 #[server_test]
 fn nested_lock_in_a_transaction_after_use_is_reentrant(db: &Db) {
     let other = db.create_other();
@@ -91,7 +96,7 @@ fn nested_lock_in_a_transaction_after_use_is_reentrant(db: &Db) {
         .unwrap();
 }
 
-/// The session computes it anew, for the schema that its statements were prepared in.
+/// The session computes the namespace again, for the schema in which its statements were prepared.
 #[server_test]
 fn session_that_lost_its_variables_has_the_same_namespace(db: &Db) {
     let other = db.create_other();
@@ -110,7 +115,7 @@ fn session_that_lost_its_variables_has_the_same_namespace(db: &Db) {
     held.release().unwrap();
 }
 
-/// A wait for a fraction is prepared anew, and would see the new schema.
+/// The statement of a fractional wait is prepared each time, and could see the new schema.
 #[server_test]
 fn fractional_wait_after_use_is_for_the_same_lock(db: &Db) {
     let other = db.create_other();
@@ -133,30 +138,30 @@ fn fractional_wait_after_use_is_for_the_same_lock(db: &Db) {
 
 #[server_test]
 fn exact_name_is_sent_unchanged(db: &Db) {
-    // As a program does that does not use this crate.
-    let theirs = format!("Report {}", db.schema);
+    // Acquired by SQL, as in a program that does not use this crate.
+    let full_name = format!("Report {}", db.schema);
     let other = &mut db.conn();
     other
-        .batch_execute(&format!("DO GET_LOCK('{theirs}', 0)"))
+        .batch_execute(&format!("DO GET_LOCK('{full_name}', 0)"))
         .unwrap();
-    let ours = LockName::exact(&theirs).unwrap();
+    let exact = LockName::exact(&full_name).unwrap();
     let conn = &mut db.conn();
-    assert!(ours.lock().try_acquire(conn).unwrap().is_none());
+    assert!(exact.lock().try_acquire(conn).unwrap().is_none());
     other
-        .batch_execute(&format!("DO RELEASE_LOCK('{theirs}')"))
+        .batch_execute(&format!("DO RELEASE_LOCK('{full_name}')"))
         .unwrap();
-    let held = ours.lock().try_acquire(conn).unwrap().unwrap();
-    assert!(db.holder_of(&theirs).is_some());
+    let held = exact.lock().try_acquire(conn).unwrap().unwrap();
+    assert!(db.holder_of(&full_name).is_some());
     held.release().unwrap();
 }
 
-/// Why `LockName::exact` refuses what it refuses: the servers, asked directly.
+/// Shows on the servers why `LockName::exact` refuses these names.
 #[server_test]
 fn names_that_exact_refuses_are_folded_cut_or_refused_by_the_server(db: &Db) {
     for name in ["", "a\0b", "🔒", "É", "İ", "\u{212A}", &"x".repeat(65)] {
         let error = LockName::exact(name).unwrap_err();
         assert!(matches!(error, LockError::InvalidName { .. }), "{name:?}");
-        // Nor does a name taken out of the error get past.
+        // The name in the error is refused too.
         let again = error.name().lock().acquire(&mut db.conn()).map(drop);
         assert!(
             matches!(again, Err(LockError::InvalidName { .. })),
@@ -175,27 +180,30 @@ fn names_that_exact_refuses_are_folded_cut_or_refused_by_the_server(db: &Db) {
         held.release().unwrap();
     }
 
-    let taken_for = |first: &str, second: &str| {
+    let is_same_lock = |first: &str, second: &str| {
         let conn = &mut db.conn();
-        take_raw(conn, first).unwrap();
+        acquire_raw(conn, first).unwrap();
         db.holder_of(second).is_some()
     };
-    assert!(taken_for("cut\0a", "cut\0b"), "a NUL no longer cuts a name");
-    assert!(!taken_for("space", "space "));
+    assert!(
+        is_same_lock("cut\0a", "cut\0b"),
+        "a NUL no longer cuts a name"
+    );
+    assert!(!is_same_lock("space", "space "));
     for (capital, small) in [("É", "é"), ("İ", "i"), ("\u{212A}", "k"), ("Job", "job")] {
         assert_eq!(
-            taken_for(capital, small),
+            is_same_lock(capital, small),
             !is_mariadb(db),
             "{capital} for {small}"
         );
     }
     let conn = &mut db.conn();
-    assert_eq!(take_raw(conn, "🔒").is_err(), !is_mariadb(db));
-    assert_eq!(take_raw(conn, &"x".repeat(65)).is_err(), !is_mariadb(db));
-    assert!(take_raw(conn, &"x".repeat(193)).is_err());
+    assert_eq!(acquire_raw(conn, "🔒").is_err(), !is_mariadb(db));
+    assert_eq!(acquire_raw(conn, &"x".repeat(65)).is_err(), !is_mariadb(db));
+    assert!(acquire_raw(conn, &"x".repeat(193)).is_err());
 }
 
-fn take_raw(conn: &mut MysqlConnection, name: &str) -> QueryResult<Option<i32>> {
+fn acquire_raw(conn: &mut MysqlConnection, name: &str) -> QueryResult<Option<i32>> {
     use diesel::sql_types::{Integer, Nullable, Text};
     diesel::select(
         diesel::dsl::sql::<Nullable<Integer>>("CAST(GET_LOCK(")

@@ -1,4 +1,4 @@
-//! Transactions that Diesel does not see, and MySQL or MariaDB report.
+//! Transactions that Diesel does not see and that MySQL or MariaDB report.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ enum Unseen {
 }
 
 impl Unseen {
-    /// Those that a server of this kind reports.
+    /// The unseen transactions that a server of this kind reports.
     fn reported_by(db: &Db) -> Vec<Unseen> {
         let mut all = vec![Unseen::NoAutocommit, Unseen::Chain, Unseen::Release];
         if is_mariadb(db) {
@@ -56,7 +56,7 @@ fn counter() -> Counter {
     Counter { id: 1, value: -1 }
 }
 
-/// Sets back what [`Unseen::enter`] has set, and undoes what is not committed.
+/// Rolls back, and resets what [`Unseen::enter`] has set.
 fn leave(conn: &mut MysqlConnection) {
     conn.batch_execute(
         "ROLLBACK AND NO CHAIN NO RELEASE; SET completion_type = 'NO_CHAIN', autocommit = 1",
@@ -87,7 +87,7 @@ fn acquire_in_an_unseen_transaction_is_refused_on_every_path(db: &Db) {
             let run = client.run(&mut counter(), |_, _| panic!("{of} ran"));
             assert_refused(run, unseen.reason(), &of);
             db.assert_free(&name);
-            // Nothing is wrong with the connection.
+            // The connection is still usable.
             client.with(leave);
             client
                 .run(&mut counter(), |_, _| Ok(()))
@@ -103,7 +103,7 @@ fn acquire_under_a_guard_in_an_unseen_transaction_is_refused_by_every_form(db: &
         for form in Form::ALL {
             let of = format!("{unseen:?}, {form:?}");
             let conn = &mut db.conn();
-            let mut held = LockName::named("around").lock().acquire(conn).unwrap();
+            let mut held = LockName::named("outer").lock().acquire(conn).unwrap();
             unseen.enter(&mut held);
             let run = form.run_on(&mut held, &mut counter(), |_, _| panic!("{of} ran"));
             assert_refused(run, unseen.reason(), &of);
@@ -131,11 +131,14 @@ fn acquire_of_a_taken_lock_in_an_unseen_transaction_is_refused_at_once(db: &Db) 
             assert_refused(run, unseen.reason(), &of);
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(40), "it has waited");
+    assert!(
+        start.elapsed() < Duration::from_secs(40),
+        "a call has waited"
+    );
     held.release().unwrap();
 }
 
-/// The lock is held, but what the inner call does would not be committed at its release.
+/// The lock is held, but the inner call would release it before its work is committed.
 #[server_test]
 fn nested_acquire_in_an_unseen_transaction_is_refused(db: &Db) {
     db.counter(1);
@@ -151,12 +154,12 @@ fn nested_acquire_in_an_unseen_transaction_is_refused(db: &Db) {
     }
 }
 
-/// No transaction is open, under none of the settings, and the lock is free.
+/// Asserts that no transaction is open under the default settings, and that the lock is free.
 fn assert_clean(db: &Db, conn: &mut MysqlConnection, of: &str) {
     let before = db.value(1);
     conn.batch_execute("SET completion_type = 'NO_CHAIN'")
         .unwrap();
-    // Setting it back must not commit anything.
+    // The reset must not commit anything.
     let autocommit: bool = diesel::select(diesel::dsl::sql::<Bool>("@@autocommit"))
         .get_result(conn)
         .unwrap();
@@ -197,7 +200,7 @@ fn unseen_transaction_left_open_is_rolled_back_on_every_path(db: &Db) {
     }
 }
 
-/// The proof before the COMMIT finds the setting.
+/// The verification before COMMIT finds the setting.
 #[server_test]
 fn setting_left_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
     db.counter(1);
@@ -219,7 +222,7 @@ fn setting_left_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
                 db.holder(&counter().lock_name()).is_none()
             });
             assert_eq!(db.value(1), 0, "{of}");
-            // With that one, the ROLLBACK has ended the session.
+            // Under `Release`, the ROLLBACK has ended the session.
             if unseen != Unseen::Release {
                 client.with(|conn| assert_clean(db, conn, &of));
             }
@@ -227,7 +230,7 @@ fn setting_left_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
     }
 }
 
-/// It commits what was done before it, and is committed itself.
+/// A raw BEGIN commits the work before it, and its own transaction is committed by the call.
 #[server_test]
 fn raw_begin_inside_transaction_is_committed_under_the_lock(db: &Db) {
     db.counter(1);
@@ -269,8 +272,8 @@ fn guard_reports_an_unseen_transaction_left_open(db: &Db) {
     }
 }
 
-/// The pool has no other connection. Callers that check it out are refused; none is handed it with
-/// the lock.
+/// The pool has no other connection. Callers that check the connection out are refused, and no caller
+/// is handed it with the lock.
 #[server_test]
 fn lock_pool_hands_off_no_connection_in_an_unseen_transaction(db: &Db) {
     db.counter(1);
@@ -297,7 +300,7 @@ fn lock_pool_hands_off_no_connection_in_an_unseen_transaction(db: &Db) {
                     true => locks.transaction(counter().lock(), body),
                     false => locks.run(counter().lock(), body),
                 };
-                // It is committed, together with the transaction that it is in.
+                // The call commits the raw transaction, which has replaced its own.
                 if in_transaction && unseen == Unseen::RawBegin {
                     run.unwrap();
                 } else {
@@ -309,7 +312,7 @@ fn lock_pool_hands_off_no_connection_in_an_unseen_transaction(db: &Db) {
             });
             for run in runs.lock().unwrap().drain(..) {
                 match run {
-                    // On the clean connection that is left, its work is committed, and seen below.
+                    // On a clean connection, the work is committed.
                     Ok(()) => assert_eq!(db.value(1), 9, "{of}"),
                     refused => assert_refused(refused, unseen.reason(), of),
                 }
@@ -320,7 +323,7 @@ fn lock_pool_hands_off_no_connection_in_an_unseen_transaction(db: &Db) {
     }
 }
 
-/// The library cannot detect it, and its documents say so.
+/// The library cannot detect the transaction on MySQL, as its documentation states.
 #[server_test(mysql)]
 fn acquire_after_raw_begin_is_not_refused(db: &Db) {
     db.counter(1);

@@ -1,4 +1,4 @@
-//! Releases that fail by these servers' own limits leave no lock behind.
+//! Releases that fail by limits of MySQL and MariaDB leave no lock behind.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -43,7 +43,7 @@ fn release_that_cannot_be_prepared_frees_the_lock(db: &Db) {
     }
 }
 
-/// The answers of `RELEASE_LOCK` do not arrive.
+/// The results of `RELEASE_LOCK` do not arrive.
 #[server_test]
 fn release_under_sql_select_limit_0_frees_the_lock(db: &Db) {
     db.counter(1);

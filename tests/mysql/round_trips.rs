@@ -1,5 +1,4 @@
-//! How many round trips a client waits for, counted on the way: `docs/benchmarks.md` explains the
-//! numbers.
+//! How many round trips a client waits for. `docs/benchmarks.md` explains the numbers.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use test_server::Proxy;
 use crate::server::session_id;
 use crate::suite::support::{Counter, Db, counters};
 
-/// Of one run of `work`, once statements are prepared.
+/// Asserts the round trips of one run of `work`, whose statements have been prepared.
 #[track_caller]
 fn assert_costs(proxy: &Proxy, what: &str, expected: u64, mut work: impl FnMut()) {
     work();
@@ -41,7 +40,7 @@ fn lock_on_a_connection_takes_two_or_three_round_trips(db: &Db) {
     assert_costs(&proxy, "with_lock", 3, || {
         counter.with_lock(conn, |_, conn| nothing(conn)).unwrap();
     });
-    // A nested lock does not reload its model.
+    // A re-entrant lock does not reload its model.
     assert_costs(&proxy, "with_lock in with_lock", 5, || {
         counter
             .with_lock(conn, |counter, conn| {
@@ -57,39 +56,34 @@ fn lock_on_a_connection_takes_two_or_three_round_trips(db: &Db) {
             None
         );
     });
-    // An error names the holder, which takes two statements, each prepared anew.
-    assert_costs(
-        &proxy,
-        "hold of a lock that is taken, without a wait",
-        5,
-        || {
-            name.lock()
-                .no_wait()
-                .run(conn, |_, conn| nothing(conn))
-                .unwrap_err();
-        },
-    );
-    assert_costs(&proxy, "the status of a lock", 3, || {
+    // An error names the holder, which takes two statements, each prepared every time.
+    assert_costs(&proxy, "run of a contended lock, without a wait", 5, || {
+        name.lock()
+            .no_wait()
+            .run(conn, |_, conn| nothing(conn))
+            .unwrap_err();
+    });
+    assert_costs(&proxy, "status", 3, || {
         name.status(conn).unwrap();
     });
     held.release().unwrap();
     let a_second = Duration::from_secs(1);
-    assert_costs(&proxy, "a long hold with nothing to raise", 4, || {
+    assert_costs(&proxy, "keep_alive within the idle timeout", 4, || {
         name.lock()
             .keep_alive(a_second)
             .run(conn, |_, conn| nothing(conn))
             .unwrap();
     });
     let a_year = 365 * 24 * 3_600 * a_second;
-    assert_costs(&proxy, "a long hold that is raised for", 8, || {
+    assert_costs(&proxy, "keep_alive above the idle timeout", 8, || {
         name.lock()
             .keep_alive(a_year)
             .run(conn, |_, conn| nothing(conn))
             .unwrap();
     });
     let session = session_id(conn);
-    // To wait takes a statement of its own, which is prepared anew.
-    assert_costs(&proxy, "hold of a lock that is taken", 4, || {
+    // A wait takes another statement, which is prepared every time.
+    assert_costs(&proxy, "run of a contended lock, with a wait", 4, || {
         let held = name.lock().acquire(other).unwrap();
         thread::scope(|scope| {
             let waiter = scope.spawn(|| name.lock().run(conn, |_, conn| nothing(conn)));
@@ -153,7 +147,7 @@ fn set_takes_two_round_trips_per_lock(db: &Db) {
             .run(conn, |_, _| Ok::<_, LockError>(()))
             .unwrap();
     });
-    // Six for BEGIN and COMMIT, and one for the proof, whatever the number of locks.
+    // Six for BEGIN and COMMIT, and one to verify, whatever the number of locks.
     assert_costs(&proxy, "a transaction under three names", 13, || {
         lock_all(names())
             .transaction(conn, |_, _| Ok::<_, LockError>(()))

@@ -137,23 +137,25 @@ fn check_on_a_dead_connection_returns_an_error(db: &Db) {
 #[server_test]
 fn check_server_under_max_join_size_1_returns_the_usual_report(db: &Db) {
     let (limited, account) = (&mut db.conn(), Account::create(db));
-    let weak = &mut account.conn();
-    let (usual, usual_of_weak) = (check_server(limited).unwrap(), check_server(weak).unwrap());
-    for conn in [&mut *limited, &mut *weak] {
+    let unprivileged = &mut account.conn();
+    let usual = check_server(limited).unwrap();
+    let usual_of_unprivileged = check_server(unprivileged).unwrap();
+    for conn in [&mut *limited, &mut *unprivileged] {
         conn.batch_execute("SET max_join_size = 1, sql_big_selects = 0")
             .unwrap();
         let tables = diesel::sql_query("SELECT * FROM information_schema.TABLES").execute(conn);
         assert!(tables.unwrap_err().to_string().contains("MAX_JOIN_SIZE"));
     }
     assert_eq!(check_server(limited).unwrap(), usual);
-    assert_eq!(check_server(weak).unwrap(), usual_of_weak);
+    assert_eq!(check_server(unprivileged).unwrap(), usual_of_unprivileged);
     limited.batch_execute("SET autocommit = 0").unwrap();
     let report = check_server(limited).unwrap_err();
     let report = report.report().expect("a report");
     assert_eq!(report.findings(), [Finding::AutocommitOff]);
 }
 
-/// A server with this option, and a connection to its schema `Shop`, which has the table `Users`.
+/// A server with `lower_case_table_names=1`, and two connections to its schema `Shop`, which has the
+/// table `Users`.
 fn case_insensitive(db: &Db) -> (Server, MysqlConnection, MysqlConnection) {
     let server =
         Server::start_initialised_with(db.kind(), &["--lower-case-table-names=1"]).unwrap();
@@ -194,7 +196,7 @@ fn lower_case_table_names_1_is_reported_as_a_warning(db: &Db) {
     let text = finding.to_string();
     assert!(text.contains("`lower_case_table_names` is 1"), "{text}");
     assert!(text.contains("lower case, in every `table!`"), "{text}");
-    // What the warning is for: one row, and two sessions that hold "its" lock at once.
+    // The reason for the warning: two sessions hold a lock for the same row at once.
     let row = LockName::row(spelled::lower::users::table, 1);
     let held = row.lock().acquire(&mut one).unwrap();
     for spelled_otherwise in [

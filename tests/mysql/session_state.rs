@@ -1,4 +1,4 @@
-//! What a closure or its caller may leave a session with: another schema, a transaction by raw SQL.
+//! Sessions in another schema or in a raw transaction, when a lock is acquired or handed off.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -10,10 +10,10 @@ use diesel_advisory_lock::OpenTransactionReason;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
-use crate::suite::support::{Db, Events, Locks, wait_until};
+use crate::suite::support::{Db, Events, Locks, wait_until, wait_until_queued};
 
-/// Two closures under a lock of a `LockPool`, the second of which waits behind the first. Returns
-/// how many connections were returned: one if it was handed off.
+/// Runs two closures under one lock of a `LockPool`, the second queued behind the first. Returns how
+/// often a connection was returned to the pool: once if the first was handed off.
 fn one_behind_the_other(
     locks: &Locks,
     events: &Events,
@@ -28,9 +28,7 @@ fn one_behind_the_other(
                     let second = LockName::named("job").lock();
                     locks.run(second, |_, _| Ok::<_, LockError>(())).unwrap();
                 });
-                wait_until("the second waits for its turn", || {
-                    locks.state().waiting == 1
-                });
+                wait_until_queued(locks, 1);
                 first(conn);
                 Ok::<_, LockError>(())
             })
@@ -39,8 +37,8 @@ fn one_behind_the_other(
     events.returned.load(Ordering::SeqCst) - before
 }
 
-/// The schema of the server is asked by a statement that Diesel keeps, and which sees a `USE` from
-/// before it was prepared only: see `backend/mysql/namespace.rs`.
+/// Diesel caches the statement that reads the session's schema, and a cached statement sees only a
+/// `USE` from before it was prepared: see `backend/mysql/namespace.rs`.
 #[server_test]
 fn session_in_another_schema_is_not_handed_off(db: &Db) {
     let (pool, events) = db.pool(2);
@@ -58,8 +56,7 @@ fn session_in_another_schema_is_not_handed_off(db: &Db) {
     db.assert_idle(locks);
 }
 
-/// Diesel's kept statements go on seeing the schema that they were prepared in, so there are none
-/// here.
+/// Without cached statements, which keep the schema in which they were prepared.
 #[server_test]
 fn changed_schema_changes_the_lock(db: &Db) {
     let conn = &mut db.conn();
@@ -94,7 +91,7 @@ fn transaction_by_raw_sql_is_refused(db: &Db) {
     held.release().unwrap();
 }
 
-/// Under one lock, and under a set. (On MySQL nothing shows a transaction by raw SQL.)
+/// Under one lock, and under a set. MySQL does not report a raw transaction.
 #[server_test(mariadb)]
 fn session_with_a_raw_transaction_is_not_handed_off(db: &Db) {
     let (pool, events) = db.pool(2);
@@ -107,8 +104,10 @@ fn session_with_a_raw_transaction_is_not_handed_off(db: &Db) {
             let run = |begins: bool| {
                 let set = lock_all(names.to_vec());
                 locks.run(set, |_, conn| {
-                    // The second and the third are queued when the first is granted the locks.
-                    wait_until("the others wait", || locks.state().waiting > 0 || !begins);
+                    // The other request is queued when this one is granted the locks.
+                    wait_until("the other request is queued", || {
+                        locks.state().waiting > 0 || !begins
+                    });
                     if begins {
                         conn.batch_execute("BEGIN").unwrap();
                     }
@@ -117,9 +116,9 @@ fn session_with_a_raw_transaction_is_not_handed_off(db: &Db) {
             };
             let guard = locks.acquire(lock_all(names.to_vec())).unwrap();
             let first = scope.spawn(move || run(true));
-            wait_until("the first waits", || locks.state().waiting == 1);
+            wait_until_queued(locks, 1);
             let second = scope.spawn(move || run(false));
-            wait_until("the second waits", || locks.state().waiting == 2);
+            wait_until_queued(locks, 2);
             guard.release().unwrap();
             let error = first.join().unwrap().unwrap_err();
             assert!(
@@ -128,14 +127,14 @@ fn session_with_a_raw_transaction_is_not_handed_off(db: &Db) {
             );
             second.join().unwrap().unwrap();
         });
-        // The guard's, and one for each: the first was not handed off to the second.
+        // Once for the guard and once for each request: the first was not handed off to the second.
         let returned = events.returned.load(Ordering::SeqCst) - before;
         assert!(returned >= 2, "{returned} of {} locks", names.len());
         db.assert_idle(locks);
     }
 }
 
-/// The first has the namespace of the session, the second says it.
+/// One name has the namespace of its session, and the other states it.
 #[server_test]
 fn set_with_two_names_of_one_lock_is_handed_off(db: &Db) {
     let (pool, events) = db.pool(2);
@@ -150,7 +149,7 @@ fn set_with_two_names_of_one_lock_is_handed_off(db: &Db) {
                 let set = lock_all([&spelled_out, &job]);
                 locks.run(set, |_, _| Ok::<_, LockError>(())).unwrap();
             });
-            wait_until("it waits", || locks.state().waiting == waiting);
+            wait_until_queued(locks, waiting);
         }
         guard.release().unwrap();
     });

@@ -1,4 +1,4 @@
-//! How many statements the servers execute, counted by themselves.
+//! How many statements the servers execute, by their own counters.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ struct Status {
 }
 
 pub(crate) fn session_status(conn: &mut MysqlConnection, variable: &str) -> i64 {
-    // Not through the statement cache, so that asking costs the same each time.
+    // Not through the statement cache, so that it costs the same each time.
     let status: Status = diesel::sql_query(format!("SHOW SESSION STATUS LIKE '{variable}'"))
         .get_result(conn)
         .unwrap();
@@ -53,7 +53,7 @@ fn uncontended_lock_takes_two_statements(db: &Db) {
     });
     assert_eq!(cost, [0, 20, 20], "prepared, executed, selects");
 
-    // Another name is no other statement.
+    // Another name takes the same statements.
     let mut next = 0;
     let cost = cost_of_ten(conn, |conn| {
         next += 1;
@@ -65,7 +65,7 @@ fn uncontended_lock_takes_two_statements(db: &Db) {
     assert_eq!(cost, [0, 20, 20], "prepared, executed, selects");
 }
 
-/// The session is asked for its namespace, and has it computed.
+/// Two statements read and set the session's namespace.
 #[server_test]
 fn first_lock_of_a_connection_takes_two_statements_more(db: &Db) {
     let conn = &mut db.conn();
@@ -108,15 +108,15 @@ fn reload_takes_one_statement_more(db: &Db) {
     assert_eq!(cost, [0, 30, 30], "prepared, executed, selects");
 }
 
-/// How many statements ten requests prepare and execute that are handed the lock.
+/// How many statements ten requests that are handed the lock prepare and execute.
 fn cost_of_ten_handoffs(
     db: &Db,
     request: impl Fn(&Locks, &mut Counter) + Copy + Send + Sync,
 ) -> [i64; 2] {
     db.counter(1);
-    // One connection, so that its own count is the whole.
+    // With one connection, its count is the total.
     let (pool, _) = db.pool(1);
-    // However slow the machine is, the lock is handed off to each of them.
+    // The lock is handed off to each request, however slow the machine is.
     let locks = LockPool::builder().max_handoff_time(Duration::from_secs(600));
     let locks = &locks.build(pool);
     let status = |conn: &mut MysqlConnection| {
@@ -151,7 +151,7 @@ fn handoff_takes_one_statement(db: &Db) {
     assert_eq!(cost, [0, 10], "prepared, executed");
 }
 
-/// Whether the session still holds both. Without a handoff, each request would execute four.
+/// The statement verifies that the session holds both. Without a handoff, a request executes four.
 #[server_test]
 fn handoff_of_a_set_takes_one_statement(db: &Db) {
     let cost = cost_of_ten_handoffs(db, |locks, counter| {
@@ -161,8 +161,8 @@ fn handoff_of_a_set_takes_one_statement(db: &Db) {
     assert_eq!(cost, [0, 10], "prepared, executed");
 }
 
-/// The two that are left are the reload, and the proof before COMMIT. (BEGIN and COMMIT are not
-/// prepared.)
+/// The two statements are the reload and the verification before COMMIT. BEGIN and COMMIT are not
+/// prepared.
 #[server_test(serial)]
 fn handoff_after_a_commit_takes_no_statement(db: &Db) {
     let cost = cost_of_ten_handoffs(db, |locks, counter| {

@@ -1,4 +1,4 @@
-//! What is recorded where MySQL or MariaDB cannot report the holder of a lock.
+//! Telemetry when MySQL or MariaDB cannot report the holder of a lock.
 
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;

@@ -32,7 +32,7 @@ fn timeout_without_diagnostics_returns_timeout(db: &Db) {
     name.lock().acquire(waiter).unwrap().release().unwrap();
 }
 
-/// Each of these statements is another text, since the hint takes no bind parameter.
+/// Each timeout is another statement, because the optimizer hint takes no bind parameter.
 #[server_test(serial)]
 fn distinct_fractions_do_not_fill_the_statement_cache(db: &Db) {
     let name = LockName::named("job");
@@ -42,8 +42,8 @@ fn distinct_fractions_do_not_fill_the_statement_cache(db: &Db) {
         let prepared = session_status(conn, "Com_stmt_prepare");
         prepared - session_status(conn, "Com_stmt_close")
     };
-    // The first run prepares what is cached for good. It has to come to its wait, however slow the
-    // machine is.
+    // The first run prepares the statements that stay cached. Its timeout is long enough to reach
+    // the wait on a slow machine.
     assert!(
         name.lock()
             .timeout(Duration::from_millis(300))

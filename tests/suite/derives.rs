@@ -148,7 +148,11 @@ fn lock_all_without_the_policy_constant_waits_by_the_default(db: &Db) {
 
 /// Asserts that `attempt` waits and succeeds while another session holds the lock for twice the
 /// timeout of `TimedCounter`.
-fn assert_outlasts_the_policy(db: &Db, name: &LockName, attempt: impl FnOnce() -> Result<(), LockError>) {
+fn assert_outlasts_the_policy(
+    db: &Db,
+    name: &LockName,
+    attempt: impl FnOnce() -> Result<(), LockError>,
+) {
     let hold = Duration::from_millis(300);
     let holder = &mut db.conn();
     let held = name.lock().acquire(holder).unwrap();

@@ -250,7 +250,7 @@ fn statement_killed_at_any_moment_does_not_hang(db: &Db) {
         // Between two rounds the session may be gone.
         let _ = server::kill_statement(killer, target.load(Ordering::SeqCst));
     }
-    let any = errors.iter().any(|errors: &Vec<_>| !errors.is_empty());
+    let any = errors.iter().any(|errors| !errors.is_empty());
     assert!(
         any || !server::kills_short_statements(db.kind()),
         "no statement was interrupted"

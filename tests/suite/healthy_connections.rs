@@ -1,4 +1,4 @@
-//! An error before execution does not cost the connection.
+//! An error before a statement runs does not end the connection.
 
 use std::sync::mpsc;
 use std::thread;
@@ -12,14 +12,14 @@ use server_test::server_test;
 use super::support::{Client, Counter, Db, Path, lock_error, second_lock};
 use crate::server::{Account, session_id};
 
-/// On each path, the call fails at its reload after `break_it`, and succeeds on the same connection
-/// after `mend`.
+/// Asserts that on each path the call fails at its reload after `break_it`, and succeeds on the same
+/// connection after `repair`.
 pub(crate) fn assert_keeps_the_connection(
     db: &Db,
     paths: impl Iterator<Item = Path>,
     client: impl Fn(Path) -> Client,
     break_it: impl Fn(&mut Client),
-    mend: impl Fn(&mut Client),
+    repair: impl Fn(&mut Client),
 ) {
     for path in paths {
         let client = &mut client(path);
@@ -37,7 +37,7 @@ pub(crate) fn assert_keeps_the_connection(
         for name in [Counter { id: 1, value: 0 }.lock_name(), second_lock()] {
             assert_eq!(db.holder(&name), None, "{path:?}");
         }
-        mend(client);
+        repair(client);
         let result = client.run_on_counter(|_, conn| {
             assert_eq!(session_id(conn), session, "{path:?}");
             Ok(())
@@ -84,7 +84,7 @@ fn reload_without_the_privilege_keeps_the_connection(db: &Db) {
     );
 }
 
-/// Diesel keeps the statement, and the server prepares it anew by itself.
+/// Diesel caches the statement, and the server prepares it again by itself.
 #[server_test]
 fn cached_reload_of_an_altered_table_does_not_hang(db: &Db) {
     db.counter(1);
@@ -92,7 +92,7 @@ fn cached_reload_of_an_altered_table_does_not_hang(db: &Db) {
         let mut client = path.client(db);
         let mut other = db.conn();
         let (done, ended) = mpsc::channel();
-        // Not scoped: if it hangs, this case fails all the same.
+        // Not scoped, so that the case fails if the thread hangs.
         let worker = thread::spawn(move || {
             let mut call = || client.run_on_counter(|_, _| Ok(()));
             let mut alter = |how: &str| {
@@ -106,7 +106,7 @@ fn cached_reload_of_an_altered_table_does_not_hang(db: &Db) {
             done.send(call()).unwrap();
         });
         let last = ended.recv_timeout(Duration::from_secs(20));
-        // A plain connection whose session was ended is of no further use.
+        // A plain connection cannot be used after its session was ended.
         let last = last.unwrap_or_else(|error| panic!("{path:?}: {error}"));
         assert!(last.is_ok() || !path.is_from_pool(), "{path:?}: {last:?}");
         worker.join().unwrap();

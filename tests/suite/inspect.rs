@@ -112,7 +112,7 @@ fn deadlock_names_the_session_that_holds_the_lock(db: &Db) {
         let closing = a.lock().acquire(&mut other).map(drop).err();
         let refused = closing.map(|error| (error, ones_id));
         drop(other);
-        // Either of them is refused.
+        // Either session is refused.
         let waiters = waiter.join().unwrap();
         refused.or(waiters)
     });
@@ -154,11 +154,11 @@ fn held_locks_are_listed_with_their_holders_and_waiters(db: &Db) {
     let holders_id = id(holder);
     let row = LockName::row(counters::table, 1);
     let job = LockName::named("job");
-    // A lock that the library has not named.
+    // A lock whose name is not one of the library's.
     server::acquire(other, &db.schema).unwrap();
     thread::scope(|scope| {
         let mut outer = row.lock().acquire(holder).unwrap();
-        // Once in the list, though the server counts it twice.
+        // Listed once, although the server counts it twice.
         let mut inner = row.lock().acquire(&mut outer).unwrap();
         let held_job = job.lock().acquire(&mut inner).unwrap();
         let waiters: Vec<_> = (0..2)
@@ -250,8 +250,8 @@ fn held_lock_names_are_parsed(db: &Db) {
     held.release().unwrap();
 }
 
-/// `unwrap` and `?` in `main` print `Debug`, and so may a logger: another session's SQL must not
-/// get there.
+/// `unwrap` and `?` in `main` print `Debug`, and so may a logger. The output must not contain SQL of
+/// another session.
 #[server_test(own_server)]
 fn debug_output_hides_the_holders_statement(db: &Db) {
     let statement = format!(

@@ -1,4 +1,4 @@
-//! A name that cannot be sent to a server is refused before anything else, wherever it stands.
+//! An invalid name is refused before anything else, in every kind of request.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,24 +10,25 @@ use server_test::server_test;
 use super::support::Db;
 use crate::server::{Conn, session_id};
 
-/// None of these calls is to wait.
+/// No call may wait this long.
 const LONG: Duration = Duration::from_secs(9);
 
-/// Such a name has no namespace, and other cases use the same server.
+/// A name without a namespace. It contains the schema, because other cases use the same server.
 fn valid(db: &Db) -> LockName {
     LockName::exact(format!("Counter|{}", db.schema)).unwrap()
 }
 
-/// Each looks like the valid one.
-fn refused(db: &Db) -> [LockName; 2] {
+/// Names that look like the valid one.
+fn invalid(db: &Db) -> [LockName; 2] {
     [valid(db).scope("x"), valid(db).namespace("x")]
 }
 
 #[track_caller]
 fn assert_refused<R>(run: Result<R, LockError>) {
     match run.map(|_| ()) {
-        Err(LockError::InvalidName { name, .. }) => {
-            assert!(name.to_string().starts_with("Counter|"), "{name}")
+        Err(error @ LockError::InvalidName { .. }) => {
+            assert!(error.name().to_string().starts_with("Counter|"), "{error}");
+            assert!(error.to_string().contains("Counter|"), "{error}");
         }
         other => panic!("{other:?}"),
     }
@@ -35,18 +36,18 @@ fn assert_refused<R>(run: Result<R, LockError>) {
 
 #[server_test]
 fn invalid_name_is_not_equal_to_the_valid_one(db: &Db) {
-    for name in refused(db) {
+    for name in invalid(db) {
         assert_ne!(name, valid(db));
         assert_eq!(HashSet::from([name.clone(), valid(db), name]).len(), 2);
     }
 }
 
-/// If it were queued, it would be handed the lock of the valid one.
+/// If the request were queued, it would be handed the lock of the valid name.
 #[server_test]
 fn invalid_name_behind_a_valid_holder_is_refused_at_once(db: &Db) {
     let locks = &db.locks(2);
     let held = locks.acquire(valid(db).lock()).unwrap();
-    for name in refused(db) {
+    for name in invalid(db) {
         assert_refused(locks.acquire(name.lock().timeout(LONG)));
         assert_refused(locks.try_acquire(name.lock()));
         assert_refused(locks.run(name.lock(), |_, conn| never(conn)));
@@ -64,13 +65,13 @@ fn never(_: &mut Conn) -> Result<(), LockError> {
     panic!("the closure ran")
 }
 
-/// While another session holds the valid one, and while none does.
+/// While the valid name's lock is free, and while another session holds it.
 #[server_test]
 fn invalid_name_is_refused_by_every_form(db: &Db) {
-    let (conn, other) = (&mut db.conn(), &mut db.conn());
+    let (conn, other, locks) = (&mut db.conn(), &mut db.conn(), &db.locks(1));
     for is_taken in [false, true] {
         let held = is_taken.then(|| valid(db).lock().acquire(other).unwrap());
-        for name in refused(db) {
+        for name in invalid(db) {
             assert_refused(name.lock().acquire(conn));
             assert_refused(name.lock().try_acquire(conn));
             assert_refused(
@@ -79,6 +80,7 @@ fn invalid_name_is_refused_by_every_form(db: &Db) {
                     .run(conn, |_, conn| never(conn)),
             );
             assert_refused(name.lock().try_run(conn, |_, conn| never(conn)));
+            assert_refused(locks.run(name.lock(), |_, conn| never(conn)));
             assert_refused(name.status(conn));
         }
         held.map(LockGuard::release).transpose().unwrap();
@@ -88,16 +90,16 @@ fn invalid_name_is_refused_by_every_form(db: &Db) {
 #[server_test]
 fn invalid_name_in_a_set_is_refused_before_any_lock_is_acquired(db: &Db) {
     let (conn, locks) = (&mut db.conn(), &db.locks(1));
-    // A lock that the set would wait for, if it acquired any: by this namespace, it is the first in
-    // order.
+    // The set would wait for this lock if it acquired any: with this namespace, the lock is the
+    // first in order.
     let first = LockName::named(&db.schema).namespace("app");
     let other = &mut db.conn();
     let held = first.lock().acquire(other).unwrap();
-    for refused in refused(db) {
+    for invalid in invalid(db) {
         let sets = [
-            [valid(db), refused.clone(), first.clone()],
-            [refused.clone(), valid(db), first.clone()],
-            [first.clone(), valid(db), refused.clone()],
+            [valid(db), invalid.clone(), first.clone()],
+            [invalid.clone(), valid(db), first.clone()],
+            [first.clone(), valid(db), invalid.clone()],
         ];
         for names in sets {
             let set = || lock_all(names.clone()).timeout(LONG);
@@ -114,13 +116,13 @@ fn invalid_name_in_a_set_is_refused_before_any_lock_is_acquired(db: &Db) {
     held.release().unwrap();
 }
 
-/// Nested, it would be granted again.
+/// The session holds the lock, so the server would grant it once more.
 #[server_test]
 fn invalid_name_inside_its_valid_lock_is_refused(db: &Db) {
     let conn = &mut db.conn();
     let id = session_id(conn);
     let run = valid(db).lock().run(conn, |_, conn| {
-        for name in refused(db) {
+        for name in invalid(db) {
             assert_refused(name.lock().acquire(conn));
             assert_refused(lock_all([&valid(db), &name]).run(conn, |_, conn| never(conn)));
             conn.transaction(|conn| {

@@ -32,8 +32,8 @@ fn contended_lock_leaves_connections_to_other_requests(db: &Db) {
     db.counter(1);
     let locks = db.locks(4);
     let name = Counter { id: 1, value: 0 }.lock_name();
-    let elsewhere = &mut db.conn();
-    let held = name.lock().acquire(elsewhere).unwrap();
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
     thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {
@@ -62,7 +62,7 @@ fn each_request_sees_the_previous_write(db: &Db) {
             scope.spawn(move || {
                 for turn in 0..10 {
                     let mut counter = Counter { id: 1, value: 0 };
-                    // Some are rolled back, and some have no transaction.
+                    // A copy from before the first request. Some are rolled back, and some have no transaction.
                     let result = match (thread + turn) % 4 {
                         0 => locks.run(counter.lock(), Counter::add_one),
                         1 => locks.transaction(counter.lock(), |counter, conn| {
@@ -109,7 +109,7 @@ fn different_names_do_not_wait_for_each_other(db: &Db) {
     one.release().unwrap();
 }
 
-/// How many closures of this process run before another process that waits on the server, while
+/// Returns how many closures of this process run before another process that waits on the server.
 /// `waiting` requests are queued here.
 fn served_before_others(
     db: &Db,
@@ -130,22 +130,22 @@ fn served_before_others(
     };
     let mut before_others = 0;
     thread::scope(|scope| {
-        let keeper = &mut db.conn();
-        let held = name.lock().acquire(keeper).unwrap();
-        // The server grants the lock to the first request while the others are queued already.
+        let holder = &mut db.conn();
+        let held = name.lock().acquire(holder).unwrap();
+        // The server grants the first request the lock when the others are already queued.
         scope.spawn(run);
         wait_until("the first request asks the server", || {
             db.waiting_sessions() == 1
         });
         queue_up(scope, locks, 0..waiting, move |_| run());
-        let mut elsewhere = HelperProcess::acquire(db, "job");
+        let mut other_process = HelperProcess::acquire(db, "job");
         wait_until("the other process waits behind it", || {
             db.waiting_sessions() == 2
         });
         held.release().unwrap();
-        elsewhere.wait_until_held();
+        other_process.wait_until_held();
         before_others = served.load(Ordering::SeqCst);
-        elsewhere.release();
+        other_process.release();
     });
     assert_eq!(served.load(Ordering::SeqCst), 1 + waiting);
     before_others
@@ -154,7 +154,7 @@ fn served_before_others(
 #[server_test]
 fn other_sessions_get_their_turn_after_the_last_handoff(db: &Db) {
     for (max_handoffs, before) in [(0, 1), (5, 6), (100, 13)] {
-        // With and without another connection, on which it could ask the server again.
+        // With and without a second connection, on which a request could ask the server again.
         for connections in [2, 1] {
             let locks = LockPool::builder()
                 .max_handoffs(max_handoffs)
@@ -172,16 +172,19 @@ fn other_sessions_get_their_turn_when_the_handoff_time_is_over(db: &Db) {
         .build(db.pool(2).0);
     let body = || thread::sleep(Duration::from_millis(20));
     let before = served_before_others(db, &locks, 12, body);
-    assert!((1..=2).contains(&before), "{before} of 20 ms in 30 ms");
+    assert!(
+        (1..=2).contains(&before),
+        "{before} closures of 20 ms ran in 30 ms"
+    );
 }
 
-/// By default, it waits for at most 16 handoffs, although 64 requests are queued here.
+/// By default, the process waits for at most 16 handoffs, although 64 requests are queued here.
 #[server_test]
 fn waiter_in_another_process_is_not_starved(db: &Db) {
     assert_eq!(served_before_others(db, &db.locks(4), 64, || {}), 17);
 }
 
-/// Two callers that come back at once would otherwise keep the lock between them.
+/// Otherwise two callers that return at once could keep the lock between them.
 #[server_test]
 fn late_requests_do_not_extend_the_handoffs(db: &Db) {
     let locks = &LockPool::builder()
@@ -217,7 +220,7 @@ fn lock_is_reentrant_in_its_closure(db: &Db) {
     locks
         .run(counter.lock(), |counter, conn| {
             counter.value = 5;
-            // Not reloaded: what is not saved yet survives.
+            // A re-entrant lock does not reload, so the unsaved value is kept.
             counter.with_lock(conn, Counter::add_one)
         })
         .unwrap();

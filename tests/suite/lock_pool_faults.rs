@@ -1,5 +1,5 @@
-//! `LockPool` when something fails: no caller hangs, none gets a lock that is not held, and no
-//! connection returns locked.
+//! `LockPool` when something fails: no caller hangs, no caller is handed a lock that is not held,
+//! and no connection returns locked.
 
 use std::panic::resume_unwind;
 use std::sync::Mutex;
@@ -24,8 +24,8 @@ fn add_one(locks: &Locks) -> QueryResult<()> {
         .map(drop)
 }
 
-/// `first` requests the lock of counter 1, `count` others are queued behind it, and then the server
-/// grants it: so it may be handed off to them.
+/// Runs `first`, which requests the lock of counter 1. The server grants the lock when `count` other
+/// requests are queued, so that it can be handed off to them.
 pub(crate) fn in_front_of<R: Send>(
     db: &Db,
     locks: &Locks,
@@ -34,8 +34,8 @@ pub(crate) fn in_front_of<R: Send>(
     first: impl FnOnce() -> R + Send,
 ) -> R {
     let name = Counter { id: 1, value: 0 }.lock_name();
-    let keeper = &mut db.conn();
-    let held = name.lock().acquire(keeper).unwrap();
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
     thread::scope(|scope| {
         let first = scope.spawn(first);
         wait_until("the first request asks the server", || {
@@ -80,13 +80,13 @@ fn panic_of_the_holder_does_not_block_the_waiters(db: &Db) {
     db.assert_idle(locks);
 }
 
-/// The lock is lost while the closure runs: with the session, or by raw SQL.
+/// The lock is lost while the closure runs, with its session or by raw SQL.
 #[server_test]
 fn holder_that_lost_its_lock_hands_off_nothing(db: &Db) {
     db.counter(1);
     let name = Counter { id: 1, value: 0 }.lock_name();
     let mut sum = 0;
-    // By a request that may hand off, and by one that must let other sessions have their turn.
+    // By a request that may hand off, and by one that must release to other sessions.
     for (max_handoffs, kill) in [(16, true), (16, false), (0, true), (0, false)] {
         let locks = &LockPool::builder()
             .max_handoffs(max_handoffs)
@@ -128,7 +128,7 @@ fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
     in_front_of(db, locks, 5, others, || {
         let mut held = locks.acquire(Counter { id: 1, value: 0 }.lock()).unwrap();
         let session = session_id(&mut held);
-        // Stops the next in its first statement.
+        // Blocks the next request in its first statement.
         server::block_table(row, "counters");
         held.release().unwrap();
         wait_until_queued(locks, 4);
@@ -148,7 +148,7 @@ fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
     db.assert_idle(locks);
 }
 
-/// Diesel has given up on it; the lock is fine.
+/// Diesel has marked the connection as broken, although its session still holds the lock.
 #[server_test]
 fn connection_marked_as_broken_is_not_handed_off(db: &Db) {
     db.counter(1);
@@ -191,7 +191,6 @@ fn lock_whose_next_waiter_has_timed_out_is_released(db: &Db) {
     db.assert_idle(locks);
 }
 
-/// A lock that is contended all the time does not keep the last connection for itself.
 #[server_test]
 fn contended_lock_leaves_a_pool_of_one_to_other_requests(db: &Db) {
     let locks = &db.locks(1);
@@ -238,7 +237,7 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
                     };
                     match &run {
                         Ok(()) => {}
-                        // The row is written, or it is not: the COMMIT went with its session.
+                        // The session may have been killed before or after its COMMIT.
                         Err(error) => match LockError::in_diesel(error) {
                             Some(LockError::Timeout { .. }) => {}
                             _ => _ = unknown.fetch_add(1, Ordering::SeqCst),
@@ -251,7 +250,7 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
         let killer = &mut db.conn();
         while Instant::now() < end {
             if let Some(holder) = db.holder(&name) {
-                // It may be gone already.
+                // The session may have ended already.
                 killed += usize::from(server::kill_session(killer, holder).is_ok());
             }
             thread::sleep(Duration::from_millis(3));
@@ -263,7 +262,7 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
     assert!(killed > 20, "{killed} sessions were killed");
     assert!(
         (done..=done + unknown).contains(&value),
-        "{done} commits were reported and {unknown} may have been, but the row says {value}"
+        "{done} commits were reported and {unknown} are unknown, but the value is {value}"
     );
     wait_until("the lock is free", || db.holder(&name).is_none());
     db.assert_idle(locks);
@@ -320,8 +319,8 @@ fn row_deleted_while_requests_are_queued_returns_row_not_found_to_each(db: &Db) 
     db.assert_idle(locks);
 }
 
-/// Each request waits no longer than its own timeout, or than the pool's.
-fn all_fail_in(locks: &Locks, limit: Duration) {
+/// Asserts that each request fails after its own timeout or that of the pool.
+fn assert_all_fail_within(locks: &Locks, limit: Duration) {
     thread::scope(|scope| {
         for _ in 0..10 {
             scope.spawn(|| {
@@ -330,7 +329,7 @@ fn all_fail_in(locks: &Locks, limit: Duration) {
                     .lock()
                     .timeout(Duration::from_millis(600));
                 let error = locks.acquire(request).unwrap_err();
-                // The first have waited for a connection, the last in the queue.
+                // The first requests have waited for a connection, the others in the queue.
                 assert!(
                     matches!(error, LockError::Pool { .. } | LockError::Timeout { .. }),
                     "{error:?}"
@@ -351,13 +350,13 @@ fn all_fail_in(locks: &Locks, limit: Duration) {
 
 #[server_test]
 fn pool_that_cannot_connect_returns_an_error_in_time(_: &Db) {
-    let nowhere = ConnectionManager::new(server::UNREACHABLE_URL);
+    let unreachable = ConnectionManager::new(server::UNREACHABLE_URL);
     let pool = Pool::builder()
         .max_size(2)
         .connection_timeout(Duration::from_millis(200))
         .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-        .build_unchecked(nowhere);
-    all_fail_in(&LockPool::new(pool), Duration::from_secs(2));
+        .build_unchecked(unreachable);
+    assert_all_fail_within(&LockPool::new(pool), Duration::from_secs(2));
 }
 
 #[server_test]
@@ -369,7 +368,7 @@ fn exhausted_pool_returns_an_error_in_time(db: &Db) {
         .unwrap();
     let locks = LockPool::new(pool);
     let in_use = locks.pool().get().unwrap();
-    all_fail_in(&locks, Duration::from_secs(2));
+    assert_all_fail_within(&locks, Duration::from_secs(2));
     let plain = locks.pool();
     let error = LockPool::new(plain.clone())
         .acquire(LockName::named("job").lock())
@@ -384,7 +383,7 @@ fn exhausted_pool_returns_an_error_in_time(db: &Db) {
     db.assert_idle(&locks);
 }
 
-/// The caller that returned it may have done anything: the row is reloaded, and the session ends.
+/// The row is reloaded and the session ends, because the caller may have changed anything.
 #[server_test]
 fn connection_returned_locked_is_discarded(db: &Db) {
     let mut counter = db.counter(1);
@@ -420,7 +419,7 @@ fn connection_returned_locked_is_discarded(db: &Db) {
         });
     }
 
-    // Nor is it handed off, not even where the pool has another connection.
+    // The connection is not handed off either, even if the pool has another one.
     let locks = db.locks(2);
     let session = return_locked(&locks);
     thread::scope(|scope| {

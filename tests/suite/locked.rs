@@ -1,4 +1,4 @@
-//! `#[locked]` at work.
+//! `#[locked]` at run time.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn shared_self_is_reloaded_into_a_copy(db: &Db) {
     let account = Account::of(db);
     set(db, 7);
     assert_eq!(account.peek(&mut db.conn()).unwrap(), 7);
-    assert_eq!(account.value, 0, "the caller's own is untouched");
+    assert_eq!(account.value, 0, "the caller's model is unchanged");
     db.assert_free(&account.lock_name());
 }
 
@@ -70,7 +70,9 @@ fn nested_call_on_a_shared_self_sees_unsaved_changes(db: &Db) {
 
 #[server_test]
 fn lock_is_held_while_the_method_runs(db: &Db) {
-    let held = Account::of(db).held_plainly(&mut db.conn(), db).unwrap();
+    let held = Account::of(db)
+        .held_without_scope(&mut db.conn(), db)
+        .unwrap();
     assert_eq!(held, [true, false, false]);
 }
 
@@ -109,7 +111,7 @@ fn transaction_of_a_method_commits_or_rolls_back(db: &Db) {
     assert_eq!(failed, Err(diesel::result::Error::RollbackTransaction));
     assert_eq!(db.value(1), 1);
     db.assert_free(&account.lock_name());
-    // In an open transaction it is refused, as by hand.
+    // Inside an open transaction, the call is refused like `.transaction`.
     let refused = conn
         .transaction(|conn| account.add_or_fail(conn, false))
         .unwrap_err();
@@ -137,17 +139,17 @@ fn timeout_option_sets_the_timeout_of_the_method(db: &Db) {
     let name = account.lock_name();
     let conn = &mut db.conn();
     assert_times_out(db, &name, Duration::from_millis(250), || {
-        account.patient(conn)
+        account.with_timeout(conn)
     });
-    assert_times_out(db, &name, Duration::ZERO, || account.impatient(conn));
-    account.persistent(conn).unwrap();
+    assert_times_out(db, &name, Duration::ZERO, || account.without_wait(conn));
+    account.waiting_forever(conn).unwrap();
 }
 
 #[server_test]
 fn keep_alive_option_raises_the_idle_timeout_during_the_method(db: &Db) {
     let conn = &mut db.conn();
     let usual = idle_timeout(conn);
-    let seen = Account::of(db).busy_elsewhere(conn).unwrap();
+    let seen = Account::of(db).with_keep_alive(conn).unwrap();
     assert_eq!(seen, Duration::from_secs(10 * 24 * 60 * 60));
     assert_eq!(idle_timeout(conn), usual);
 }
@@ -161,7 +163,7 @@ fn method_takes_a_pooled_connection(db: &Db) {
     assert_eq!(
         account.add(&mut conn, 1).unwrap(),
         2,
-        "coerced to the plain one"
+        "coerced to a plain connection"
     );
     db.assert_free(&account.lock_name());
 }

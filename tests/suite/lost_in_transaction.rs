@@ -70,7 +70,7 @@ fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
             assert_eq!(db.value(1), 0, "{path:?}, {loss:?}");
         }
     }
-    // No transaction is open that has the row locked.
+    // No transaction is still open with the row locked.
     counter
         .clone()
         .lock()
@@ -78,7 +78,7 @@ fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
         .unwrap();
 }
 
-/// More than one statement can ask for.
+/// One statement cannot verify seventy locks.
 #[server_test]
 fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
     let mut counter = db.counter(1);
@@ -117,7 +117,7 @@ fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
                     loss.inflict(db, &name, conn);
                     Ok(())
                 });
-                // The lock was held twice, and one is left.
+                // The lock was held twice, and is still held once.
                 if loss != Loss::Release {
                     assert_lost(inner, &format!("{loss:?}"));
                 }
@@ -129,40 +129,40 @@ fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
     }
 }
 
-/// The next request in the queue waits on the server, behind the session that has acquired the lock
-/// meanwhile.
+/// The next request in the queue waits on the server, behind the session that has acquired the lost
+/// lock.
 #[server_test]
 fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
     let name = &db.counter(1).lock_name();
     for (round, loss) in Loss::ALL.into_iter().enumerate() {
         let locks = &db.locks(2);
-        let outsider_holds = &AtomicBool::new(false);
+        let other_holds = &AtomicBool::new(false);
         let others = || {
             let mut counter = Counter { id: 1, value: 0 };
             locks
                 .transaction(counter.lock(), |counter, conn| {
-                    assert!(!outsider_holds.load(Ordering::SeqCst), "{loss:?}");
+                    assert!(!other_holds.load(Ordering::SeqCst), "{loss:?}");
                     assert_eq!(db.holder(name), Some(session_id(conn)));
                     counter.add_one(conn)
                 })
                 .unwrap();
         };
         in_front_of(db, locks, 3, others, || {
-            let outsider = &mut db.conn();
+            let other = &mut db.conn();
             let mut held = None;
             let mut counter = Counter { id: 1, value: 0 };
             let run = locks.transaction(counter.lock(), |counter, conn| {
                 counter.add_one(conn).unwrap();
                 loss.inflict(db, name, conn);
-                held = Some(name.lock().acquire(outsider)?);
-                outsider_holds.store(true, Ordering::SeqCst);
+                held = Some(name.lock().acquire(other)?);
+                other_holds.store(true, Ordering::SeqCst);
                 Ok(())
             });
             assert_lost(run, &format!("{loss:?}"));
             wait_until("the next caller asks the server", || {
                 db.waiting_sessions() == 1
             });
-            outsider_holds.store(false, Ordering::SeqCst);
+            other_holds.store(false, Ordering::SeqCst);
             held.unwrap().release().unwrap();
         });
         assert_eq!(db.value(1), 3 * (round as i64 + 1), "{loss:?}");
@@ -188,7 +188,7 @@ fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
     }
 }
 
-/// Only the closure knows what became of its transaction.
+/// The library does not know what the closure has committed.
 #[server_test]
 fn closure_that_commits_and_loses_the_lock_returns_unknown(db: &Db) {
     let counter = db.counter(1);

@@ -28,7 +28,7 @@ fn server_has_the_lock_under_its_full_name(db: &Db) {
     }
 }
 
-/// Whether two sessions, each by its own name, exclude each other.
+/// Whether two sessions exclude each other, each with its own name for a lock.
 pub(crate) fn exclude(first: (&mut Conn, &LockName), second: (&mut Conn, &LockName)) -> bool {
     let held = first.1.lock().acquire(first.0).unwrap();
     let excluded = second.1.lock().try_acquire(second.0).unwrap().is_none();
@@ -107,7 +107,7 @@ fn row_and_its_table_do_not_exclude_each_other(db: &Db) {
     assert!(exclude((&mut db.conn(), &table), (&mut db.conn(), &table)));
 }
 
-/// Each key is another row, and all of them are locked at once, each by its own session.
+/// All keys are locked at once, each by another session.
 #[server_test]
 fn hostile_keys_are_distinct_locks(db: &Db) {
     let long = "x".repeat(600);
@@ -183,7 +183,7 @@ fn hostile_keys_are_distinct_locks(db: &Db) {
     assert_eq!(holders.len(), keys.len());
     guards.into_iter().for_each(|held| held.release().unwrap());
 
-    // What a column can store is locked through the loaded model as well.
+    // Keys that the column can store are also locked through the loaded model.
     let conn = &mut db.conn();
     let mut inserted = 0;
     for key in keys.into_iter().filter(|key| server::can_store_key(key)) {

@@ -1,4 +1,4 @@
-//! A lock inside a lock on one connection.
+//! Locks inside other locks on one connection.
 
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
@@ -17,7 +17,7 @@ fn inner_release_keeps_the_outer_lock(db: &Db) {
             inner.release()?;
             assert!(
                 db.holder(&name).is_some(),
-                "the inner release took the outer lock"
+                "the inner release released the outer lock"
             );
             counter
                 .with_lock(conn, |_, _| {
@@ -26,7 +26,7 @@ fn inner_release_keeps_the_outer_lock(db: &Db) {
                 .unwrap_err();
             assert!(
                 db.holder(&name).is_some(),
-                "the inner error took the outer lock"
+                "the inner error released the outer lock"
             );
             Ok::<_, LockError>(())
         })

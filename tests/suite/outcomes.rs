@@ -1,5 +1,4 @@
-//! What an error says about the work, compared with the work, when the connection is cut at each
-//! step.
+//! The outcome that an error reports, compared with what happened, for a connection cut at each step.
 
 use std::cell::Cell;
 
@@ -14,8 +13,8 @@ use crate::server::statement::{ACQUIRE, RELEASE, RELOAD, VERIFY};
 const BEGIN: &str = "BEGIN";
 const COMMIT: &str = "COMMIT";
 
-/// Cuts the connection, compares what the caller learns with what has happened, and returns what it
-/// learns.
+/// Cuts the connection during a call. Compares the reported outcome with what happened, and returns
+/// it.
 fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
     let (proxy, url) = db.proxy();
     let client = &mut path.client_at(&url);
@@ -26,7 +25,10 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
         ran.set(true);
         counter.add_one(conn).map(drop)
     });
-    assert!(!proxy.is_to_cut(), "{path:?}: the step did not come");
+    assert!(
+        !proxy.is_to_cut(),
+        "{path:?}: the call did not reach the step"
+    );
     // The session has ended, and so has its transaction.
     db.wait_until_free(&format!("{path:?}"));
     let is_written = db.value(1) > before;
@@ -36,7 +38,7 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
     };
     let error = LockError::try_from(error).unwrap();
     let outcome = error.outcome();
-    let is_so = match outcome {
+    let is_true = match outcome {
         Outcome::NothingHappened => !ran.get() && !is_written,
         Outcome::RolledBack => ran.get() && !is_written,
         Outcome::Ran | Outcome::Committed => ran.get() && is_written,
@@ -44,7 +46,7 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
         _ => false,
     };
     let truth = (ran.get(), is_written);
-    assert!(is_so, "{path:?}: {truth:?} is reported as {error:?}");
+    assert!(is_true, "{path:?}: {truth:?} is reported as {error:?}");
     assert!(
         !error.is_retryable() || !is_written,
         "{path:?}: {error:?} is retried"

@@ -14,7 +14,7 @@ use crate::server::{Conn, statement};
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod telemetry;
 
-/// Panics at the first event, then at the second, until the call ends before it has come so far.
+/// Makes calls that panic at the first event, at the second, and so on, until one has no such event.
 fn at_each_event(db: &Db, then: fn() -> Then) {
     db.counter(1);
     for path in Path::essential() {
@@ -83,7 +83,7 @@ fn panic_while_the_idle_timeout_is_raised_leaves_the_lock_free(db: &Db) {
     }
 }
 
-/// Locks over a pool of one connection, with the hook on it.
+/// A lock pool of one connection, which has the hook.
 fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
     let hook = hook.clone();
     let (pool, _) = Db::pool_at(&db.url(), 1, move |conn| hook.watch(conn));
@@ -113,7 +113,7 @@ fn panic_in_a_hook_of_a_lock_pool_does_not_block_the_waiters(db: &Db) {
         assert!(hook.disarm() && panicked);
         db.assert_idle(locks);
     }
-    // Three waiters each time, and the one whose COMMIT had been answered.
+    // Three waiters in each round, and the request whose COMMIT had already succeeded.
     assert_eq!(db.value(1), 6 * 3 + 1);
 }
 

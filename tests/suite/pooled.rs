@@ -1,4 +1,4 @@
-//! Pools: no connection returns locked, or with a transaction open.
+//! No connection returns to its pool locked or with an open transaction.
 
 use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
@@ -30,8 +30,13 @@ fn pooled_connection_is_accepted_by_every_form(db: &Db) {
     assert_eq!(db.value(1), 3);
 }
 
-/// What was done with the pool's only connection, and that the next user of it gets the lock.
-fn expect(db: &Db, counts: (usize, usize, usize), misuse: impl FnOnce(Pooled, &mut Counter)) {
+/// Runs `misuse` on the only connection of a pool. Asserts what the pool did with the connection, and
+/// that the next request acquires the lock.
+fn assert_pool_counts(
+    db: &Db,
+    counts: (usize, usize, usize),
+    misuse: impl FnOnce(Pooled, &mut Counter),
+) {
     let mut counter = db.counter(1);
     let name = counter.lock_name();
     let (pool, events) = db.pool(1);
@@ -48,16 +53,12 @@ fn expect(db: &Db, counts: (usize, usize, usize), misuse: impl FnOnce(Pooled, &m
         .lock()
         .transaction(&mut again, |_, _| Ok::<_, LockError>(()))
         .unwrap();
-    assert_eq!(
-        db.value(1),
-        0,
-        "something was written that should not have been"
-    );
+    assert_eq!(db.value(1), 0, "the work was not rolled back");
 }
 
 #[server_test]
 fn value_or_error_returns_the_pooled_connection(db: &Db) {
-    expect(db, (1, 1, 0), |mut conn, counter| {
+    assert_pool_counts(db, (1, 1, 0), |mut conn, counter| {
         counter
             .with_lock(&mut conn, |_, _| Ok::<_, LockError>(()))
             .unwrap();
@@ -71,7 +72,7 @@ fn value_or_error_returns_the_pooled_connection(db: &Db) {
 
 #[server_test]
 fn transaction_left_open_returns_a_clean_connection(db: &Db) {
-    expect(db, (1, 1, 0), |mut conn, counter| {
+    assert_pool_counts(db, (1, 1, 0), |mut conn, counter| {
         let run: Result<(), LockError> = counter.with_lock(&mut conn, |counter, conn| {
             <Conn as Connection>::TransactionManager::begin_transaction(conn).unwrap();
             counter.add_one(conn).unwrap();
@@ -83,7 +84,7 @@ fn transaction_left_open_returns_a_clean_connection(db: &Db) {
 
 #[server_test]
 fn panic_discards_the_connection(db: &Db) {
-    expect(db, (2, 1, 1), |conn, counter| {
+    assert_pool_counts(db, (2, 1, 1), |conn, counter| {
         assert!(panics(move || {
             let mut conn = conn;
             counter
@@ -98,7 +99,7 @@ fn panic_discards_the_connection(db: &Db) {
 
 #[server_test]
 fn caught_panic_returns_a_clean_connection(db: &Db) {
-    expect(db, (1, 1, 0), |mut conn, counter| {
+    assert_pool_counts(db, (1, 1, 0), |mut conn, counter| {
         assert!(panics(|| {
             counter
                 .lock()
@@ -112,7 +113,7 @@ fn caught_panic_returns_a_clean_connection(db: &Db) {
 
 #[server_test]
 fn lost_lock_discards_the_connection(db: &Db) {
-    expect(db, (2, 1, 1), |mut conn, counter| {
+    assert_pool_counts(db, (2, 1, 1), |mut conn, counter| {
         let name = counter.lock_name();
         let run: Result<(), LockError> = counter.with_lock(&mut conn, |_, conn| {
             db.release_raw(conn, &name);
@@ -127,7 +128,7 @@ fn lost_lock_discards_the_connection(db: &Db) {
 
 #[server_test]
 fn dropped_guard_of_a_dead_connection_discards_it(db: &Db) {
-    expect(db, (2, 1, 1), |mut conn, counter| {
+    assert_pool_counts(db, (2, 1, 1), |mut conn, counter| {
         let mut held = counter.lock_name().lock().acquire(&mut conn).unwrap();
         let id = session_id(&mut held);
         db.kill_session(id);

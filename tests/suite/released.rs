@@ -30,7 +30,7 @@ fn lock_is_released_on_an_error(db: &Db) {
     assert_eq!(
         run,
         Err(DieselError::NotFound),
-        "the closure's own, not `Gone`"
+        "the closure's error, not `RowNotFound`"
     );
     db.assert_free(&counter.lock_name());
 }
@@ -62,7 +62,7 @@ fn lock_is_released_on_a_panic(db: &Db) {
     db.assert_free(&name);
     Counter { id: 1, value: 0 }
         .with_lock(conn, |_, _| Ok::<_, LockError>(()))
-        .expect("the connection is as good as new");
+        .expect("the connection is usable");
 }
 
 #[server_test]
@@ -86,7 +86,7 @@ fn lock_is_released_when_the_reload_fails(db: &Db) {
     db.assert_free(&counter.lock_name());
 }
 
-/// A server counts how often a session acquires a lock; one acquire too many would never be
+/// A server counts how often a session acquires a lock. A superfluous acquisition would never be
 /// released.
 #[server_test]
 fn one_release_frees_a_lock_after_any_timeout(db: &Db) {

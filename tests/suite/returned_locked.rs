@@ -18,7 +18,7 @@ fn raw_acquire(db: &Db, counter: &Counter, conn: &mut Conn) {
     db.acquire_raw(conn, &counter.lock_name());
 }
 
-fn ends_the_session(db: &Db, leak: fn(&Db, &Counter, &mut Conn)) {
+fn assert_ends_the_session(db: &Db, leak: fn(&Db, &Counter, &mut Conn)) {
     db.counter(1);
     for path in Path::essential() {
         let client = &mut path.client(db);
@@ -32,21 +32,23 @@ fn ends_the_session(db: &Db, leak: fn(&Db, &Counter, &mut Conn)) {
         if path.is_from_pool() {
             assert_ne!(client.session_id(), session, "{path:?}");
             assert_eq!(client.events().discarded.load(Ordering::SeqCst), 1);
+        } else {
+            client.with(|conn| conn.batch_execute("SELECT 1").unwrap_err());
         }
     }
 }
 
 #[server_test]
 fn leaked_nested_guard_ends_the_session(db: &Db) {
-    ends_the_session(db, leak_guard);
+    assert_ends_the_session(db, leak_guard);
 }
 
 #[server_test]
 fn raw_acquire_in_the_closure_ends_the_session(db: &Db) {
-    ends_the_session(db, raw_acquire);
+    assert_ends_the_session(db, raw_acquire);
 }
 
-/// Checked out by the caller, so that the lock does not know of the pool.
+/// The caller checks the connection out, so the library does not know the pool.
 #[server_test]
 fn leak_on_a_pooled_connection_ends_the_session(db: &Db) {
     let mut counter = db.counter(1);
@@ -64,7 +66,8 @@ fn leak_on_a_pooled_connection_ends_the_session(db: &Db) {
     }
 }
 
-/// With a budget, the connection is handed off; without one, it lets other sessions have the lock.
+/// With a handoff budget the connection is handed off. Without one, the lock is released to other
+/// sessions.
 #[server_test]
 fn leak_with_queued_waiters_frees_the_lock_after_the_last(db: &Db) {
     db.counter(1);
@@ -116,7 +119,7 @@ fn request_after_a_leaked_outermost_guard_reloads_the_row(db: &Db) {
         assert_eq!(session.unwrap(), leaked_in);
         db.wait_until_free(&format!("{form:?}"));
     }
-    // A caller with the connection in hand shares it with the leaked guard, but reads the row.
+    // A caller that checks the connection out re-enters the leaked lock, but the row is reloaded.
     let (pool, _) = db.pool(1);
     leak_guard(db, &counter, &mut pool.get().unwrap());
     counter.value = 0;

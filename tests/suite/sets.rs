@@ -96,20 +96,23 @@ fn transfers_through_a_pool_of_two_keep_the_sum(db: &Db) {
     db.assert_idle(&locks);
 }
 
-/// Each pair in both orders, many times at once: a single misplaced lock is a deadlock.
+/// Each pair is locked in both orders, many times at once. One misplaced lock would be a deadlock.
 #[server_test]
 fn sets_in_any_order_do_not_deadlock(db: &Db) {
     let session = &LockName::named("job");
-    // The same lock, and others written before and after it, and one without a namespace.
+    // Two spellings of one lock, locks that sort before and after it, and one without a namespace.
     let spelled_out = &session.clone().namespace(&db.schema);
-    let elsewhere = |order| {
+    let other_namespace = |order| {
         let full_name = |name: &LockName| db.full_name(name);
         (0..)
-            .map(|number| LockName::named("job").namespace(format!("elsewhere {number}")))
+            .map(|number| LockName::named("job").namespace(format!("other {number}")))
             .find(|name| full_name(name).cmp(&full_name(session)) == order)
             .unwrap()
     };
-    let (before, after) = (&elsewhere(Ordering::Less), &elsewhere(Ordering::Greater));
+    let (before, after) = (
+        &other_namespace(Ordering::Less),
+        &other_namespace(Ordering::Greater),
+    );
     let exact = &LockName::exact("job").unwrap();
     let names = [session, before, spelled_out, after, exact];
     thread::scope(|scope| {
@@ -152,7 +155,7 @@ fn locks_of_a_set_are_released_in_reverse(db: &Db) {
                 });
             }
             wait_until("all three are waited for", || db.waiting_sessions() == 3);
-            // From one release to the next there is time to be seen.
+            // Leaves time between the releases to observe their order.
             proxy.set_delay(Duration::from_millis(50));
             Ok::<_, LockError>(())
         });
@@ -161,15 +164,14 @@ fn locks_of_a_set_are_released_in_reverse(db: &Db) {
     assert_eq!(*order.lock().unwrap(), [&names[2], &names[1], &names[0]]);
 }
 
-/// Requests for the same set wait in the queue, not for connections.
 #[server_test]
 fn queued_sets_take_no_connection(db: &Db) {
     let names = &["a", "b"].map(LockName::named);
     let locks = &db.locks(3);
     let ran = &AtomicUsize::new(0);
     thread::scope(|scope| {
-        let elsewhere = &mut db.conn();
-        let held = names[1].lock().acquire(elsewhere).unwrap();
+        let holder = &mut db.conn();
+        let held = names[1].lock().acquire(holder).unwrap();
         for _ in 0..20 {
             scope.spawn(|| {
                 let all = lock_all(names.each_ref());
@@ -224,7 +226,7 @@ fn lock_named_twice_in_a_set_is_acquired_once(db: &Db) {
     lock_all((&mut first, &name, &mut second))
         .run(conn, |(first, _, second), conn| {
             assert_eq!((first.value, second.value), (7, 7));
-            // One hold: one release frees it.
+            // The lock was acquired once: one release frees it.
             db.release_raw(conn, &name);
             db.assert_free(&name);
             db.acquire_raw(conn, &name);
@@ -246,7 +248,7 @@ fn lock_named_twice_in_a_set_is_acquired_once(db: &Db) {
     db.assert_idle(&locks);
 }
 
-/// The schema's name spelled out or not: the server says that it is one lock.
+/// With the schema as an explicit namespace and without. The server reports that it is one lock.
 #[server_test]
 fn lock_with_two_names_in_a_set_is_acquired_once(db: &Db) {
     let mut counter = db.counter(1);
@@ -298,8 +300,8 @@ fn model_whose_lock_is_held_is_not_reloaded_by_a_set(db: &Db) {
 #[server_test]
 fn set_with_one_contended_lock_keeps_none(db: &Db) {
     let names = ["a", "b", "c"].map(LockName::named);
-    let elsewhere = &mut db.conn();
-    let held = names[1].lock().acquire(elsewhere).unwrap();
+    let holder = &mut db.conn();
+    let held = names[1].lock().acquire(holder).unwrap();
     let conn = &mut db.conn();
     let locks = db.locks(1);
     let start = Instant::now();
@@ -380,8 +382,8 @@ fn set_inside_open_transaction_is_refused(db: &Db) {
             QueryResult::Ok(())
         })
         .unwrap();
-    // Those that are held around the transaction may be taken again in it; one that is not undoes
-    // all.
+    // Locks that are held around the transaction may be acquired again inside it. One that is not
+    // held refuses the whole set.
     let conn = &mut db.conn();
     let mut held = names[0].lock().acquire(conn).unwrap();
     held.transaction(|conn| {
@@ -432,7 +434,9 @@ fn loss_in_a_set_returns_lost_and_releases_the_rest(db: &Db) {
         "{run:?}"
     );
     for name in &names {
-        wait_until("the server has freed it", || db.holder(name).is_none());
+        wait_until("the server has freed the lock", || {
+            db.holder(name).is_none()
+        });
     }
 }
 
@@ -497,7 +501,7 @@ fn two_names() -> [LockName; 2] {
     ["one", "two"].map(LockName::named)
 }
 
-/// The six use one connection, which is returned once.
+/// The six requests use one connection, which is returned once.
 #[server_test]
 fn set_is_handed_off_to_requests_for_the_same_locks_in_any_order(db: &Db) {
     let (pool, events) = db.pool(4);

@@ -1,4 +1,4 @@
-//! No decision is made on a stale copy.
+//! Models are reloaded under their locks, so that no decision is based on a stale copy.
 
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
@@ -7,7 +7,7 @@ use server_test::server_test;
 use super::support::{Counter, Db, counters};
 use crate::server::{Conn, session_id};
 
-/// Counts up, but only from zero: the original's "send if not sent".
+/// Counts up, but only from zero, like a mail that is sent if it has not been sent.
 fn count_once(counter: &mut Counter, conn: &mut Conn) -> QueryResult<bool> {
     if counter.value > 0 {
         return Ok(false);
@@ -62,7 +62,7 @@ fn every_finishing_method_reloads(db: &Db) {
     assert_eq!(copy.value, 5);
 }
 
-/// The negative control: what the original did.
+/// The negative control: a lock without a reload.
 #[server_test]
 fn lock_by_name_does_not_reload_the_model(db: &Db) {
     let mut first = db.counter(1);
@@ -103,7 +103,7 @@ fn row_deleted_during_the_wait_returns_row_not_found(db: &Db) {
     assert_eq!(
         copy,
         Counter { id: 1, value: 0 },
-        "the caller's copy is as it was"
+        "the caller's copy is unchanged"
     );
     db.assert_free(&name);
 }

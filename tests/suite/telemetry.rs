@@ -25,7 +25,7 @@ type Manager = <Conn as Connection>::TransactionManager;
 fn lock_has_a_span_and_metrics(db: &Db) {
     let conn = &mut db.conn();
     let name = LockName::row(counters::table, 7);
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         let held = name.lock().acquire(conn).unwrap();
         thread::sleep(Duration::from_millis(50));
         held.release().unwrap();
@@ -36,14 +36,14 @@ fn lock_has_a_span_and_metrics(db: &Db) {
     assert!(span.seconds("wait") < 5.0 && span.seconds("hold") >= 0.05);
     assert_eq!(span.fields.get("reread"), None);
     assert!(watch.events().is_empty());
-    assert_eq!(numbers.values("wait_seconds counters").len(), 1);
-    assert!(numbers.values("hold_seconds counters")[0] >= 0.05);
-    // All of the table's counters are there, so that an alert sees the first increment.
-    let counters: Vec<_> = numbers.counters.iter().collect();
-    assert_eq!(counters.len(), 3, "{numbers:?}");
+    assert_eq!(metrics.values("wait_seconds counters").len(), 1);
+    assert!(metrics.values("hold_seconds counters")[0] >= 0.05);
+    // All counters of the table exist at once, so that an alert sees the first increment.
+    let counters: Vec<_> = metrics.counters.iter().collect();
+    assert_eq!(counters.len(), 3, "{metrics:?}");
     assert!(
         counters.iter().all(|(_, count)| **count == 0),
-        "{numbers:?}"
+        "{metrics:?}"
     );
 }
 
@@ -69,7 +69,7 @@ fn nothing() -> Result<(), LockError> {
 #[server_test]
 fn nested_lock_has_a_span_and_no_metrics(db: &Db) {
     let (conn, mut counter) = (&mut db.conn(), db.counter(1));
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         counter
             .with_lock(conn, |counter, conn| {
                 counter.with_lock(conn, |_, _| nothing())
@@ -82,20 +82,20 @@ fn nested_lock_has_a_span_and_no_metrics(db: &Db) {
     assert!(inner.has("nested", "true") && outer.has("nested", "false"));
     assert!(!inner.has("reread", "true") && outer.has("reread", "true"));
     assert_eq!(inner.parent.as_deref(), Some("counters:1"));
-    assert_eq!(numbers.values("wait_seconds counters").len(), 1);
-    assert_eq!(numbers.values("hold_seconds counters").len(), 1);
+    assert_eq!(metrics.values("wait_seconds counters").len(), 1);
+    assert_eq!(metrics.values("hold_seconds counters").len(), 1);
 }
 
 impl Counter {
     #[locked(conn = conn)]
-    fn tell(&mut self, conn: &mut Conn) -> QueryResult<()> {
+    fn log(&mut self, conn: &mut Conn) -> QueryResult<()> {
         tracing::info!("in a method");
         let _ = conn;
         Ok(())
     }
 
     #[locked(conn = conn)]
-    fn tell_of_a_copy(&self, conn: &mut Conn) -> QueryResult<()> {
+    fn log_on_a_copy(&self, conn: &mut Conn) -> QueryResult<()> {
         tracing::info!("in a method on a copy");
         let _ = conn;
         Ok(())
@@ -107,17 +107,17 @@ fn closure_runs_within_the_span(db: &Db) {
     let (conn, mut counter) = (&mut db.conn(), db.counter(1));
     let locks = db.locks(1);
     let (watch, _) = watched(|| {
-        let inform = || {
+        let log = || {
             tracing::info!("in a closure");
             nothing()
         };
         let name = counter.lock_name();
-        name.lock().run(conn, |_, _| inform()).unwrap();
-        locks.run(name.lock(), |_, _| inform()).unwrap();
-        counter.lock().transaction(conn, |_, _| inform()).unwrap();
-        lock_all(&name).run(conn, |_, _| inform()).unwrap();
-        counter.tell(conn).unwrap();
-        counter.tell_of_a_copy(conn).unwrap();
+        name.lock().run(conn, |_, _| log()).unwrap();
+        locks.run(name.lock(), |_, _| log()).unwrap();
+        counter.lock().transaction(conn, |_, _| log()).unwrap();
+        lock_all(&name).run(conn, |_, _| log()).unwrap();
+        counter.log(conn).unwrap();
+        counter.log_on_a_copy(conn).unwrap();
         tracing::info!("outside");
     });
     let events = watch.events();
@@ -162,7 +162,7 @@ fn wait_is_counted_as_contention(db: &Db) {
     let (holder, waiter) = (&mut db.conn(), &mut db.conn());
     let id = session_id(waiter);
     let held = name.lock().acquire(holder).unwrap();
-    let (watch, numbers) = thread::scope(|scope| {
+    let (watch, metrics) = thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             watched(|| {
                 let held = name.lock().acquire(waiter).unwrap();
@@ -176,9 +176,9 @@ fn wait_is_counted_as_contention(db: &Db) {
     });
     assert!(watch.span().seconds("wait") >= 0.1);
     assert!(watch.span().has("outcome", "released"));
-    assert!(numbers.values("wait_seconds counters")[0] >= 0.1);
-    assert_eq!(numbers.count("contended_total counters"), 1);
-    assert_eq!(numbers.count("timeouts_total counters"), 0);
+    assert!(metrics.values("wait_seconds counters")[0] >= 0.1);
+    assert_eq!(metrics.count("contended_total counters"), 1);
+    assert_eq!(metrics.count("timeouts_total counters"), 0);
 }
 
 #[server_test]
@@ -186,7 +186,7 @@ fn timeout_is_recorded_and_counted(db: &Db) {
     let name = LockName::row(counters::table, 7);
     let (holder, waiter) = (&mut db.conn(), &mut db.conn());
     let _held = name.lock().acquire(holder).unwrap();
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         let request = name.lock().timeout(Duration::from_millis(200));
         request.acquire(waiter).unwrap_err();
     });
@@ -194,10 +194,10 @@ fn timeout_is_recorded_and_counted(db: &Db) {
     assert!(span.has("outcome", "timeout"), "{span:?}");
     assert!(span.seconds("wait") >= 0.2);
     assert_eq!(span.fields.get("hold"), None);
-    assert_eq!(numbers.count("timeouts_total counters"), 1);
-    assert_eq!(numbers.count("contended_total counters"), 1);
-    assert!(numbers.values("wait_seconds counters")[0] >= 0.2);
-    assert!(numbers.values("hold_seconds counters").is_empty());
+    assert_eq!(metrics.count("timeouts_total counters"), 1);
+    assert_eq!(metrics.count("contended_total counters"), 1);
+    assert!(metrics.values("wait_seconds counters")[0] >= 0.2);
+    assert!(metrics.values("hold_seconds counters").is_empty());
 }
 
 #[server_test]
@@ -205,12 +205,12 @@ fn try_form_is_counted_as_contention_and_not_as_timeout(db: &Db) {
     let name = LockName::row(counters::table, 7);
     let (holder, other) = (&mut db.conn(), &mut db.conn());
     let _held = name.lock().acquire(holder).unwrap();
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         assert!(name.lock().try_acquire(other).unwrap().is_none());
     });
     assert!(watch.span().has("outcome", "taken"));
-    assert_eq!(numbers.count("timeouts_total counters"), 0);
-    assert_eq!(numbers.count("contended_total counters"), 1);
+    assert_eq!(metrics.count("timeouts_total counters"), 0);
+    assert_eq!(metrics.count("contended_total counters"), 1);
 }
 
 #[server_test]
@@ -227,7 +227,7 @@ fn deadlock_is_recorded(db: &Db) {
         drop(other);
         [closing, waiting.join().unwrap()].map(|watch| watch.span().fields["outcome"].clone())
     });
-    // Either of them is refused, or both.
+    // One session is refused, or both are.
     assert!(outcomes.contains(&"deadlock".to_owned()), "{outcomes:?}");
 }
 
@@ -255,7 +255,7 @@ fn refusal_before_the_server_is_asked_is_recorded(db: &Db) {
 fn lost_lock_emits_an_event(db: &Db) {
     let conn = &mut db.conn();
     let name = LockName::row(counters::table, 7);
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         let mut held = name.lock().acquire(conn).unwrap();
         server::release_all(&mut held).unwrap();
         held.release().unwrap_err();
@@ -266,25 +266,25 @@ fn lost_lock_emits_an_event(db: &Db) {
     assert_eq!(fields["lock"], "counters:7");
     assert_eq!(fields["span"], "counters:7");
     assert!(watch.span().has("outcome", "lost"));
-    assert_eq!(numbers.count("lost_total counters"), 1);
+    assert_eq!(metrics.count("lost_total counters"), 1);
 
     // One loss, although both guards report it.
     let conn = &mut db.conn();
-    let (_, numbers) = watched(|| {
+    let (_, metrics) = watched(|| {
         let mut outer = name.lock().acquire(conn).unwrap();
         let mut inner = name.lock().acquire(&mut outer).unwrap();
         server::release_all(&mut inner).unwrap();
         inner.release().unwrap_err();
         outer.release().unwrap_err();
     });
-    assert_eq!(numbers.count("lost_total counters"), 1);
+    assert_eq!(metrics.count("lost_total counters"), 1);
 }
 
 #[server_test]
 fn failed_release_on_drop_emits_an_event(db: &Db) {
     let conn = &mut db.conn();
     let id = session_id(conn);
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         let held = LockName::named("job").lock().acquire(conn).unwrap();
         db.kill_session(id);
         drop(held);
@@ -293,13 +293,13 @@ fn failed_release_on_drop_emits_an_event(db: &Db) {
     assert_eq!(level, Level::ERROR);
     assert!(fields["message"].contains("could not be released"));
     assert!(!fields["error"].is_empty());
-    assert_eq!(numbers.count("lost_total =job"), 1);
+    assert_eq!(metrics.count("lost_total =job"), 1);
 }
 
 #[server_test]
 fn transaction_left_open_emits_an_event(db: &Db) {
     let conn = &mut db.conn();
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         let mut held = LockName::named("job").lock().acquire(conn).unwrap();
         Manager::begin_transaction(&mut *held).unwrap();
     });
@@ -307,7 +307,7 @@ fn transaction_left_open_emits_an_event(db: &Db) {
     assert_eq!(level, Level::WARN);
     assert!(fields["error"].contains("was left open"), "{fields:?}");
     assert!(watch.span().has("outcome", "transaction_left_open"));
-    assert_eq!(numbers.count("lost_total =job"), 0);
+    assert_eq!(metrics.count("lost_total =job"), 0);
 }
 
 #[server_test]
@@ -348,20 +348,20 @@ fn request_that_is_handed_a_lock_has_a_span(db: &Db) {
     let seen = thread::scope(|scope| {
         let second = scope.spawn(request);
         wait_until_queued(&locks, 1);
-        // Is queued when the second is granted the lock, and so is handed it.
+        // The third is queued when the server grants the second the lock, so it is handed the lock.
         let third = scope.spawn(request);
         wait_until_queued(&locks, 2);
         held.release().unwrap();
         [second, third].map(|request| request.join().unwrap())
     });
-    for (watch, numbers) in &seen {
-        assert_eq!(numbers.gauges["queued counters"], 0.0);
+    for (watch, metrics) in &seen {
+        assert_eq!(metrics.gauges["queued counters"], 0.0);
         let span = watch.span();
         assert!(span.has("outcome", "released"), "{span:?}");
         assert!(span.seconds("hold") >= 0.05, "{span:?}");
-        assert_eq!(numbers.count("contended_total counters"), 1);
-        assert_eq!(numbers.values("wait_seconds counters").len(), 1);
-        assert_eq!(numbers.values("hold_seconds counters").len(), 1);
+        assert_eq!(metrics.count("contended_total counters"), 1);
+        assert_eq!(metrics.values("wait_seconds counters").len(), 1);
+        assert_eq!(metrics.values("hold_seconds counters").len(), 1);
     }
     // The third waited for the second.
     assert!(seen[1].0.span().seconds("wait") >= 0.05);
@@ -372,7 +372,7 @@ fn exhausted_pool_is_recorded(db: &Db) {
     let (pool, _) = db.pool(1);
     let _taken = pool.get().unwrap();
     let name = LockName::row(counters::table, 7);
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         let request = name.lock().timeout(Duration::from_millis(100));
         let error = LockPool::new(pool.clone())
             .acquire(request)
@@ -381,14 +381,14 @@ fn exhausted_pool_is_recorded(db: &Db) {
         assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
     });
     assert!(watch.span().has("outcome", "pool"));
-    assert_eq!(numbers.count("contended_total counters"), 0);
-    assert_eq!(numbers.values("wait_seconds counters").len(), 1);
+    assert_eq!(metrics.count("contended_total counters"), 0);
+    assert_eq!(metrics.values("wait_seconds counters").len(), 1);
 }
 
 #[server_test]
 fn metric_labels_contain_no_row_key(db: &Db) {
     let conn = &mut db.conn();
-    let (_, numbers) = watched(|| {
+    let (_, metrics) = watched(|| {
         for key in 0..20 {
             let names = [
                 LockName::row(counters::table, key),
@@ -403,7 +403,7 @@ fn metric_labels_contain_no_row_key(db: &Db) {
             }
         }
     });
-    let labels: Vec<_> = numbers.histograms.keys().map(String::as_str).collect();
+    let labels: Vec<_> = metrics.histograms.keys().map(String::as_str).collect();
     assert_eq!(
         labels,
         [
@@ -417,33 +417,33 @@ fn metric_labels_contain_no_row_key(db: &Db) {
             "wait_seconds documents",
         ]
     );
-    assert_eq!(numbers.values("hold_seconds counters").len(), 60);
+    assert_eq!(metrics.values("hold_seconds counters").len(), 60);
 }
 
-/// The labels are the process's, and other cases use some of them.
+/// The process has one set of labels, and other cases use some of them.
 #[server_test]
 fn named_locks_share_a_label_after_the_first_hundred(db: &Db) {
     let conn = &mut db.conn();
     let job = LockName::named("job");
-    let (_, numbers) = watched(|| {
-        // A label that other cases look for.
+    let (_, metrics) = watched(|| {
+        // Other cases expect this label, so it must be one of the first hundred.
         job.lock().acquire(conn).unwrap().release().unwrap();
         for nth in 0..120 {
             let name = LockName::named(format!("label-{nth}"));
             name.lock().acquire(conn).unwrap().release().unwrap();
         }
     });
-    let own = numbers
+    let own = metrics
         .histograms
         .keys()
         .filter(|key| key.starts_with("hold_seconds =label-"))
         .count();
-    let shared = numbers.values("hold_seconds (named)").len();
+    let shared = metrics.values("hold_seconds (named)").len();
     assert_eq!(own + shared, 120);
     assert!((1..100).contains(&own), "{own}");
 }
 
-/// A request counts while it waits, and no longer, whether it acquires the lock or not.
+/// A request counts only while it waits, whether it then acquires the lock or not.
 #[server_test]
 fn queue_gauge_counts_waiting_requests(db: &Db) {
     let locks = &db.locks(1);
@@ -463,7 +463,7 @@ fn queue_gauge_counts_waiting_requests(db: &Db) {
                     locks.acquire(name.lock().timeout(timeout)).is_ok()
                 })
             });
-            wait_until("it waits", || change() == 1.0);
+            wait_until("the request waits", || change() == 1.0);
             if timeout < Duration::from_secs(1) {
                 assert!(!waiting.join().unwrap());
                 assert_eq!(change(), -1.0);
@@ -478,8 +478,8 @@ fn queue_gauge_counts_waiting_requests(db: &Db) {
     db.assert_idle(locks);
 }
 
-/// Calls that end in an error of the closure's own, or in its panic: all spans record it, and there
-/// is no event.
+/// Asserts that calls whose closure ends by `end` record the rollback in all spans, and emit no
+/// event.
 fn assert_rolls_back_without_an_event(db: &Db, end: fn() -> QueryResult<()>) {
     db.counter(1);
     for path in Path::essential_transactions() {
@@ -501,7 +501,7 @@ fn assert_rolls_back_without_an_event(db: &Db, end: fn() -> QueryResult<()>) {
         }
     }
     assert_eq!(db.value(1), 0);
-    // Nor does an error without a transaction, or one in a transaction of the closure's own.
+    // Neither does an error without a transaction, or inside one that the closure began.
     for path in Path::essential_runs() {
         let client = &mut path.client(db);
         let (watch, _) = watched(|| {
@@ -561,7 +561,7 @@ fn failed_release_after_commit_emits_a_warning_and_counts_no_loss(db: &Db) {
         let mut killer = db.conn();
         let kill = move || server::kill_session(&mut killer, session).unwrap();
         hook.arm(When::Start(statement::RELEASE), Then::Call(Box::new(kill)));
-        let (watch, numbers) = watched(|| {
+        let (watch, metrics) = watched(|| {
             let result = client.run_on_counter(|_, _| Ok(()));
             assert_eq!(result, Ok(()), "{path:?}");
         });
@@ -571,8 +571,8 @@ fn failed_release_after_commit_emits_a_warning_and_counts_no_loss(db: &Db) {
             assert_eq!(level, Level::WARN, "{path:?}");
             assert!(fields["message"].contains("after COMMIT"), "{fields:?}");
         }
-        assert_eq!(numbers.count("lost_total counters"), 0, "{path:?}");
-        assert_eq!(numbers.count("lost_total =job"), 0, "{path:?}");
+        assert_eq!(metrics.count("lost_total counters"), 0, "{path:?}");
+        assert_eq!(metrics.count("lost_total =job"), 0, "{path:?}");
     }
 }
 
@@ -581,7 +581,7 @@ fn session_that_keeps_its_lock_emits_an_event(db: &Db) {
     db.counter(1);
     for path in Path::essential() {
         let client = &mut path.client(db);
-        let (watch, numbers) = watched(|| {
+        let (watch, metrics) = watched(|| {
             let result = client.run_on_counter(|counter, conn| {
                 db.acquire_raw(conn, &counter.lock_name());
                 Ok(())
@@ -592,7 +592,7 @@ fn session_that_keeps_its_lock_emits_an_event(db: &Db) {
         assert_eq!(level, Level::WARN, "{path:?}");
         assert!(fields["message"].contains("after its last release"));
         assert_eq!(fields["lock"], "counters:1");
-        assert_eq!(numbers.count("lost_total counters"), 0);
+        assert_eq!(metrics.count("lost_total counters"), 0);
     }
 }
 
@@ -601,7 +601,7 @@ fn connection_cut_at_commit_counts_no_loss(db: &Db) {
     let mut counter = db.counter(1);
     let (proxy, url) = db.proxy();
     let conn = &mut Conn::establish(&url).unwrap();
-    let (watch, numbers) = watched(|| {
+    let (watch, metrics) = watched(|| {
         proxy.cut_before("COMMIT");
         let run = counter.lock().transaction(conn, |_, _| nothing());
         assert!(
@@ -611,5 +611,5 @@ fn connection_cut_at_commit_counts_no_loss(db: &Db) {
     });
     let span = watch.span();
     assert!(span.has("outcome", "commit_unknown"), "{span:?}");
-    assert_eq!(numbers.count("lost_total counters"), 0);
+    assert_eq!(metrics.count("lost_total counters"), 0);
 }

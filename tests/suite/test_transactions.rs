@@ -44,7 +44,7 @@ fn test_transaction_is_accepted_on_every_path(db: &Db) {
     }
 }
 
-/// No transaction is open: what the session writes is committed at once, and the lock is free.
+/// Asserts that the session commits writes at once, without a transaction, and that the lock is free.
 pub(crate) fn assert_clean(db: &Db, conn: &mut Conn, of: &str) {
     conn.batch_execute("UPDATE counters SET value = 50 WHERE id = 1")
         .unwrap();
@@ -53,7 +53,7 @@ pub(crate) fn assert_clean(db: &Db, conn: &mut Conn, of: &str) {
     db.assert_free(&counter().lock_name());
 }
 
-/// Depth of the transactions that Diesel knows of.
+/// How many transactions Diesel has open.
 fn depth(conn: &mut Conn) -> u32 {
     Manager::transaction_manager_status_mut(conn)
         .transaction_depth()

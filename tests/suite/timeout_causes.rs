@@ -1,4 +1,4 @@
-//! A timeout through a `LockPool` names what the request really waited for.
+//! A timeout through a `LockPool` names what the request waited for.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn nothing_for_all<L>(_: L, _: &mut Conn) -> Result<(), LockError> {
     Ok(())
 }
 
-/// Without the check, some of these would wait for themselves forever.
+/// Without the check, some of these requests would wait forever for the closure that makes them.
 #[server_test(serial)]
 fn nested_call_through_the_same_lock_pool_fails_at_once(db: &Db) {
     db.counter(1);
@@ -97,7 +97,7 @@ fn timeout_of_a_nested_call_names_the_enclosing_call(db: &Db) {
     db.assert_idle(locks);
 }
 
-/// Over a pool whose only connection is in use.
+/// A lock pool whose only connection is in use, and that connection.
 fn exhausted(db: &Db) -> (Locks, impl Sized) {
     let locks = db.locks(1);
     let in_use = locks.pool().get().unwrap();
@@ -135,7 +135,8 @@ fn timeout_behind_an_exhausted_pool_names_the_pool(db: &Db) {
     let _ = in_use;
 }
 
-/// The set in front holds the turn at `job`, and waits for the row's, which waits for the pool.
+/// The set in front has the permit of `job`, and waits for the row's request, which waits for the
+/// pool.
 #[server_test]
 fn timeout_behind_a_set_that_waits_for_the_pool_names_the_pool(db: &Db) {
     db.counter(1);
@@ -205,7 +206,7 @@ fn timeout_behind_another_request_names_the_queue(db: &Db) {
     let locks = &db.locks(2);
     let name = &Counter { id: 1, value: 0 }.lock_name();
     let timeout = Duration::from_millis(50);
-    let ask_elsewhere = || {
+    let ask_on_another_thread = || {
         thread::scope(|scope| {
             let request = name.lock().timeout(timeout);
             let asking = scope.spawn(|| locks.acquire(request).map(drop));
@@ -216,14 +217,16 @@ fn timeout_behind_another_request_names_the_queue(db: &Db) {
         });
         Ok::<_, LockError>(())
     };
-    locks.run(name.lock(), |_, _| ask_elsewhere()).unwrap();
+    locks
+        .run(name.lock(), |_, _| ask_on_another_thread())
+        .unwrap();
     let job = LockName::named("job");
     locks
-        .run(lock_all((name, &job)), |_, _| ask_elsewhere())
+        .run(lock_all((name, &job)), |_, _| ask_on_another_thread())
         .unwrap();
     // A guard runs no closure: another call on its thread is another request.
     let held = locks.acquire(name.lock()).unwrap();
-    ask_elsewhere().unwrap();
+    ask_on_another_thread().unwrap();
     let request = name.lock().timeout(timeout);
     assert_cause(locks.acquire(request).map(drop), TimeoutCause::Queue);
     held.release().unwrap();

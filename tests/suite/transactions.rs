@@ -53,7 +53,7 @@ fn acquire_inside_open_transaction_is_refused(db: &Db) {
         QueryResult::Ok(())
     })
     .unwrap();
-    // Nothing is wrong with the connection.
+    // The connection is still usable.
     counter.with_lock(conn, Counter::add_one).unwrap();
 }
 
@@ -79,7 +79,7 @@ fn savepoint_in_a_test_transaction_is_refused(db: &Db) {
         .expect("held already, so re-entrant at any depth");
 }
 
-/// `increment` runs on its thread's connection, from all threads at once.
+/// Runs `increment` on all threads at once, each with a connection. Returns the counter's value.
 fn race(db: &Db, increment: impl Fn(&mut Conn) + Sync) -> i64 {
     let start = Barrier::new(THREADS);
     std::thread::scope(|scope| {
@@ -114,8 +114,8 @@ fn release_before_commit_loses_increments(db: &Db) {
     let name = db.full_name(&counter.lock_name());
     let total = race(db, |conn| {
         server::wait_and_acquire(conn, &name).unwrap();
-        // The release stands inside: too early. A server that refuses the update, instead of losing
-        // the other one, misses one of the two all the same.
+        // The release is inside the transaction, which is too early. A server that refuses the
+        // update loses one of two increments too.
         let written = conn.transaction(|conn| {
             let value: i64 = counters::table
                 .find(1)
@@ -131,7 +131,10 @@ fn release_before_commit_loses_increments(db: &Db) {
             server::release(conn, &name).unwrap();
         }
     });
-    assert!(total < 2_000, "no update was lost: the race is not one");
+    assert!(
+        total < 2_000,
+        "no increment was lost: the threads did not race"
+    );
 }
 
 #[server_test]
@@ -146,7 +149,7 @@ fn error_rolls_back_and_then_releases(db: &Db) {
     assert_eq!(db.value(1), 0);
     assert_eq!(
         counter.value, 1,
-        "the caller's model keeps what the closure put into it"
+        "the caller's model keeps the changes of the closure"
     );
     db.assert_free(&counter.lock_name());
     counter.lock().transaction(conn, Counter::add_one).unwrap();
@@ -172,10 +175,10 @@ fn panic_rolls_back_and_then_releases(db: &Db) {
     again
         .lock()
         .transaction(conn, Counter::add_one)
-        .expect("the connection is as good as new");
+        .expect("the connection is usable");
 }
 
-/// A session that waits for the lock finds the row as committed, however short the time between.
+/// A session that waits for the lock sees the committed row as soon as it acquires the lock.
 #[server_test]
 fn commit_precedes_the_release(db: &Db) {
     let counter = db.counter(1);
@@ -333,7 +336,7 @@ fn broken_transaction_manager_is_rolled_back_and_reported(db: &Db) {
         "{run:?}"
     );
     db.assert_free(&counter.lock_name());
-    // No row lock is left either, though the connection lives on.
+    // No row lock is left either, although the connection stays open.
     counter
         .lock()
         .transaction(&mut db.conn(), Counter::add_one)

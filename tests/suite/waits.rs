@@ -1,4 +1,4 @@
-//! A timeout is exact, and nothing of the session cuts it.
+//! A wait ends at its timeout, and no setting of the session cuts it short.
 
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ fn try_form_waits_only_for_its_timeout(db: &Db) {
             .unwrap()
             .is_none()
     );
-    assert_about(start.elapsed(), asked, "try_ with a time-out");
+    assert_about(start.elapsed(), asked, "try_ with a timeout");
 
     held.release().unwrap();
     assert_eq!(
@@ -169,7 +169,7 @@ fn waiter_acquires_the_lock_when_it_is_released(db: &Db) {
     }
 }
 
-/// Neither a finite wait nor one without end.
+/// A finite wait and one without a timeout.
 #[server_test(serial)]
 fn statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
     let name = LockName::named("job");
@@ -191,8 +191,8 @@ fn statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
     });
 }
 
-/// Waits, on a connection or through the locks of a pool, under each setting that could cut the
-/// wait.
+/// Calls `wait`, on a connection or through a lock pool, under each setting that could cut the wait
+/// short.
 fn under_each_limit(db: &Db, wait: impl Fn(&mut Conn, &Locks, Duration) -> Result<(), LockError>) {
     let name = Counter { id: 1, value: 0 }.lock_name();
     db.counter(1);

@@ -1,4 +1,4 @@
-//! `#[server_test]`: an ordinary test of a case for each kind of server.
+//! `#[server_test]`: makes a case an ordinary test for each kind of server.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -6,14 +6,14 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, ItemFn, Path, Token, bracketed, parse_macro_input};
 
-/// Makes tests of a case: a function whose only argument is what the target gives to each case.
+/// Makes tests of a case, a function whose only argument is what the target passes to each case.
 ///
 /// The function stays as it is. A module of the same name has one `#[test]` for each kind of
-/// server: `faults::killing_the_holder_returns_lost::mariadb_server`. What is special about the
-/// case is said in the attribute:
+/// server: `faults::killing_the_holder_returns_lost::mariadb_server`. The attribute takes these
+/// options:
 ///
-/// - a kind, such as `mysql`: the case is about this kind, and runs on no other;
-/// - `serial`: the case looks at the clock, so no other runs meanwhile;
+/// - a kind, such as `mysql`: the case is about this kind, and runs only on it;
+/// - `serial`: the case measures time, so no other case runs at the same time;
 /// - `own_server`: the case needs a private server, which it may change. Its tests have other
 ///   names, such as `mariadb_own_server`, so that they can be skipped where there is none.
 ///

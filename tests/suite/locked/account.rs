@@ -1,4 +1,4 @@
-//! A model with methods under `#[locked]`.
+//! A model with `#[locked]` methods.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Account {
         diesel::update(self).set(self).execute(conn)
     }
 
-    /// The original's example.
+    /// Sends a mail unless it has been sent.
     #[locked(conn = conn)]
     pub(super) fn send(&mut self, conn: &mut Conn) -> QueryResult<bool> {
         if self.value > 0 {
@@ -71,7 +71,7 @@ impl Account {
         Ok(self.value)
     }
 
-    /// Which of the row's locks are held: its own, and those of the two scopes below.
+    /// Which locks of the row are held: without a scope, and with each of the two scopes below.
     fn held(&self, db: &Db) -> [bool; 3] {
         let name = self.lock_name();
         [
@@ -83,7 +83,11 @@ impl Account {
     }
 
     #[locked(conn = _conn)]
-    pub(super) fn held_plainly(&mut self, _conn: &mut Conn, db: &Db) -> QueryResult<[bool; 3]> {
+    pub(super) fn held_without_scope(
+        &mut self,
+        _conn: &mut Conn,
+        db: &Db,
+    ) -> QueryResult<[bool; 3]> {
         Ok(self.held(db))
     }
 
@@ -123,22 +127,22 @@ impl Account {
     }
 
     #[locked(conn = _conn, timeout = "250ms")]
-    pub(super) fn patient(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
+    pub(super) fn with_timeout(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
         Ok(())
     }
 
     #[locked(conn = _conn, no_wait)]
-    pub(super) fn impatient(&self, _conn: &mut Conn) -> Result<(), LockError> {
+    pub(super) fn without_wait(&self, _conn: &mut Conn) -> Result<(), LockError> {
         Ok(())
     }
 
     #[locked(conn = conn, keep_alive = "10 days")]
-    pub(super) fn busy_elsewhere(&mut self, conn: &mut Conn) -> QueryResult<Duration> {
+    pub(super) fn with_keep_alive(&mut self, conn: &mut Conn) -> QueryResult<Duration> {
         Ok(idle_timeout(conn))
     }
 
     #[locked(conn = _conn, wait_forever)]
-    pub(super) fn persistent(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
+    pub(super) fn waiting_forever(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
         Ok(())
     }
 

@@ -18,16 +18,16 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::suite::support::{Counter, Db, Path, panics, wait_until, wait_until_queued};
 
-/// Panics at the nth call, and at each later one if it is to.
+/// Panics at the nth call, and with `always` at each later one.
 #[derive(Clone)]
 struct Trap(Arc<State>);
 
 struct State {
     left: AtomicI64,
     always: bool,
-    /// Of a recorder: the other metrics do not count.
+    /// Calls that register other metrics do not count.
     gauges_only: bool,
-    sprung: AtomicBool,
+    triggered: AtomicBool,
     /// A span's close has panicked.
     closing: AtomicBool,
 }
@@ -42,7 +42,7 @@ impl Trap {
             left: AtomicI64::new(nth),
             always,
             gauges_only,
-            sprung: AtomicBool::new(false),
+            triggered: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }))
     }
@@ -50,13 +50,13 @@ impl Trap {
     fn call(&self) {
         let left = self.0.left.fetch_sub(1, Ordering::SeqCst);
         if left == 0 || (left < 0 && self.0.always) {
-            self.0.sprung.store(true, Ordering::SeqCst);
+            self.0.triggered.store(true, Ordering::SeqCst);
             resume_unwind(Box::new("on purpose"));
         }
     }
 
-    fn is_sprung(&self) -> bool {
-        self.0.sprung.load(Ordering::SeqCst)
+    fn is_triggered(&self) -> bool {
+        self.0.triggered.load(Ordering::SeqCst)
     }
 }
 
@@ -78,15 +78,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Trap {
     }
 
     fn on_exit(&self, _: &Id, _: Context<'_, S>) {
-        // While a panic unwinds, this is beyond our reach: it is `tracing` that leaves the span.
+        // While a panic unwinds, `tracing` leaves the span, and the library cannot catch a panic.
         if !thread::panicking() {
             self.call();
         }
     }
 
     fn on_close(&self, _: Id, _: Context<'_, S>) {
-        // A span that closes its parent's, too: `tracing-subscriber` does so while the first panic
-        // unwinds.
+        // A span that closes may close its parent, which `tracing-subscriber` does while the first
+        // panic unwinds.
         if !(thread::panicking() && self.0.closing.load(Ordering::SeqCst)) {
             self.0.closing.store(true, Ordering::SeqCst);
             self.call();
@@ -120,7 +120,7 @@ impl Recorder for Trap {
     }
 }
 
-/// Panics at the first call, then at the second, until the work ends before it has come so far.
+/// Does work that panics at the first call, at the second, and so on, until it makes no such call.
 fn at_each_call(db: &Db, within: impl Fn(&Trap, &mut dyn FnMut())) {
     db.counter(1);
     for always in [false, true] {
@@ -134,7 +134,7 @@ fn at_each_call(db: &Db, within: impl Fn(&Trap, &mut dyn FnMut())) {
                         result = client.run_on_counter(|_, _| Ok(()));
                     });
                 });
-                if !trap.is_sprung() {
+                if !trap.is_triggered() {
                     assert!(nth > 1, "{path:?}: {nth} calls");
                     break;
                 }
@@ -159,18 +159,18 @@ fn panic_at_any_call_of_a_recorder_leaves_the_lock_free(db: &Db) {
     at_each_call(db, |trap, work| metrics::with_local_recorder(trap, work));
 }
 
-/// The lock is being handed to the waiter when its recorder panics.
+/// The waiter's recorder panics while the lock is handed to the waiter.
 #[server_test]
 fn panic_of_a_waiter_that_was_handed_the_lock_releases_it(db: &Db) {
     db.counter(1);
     let locks = &db.locks(2);
     let name = &Counter { id: 1, value: 0 }.lock_name();
     let acquire = || locks.acquire(name.lock()).unwrap().release().unwrap();
-    // The gauge is incremented, and then decremented.
+    // The first call increments the gauge, and the second decrements it.
     let trap = &Trap::with(1, false, true);
     thread::scope(|scope| {
-        let keeper = &mut db.conn();
-        let kept = name.lock().acquire(keeper).unwrap();
+        let holder = &mut db.conn();
+        let held = name.lock().acquire(holder).unwrap();
         let first = scope.spawn(acquire);
         wait_until("the first request asks the server", || {
             db.waiting_sessions() == 1
@@ -179,9 +179,9 @@ fn panic_of_a_waiter_that_was_handed_the_lock_releases_it(db: &Db) {
         wait_until_queued(locks, 1);
         let third = scope.spawn(acquire);
         wait_until_queued(locks, 2);
-        kept.release().unwrap();
+        held.release().unwrap();
         first.join().unwrap();
-        assert!(second.join().unwrap() && trap.is_sprung());
+        assert!(second.join().unwrap() && trap.is_triggered());
         third.join().unwrap();
     });
     db.assert_idle(locks);

@@ -1,5 +1,5 @@
-//! [`Path`]: every way to run a closure on a model under its lock, so that a case can go through
-//! all of them. The calls of the library that make them up stand here alone.
+//! [`Path`]: every way to run a closure on a model under its lock, so that a case can test all of
+//! them.
 
 use std::sync::Arc;
 
@@ -41,11 +41,11 @@ pub(crate) enum Form {
     SetTransaction,
     TrySetTransaction,
     SetAcquire,
-    /// By the name of the row's lock alone.
+    /// The name of the row's lock, without the model.
     Name,
     TryName,
     NameTransaction,
-    /// `#[locked]`.
+    /// `#[locked]`, which is shared if it takes `&self`.
     Method,
     SharedMethod,
     TransactionMethod,
@@ -55,6 +55,60 @@ pub(crate) enum Form {
 /// The lock beside the model in a set.
 pub(crate) fn second_lock() -> LockName {
     LockName::named("job")
+}
+
+fn set<T>(model: &mut T) -> Lock<(&mut T, LockName)> {
+    lock_all((model, second_lock()))
+}
+
+/// Makes the call of a form. `$call!(method, lock, closure)` calls a finishing method on a connection
+/// or through a lock pool.
+macro_rules! call_form {
+    ($form:expr, $model:ident, $body:ident, $call:ident) => {
+        match $form {
+            Form::Run => $call!(run, $model.lock(), $body),
+            Form::TryRun => free($call!(try_run, $model.lock(), $body)),
+            Form::Transaction => $call!(transaction, $model.lock(), $body),
+            Form::TryTransaction => free($call!(try_transaction, $model.lock(), $body)),
+            form @ (Form::Acquire | Form::TryAcquire | Form::SetAcquire) => {
+                let mut guard = match form {
+                    Form::Acquire => $call!(acquire, $model.lock())?,
+                    Form::TryAcquire => $call!(try_acquire, $model.lock())?.expect(FREE),
+                    _ => $call!(acquire, set($model))?,
+                };
+                $body($model, &mut guard)?;
+                Ok(guard.release()?)
+            }
+            Form::Set => $call!(run, set($model), |(it, _), conn| $body(it, conn)),
+            Form::TrySet => free($call!(try_run, set($model), |(it, _), conn| $body(
+                it, conn
+            ))),
+            Form::SetTransaction => {
+                $call!(transaction, set($model), |(it, _), conn| $body(it, conn))
+            }
+            Form::TrySetTransaction => {
+                free($call!(try_transaction, set($model), |(it, _), conn| $body(
+                    it, conn
+                )))
+            }
+            Form::Name => {
+                let lock = $model.lock_name().lock();
+                $call!(run, lock, |_, conn| $body($model, conn))
+            }
+            Form::TryName => {
+                let lock = $model.lock_name().lock();
+                free($call!(try_run, lock, |_, conn| $body($model, conn)))
+            }
+            Form::NameTransaction => {
+                let lock = $model.lock_name().lock();
+                $call!(transaction, lock, |_, conn| $body($model, conn))
+            }
+            Form::Method
+            | Form::SharedMethod
+            | Form::TransactionMethod
+            | Form::SharedTransactionMethod => panic!("a method takes a connection"),
+        }
+    };
 }
 
 impl Form {
@@ -113,7 +167,7 @@ impl Form {
         !matches!(self, Form::Name | Form::TryName | Form::NameTransaction)
     }
 
-    /// Whether the closure gets the caller's own model.
+    /// Whether the closure receives the caller's model, and no copy.
     pub(crate) fn gives_the_model(self) -> bool {
         self.reloads() && !self.is_guard() && !self.is_shared()
     }
@@ -142,53 +196,14 @@ impl Form {
         model: &mut T,
         body: impl FnOnce(&mut T, &mut Conn) -> Result<(), E>,
     ) -> Result<(), E> {
-        fn set<T>(model: &mut T) -> Lock<(&mut T, LockName)> {
-            lock_all((model, second_lock()))
+        macro_rules! call {
+            ($method:ident, $lock:expr $(, $body:expr)?) => { $lock.$method(conn $(, $body)?) };
         }
         match self {
             Form::Run => model.with_lock(conn, body),
             Form::TryRun => free(model.try_with_lock(conn, body)),
-            Form::Transaction => model.lock().transaction(conn, body),
-            Form::TryTransaction => free(model.lock().try_transaction(conn, body)),
-            Form::Acquire => {
-                let mut held = model.lock().acquire(conn)?;
-                body(model, &mut held)?;
-                Ok(held.release()?)
-            }
-            Form::TryAcquire => {
-                let mut held = model.lock().try_acquire(conn)?.expect(FREE);
-                body(model, &mut held)?;
-                Ok(held.release()?)
-            }
-            Form::Set => set(model).run(conn, |(model, _), conn| body(model, conn)),
-            Form::TrySet => free(set(model).try_run(conn, |(model, _), conn| body(model, conn))),
-            Form::SetTransaction => {
-                set(model).transaction(conn, |(model, _), conn| body(model, conn))
-            }
-            Form::TrySetTransaction => {
-                free(set(model).try_transaction(conn, |(model, _), conn| body(model, conn)))
-            }
-            Form::SetAcquire => {
-                let mut guard = set(model).acquire(conn)?;
-                body(model, &mut guard)?;
-                Ok(guard.release()?)
-            }
-            Form::Name => {
-                let lock = model.lock_name().lock();
-                lock.run(conn, |_, conn| body(model, conn))
-            }
-            Form::TryName => {
-                let lock = model.lock_name().lock();
-                free(lock.try_run(conn, |_, conn| body(model, conn)))
-            }
-            Form::NameTransaction => {
-                let lock = model.lock_name().lock();
-                lock.transaction(conn, |_, conn| body(model, conn))
-            }
-            Form::Method
-            | Form::SharedMethod
-            | Form::TransactionMethod
-            | Form::SharedTransactionMethod => model.locked_method(self, conn, body),
+            form if form.is_method() => model.locked_method(form, conn, body),
+            form => call_form!(form, model, body, call),
         }
     }
 
@@ -198,58 +213,14 @@ impl Form {
         model: &mut T,
         body: impl FnOnce(&mut T, &mut Conn) -> Result<(), E>,
     ) -> Result<(), E> {
-        fn set<T>(model: &mut T) -> Lock<(&mut T, LockName)> {
-            lock_all((model, second_lock()))
+        macro_rules! call {
+            ($method:ident, $lock:expr $(, $body:expr)?) => { locks.$method($lock $(, $body)?) };
         }
-        match self {
-            Form::Run => locks.run(model.lock(), body),
-            Form::TryRun => free(locks.try_run(model.lock(), body)),
-            Form::Transaction => locks.transaction(model.lock(), body),
-            Form::TryTransaction => free(locks.try_transaction(model.lock(), body)),
-            Form::Acquire => {
-                let mut guard = locks.acquire(model.lock())?;
-                body(model, &mut guard)?;
-                Ok(guard.release()?)
-            }
-            Form::TryAcquire => {
-                let mut guard = locks.try_acquire(model.lock())?.expect(FREE);
-                body(model, &mut guard)?;
-                Ok(guard.release()?)
-            }
-            Form::Set => locks.run(set(model), |(model, _), conn| body(model, conn)),
-            Form::TrySet => free(locks.try_run(set(model), |(model, _), conn| body(model, conn))),
-            Form::SetTransaction => {
-                locks.transaction(set(model), |(model, _), conn| body(model, conn))
-            }
-            Form::TrySetTransaction => {
-                free(locks.try_transaction(set(model), |(model, _), conn| body(model, conn)))
-            }
-            Form::SetAcquire => {
-                let mut guard = locks.acquire(set(model))?;
-                body(model, &mut guard)?;
-                Ok(guard.release()?)
-            }
-            Form::Name => {
-                let lock = model.lock_name().lock();
-                locks.run(lock, |_, conn| body(model, conn))
-            }
-            Form::TryName => {
-                let lock = model.lock_name().lock();
-                free(locks.try_run(lock, |_, conn| body(model, conn)))
-            }
-            Form::NameTransaction => {
-                let lock = model.lock_name().lock();
-                locks.transaction(lock, |_, conn| body(model, conn))
-            }
-            Form::Method
-            | Form::SharedMethod
-            | Form::TransactionMethod
-            | Form::SharedTransactionMethod => panic!("a method takes a connection"),
-        }
+        call_form!(self, model, body, call)
     }
 }
 
-const FREE: &str = "no other session has the lock";
+const FREE: &str = "no other session holds the lock";
 
 fn free<E>(tried: Result<Option<()>, E>) -> Result<(), E> {
     tried.map(|ran| ran.expect(FREE))
@@ -266,7 +237,7 @@ impl Path {
         Self::of(vias, Form::ALL)
     }
 
-    /// Those that differ in what they do with the connection: without the `try` forms, and without
+    /// The paths that use the connection differently: without the `try` forms, and without
     /// connections that the caller has checked out or borrowed from a guard.
     pub(crate) fn essential() -> impl Iterator<Item = Path> {
         let forms = [
@@ -290,12 +261,12 @@ impl Path {
             .filter(|path| !(path.form.is_method() && path.is_from_pool()))
     }
 
-    /// The essential ones without a transaction.
+    /// The essential paths without a transaction.
     pub(crate) fn essential_runs() -> impl Iterator<Item = Path> {
         Self::essential().filter(|path| !path.form.is_transaction())
     }
 
-    /// The essential ones with a transaction.
+    /// The essential paths with a transaction.
     pub(crate) fn essential_transactions() -> impl Iterator<Item = Path> {
         Self::essential().filter(|path| path.form.is_transaction())
     }
@@ -305,7 +276,7 @@ impl Path {
         self.via == Via::LockPool
     }
 
-    /// A new connection for it, or a new pool of one connection.
+    /// A client with a new connection, or with a new pool of one connection.
     pub(crate) fn client(self, db: &Db) -> Client {
         self.client_at(&db.url())
     }
@@ -396,7 +367,7 @@ impl Client {
         let Path { via, form } = self.path;
         match &mut self.source {
             Source::Connection(conn) if via == Via::Guard => {
-                let mut held = LockName::named("around").lock().acquire(conn)?;
+                let mut held = LockName::named("outer").lock().acquire(conn)?;
                 form.call_on(&mut held, model, body)
             }
             Source::Connection(conn) => form.call_on(conn, model, body),
@@ -405,7 +376,7 @@ impl Client {
         }
     }
 
-    /// Gives the connection, before or after a call.
+    /// Runs `work` on the connection, before or after a call.
     pub(crate) fn with<R>(&mut self, work: impl FnOnce(&mut Conn) -> R) -> R {
         match &mut self.source {
             Source::Connection(conn) => work(conn),
@@ -424,8 +395,8 @@ impl Client {
         &self.events
     }
 
-    /// Nothing is left of a call: the locks are free although the client is connected, and no
-    /// request is queued.
+    /// Asserts that the locks are free, although the client is connected, and that no request is
+    /// queued.
     pub(crate) fn assert_nothing_left(&self, db: &Db, what: &str) {
         db.wait_until_free(what);
         if let Source::LockPool(locks) = &self.source {
@@ -435,7 +406,7 @@ impl Client {
     }
 }
 
-/// Methods under `#[locked]` that run a closure, for models by [`locked_methods!`].
+/// Methods with `#[locked]` that run a closure. [`locked_methods!`] implements it for models.
 pub(crate) trait LockedMethods: Lockable + Clone + Reload<Conn> {
     /// Calls the method of that form.
     fn locked_method<S: LockSource<Connection = Conn>, E: From<LockError>>(
@@ -517,7 +488,7 @@ macro_rules! locked_methods {
                     Form::SharedTransactionMethod => {
                         self.under_shared_transaction_method(source, body)
                     }
-                    other => panic!("{other:?} is no method"),
+                    other => panic!("{other:?} is not a method"),
                 }
             }
         }

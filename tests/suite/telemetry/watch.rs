@@ -1,4 +1,4 @@
-//! Collects what `tracing` and `metrics` record, by the collectors of those crates.
+//! Collects what `tracing` and `metrics` record, with the collectors of those crates.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,7 +22,7 @@ pub(crate) struct SpanRecord {
 
 #[derive(Default)]
 struct Seen {
-    /// In the order they closed.
+    /// In the order in which they closed.
     spans: Vec<SpanRecord>,
     events: Vec<(Level, Fields)>,
 }
@@ -130,15 +130,15 @@ impl SpanRecord {
     }
 }
 
-/// Every metric as `name table`: how many there are in a counter, the values of a histogram.
+/// The recorded metrics, each by `name table`.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers {
+pub(crate) struct Metrics {
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) histograms: BTreeMap<String, Vec<f64>>,
     pub(crate) gauges: BTreeMap<String, f64>,
 }
 
-impl Numbers {
+impl Metrics {
     pub(crate) fn count(&self, name: &str) -> u64 {
         self.counters.get(name).copied().unwrap_or(0)
     }
@@ -148,8 +148,8 @@ impl Numbers {
     }
 }
 
-pub(crate) fn read(snapshotter: &Snapshotter) -> Numbers {
-    let mut numbers = Numbers::default();
+pub(crate) fn read(snapshotter: &Snapshotter) -> Metrics {
+    let mut metrics = Metrics::default();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let labels: Vec<_> = key.key().labels().collect();
         let [label] = &labels[..] else {
@@ -160,23 +160,23 @@ pub(crate) fn read(snapshotter: &Snapshotter) -> Numbers {
         let name = format!("{} {}", name.unwrap(), label.value());
         match (key.kind(), value) {
             (MetricKind::Counter, DebugValue::Counter(count)) => {
-                numbers.counters.insert(name, count);
+                metrics.counters.insert(name, count);
             }
             (MetricKind::Gauge, DebugValue::Gauge(value)) => {
-                numbers.gauges.insert(name, value.into_inner());
+                metrics.gauges.insert(name, value.into_inner());
             }
             (MetricKind::Histogram, DebugValue::Histogram(values)) => {
                 let values = values.into_iter().map(f64::from).collect();
-                numbers.histograms.insert(name, values);
+                metrics.histograms.insert(name, values);
             }
             other => panic!("{other:?}"),
         }
     }
-    numbers
+    metrics
 }
 
-/// What is recorded while `work` runs.
-pub(crate) fn watched(work: impl FnOnce()) -> (Watch, Numbers) {
+/// Returns what is recorded while `work` runs.
+pub(crate) fn watched(work: impl FnOnce()) -> (Watch, Metrics) {
     let watch = Watch::default();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();

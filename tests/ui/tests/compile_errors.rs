@@ -1,18 +1,20 @@
-//! Compile errors that a user is likely to meet, as one version of the compiler words them. After a change on purpose:
-//! `TRYBUILD=overwrite cargo test --package ui --test compile_errors`, and read the difference.
+//! Compile errors that users are likely to meet, in the words of one version of the compiler.
+//!
+//! After an intended change, run `TRYBUILD=overwrite cargo test --package ui --test compile_errors`
+//! and review the difference.
 
 use std::fs;
 
 #[test]
 #[rustversion::attr(
     not(stable(1.95)),
-    ignore = "the texts are those of Rust 1.95, and this is another"
+    ignore = "the expected errors are those of Rust 1.95"
 )]
 fn compile_errors_match_the_expected_output() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("*.rs");
     cases.compile_fail("macros/*.rs");
-    // It compiles them here, and overwrites what is counted below.
+    // The drop compiles the cases, and may overwrite the files that are counted below.
     drop(cases);
     each_mistake_with_a_macro_is_one_error();
 }
@@ -26,11 +28,11 @@ fn each_mistake_with_a_macro_is_one_error() {
             .extension()
             .is_some_and(|extension| extension == "stderr")
         {
-            let text = fs::read_to_string(&path).expect("what the compiler says");
+            let text = fs::read_to_string(&path).expect("the expected errors");
             let errors = text.lines().filter(|line| line.starts_with("error"));
             assert_eq!(errors.count(), 1, "{}:\n{text}", path.display());
             mistakes += 1;
         }
     }
-    assert!(mistakes >= 20, "only {mistakes} mistakes are tried");
+    assert!(mistakes >= 20, "only {mistakes} mistakes are tested");
 }

@@ -19,7 +19,7 @@ mod schema {
 
 use schema::notifications;
 
-/// What the methods fail with.
+/// The error of the methods.
 #[derive(Debug)]
 pub enum AppError {
     /// The lock.
@@ -107,7 +107,7 @@ fn callers(
 ) -> Result<(), AppError> {
     notification.send(conn)?;
     notification.scoped(conn)?;
-    notification.archive(conn, "somebody")?;
+    notification.archive(conn, "admin")?;
     notification.now(1, conn)?;
     notification.patient(conn)?;
     notification.two(conn, replica)?;

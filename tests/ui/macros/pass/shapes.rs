@@ -33,7 +33,7 @@ pub struct Notification {
     sent: bool,
 }
 
-/// A `macro_rules!` passes types and literals on in groups that nobody sees.
+/// A `macro_rules!` macro passes types and literals on in invisible groups.
 macro_rules! locked_by_macro {
     ($name:ident, $receiver:ty, $conn:ty, $result:ty, $timeout:literal) => {
         impl Notification {
