@@ -51,9 +51,9 @@ fn hashed_name_takes_two_allocations_for_any_key_length() {
 }
 
 /// One allocation is the library's: the full name. The others are Diesel's, for the parameters and
-/// columns of each statement. The name is a parameter twice to acquire the lock, and twice to release
-/// it, because the release returns whether the session still holds it. `tracing` and `metrics` add
-/// none.
+/// columns of each statement. The name is a parameter twice to acquire the lock, and twice to
+/// release it, because the release returns whether the session still holds it. `tracing` and
+/// `metrics` add none.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn uncontended_lock_takes_at_most_26_allocations() {
@@ -70,8 +70,8 @@ fn uncontended_lock_takes_at_most_26_allocations() {
     assert_eq!(cost.count_current, 0, "{cost:?}");
 }
 
-/// A queued request takes the name, an entry in the queue and a waker. The first waiter takes a node
-/// with room for eleven entries.
+/// A queued request takes the name, an entry in the queue and a waker. The first waiter takes a
+/// node with room for eleven entries.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn waiter_in_a_lock_pool_takes_at_most_512_bytes() {

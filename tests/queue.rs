@@ -4,8 +4,8 @@
 #[path = "../src/pool/wait_queue.rs"]
 mod wait_queue;
 
-/// Replaces `src/pool/sync.rs` by types of loom. Every deadline has passed, because loom tries every
-/// moment for the step that checks it.
+/// Replaces `src/pool/sync.rs` by types of loom. Every deadline has passed, because loom tries
+/// every moment for the step that checks it.
 mod sync {
     use std::sync::{Arc, LockResult, PoisonError};
     use std::task::Wake;
@@ -68,8 +68,8 @@ struct Session {
     _permits: Vec<Permit<Name, Session>>,
 }
 
-/// What all threads share. The counters, which the tests check, are loom's, so that loom tries every
-/// order of the steps that change them.
+/// What all threads share. The counters, which the tests check, are loom's, so that loom tries
+/// every order of the steps that change them.
 struct World {
     queue: Arc<WaitQueue<Name, Session>>,
     sessions: [AtomicUsize; 2],
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// Returns a permit, and a session if one is handed off. Returns `None` if the wait has expired.
+    /// Returns a permit, and a session if one is handed off, or `None` if the wait has expired.
     fn given(
         &self,
         name: Name,
@@ -227,7 +227,8 @@ impl Drop for Session {
     }
 }
 
-/// Polls with one waker, then with another, like an executor that moves a task between threads.
+/// Polls with one waker, then with another one, as an executor does that moves a task to another
+/// of its threads.
 fn run_task(mut waiter: Waiter<Name, Session>) -> Given<Name, Session> {
     if let Poll::Ready(given) = poll(&mut waiter, &Arc::new(Parker::new())) {
         return given;
@@ -253,7 +254,8 @@ fn in_every_order(test: impl Fn() + Sync + Send + 'static) {
     model.check(test);
 }
 
-/// Like [`in_every_order`], but fails unless `test` returns `true` in some orders, `false` in others.
+/// Like [`in_every_order`], but fails unless `test` returns `true` in some orders and `false` in
+/// others.
 fn in_every_order_of_two_outcomes(test: impl Fn() -> bool + Sync + Send + 'static) {
     let outcomes = Arc::new(Mutex::new(HashSet::new()));
     let seen = Arc::clone(&outcomes);

@@ -101,8 +101,8 @@ fn replica_is_reported_as_a_warning_because_it_grants_the_lock_too(db: &Db) {
     other
         .batch_execute(&match kind {
             ServerKind::Mariadb => format!(
-                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', \
-                 MASTER_USE_GTID = slave_pos; START SLAVE"
+                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, \
+                 MASTER_USER = 'root', MASTER_USE_GTID = slave_pos; START SLAVE"
             ),
             ServerKind::Mysql => format!(
                 "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, \

@@ -70,7 +70,7 @@ fn killed_reload_ends_the_session(db: &Db) {
         server::unblock_tables(blocking);
         let error = LockError::try_from(error).unwrap();
         assert_eq!(error.outcome(), Outcome::NothingHappened, "{error:?}");
-        db.wait_until_free(&format!("{path:?}"));
+        db.wait_until_paths_are_free(&format!("{path:?}"));
         wait_until("the session has ended", || !db.has_session(session));
     }
 }

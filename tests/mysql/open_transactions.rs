@@ -218,9 +218,7 @@ fn setting_left_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
                 Err(LockError::TransactionLeftOpen { .. }) => {}
                 other => panic!("{of}: {other:?}"),
             }
-            wait_until("the lock is free", || {
-                db.holder(&counter().lock_name()).is_none()
-            });
+            db.wait_until_free(&counter().lock_name());
             assert_eq!(db.value(1), 0, "{of}");
             // Under `Release`, the ROLLBACK has ended the session.
             if unseen != Unseen::Release {
@@ -272,8 +270,8 @@ fn guard_reports_an_unseen_transaction_left_open(db: &Db) {
     }
 }
 
-/// The pool has no other connection. Callers that check the connection out are refused, and no caller
-/// is handed it with the lock.
+/// The pool has no other connection. Callers that check the connection out are refused, and no
+/// caller is handed it with the lock.
 #[server_test]
 fn lock_pool_hands_off_no_connection_in_an_unseen_transaction(db: &Db) {
     db.counter(1);

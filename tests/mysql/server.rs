@@ -86,8 +86,8 @@ pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
     conn.batch_execute(&format!("KILL QUERY {session}"))
 }
 
-/// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not check
-/// for a kill during statements as short as the library's.
+/// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not
+/// check for a kill during statements as short as the library's.
 pub(crate) fn kills_short_statements(kind: ServerKind) -> bool {
     kind == ServerKind::Mysql
 }
@@ -141,7 +141,7 @@ pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
     .unwrap()
 }
 
-/// Acquires a lock, also once more. Has no effect if another session holds the lock.
+/// Acquires a lock without a wait, or once more. Does nothing if another session holds the lock.
 pub(crate) fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 0)"))
 }

@@ -154,8 +154,8 @@ fn check_server_under_max_join_size_1_returns_the_usual_report(db: &Db) {
     assert_eq!(report.findings(), [Finding::AutocommitOff]);
 }
 
-/// A server with `lower_case_table_names=1`, and two connections to its schema `Shop`, which has the
-/// table `Users`.
+/// A server with `lower_case_table_names=1`, and two connections to its schema `Shop`, which has
+/// the table `Users`.
 fn case_insensitive(db: &Db) -> (Server, MysqlConnection, MysqlConnection) {
     let server =
         Server::start_initialised_with(db.kind(), &["--lower-case-table-names=1"]).unwrap();

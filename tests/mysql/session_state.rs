@@ -12,8 +12,8 @@ use server_test::server_test;
 
 use crate::suite::support::{Db, Events, Locks, wait_until, wait_until_queued};
 
-/// Runs two closures under one lock of a `LockPool`, the second queued behind the first. Returns how
-/// often a connection was returned to the pool: once if the first was handed off.
+/// Runs two closures under one lock of a `LockPool`, the second queued behind the first. Returns
+/// how often a connection was returned to the pool: once if the first was handed off.
 fn one_behind_the_other(
     locks: &Locks,
     events: &Events,

@@ -141,8 +141,7 @@ fn cost_of_ten_handoffs(
     [0, 1].map(|i| many[i] - few[i])
 }
 
-/// Serial, since a slow handoff ends the time for handoffs, and takes one statement more.
-#[server_test(serial)]
+#[server_test]
 fn handoff_takes_one_statement(db: &Db) {
     let cost = cost_of_ten_handoffs(db, |locks, counter| {
         let request = counter.lock_name().lock();
@@ -163,7 +162,7 @@ fn handoff_of_a_set_takes_one_statement(db: &Db) {
 
 /// The two statements are the reload and the verification before COMMIT. BEGIN and COMMIT are not
 /// prepared.
-#[server_test(serial)]
+#[server_test]
 fn handoff_after_a_commit_takes_no_statement(db: &Db) {
     let cost = cost_of_ten_handoffs(db, |locks, counter| {
         let request = counter.lock();

@@ -204,7 +204,7 @@ fn interrupted_waiter_holds_no_lock(db: &Db) {
             );
             held.release().unwrap();
         });
-        wait_until("the lock is free", || db.holder(&name).is_none());
+        db.wait_until_free(&name);
         // The connection is not marked as broken, because nothing is in doubt.
         waiter.transaction(|_| QueryResult::Ok(())).unwrap();
         name.lock().acquire(&mut waiter).unwrap().release().unwrap();
@@ -255,5 +255,5 @@ fn statement_killed_at_any_moment_does_not_hang(db: &Db) {
         any || !server::kills_short_statements(db.kind()),
         "no statement was interrupted"
     );
-    wait_until("the lock is free", || db.holder(&name).is_none());
+    db.wait_until_free(&name);
 }

@@ -12,8 +12,8 @@ use server_test::server_test;
 use super::support::{Client, Counter, Db, Path, lock_error, second_lock};
 use crate::server::{Account, session_id};
 
-/// Asserts that on each path the call fails at its reload after `break_it`, and succeeds on the same
-/// connection after `repair`.
+/// Asserts that on each path the call fails at its reload after `break_it`, and succeeds on the
+/// same connection after `repair`.
 pub(crate) fn assert_keeps_the_connection(
     db: &Db,
     paths: impl Iterator<Item = Path>,
@@ -110,6 +110,6 @@ fn cached_reload_of_an_altered_table_does_not_hang(db: &Db) {
         let last = last.unwrap_or_else(|error| panic!("{path:?}: {error}"));
         assert!(last.is_ok() || !path.is_from_pool(), "{path:?}: {last:?}");
         worker.join().unwrap();
-        db.wait_until_free(&format!("{path:?}"));
+        db.wait_until_paths_are_free(&format!("{path:?}"));
     }
 }

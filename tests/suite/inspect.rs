@@ -250,8 +250,8 @@ fn held_lock_names_are_parsed(db: &Db) {
     held.release().unwrap();
 }
 
-/// `unwrap` and `?` in `main` print `Debug`, and so may a logger. The output must not contain SQL of
-/// another session.
+/// `unwrap` and `?` in `main` print `Debug`, and so may a logger. The output must not contain SQL
+/// of another session.
 #[server_test(own_server)]
 fn debug_output_hides_the_holders_statement(db: &Db) {
     let statement = format!(

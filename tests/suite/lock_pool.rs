@@ -62,7 +62,7 @@ fn each_request_sees_the_previous_write(db: &Db) {
             scope.spawn(move || {
                 for turn in 0..10 {
                     let mut counter = Counter { id: 1, value: 0 };
-                    // A copy from before the first request. Some are rolled back, and some have no transaction.
+                    // Some are rolled back, and some have no transaction.
                     let result = match (thread + turn) % 4 {
                         0 => locks.run(counter.lock(), Counter::add_one),
                         1 => locks.transaction(counter.lock(), |counter, conn| {
@@ -134,14 +134,10 @@ fn served_before_others(
         let held = name.lock().acquire(holder).unwrap();
         // The server grants the first request the lock when the others are already queued.
         scope.spawn(run);
-        wait_until("the first request asks the server", || {
-            db.waiting_sessions() == 1
-        });
+        db.wait_until_sessions_wait(1);
         queue_up(scope, locks, 0..waiting, move |_| run());
         let mut other_process = HelperProcess::acquire(db, "job");
-        wait_until("the other process waits behind it", || {
-            db.waiting_sessions() == 2
-        });
+        db.wait_until_sessions_wait(2);
         held.release().unwrap();
         other_process.wait_until_held();
         before_others = served.load(Ordering::SeqCst);

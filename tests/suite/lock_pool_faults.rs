@@ -24,8 +24,8 @@ fn add_one(locks: &Locks) -> QueryResult<()> {
         .map(drop)
 }
 
-/// Runs `first`, which requests the lock of counter 1. The server grants the lock when `count` other
-/// requests are queued, so that it can be handed off to them.
+/// Runs `first`, which requests the lock of counter 1. The server grants the lock when `count`
+/// other requests are queued, so that it can be handed off to them.
 pub(crate) fn in_front_of<R: Send>(
     db: &Db,
     locks: &Locks,
@@ -38,9 +38,7 @@ pub(crate) fn in_front_of<R: Send>(
     let held = name.lock().acquire(holder).unwrap();
     thread::scope(|scope| {
         let first = scope.spawn(first);
-        wait_until("the first request asks the server", || {
-            db.waiting_sessions() == 1
-        });
+        db.wait_until_sessions_wait(1);
         (0..count).for_each(|_| _ = scope.spawn(&others));
         wait_until_queued(locks, count);
         held.release().unwrap();
@@ -264,7 +262,7 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
         (done..=done + unknown).contains(&value),
         "{done} commits were reported and {unknown} are unknown, but the value is {value}"
     );
-    wait_until("the lock is free", || db.holder(&name).is_none());
+    db.wait_until_free(&name);
     db.assert_idle(locks);
 }
 
@@ -414,9 +412,7 @@ fn connection_returned_locked_is_discarded(db: &Db) {
         wait_until("the connection is discarded", || {
             events.counts().2 == discarded
         });
-        wait_until("the server has freed the lock", || {
-            db.holder(&name).is_none()
-        });
+        db.wait_until_free(&name);
     }
 
     // The connection is not handed off either, even if the pool has another one.

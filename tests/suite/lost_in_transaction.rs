@@ -47,10 +47,6 @@ fn assert_lost(run: Result<(), LockError>, of: &str) -> LockName {
     }
 }
 
-fn wait_until_free(db: &Db, name: &LockName) {
-    wait_until("the lock is free", || db.holder(name).is_none());
-}
-
 #[server_test]
 fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
     let counter = db.counter(1);
@@ -66,7 +62,7 @@ fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
             if loss == Loss::Release {
                 assert_eq!(lost, name, "{path:?}");
             }
-            wait_until_free(db, &name);
+            db.wait_until_free(&name);
             assert_eq!(db.value(1), 0, "{path:?}, {loss:?}");
         }
     }
@@ -99,7 +95,7 @@ fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
         for run in runs {
             assert_eq!(assert_lost(run, "a set"), names[lost]);
         }
-        names.iter().for_each(|name| wait_until_free(db, name));
+        names.iter().for_each(|name| db.wait_until_free(name));
         assert_eq!(db.value(1), 0);
     }
 }
@@ -124,7 +120,7 @@ fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
                 Ok(())
             });
         run.unwrap_err();
-        wait_until_free(db, &name);
+        db.wait_until_free(&name);
         assert_eq!(db.value(1), 0, "{loss:?}");
     }
 }
@@ -159,9 +155,7 @@ fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
                 Ok(())
             });
             assert_lost(run, &format!("{loss:?}"));
-            wait_until("the next caller asks the server", || {
-                db.waiting_sessions() == 1
-            });
+            db.wait_until_sessions_wait(1);
             other_holds.store(false, Ordering::SeqCst);
             held.unwrap().release().unwrap();
         });
@@ -183,7 +177,7 @@ fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
             Ok(())
         });
         assert_lost(run, &format!("{path:?}"));
-        wait_until_free(db, &counter.lock_name());
+        db.wait_until_free(&counter.lock_name());
         assert_eq!((db.value(1), db.value(2)), (0, 0), "{path:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! The outcome that an error reports, compared with what happened, for a connection cut at each step.
+//! The outcome that an error reports, compared with what happened, when the connection is cut at
+//! each step.
 
 use std::cell::Cell;
 
@@ -30,7 +31,7 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
         "{path:?}: the call did not reach the step"
     );
     // The session has ended, and so has its transaction.
-    db.wait_until_free(&format!("{path:?}"));
+    db.wait_until_paths_are_free(&format!("{path:?}"));
     let is_written = db.value(1) > before;
     let Err(error) = result else {
         assert!(is_written, "{path:?}");

@@ -14,7 +14,8 @@ use crate::server::{Conn, statement};
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod telemetry;
 
-/// Makes calls that panic at the first event, at the second, and so on, until one has no such event.
+/// Makes calls that panic at the first event, at the second, and so on, until a call has fewer
+/// events.
 fn at_each_event(db: &Db, then: fn() -> Then) {
     db.counter(1);
     for path in Path::essential() {
@@ -75,7 +76,7 @@ fn panic_while_the_idle_timeout_is_raised_leaves_the_lock_free(db: &Db) {
                 });
                 let what = format!("{via:?} {form:?} {text}");
                 assert!(hook.disarm() && panicked, "{what}");
-                db.wait_until_free(&what);
+                db.wait_until_paths_are_free(&what);
                 let state = locks.state();
                 assert_eq!((state.names, state.waiting), (0, 0), "{what}");
             }
@@ -135,5 +136,5 @@ fn panic_of_the_closure_with_a_panicking_hook_does_not_abort(db: &Db) {
             client.assert_nothing_left(db, &format!("{path:?}"));
         }
     }
-    wait_until("no session waits", || db.waiting_sessions() == 0);
+    db.wait_until_sessions_wait(0);
 }

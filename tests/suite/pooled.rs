@@ -30,8 +30,8 @@ fn pooled_connection_is_accepted_by_every_form(db: &Db) {
     assert_eq!(db.value(1), 3);
 }
 
-/// Runs `misuse` on the only connection of a pool. Asserts what the pool did with the connection, and
-/// that the next request acquires the lock.
+/// Runs `misuse` on the only connection of a pool. Asserts what the pool did with the connection,
+/// and that the next request acquires the lock.
 fn assert_pool_counts(
     db: &Db,
     counts: (usize, usize, usize),
@@ -41,7 +41,7 @@ fn assert_pool_counts(
     let name = counter.lock_name();
     let (pool, events) = db.pool(1);
     misuse(pool.get().unwrap(), &mut counter);
-    wait_until("the lock is free", || db.holder(&name).is_none());
+    db.wait_until_free(&name);
     // A pool replaces what it discards in the background.
     let deadline = Instant::now() + Duration::from_secs(5);
     while events.counts() != counts && Instant::now() < deadline {

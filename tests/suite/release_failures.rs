@@ -75,7 +75,7 @@ fn failing_release(db: &Db, path: Path) -> QueryResult<()> {
     hook.arm(When::Start(statement::RELEASE), Then::Call(Box::new(kill)));
     let result = client.run_on_counter(|counter, conn| counter.add_one(conn).map(drop));
     assert!(hook.disarm(), "{path:?}");
-    db.wait_until_free(&format!("{path:?}"));
+    db.wait_until_paths_are_free(&format!("{path:?}"));
     // The pool has discarded the connection.
     if path.is_from_pool() {
         assert_ne!(client.session_id(), session, "{path:?}");

@@ -28,7 +28,7 @@ fn assert_ends_the_session(db: &Db, leak: fn(&Db, &Counter, &mut Conn)) {
             Ok(())
         });
         assert_eq!(result, Ok(()), "{path:?}");
-        db.wait_until_free(&format!("{path:?}"));
+        db.wait_until_paths_are_free(&format!("{path:?}"));
         if path.is_from_pool() {
             assert_ne!(client.session_id(), session, "{path:?}");
             assert_eq!(client.events().discarded.load(Ordering::SeqCst), 1);
@@ -60,7 +60,7 @@ fn leak_on_a_pooled_connection_ends_the_session(db: &Db) {
             Ok::<_, LockError>(7)
         });
         assert_eq!(result.unwrap(), 7);
-        db.wait_until_free("its connection is still checked out");
+        db.wait_until_paths_are_free("its connection is still checked out");
         drop(conn);
         wait_until("the connection is discarded", || events.counts().2 == 1);
     }
@@ -91,7 +91,7 @@ fn leak_with_queued_waiters_frees_the_lock_after_the_last(db: &Db) {
             in_front_of(db, locks, 3, others, || add_one(Some(leak)));
             sum += 4;
             assert_eq!(db.value(1), sum);
-            db.wait_until_free("its pool has connections");
+            db.wait_until_paths_are_free("its pool has connections");
             db.assert_idle(locks);
         }
     }
@@ -117,7 +117,7 @@ fn request_after_a_leaked_outermost_guard_reloads_the_row(db: &Db) {
             _ => locks.run(lock_all(&mut counter), read),
         };
         assert_eq!(session.unwrap(), leaked_in);
-        db.wait_until_free(&format!("{form:?}"));
+        db.wait_until_paths_are_free(&format!("{form:?}"));
     }
     // A caller that checks the connection out re-enters the leaked lock, but the row is reloaded.
     let (pool, _) = db.pool(1);

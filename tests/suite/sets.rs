@@ -154,7 +154,7 @@ fn locks_of_a_set_are_released_in_reverse(db: &Db) {
                         .unwrap();
                 });
             }
-            wait_until("all three are waited for", || db.waiting_sessions() == 3);
+            db.wait_until_sessions_wait(3);
             // Leaves time between the releases to observe their order.
             proxy.set_delay(Duration::from_millis(50));
             Ok::<_, LockError>(())
@@ -434,9 +434,7 @@ fn loss_in_a_set_returns_lost_and_releases_the_rest(db: &Db) {
         "{run:?}"
     );
     for name in &names {
-        wait_until("the server has freed the lock", || {
-            db.holder(name).is_none()
-        });
+        db.wait_until_free(name);
     }
 }
 

@@ -44,7 +44,7 @@ fn test_transaction_is_accepted_on_every_path(db: &Db) {
     }
 }
 
-/// Asserts that the session commits writes at once, without a transaction, and that the lock is free.
+/// Asserts that the session has no transaction open, and that the lock is free.
 pub(crate) fn assert_clean(db: &Db, conn: &mut Conn, of: &str) {
     conn.batch_execute("UPDATE counters SET value = 50 WHERE id = 1")
         .unwrap();

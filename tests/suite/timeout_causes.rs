@@ -179,9 +179,7 @@ fn timeout_behind_another_session_names_that_session(db: &Db) {
     };
     thread::scope(|scope| {
         let first = scope.spawn(|| ask(600));
-        wait_until("the first request asks the server", || {
-            db.waiting_sessions() == 1
-        });
+        db.wait_until_sessions_wait(1);
         let behind = scope.spawn(|| ask(200));
         let error = behind.join().unwrap().unwrap_err();
         assert_cause(Err::<(), _>(error), TimeoutCause::Session);

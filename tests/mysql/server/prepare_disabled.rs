@@ -8,8 +8,8 @@ use test_server::{Server, ServerKind};
 
 use super::Conn;
 
-/// A private server that can refuse to prepare statements. A connection keeps the statements that it
-/// has already prepared.
+/// A private server that can refuse to prepare statements. A connection keeps the statements that
+/// it has already prepared.
 pub(crate) struct PrepareDisabledServer {
     /// Connected at the start, because Diesel prepares a statement to connect.
     root: RefCell<Conn>,

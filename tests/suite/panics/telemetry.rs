@@ -120,7 +120,8 @@ impl Recorder for Trap {
     }
 }
 
-/// Does work that panics at the first call, at the second, and so on, until it makes no such call.
+/// Makes calls that panic at the first record, at the second, and so on, until a call makes fewer
+/// records.
 fn at_each_call(db: &Db, within: impl Fn(&Trap, &mut dyn FnMut())) {
     db.counter(1);
     for always in [false, true] {
@@ -172,9 +173,7 @@ fn panic_of_a_waiter_that_was_handed_the_lock_releases_it(db: &Db) {
         let holder = &mut db.conn();
         let held = name.lock().acquire(holder).unwrap();
         let first = scope.spawn(acquire);
-        wait_until("the first request asks the server", || {
-            db.waiting_sessions() == 1
-        });
+        db.wait_until_sessions_wait(1);
         let second = scope.spawn(|| panics(|| metrics::with_local_recorder(trap, acquire)));
         wait_until_queued(locks, 1);
         let third = scope.spawn(acquire);

@@ -176,8 +176,13 @@ impl Db {
         assert_eq!(self.holder(name), None, "{name} is still held");
     }
 
+    /// Waits until no session holds the lock.
+    pub(crate) fn wait_until_free(&self, name: &LockName) {
+        wait_until(&format!("{name} is free"), || self.holder(name).is_none());
+    }
+
     /// Waits until the locks of every [`Path`](super::Path) are free, while clients are connected.
-    pub(crate) fn wait_until_free(&self, what: &str) {
+    pub(crate) fn wait_until_paths_are_free(&self, what: &str) {
         for name in Self::locks_of_paths() {
             wait_until(&format!("{name} is free: {what}"), || {
                 self.holder(&name).is_none()
@@ -210,6 +215,13 @@ impl Db {
     /// How many sessions of this database wait for a lock.
     pub(crate) fn waiting_sessions(&self) -> i64 {
         server::waiting_sessions(&mut self.conn(), &self.schema)
+    }
+
+    /// Waits until `count` sessions of this database wait for a lock.
+    pub(crate) fn wait_until_sessions_wait(&self, count: i64) {
+        wait_until(&format!("{count} sessions wait for a lock"), || {
+            self.waiting_sessions() == count
+        });
     }
 
     /// Waits until the server has queued the session for a lock.

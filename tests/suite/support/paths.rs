@@ -61,8 +61,8 @@ fn set<T>(model: &mut T) -> Lock<(&mut T, LockName)> {
     lock_all((model, second_lock()))
 }
 
-/// Makes the call of a form. `$call!(method, lock, closure)` calls a finishing method on a connection
-/// or through a lock pool.
+/// Makes the call of a form. `$call!(method, lock, closure)` calls a finishing method on a
+/// connection or through a lock pool.
 macro_rules! call_form {
     ($form:expr, $model:ident, $body:ident, $call:ident) => {
         match $form {
@@ -398,7 +398,7 @@ impl Client {
     /// Asserts that the locks are free, although the client is connected, and that no request is
     /// queued.
     pub(crate) fn assert_nothing_left(&self, db: &Db, what: &str) {
-        db.wait_until_free(what);
+        db.wait_until_paths_are_free(what);
         if let Source::LockPool(locks) = &self.source {
             let state = locks.state();
             assert_eq!((state.names, state.waiting), (0, 0), "{what}");

@@ -31,7 +31,7 @@ impl ServerTest {
         case(&Db::create(kind));
     }
 
-    /// Fails a test that the server of `DATABASE_URL` cannot run, so that it does not silently pass.
+    /// Fails a test that the server of `DATABASE_URL` cannot run: it must not silently pass.
     fn assert_fits(&self, kind: ServerKind, url: &str) {
         static FOUND: OnceLock<ServerKind> = OnceLock::new();
         let found = *FOUND.get_or_init(|| {
