@@ -12,7 +12,7 @@ use server_test::server_test;
 
 use crate::server::is_mariadb;
 use crate::suite::lock_pool_faults::in_front_of;
-use crate::suite::support::{Counter, Db, Form, Path, wait_until};
+use crate::suite::support::{Counter, Db, Form, Path};
 use crate::suite::test_transactions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

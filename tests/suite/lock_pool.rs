@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
-use super::support::{Counter, Db, HelperProcess, Locks, wait_until, wait_until_queued};
+use super::support::{Counter, Db, HelperProcess, Locks, wait_until_queued};
 use crate::server::{Conn, session_id};
 
 /// Starts threads whose requests are queued behind a holder, in the order of their numbers.

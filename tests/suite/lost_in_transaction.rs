@@ -9,7 +9,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
 use super::lock_pool_faults::in_front_of;
-use super::support::{Counter, Db, Path, wait_until};
+use super::support::{Counter, Db, Path};
 use crate::server::{self, Conn, session_id};
 
 type Manager = <Conn as Connection>::TransactionManager;

@@ -6,9 +6,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
 use super::lock_pool_faults::in_front_of;
-use super::support::{
-    Counter, Db, Form, Hook, Locks, Path, Then, Via, When, panics, second_lock, wait_until,
-};
+use super::support::{Counter, Db, Form, Hook, Locks, Path, Then, Via, When, panics, second_lock};
 use crate::server::{Conn, statement};
 
 #[cfg(all(feature = "tracing", feature = "metrics"))]

@@ -9,7 +9,7 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
-use super::support::{Counter, Db, panics, wait_until};
+use super::support::{Counter, Db, panics};
 use crate::server::{Conn, session_id};
 
 type Pooled = PooledConnection<ConnectionManager<Conn>>;

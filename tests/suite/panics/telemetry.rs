@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::suite::support::{Counter, Db, Path, panics, wait_until, wait_until_queued};
+use crate::suite::support::{Counter, Db, Path, panics, wait_until_queued};
 
 /// Panics at the nth call, and with `always` at each later one.
 #[derive(Clone)]
