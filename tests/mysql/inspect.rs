@@ -179,7 +179,7 @@ fn held_locks_on_a_full_metadata_table_returns_incomplete(db: &Db) {
 
 /// Not `NotRecorded`, whose remedy would not help.
 #[server_test(mysql)]
-fn held_locks_on_an_empty_metadata_table_returns_incomplete(db: &Db) {
+fn held_locks_with_metadata_table_size_0_returns_incomplete(db: &Db) {
     const LIMIT: &str = "--performance-schema-max-metadata-locks=0";
     let server = Server::start_with(db.kind(), &[LIMIT]).unwrap();
     let _holders = hold_many(&server, 1);
