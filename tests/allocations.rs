@@ -1,4 +1,4 @@
-//! How many allocations names, locks and queued requests take.
+//! The allocations of names and waiters, which do not depend on the speed of the machine.
 
 use allocation_counter::measure;
 #[cfg(feature = "r2d2")]
@@ -50,10 +50,10 @@ fn hashed_name_takes_two_allocations_for_any_key_length() {
     assert_eq!(allocations(|| LockName::named("Nightly report")), 2);
 }
 
-/// One allocation is the library's: the full name. The others are Diesel's, for the parameters and
-/// columns of each statement. The name is a parameter twice to acquire the lock, and twice to
-/// release it, because the release returns whether the session still holds it. `tracing` and
-/// `metrics` add none.
+/// The crate allocates the full name. Diesel allocates the rest: it builds the parameters and
+/// columns of each statement anew. The acquisition has the name as two parameters, and so has the
+/// release, which checks whether the session still holds the lock. `tracing` and `metrics` allocate
+/// nothing.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn uncontended_lock_takes_at_most_26_allocations() {
@@ -70,8 +70,8 @@ fn uncontended_lock_takes_at_most_26_allocations() {
     assert_eq!(cost.count_current, 0, "{cost:?}");
 }
 
-/// A queued request takes the name, an entry in the queue and a waker. The first waiter takes a
-/// node with room for eleven entries.
+/// Besides its thread, a waiter allocates the name, its entry in the queue, and its wake-up. The
+/// first waiter of a queue allocates a block of eleven entries.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn waiter_in_a_lock_pool_takes_at_most_512_bytes() {
@@ -101,7 +101,7 @@ fn name_without_requests_takes_no_memory_in_a_lock_pool() {
     let kept = measure(|| hold_and_release(1_010..3_000)).bytes_current;
     assert_eq!(kept, 0);
 
-    // The capacity that many names at once needed is not kept either.
+    // The capacity for many locks at once is also freed.
     let all_at_once = || {
         let held: Vec<_> = (0..1_000)
             .map(|number| LockName::row(memberships::table, (number, "bob")))

@@ -170,8 +170,8 @@ fn handoff_count_is_zero_unless_the_first_waiter_accepts_exactly_the_set() {
                 assert!(expected > 0, "{accepts:?}, {handed_off:?}");
                 assert_eq!(ready(&mut waiter).1, Some(7));
             }
-            Err((permit, thing)) => {
-                assert_eq!((expected, thing), (0, 7), "{accepts:?}, {handed_off:?}");
+            Err((permit, payload)) => {
+                assert_eq!((expected, payload), (0, 7), "{accepts:?}, {handed_off:?}");
                 assert!(poll(&mut waiter).is_none());
                 drop(permit);
                 assert_eq!(ready(&mut waiter).1, None);
@@ -181,12 +181,12 @@ fn handoff_count_is_zero_unless_the_first_waiter_accepts_exactly_the_set() {
 }
 
 #[test]
-fn handoff_without_waiter_returns_the_permit_and_the_thing() {
+fn handoff_without_waiter_returns_the_permit_and_the_payload() {
     let queue = queue();
-    let Err((permit, thing)) = first(&queue, "a").hand_off(&["a"], 7) else {
+    let Err((permit, payload)) = first(&queue, "a").hand_off(&["a"], 7) else {
         panic!("nothing waits");
     };
-    assert_eq!(thing, 7);
+    assert_eq!(payload, 7);
     assert_eq!(queue.size(), (1, 0));
     drop(permit);
     assert_eq!(queue.size(), (0, 0));
@@ -219,8 +219,8 @@ fn set_waiter_behind_a_single_waiter_is_given_the_permit_only() {
         panic!("the first waiter does not accept a set");
     };
     assert!(permit.hand_off(&["a"], "single").is_ok());
-    let (permit, thing) = ready(&mut single);
-    assert_eq!(thing, Some("single"));
+    let (permit, payload) = ready(&mut single);
+    assert_eq!(payload, Some("single"));
     let Err((permit, _)) = permit.hand_off(&["a"], "single") else {
         panic!("the set's waiter does not accept a single lock");
     };
@@ -240,8 +240,8 @@ fn cancelled_waiters_are_passed_over() {
     waiters.remove(0).cancel();
     assert_eq!(permit.waiter_count(), 3);
     assert!(permit.hand_off(&["a"], 7).is_ok());
-    let (permit, thing) = ready(&mut waiters[0]);
-    assert_eq!((thing, permit.waiter_count()), (Some(7), 2));
+    let (permit, payload) = ready(&mut waiters[0]);
+    assert_eq!((payload, permit.waiter_count()), (Some(7), 2));
 }
 
 /// Logs its drop.
@@ -249,7 +249,7 @@ struct Logged(Arc<Mutex<Vec<&'static str>>>);
 
 impl Drop for Logged {
     fn drop(&mut self) {
-        self.0.lock().unwrap().push("thing dropped");
+        self.0.lock().unwrap().push("payload dropped");
     }
 }
 
@@ -262,7 +262,7 @@ impl Wake for WakeLog {
 }
 
 #[test]
-fn waiter_cancelled_after_a_handoff_drops_the_thing_and_then_passes_on_the_permit() {
+fn waiter_cancelled_after_a_handoff_drops_the_payload_and_then_passes_on_the_permit() {
     let log = Arc::default();
     let queue = queue();
     let permit = first(&queue, "a");
@@ -271,12 +271,12 @@ fn waiter_cancelled_after_a_handoff_drops_the_thing_and_then_passes_on_the_permi
     poll_with(&mut next, &Waker::from(Arc::new(WakeLog(Arc::clone(&log)))));
     assert!(permit.hand_off(&["a"], Logged(Arc::clone(&log))).is_ok());
     drop(waiter);
-    assert_eq!(*log.lock().unwrap(), ["thing dropped", "next woken"]);
+    assert_eq!(*log.lock().unwrap(), ["payload dropped", "next woken"]);
     assert!(ready(&mut next).1.is_none());
 }
 
 #[test]
-fn panic_in_the_drop_of_the_thing_does_not_lose_the_permit() {
+fn panic_in_the_drop_of_the_payload_does_not_lose_the_permit() {
     struct PanicsOnDrop;
     impl Drop for PanicsOnDrop {
         fn drop(&mut self) {
@@ -289,8 +289,8 @@ fn panic_in_the_drop_of_the_thing_does_not_lose_the_permit() {
     let mut next = behind(&queue, "a", Accepts::Handoff);
     assert!(permit.hand_off(&["a"], PanicsOnDrop).is_ok());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(waiter))).is_err());
-    let (permit, thing) = ready(&mut next);
-    assert!(thing.is_none());
+    let (permit, payload) = ready(&mut next);
+    assert!(payload.is_none());
     drop(permit);
     assert_eq!(queue.size(), (0, 0));
 }
@@ -314,9 +314,9 @@ fn panic_in_a_waker_does_not_lose_the_permit() {
             false => drop(permit),
         });
         assert!(catch_unwind(passes_on).is_err());
-        let thing;
-        (permit, thing) = ready(&mut waiter);
-        assert_eq!(thing, is_handed_off.then_some(7));
+        let payload;
+        (permit, payload) = ready(&mut waiter);
+        assert_eq!(payload, is_handed_off.then_some(7));
     }
     drop(permit);
     assert_eq!(queue.size(), (0, 0));
@@ -477,7 +477,7 @@ fn thread_is_woken_when_it_is_given_the_permit() {
         let queue = queue();
         let permit = first(&queue, "a");
         let waiter = behind(&queue, "a", Accepts::Handoff);
-        let waits = thread::spawn(move || waiter.wait_until(None).map(|(_, thing)| thing));
+        let waits = thread::spawn(move || waiter.wait_until(None).map(|(_, payload)| payload));
         // It waits on when it is unparked for another reason.
         for _ in 0..10 {
             thread::sleep(Duration::from_millis(2));
@@ -512,7 +512,7 @@ fn permit_given_before_the_wait_is_returned_after_the_deadline() {
     let waiter = behind(&queue, "a", Accepts::Handoff);
     assert!(permit.hand_off(&["a"], 7).is_ok());
     let result = waiter.wait_until(Some(Instant::now()));
-    assert_eq!(result.ok().and_then(|(_, thing)| thing), Some(7));
+    assert_eq!(result.ok().and_then(|(_, payload)| payload), Some(7));
 }
 
 #[test]
