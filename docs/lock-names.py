@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""The golden values of lock-names.md: a second implementation, made from that document alone.
+"""The second implementation of the lock name format, written from lock-names.md without the crate.
 
-    python3 docs/lock-names.py            writes the table anew
-    python3 docs/lock-names.py --check    fails if the table would change
+Without an option, writes the golden values in lock-names.md. tests/lock_names.rs uses both options.
+A case is an array of kind, object, key, scope and namespace. A key is an array of parts, and a part
+is an array of type and value.
 """
 
+import argparse
 import base64
 import datetime
 import hashlib
@@ -19,7 +21,7 @@ import uuid
 DOCUMENT = pathlib.Path(__file__).with_name("lock-names.md")
 BEGIN, END = "<!-- golden values: begin -->\n", "<!-- golden values: end -->\n"
 
-# The current schema of the connection in every row.
+# The current schema of the connection, in every case.
 SCHEMA = "app"
 
 
@@ -29,8 +31,8 @@ def plain(component):
     return re.fullmatch(r"[a-z0-9_.-]+", component) is not None
 
 
-def written(kind, components, scope=None, namespace=SCHEMA):
-    """`kind` is r, t or n; `components` the table and the key's parts, or the named text."""
+def full_name(kind, components, scope, namespace):
+    """`kind` is r, t or n. `components` are the table and the parts of the key, or the text."""
     if kind == "n":
         readable = "=" + components[0]
     elif kind == "t":
@@ -78,6 +80,8 @@ def key_text(type_, value):
         return bytes.fromhex(value).hex()
     if type_ == "Uuid":
         return uuid.UUID(value).bytes.hex()
+    # Anything finer than a microsecond is cut off.
+    value = re.sub(r"(\.\d{6})\d+", r"\1", value)
     if type_ in ("chrono::NaiveDate", "time::Date"):
         return datetime.date.fromisoformat(value).isoformat()
     if type_ in ("chrono::NaiveTime", "time::Time"):
@@ -155,7 +159,7 @@ CASES = [
     n(("time::PrimitiveDateTime", "2024-02-29T12:00:00.500000")),
     n(("chrono::DateTime", "2024-02-29T12:00:00+02:00")),
     n(("time::OffsetDateTime", "2024-02-29T12:00:00+02:00")),
-    # Text that is not plain.
+    # Keys that are not plain, beside some that are.
     d(""),
     d(" "),
     d("Alice"),
@@ -180,7 +184,7 @@ CASES = [
     d("a/b"),
     d("a~b"),
     d("a\u007cb"),
-    # documents: is ten characters, so 45 more are just enough.
+    # `documents:` has ten characters, so 45 more are the most that fit.
     d(X * 44),
     d(X * 45),
     d(X * 46),
@@ -195,7 +199,7 @@ CASES = [
     row("memberships", ("i32", "1"), ("bool", "true"), ("Uuid", UUID)),
     row("memberships", ("i32", "1"), ("i32", "2"), ("i32", "3"), ("i32", "4"), ("i32", "5")),
     row("memberships", ("i64", "7"), ("str", "alice"), scope="send"),
-    # Plain up to its last component: what came before is hashed as the parts it was.
+    # Only the last component is not plain, and all components are hashed.
     row("memberships", ("i64", "7"), ("str", "alice"), scope="Send"),
     row("memberships", ("i64", "7"), ("str", "alice"), ("str", "Bob")),
     row("memberships", ("str", X * 21), ("str", X * 21)),
@@ -209,7 +213,7 @@ CASES = [
     row("a.b", ("i32", "42")),
     row("t" * 54, ("i32", "1")),
     row("t" * 53, ("i32", "1")),
-    # The longest table name that the servers take.
+    # The longest table name that the servers accept.
     row("t" * 64, ("i32", "1")),
     ("table", "notifications", [], None, None),
     ("table", "app.users", [], None, None),
@@ -219,7 +223,7 @@ CASES = [
     ("table", "t" * 64, [], None, None),
     ("table", "notifications", [], "rebuild", None),
     ("table", "notifications", [], "Rebuild", None),
-    # Names.
+    # Named locks.
     ("named", "nightly-report", [], None, None),
     ("named", "Nightly report", [], None, None),
     ("named", "", [], None, None),
@@ -253,22 +257,22 @@ CASES = [
 
 
 def name_of(case):
-    kind, subject, parts, scope, namespace = case
+    kind, object_, parts, scope, namespace = case
     if kind == "exact":
-        return subject
+        return object_
     if kind == "named":
-        return written("n", [subject], scope, SCHEMA if namespace is None else namespace)
-    schema, table = SCHEMA, subject
-    # `a.b` is one identifier with a dot in it; the others are a schema and a table.
-    if "." in subject and subject != "a.b":
-        schema, table = subject.split(".")
+        return full_name("n", [object_], scope, SCHEMA if namespace is None else namespace)
+    schema, table = SCHEMA, object_
+    # `a.b` is a table whose name has a dot. In all other cases a dot ends the schema.
+    if "." in object_ and object_ != "a.b":
+        schema, table = object_.split(".")
     components = [table] + [key_text(*part) for part in parts]
     where = schema if namespace is None else namespace
-    return written("t" if kind == "table" else "r", components, scope, where)
+    return full_name("t" if kind == "table" else "r", components, scope, where)
 
 
 def cell(value):
-    """JSON in a code span, with what would end the cell or the span escaped."""
+    """JSON in a code span. Characters that would end the cell or the span are escaped."""
     if value is None:
         return ""
     text = json.dumps(value, ensure_ascii=False)
@@ -277,33 +281,47 @@ def cell(value):
 
 
 def ambiguous(c):
-    """What a reader would not see, or would take for another character."""
+    """Whether a reader would not see the character, or confuse it with another."""
     lookalike = unicodedata.combining(c) or unicodedata.normalize("NFKC", c) != c
     return not c.isprintable() or lookalike
 
 
 def table():
-    head = "| kind | of | key types | key | scope | namespace | written |\n|---|---|---|---|---|---|---|\n"
-    lines = []
+    lines = [
+        "| kind | object | key types | key | scope | namespace | full name |\n",
+        "|---|---|---|---|---|---|---|\n",
+    ]
     for case in CASES:
-        kind, subject, parts, scope, namespace = case
+        kind, object_, parts, scope, namespace = case
         types = "`" + ", ".join(type_ for type_, _ in parts) + "`" if parts else ""
         key = cell([value for _, value in parts]) if parts else ""
-        cells = [kind, cell(subject), types, key, cell(scope), cell(namespace), cell(name_of(case))]
+        cells = [kind, cell(object_), types, key, cell(scope), cell(namespace), cell(name_of(case))]
         lines.append("| " + " | ".join(cells) + " |\n")
-    return head + "".join(lines)
+    return "".join(lines)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    options = parser.add_mutually_exclusive_group()
+    options.add_argument(
+        "--check", action="store_true", help="fail if the golden values would change"
+    )
+    options.add_argument(
+        "--names", action="store_true", help="read cases from stdin as JSON and write their names"
+    )
+    options = parser.parse_args()
+    if options.names:
+        json.dump([name_of(case) for case in json.load(sys.stdin.buffer)], sys.stdout)
+        return
     document = DOCUMENT.read_text(encoding="utf-8")
     before, rest = document.split(BEGIN)
     _, after = rest.split(END)
-    renewed = before + BEGIN + "\n" + table() + "\n" + END + after
-    if "--check" in sys.argv[1:]:
-        if renewed != document:
-            sys.exit("docs/lock-names.md is not what docs/lock-names.py makes: run it, and read the difference")
+    updated = before + BEGIN + "\n" + table() + "\n" + END + after
+    if options.check:
+        if updated != document:
+            sys.exit("the golden values differ: run docs/lock-names.py and read the difference")
         return
-    DOCUMENT.write_text(renewed, encoding="utf-8")
+    DOCUMENT.write_text(updated, encoding="utf-8")
 
 
 if __name__ == "__main__":

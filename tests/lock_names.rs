@@ -1,16 +1,54 @@
-//! Names in their written form: the golden values of `docs/lock-names.md`, and properties that hold for all.
+//! The lock name format: golden values of `docs/lock-names.md`, and generated cases that are
+//! compared with `docs/lock-names.py`. Properties of all names are checked in `fuzz/checks/`.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use diesel_advisory_lock::inspect::{LockedObject, ParsedLockName};
 use diesel_advisory_lock::prelude::*;
 use diesel_advisory_lock::{KeyParts, LockTable};
 use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::json;
 
-/// The document says so.
+/// The current schema of the connection in all cases of the document.
 const SCHEMA: &str = "app";
 
-/// The tables, by what the document calls them.
+/// The types of key parts in the document.
+const TYPES: [&str; 27] = [
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "i128",
+    "isize",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "u128",
+    "usize",
+    "bool",
+    "str",
+    "String",
+    "[u8]",
+    "Vec<u8>",
+    "[u8; 4]",
+    "Uuid",
+    "chrono::NaiveDate",
+    "chrono::NaiveTime",
+    "chrono::NaiveDateTime",
+    "chrono::DateTime",
+    "time::Date",
+    "time::Time",
+    "time::PrimitiveDateTime",
+    "time::OffsetDateTime",
+];
+
+/// Tables of `table!`, each with its text in the document.
 macro_rules! tables {
     ($($module:ident: $text:literal = $sql_name:literal $(in $schema:ident)?;)+) => {
         $(mod $module {
@@ -20,16 +58,23 @@ macro_rules! tables {
             }
         })+
 
-        fn in_table(table: &str, key: Option<&Key>) -> LockName {
+        /// The row with this key, or the whole table. Other tables are values.
+        fn in_table(text: &str, key: Option<&Key>) -> LockName {
             fn name<T: LockTable>(table: T, key: Option<&Key>) -> LockName {
                 match key {
                     Some(key) => LockName::row_unchecked(table, key),
                     None => LockName::table(table),
                 }
             }
-            match table {
+            match text {
                 $($text => name($module::it::table, key),)+
-                other => panic!("the test knows no table `{other}`"),
+                other => match other.split_once('.') {
+                    Some((schema, table)) => {
+                        let schema = diesel_dynamic_schema::schema(schema.to_owned());
+                        name(schema.table(table.to_owned()), key)
+                    }
+                    None => name(diesel_dynamic_schema::table(other.to_owned()), key),
+                },
             }
         }
     };
@@ -45,12 +90,9 @@ tables! {
     capital: "Users" = "Users";
     accent: "café" = "café";
     dotted: "a.b" = "a.b";
-    long: "ttttttttttttttttttttttttttttttttttttttttttttttttttttt" = "ttttttttttttttttttttttttttttttttttttttttttttttttttttt";
-    longest: "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt" = "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt";
-    too_long: "tttttttttttttttttttttttttttttttttttttttttttttttttttttt" = "tttttttttttttttttttttttttttttttttttttttttttttttttttttt";
 }
 
-/// A key of as many columns as a row of the document has.
+/// A key with one column for each part.
 struct Key(Vec<Box<dyn LockKey>>);
 
 impl LockKey for Key {
@@ -59,7 +101,43 @@ impl LockKey for Key {
     }
 }
 
-/// A part of a key, of the type that the document names.
+/// A case of the document: one lock name and everything that it is made from.
+#[derive(Debug)]
+struct Case {
+    kind: String,
+    /// The table, with its schema if it has one, or the text.
+    object: String,
+    /// Type and value of each part.
+    key: Vec<(String, String)>,
+    scope: Option<String>,
+    namespace: Option<String>,
+}
+
+impl Case {
+    fn name(&self) -> LockName {
+        let key = Key(self
+            .key
+            .iter()
+            .map(|(type_, value)| part(type_, value))
+            .collect());
+        let mut name = match &*self.kind {
+            "row" => in_table(&self.object, Some(&key)),
+            "table" => in_table(&self.object, None),
+            "named" => LockName::named(&self.object),
+            "exact" => LockName::exact(&self.object).expect("an exact name"),
+            other => panic!("unknown kind `{other}`"),
+        };
+        if let Some(scope) = &self.scope {
+            name = name.scope(scope);
+        }
+        if let Some(namespace) = &self.namespace {
+            name = name.namespace(namespace);
+        }
+        name
+    }
+}
+
+/// A part of a key, of a type that the document has.
 fn part(type_: &str, value: &str) -> Box<dyn LockKey> {
     macro_rules! parsed {
         ($($type:ty),+) => {
@@ -91,17 +169,14 @@ fn part(type_: &str, value: &str) -> Box<dyn LockKey> {
         "time::Date" => Box::new(iso::date(value)),
         "time::Time" => Box::new(iso::time(value)),
         "time::PrimitiveDateTime" => Box::new(iso::date_time(value)),
-        "time::OffsetDateTime" => {
-            let (local, offset) = value.split_once('+').unwrap();
-            let hours = offset.strip_suffix(":00").unwrap().parse().unwrap();
-            let offset = time::UtcOffset::from_hms(hours, 0, 0).unwrap();
-            Box::new(iso::date_time(local).assume_offset(offset))
-        }
-        other => panic!("the test knows no key type `{other}`: teach it"),
+        "time::OffsetDateTime" => Box::new(iso::offset_date_time(value)),
+        other => panic!("unknown key type `{other}`"),
     }
 }
+
+/// Parsers for the types of `time`, whose own are behind a feature.
 mod iso {
-    use time::{Date, Month, PrimitiveDateTime, Time};
+    use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
     pub(super) fn date(text: &str) -> Date {
         let numbers: Vec<i32> = text.split('-').map(|part| part.parse().unwrap()).collect();
@@ -112,77 +187,27 @@ mod iso {
     pub(super) fn time(text: &str) -> Time {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let numbers: Vec<u8> = whole.split(':').map(|part| part.parse().unwrap()).collect();
-        let microsecond = fraction.parse().unwrap();
-        Time::from_hms_micro(numbers[0], numbers[1], numbers[2], microsecond).unwrap()
+        let nanosecond = format!("{fraction:0<9}").parse().unwrap();
+        Time::from_hms_nano(numbers[0], numbers[1], numbers[2], nanosecond).unwrap()
     }
 
     pub(super) fn date_time(text: &str) -> PrimitiveDateTime {
         let (day, clock) = text.split_once('T').unwrap();
         PrimitiveDateTime::new(date(day), time(clock))
     }
-}
 
-/// A row of the document's table.
-struct Golden {
-    line: &'static str,
-    kind: &'static str,
-    of: String,
-    types: Vec<&'static str>,
-    values: Vec<String>,
-    scope: Option<String>,
-    namespace: Option<String>,
-    written: String,
-}
-
-impl Golden {
-    fn parse(line: &'static str) -> Golden {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [kind, of, types, values, scope, namespace, written] = cells[..] else {
-            panic!("not seven cells: {line}");
-        };
-        Golden {
-            line,
-            kind,
-            of: json(of).expect(line),
-            types: match types {
-                "" => Vec::new(),
-                types => types.trim_matches('`').split(", ").collect(),
-            },
-            values: json(values).unwrap_or_default(),
-            scope: json(scope),
-            namespace: json(namespace),
-            written: json(written).expect(line),
-        }
-    }
-
-    fn name(&self) -> LockName {
-        assert_eq!(self.types.len(), self.values.len(), "{}", self.line);
-        let parts = self.types.iter().zip(&self.values);
-        let key = Key(parts.map(|(type_, value)| part(type_, value)).collect());
-        let mut name = match self.kind {
-            "row" => in_table(&self.of, Some(&key)),
-            "table" => in_table(&self.of, None),
-            "named" => LockName::named(&self.of),
-            "exact" => LockName::exact(&self.of).expect(self.line),
-            other => panic!("no such kind: {other}"),
-        };
-        if let Some(scope) = &self.scope {
-            name = name.scope(scope);
-        }
-        if let Some(namespace) = &self.namespace {
-            name = name.namespace(namespace);
-        }
-        name
+    pub(super) fn offset_date_time(text: &str) -> OffsetDateTime {
+        let (local, offset) = text.split_at(text.len() - "+00:00".len());
+        let (hours, minutes) = offset.split_once(':').unwrap();
+        let sign = if hours.starts_with('-') { -1 } else { 1 };
+        let minutes: i8 = minutes.parse().unwrap();
+        let offset = UtcOffset::from_hms(hours.parse().unwrap(), sign * minutes, 0).unwrap();
+        date_time(local).assume_offset(offset)
     }
 }
 
-/// What is in a code span; `None` if the cell is empty.
-fn json<T: serde::de::DeserializeOwned>(cell: &str) -> Option<T> {
-    let code = cell.strip_prefix('`')?.strip_suffix('`')?;
-    Some(serde_json::from_str(code).expect(code))
-}
-
-fn golden() -> Vec<Golden> {
+/// The cases of the document with their full names.
+fn golden_values() -> Vec<(Case, String)> {
     include_str!("../docs/lock-names.md")
         .split("<!-- golden values: begin -->")
         .nth(1)
@@ -190,77 +215,192 @@ fn golden() -> Vec<Golden> {
         .lines()
         .filter(|line| line.starts_with('|'))
         .skip(2)
-        .map(Golden::parse)
+        .map(parse_golden_value)
         .collect()
 }
 
+fn parse_golden_value(line: &str) -> (Case, String) {
+    let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+    let [kind, object, types, values, scope, namespace, full_name] = cells[..] else {
+        panic!("not seven cells: {line}");
+    };
+    let types: Vec<&str> = match types {
+        "" => Vec::new(),
+        types => types.trim_matches('`').split(", ").collect(),
+    };
+    let values: Vec<String> = json_cell(values).unwrap_or_default();
+    assert_eq!(types.len(), values.len(), "{line}");
+    let case = Case {
+        kind: kind.to_owned(),
+        object: json_cell(object).expect(line),
+        key: types.into_iter().map(str::to_owned).zip(values).collect(),
+        scope: json_cell(scope),
+        namespace: json_cell(namespace),
+    };
+    (case, json_cell(full_name).expect(line))
+}
+
+/// The JSON in a code span. `None` if the cell is empty.
+fn json_cell<T: serde::de::DeserializeOwned>(cell: &str) -> Option<T> {
+    let code = cell.strip_prefix('`')?.strip_suffix('`')?;
+    Some(serde_json::from_str(code).expect(code))
+}
+
 #[test]
-fn every_golden_value_is_what_the_crate_writes() {
-    for golden in golden() {
-        let name = golden.name();
-        assert_eq!(name.full_name(SCHEMA), golden.written, "{}", golden.line);
-        let shown = match golden.kind {
-            "exact" => &golden.written[..],
-            _ => golden.written.split_once('/').unwrap().1,
+fn names_equal_the_golden_values() {
+    for (case, full_name) in golden_values() {
+        let name = case.name();
+        assert_eq!(name.full_name(SCHEMA), full_name, "{case:?}");
+        let shown = match &*case.kind {
+            "exact" => &full_name[..],
+            _ => full_name.split_once('/').unwrap().1,
         };
-        assert_eq!(name.to_string(), shown, "{}", golden.line);
+        assert_eq!(name.to_string(), shown, "{case:?}");
     }
 }
 
 #[test]
-fn the_golden_values_cover_every_kind_and_key_type() {
-    let golden = golden();
+fn golden_values_cover_every_kind_and_key_type() {
+    let golden = golden_values();
     assert!(golden.len() >= 100, "only {} rows", golden.len());
-    let kinds: BTreeSet<_> = golden.iter().map(|golden| golden.kind).collect();
+    let kinds: BTreeSet<&str> = golden.iter().map(|(case, _)| &*case.kind).collect();
     assert_eq!(kinds, BTreeSet::from(["exact", "named", "row", "table"]));
-    let types: BTreeSet<_> = golden
-        .iter()
-        .flat_map(|golden| golden.types.clone())
+    let keys = golden.iter().flat_map(|(case, _)| &case.key);
+    let types: BTreeSet<&str> = keys.map(|(type_, _)| &**type_).collect();
+    assert_eq!(types, BTreeSet::from(TYPES));
+}
+
+#[test]
+fn golden_values_equal_those_of_the_python_program() {
+    python(&["--check"], b"");
+}
+
+#[test]
+fn generated_names_equal_those_of_the_python_program() {
+    // The generator is seeded with a constant, so every run has the same cases.
+    let mut runner = TestRunner::deterministic();
+    let cases: Vec<Case> = (0..3_000)
+        .map(|_| case().new_tree(&mut runner).expect("a case").current())
         .collect();
-    let expected = [
-        "i8",
-        "i16",
-        "i32",
-        "i64",
-        "i128",
-        "isize",
-        "u8",
-        "u16",
-        "u32",
-        "u64",
-        "u128",
-        "usize",
-        "bool",
-        "str",
-        "String",
-        "[u8]",
-        "Vec<u8>",
-        "[u8; 4]",
-        "Uuid",
-        "chrono::NaiveDate",
-        "chrono::NaiveTime",
-        "chrono::NaiveDateTime",
-        "chrono::DateTime",
-        "time::Date",
-        "time::Time",
-        "time::PrimitiveDateTime",
-        "time::OffsetDateTime",
+    let input: Vec<_> = cases
+        .iter()
+        .map(|case| json!([case.kind, case.object, case.key, case.scope, case.namespace]))
+        .collect();
+    let output = python(&["--names"], json!(input).to_string().as_bytes());
+    let names: Vec<String> = serde_json::from_slice(&output.stdout).expect("an array of names");
+    assert_eq!(names.len(), cases.len());
+    for (case, full_name) in cases.iter().zip(names) {
+        assert_eq!(case.name().full_name(SCHEMA), full_name, "{case:?}");
+    }
+}
+
+/// Runs `docs/lock-names.py`. It reads all its input before it writes.
+fn python(arguments: &[&str], input: &[u8]) -> Output {
+    let mut program = Command::new("python3")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lock-names.py"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3 is not installed: install Debian's package python3");
+    // The program has not read its input if it has failed, which is reported below.
+    let _ = program.stdin.take().expect("a pipe").write_all(input);
+    let output = program.wait_with_output().expect("the program's output");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    output
+}
+
+/// Any case but an exact name.
+fn case() -> impl Strategy<Value = Case> {
+    let table = || {
+        // A dot ends the schema.
+        let without_dots = || text().prop_map(|text| text.replace('.', ""));
+        prop_oneof![
+            without_dots(),
+            (without_dots(), without_dots()).prop_map(|(schema, table)| schema + "." + &table),
+        ]
+    };
+    let key = prop::collection::vec(typed_value(), 1..=4);
+    let kind_object_key = prop_oneof![
+        3 => (Just("row"), table(), key),
+        1 => (Just("table"), table(), Just(Vec::new())),
+        1 => (Just("named"), text(), Just(Vec::new())),
     ];
-    assert_eq!(types, BTreeSet::from(expected));
+    let option = || prop::option::of(text());
+    (kind_object_key, option(), option()).prop_map(|((kind, object, key), scope, namespace)| Case {
+        kind: kind.to_owned(),
+        object,
+        key,
+        scope,
+        namespace,
+    })
 }
 
-/// A test that cannot fail would show nothing: a wrong value is found.
-#[test]
-#[should_panic(expected = "left == right")]
-fn a_wrong_golden_value_is_found() {
-    let golden = Golden::parse(
-        r#"| row | `"notifications"` | `i32` | `["42"]` |  |  | `"a172cedc/notifications:43"` |"#,
-    );
-    assert_eq!(golden.name().full_name(SCHEMA), golden.written);
+/// Any text, and often text that is plain or nearly plain.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-b,:#*=~/.-]{0,4}",
+        "[a-z0-9_.-]{1,8}",
+        "[a-zA-Z]{1,3}",
+        "[a-z]{40,60}",
+        any::<String>(),
+    ]
+}
+
+fn typed_value() -> impl Strategy<Value = (String, String)> {
+    let bytes = prop::collection::vec(any::<u8>(), 0..40);
+    let values = (any::<i128>(), text(), bytes, date_time());
+    (select(&TYPES), values).prop_map(|(type_, (integer, text, bytes, [date, time, offset]))| {
+        let value = match type_ {
+            // Truncated to the type.
+            "i8" => (integer as i8).to_string(),
+            "i16" => (integer as i16).to_string(),
+            "i32" => (integer as i32).to_string(),
+            "i64" => (integer as i64).to_string(),
+            "i128" => integer.to_string(),
+            "isize" => (integer as isize).to_string(),
+            "u8" => (integer as u8).to_string(),
+            "u16" => (integer as u16).to_string(),
+            "u32" => (integer as u32).to_string(),
+            "u64" => (integer as u64).to_string(),
+            "u128" => (integer as u128).to_string(),
+            "usize" => (integer as usize).to_string(),
+            "bool" => (integer % 2 == 0).to_string(),
+            "str" | "String" => text,
+            "[u8]" | "Vec<u8>" => data_encoding::HEXLOWER.encode(&bytes),
+            "[u8; 4]" => format!("{:08x}", integer as u32),
+            "Uuid" => uuid::Uuid::from_u128(integer as u128).to_string(),
+            "chrono::NaiveDate" | "time::Date" => date,
+            "chrono::NaiveTime" | "time::Time" => time,
+            "chrono::NaiveDateTime" | "time::PrimitiveDateTime" => date + "T" + &time,
+            "chrono::DateTime" | "time::OffsetDateTime" => date + "T" + &time + &offset,
+            other => panic!("unknown key type `{other}`"),
+        };
+        (type_.to_owned(), value)
+    })
+}
+
+/// Date, time and offset from UTC.
+fn date_time() -> impl Strategy<Value = [String; 3]> {
+    // In UTC the year has four digits too.
+    let date = (2..=9998, 1..=12, 1..=28).prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"));
+    let whole = (0..24, 0..60, 0..60).prop_map(|(h, m, s)| format!("{h:02}:{m:02}:{s:02}"));
+    let fraction = prop_oneof![
+        Just(String::new()),
+        (0..1_000_000_000).prop_map(|nanoseconds| format!(".{nanoseconds:09}")),
+        (0..1_000_000).prop_map(|microseconds| format!(".{microseconds:06}")),
+    ];
+    let time = (whole, fraction).prop_map(|(whole, fraction)| whole + &fraction);
+    let minutes = select(&[0, 15, 30, 45]);
+    let offset =
+        (select(&["+", "-"]), 0..14, minutes).prop_map(|(s, h, m)| format!("{s}{h:02}:{m:02}"));
+    (date, time, offset).prop_map(<[String; 3]>::from)
 }
 
 #[test]
-fn a_tuple_is_its_parts_in_order() {
+fn tuple_key_names_its_parts_in_order() {
     let name = |key: &dyn LockKey| LockName::row_unchecked(memberships::it::table, key);
     let three = Key(vec![Box::new(1), Box::new("a".to_owned()), Box::new(true)]);
     assert_eq!(name(&(1, "a", true)), name(&three));
@@ -275,7 +415,7 @@ fn a_tuple_is_its_parts_in_order() {
 }
 
 #[test]
-fn a_reference_or_a_box_is_the_key_itself() {
+fn reference_or_box_names_the_same_row_as_the_key() {
     let name = |key: &dyn LockKey| LockName::row_unchecked(documents::it::table, key);
     let owned = "alice".to_owned();
     assert_eq!(name(&owned), name(&"alice"));
@@ -285,7 +425,7 @@ fn a_reference_or_a_box_is_the_key_itself() {
 }
 
 #[test]
-fn a_second_scope_replaces_the_first() {
+fn second_scope_replaces_the_first() {
     for name in [
         LockName::named("a"),
         LockName::named("A"),
@@ -296,7 +436,7 @@ fn a_second_scope_replaces_the_first() {
         assert_eq!(once, twice);
         assert_eq!(once.to_string(), twice.to_string());
         assert_ne!(once, name);
-        // In any order with a namespace, too.
+        // A namespace in between changes nothing.
         assert_eq!(
             name.clone().namespace("n").scope("send"),
             name.clone().scope("archive").namespace("n").scope("send"),
@@ -304,114 +444,17 @@ fn a_second_scope_replaces_the_first() {
     }
 }
 
-/// Any text, and often text that is nearly plain or nearly equal to another.
-fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-b,:#*=~/.-]{0,4}",
-        "[a-zA-Z]{1,3}",
-        "[a-z]{40,60}",
-        any::<String>(),
-    ]
-}
-
-fn is_written_as_promised(name: &LockName) -> Result<(), TestCaseError> {
-    let written = name.full_name(SCHEMA);
-    prop_assert!(written.len() <= 64, "{}", written);
-    prop_assert!(name.to_string().len() <= 55, "{}", written);
-    prop_assert!(
-        written
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9') || b"_.,:#*=~/-".contains(&byte)),
-        "{}",
-        written
-    );
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
+    /// A parsed name is the whole text, so a name of another program is never parsed in part.
     #[test]
-    fn every_name_has_the_format(part in text(), other in text(), scope in text(), integer: i128) {
-        for name in [
-            LockName::row_unchecked(documents::it::table, part.as_str()),
-            LockName::row_unchecked(memberships::it::table, (integer, part.as_str())),
-            LockName::row_unchecked(capital::it::table, (part.as_str(), other.as_str())),
-            LockName::named(&part),
-        ] {
-            is_written_as_promised(&name)?;
-            is_written_as_promised(&name.scope(&scope))?;
-        }
-    }
-
-    #[test]
-    fn distinct_keys_never_share_a_name(first in (text(), text()), second in (text(), text())) {
-        let pair = |key: &(String, String)| LockName::row_unchecked(memberships::it::table, (key.0.as_str(), key.1.as_str()));
-        prop_assert_eq!(first == second, pair(&first) == pair(&second));
-        let single = |key: &str| LockName::row_unchecked(documents::it::table, key);
-        prop_assert_eq!(first.0 == second.0, single(&first.0) == single(&second.0));
-        let named = |name: &str| LockName::named(name);
-        prop_assert_eq!(first.0 == second.0, named(&first.0) == named(&second.0));
-    }
-
-    #[test]
-    fn distinct_tables_kinds_and_scopes_never_share_a_name(key in text(), scope in text()) {
-        let names = [
-            LockName::row_unchecked(documents::it::table, key.as_str()),
-            LockName::row_unchecked(users::it::table, key.as_str()),
-            LockName::row_unchecked(capital::it::table, key.as_str()),
-            LockName::table(documents::it::table),
-            LockName::named(format!("documents:{key}")),
-            LockName::named(&key),
-        ];
-        let scoped = names.clone().map(|name| name.scope(&scope));
-        let all: BTreeSet<String> = names.iter().chain(&scoped).map(|name| name.full_name(SCHEMA)).collect();
-        prop_assert_eq!(all.len(), names.len() + scoped.len());
-    }
-
-    /// What the names are equal by is what the server is told.
-    #[test]
-    fn names_are_equal_as_they_are_written(first in text(), second in text()) {
-        let (a, b) = (LockName::named(&first), LockName::named(&second));
-        prop_assert_eq!(a == b, a.full_name(SCHEMA) == b.full_name(SCHEMA));
-    }
-    #[test]
-    fn a_name_is_read_back_where_it_is_plain(part in text(), scope in text(), integer: i128, is_scoped: bool) {
-        let mut name = LockName::row_unchecked(memberships::it::table, (integer, part.as_str()));
-        let mut readable = format!("memberships:{integer},{part}");
-        let mut plain = is_plain(&part);
-        if is_scoped {
-            name = name.scope(&scope);
-            readable = format!("{readable}#{scope}");
-            plain &= is_plain(&scope);
-        }
-        plain &= readable.len() <= 55;
-        let written = name.full_name(SCHEMA);
-        let read = ParsedLockName::parse(&written).expect("a name of this crate");
-        prop_assert_eq!(read.as_str(), &written);
-        prop_assert!(read.is_in(SCHEMA) && !read.is_in("another"));
-        match read.subject() {
-            LockedObject::Row { table, key } => {
-                prop_assert!(plain);
-                prop_assert_eq!(table, "memberships");
-                prop_assert_eq!(key, &[integer.to_string(), part]);
-                prop_assert_eq!(read.scope(), is_scoped.then_some(scope.as_str()));
-            }
-            LockedObject::Hashed { resembles } => {
-                prop_assert!(!plain);
-                prop_assert!(resembles.starts_with("memberships-"), "{}", resembles);
-                prop_assert_eq!(read.scope(), None);
-            }
-            other => prop_assert!(false, "{:?}", other),
-        }
-    }
-
-    /// Whatever else is on a server is no name of this crate, or is one to the letter.
-    #[test]
-    fn no_other_name_is_read_as_one(text in "[a-f0-9]{7,9}/?[a-z:#,=*~. ]{0,30}([a-z2-7]{26})?") {
-        let Some(read) = ParsedLockName::parse(&text) else { return Ok(()) };
-        let scope = read.scope().map(|scope| format!("#{scope}")).unwrap_or_default();
-        let subject = match read.subject() {
+    fn parsed_name_gives_its_text_back(
+        text in "[a-f0-9]{7,9}/?[a-z:#,=*~. ]{0,30}([a-z2-7]{26})?",
+    ) {
+        let Some(parsed) = ParsedLockName::parse(&text) else { return Ok(()) };
+        let scope = parsed.scope().map(|scope| format!("#{scope}")).unwrap_or_default();
+        let subject = match parsed.subject() {
             LockedObject::Row { table, key } => format!("{table}:{}", key.join(",")),
             LockedObject::Table { table } => format!("{table}:*"),
             LockedObject::Named { name } => format!("={name}"),
@@ -421,32 +464,45 @@ proptest! {
             }
             other => panic!("{other:?}"),
         };
-        prop_assert_eq!(format!("{}/{subject}{scope}", read.namespace()), text);
+        prop_assert_eq!(format!("{}/{subject}{scope}", parsed.namespace()), text);
     }
 }
 
-fn is_plain(text: &str) -> bool {
-    let plain =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
-    !text.is_empty() && text.bytes().all(plain)
+#[test]
+fn parsed_name_has_its_object_and_scope() {
+    let parse = |name: LockName| {
+        ParsedLockName::parse(&name.full_name(SCHEMA)).expect("a name of this crate")
+    };
+    let row = parse(LockName::row_unchecked(
+        memberships::it::table,
+        (7, "alice"),
+    ));
+    let object = LockedObject::Row {
+        table: "memberships".into(),
+        key: vec!["7".into(), "alice".into()],
+    };
+    assert_eq!((row.subject(), row.scope()), (&object, None));
+    let table = parse(LockName::table(documents::it::table).scope("import"));
+    let object = LockedObject::Table {
+        table: "documents".into(),
+    };
+    assert_eq!((table.subject(), table.scope()), (&object, Some("import")));
+    let named = parse(LockName::named("nightly-report"));
+    let object = LockedObject::Named {
+        name: "nightly-report".into(),
+    };
+    assert_eq!((named.subject(), named.scope()), (&object, None));
+    let hashed = parse(LockName::named("Nightly report").scope("eu"));
+    let object = LockedObject::Hashed {
+        resembles: "-nightly-report-eu".into(),
+    };
+    assert_eq!((hashed.subject(), hashed.scope()), (&object, None));
+    assert!(hashed.is_in(SCHEMA) && !hashed.is_in("another"));
 }
 
 #[test]
-fn tables_and_named_locks_are_read_back_too() {
-    let read = |name: LockName| {
-        ParsedLockName::parse(&name.full_name(SCHEMA)).expect("a name of this crate")
-    };
-    let table = read(LockName::table(documents::it::table).scope("import"));
-    let subject = LockedObject::Table {
-        table: "documents".into(),
-    };
-    assert_eq!((table.subject(), table.scope()), (&subject, Some("import")));
-    let named = read(LockName::named("nightly-report"));
-    let subject = LockedObject::Named {
-        name: "nightly-report".into(),
-    };
-    assert_eq!((named.subject(), named.scope()), (&subject, None));
-    for foreign in [
+fn names_in_other_formats_are_not_parsed() {
+    for name in [
         "",
         "/",
         "Notification|42",
@@ -456,19 +512,17 @@ fn tables_and_named_locks_are_read_back_too() {
         "a172cedc/a",
         "a172cedc/a:",
     ] {
-        assert_eq!(ParsedLockName::parse(foreign), None, "{foreign}");
+        assert_eq!(ParsedLockName::parse(name), None, "{name}");
     }
 }
 
-/// Tables that are values: one type, and any name.
+/// Tables that are values: all of them have one type, and each has its own name.
 mod dynamic {
     use diesel_dynamic_schema::{schema, table};
 
     use super::{LockName, SCHEMA};
 
-    type Named = fn(&str) -> [LockName; 2];
-
-    fn in_table(name: &str) -> [LockName; 2] {
+    fn names_in_table(name: &str) -> [LockName; 2] {
         let table = table(name.to_owned());
         [
             LockName::table(table.clone()),
@@ -476,7 +530,7 @@ mod dynamic {
         ]
     }
 
-    fn in_other_schema(name: &str) -> [LockName; 2] {
+    fn names_in_other_schema(name: &str) -> [LockName; 2] {
         let table = schema("other".to_owned()).table(name.to_owned());
         [
             LockName::table(table.clone()),
@@ -484,41 +538,45 @@ mod dynamic {
         ]
     }
 
-    /// With a table's name kept by its type, the first one used would be the name of all.
+    /// If a name was cached by the type of its table, the first table would name both.
     #[track_caller]
-    fn assert_two_names(named: Named, first: &str, second: &str) {
+    fn assert_tables_have_their_own_names(
+        names: impl Fn(&str) -> [LockName; 2],
+        first: &str,
+        second: &str,
+    ) {
         for _ in 0..2 {
             for table in [first, second] {
-                let names = named(table).map(|name| name.to_string());
+                let names = names(table).map(|name| name.to_string());
                 assert_eq!(names, [format!("{table}:*"), format!("{table}:42")]);
             }
         }
     }
 
     #[test]
-    fn dynamic_tables_have_a_name_each_with_users_first() {
-        assert_two_names(in_table, "users", "accounts");
+    fn dynamic_tables_have_their_own_names() {
+        assert_tables_have_their_own_names(names_in_table, "users", "accounts");
     }
 
     #[test]
-    fn dynamic_tables_have_a_name_each_with_accounts_first() {
-        assert_two_names(in_other_schema, "accounts", "users");
+    fn dynamic_tables_of_a_schema_have_their_own_names() {
+        assert_tables_have_their_own_names(names_in_other_schema, "accounts", "users");
     }
 
     #[test]
-    fn dynamic_tables_of_two_schemas_have_a_namespace_each() {
+    fn dynamic_tables_of_two_schemas_have_their_own_namespaces() {
         for (name, in_schema) in [("users", "other"), ("accounts", "third")] {
             let table = schema(in_schema.to_owned()).table(name.to_owned());
             let expected = LockName::row(super::users::it::table, 42).full_name(in_schema);
-            let written = LockName::row_unchecked(table, 42).full_name(SCHEMA);
-            assert_eq!(written, expected.replace("users", name));
+            let full_name = LockName::row_unchecked(table, 42).full_name(SCHEMA);
+            assert_eq!(full_name, expected.replace("users", name));
         }
     }
 
     #[test]
     fn dynamic_table_has_the_name_that_the_table_macro_gives() {
-        let [table, row_in_table] = in_table("users");
+        let [table, row] = names_in_table("users");
         assert_eq!(table, LockName::table(super::users::it::table));
-        assert_eq!(row_in_table, LockName::row(super::users::it::table, 42));
+        assert_eq!(row, LockName::row(super::users::it::table, 42));
     }
 }
