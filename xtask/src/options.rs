@@ -1,17 +1,17 @@
-//! The options of the programs that xtask builds and runs: each program's own definition, included
-//! by path. So `--help` and usage errors are answered before anything is built.
+//! The options of the programs that xtask builds and runs. Each program's definition is included by
+//! path, so that `--help` and usage errors need no build.
 
-#[allow(dead_code, reason = "xtask reads only which server is to be started")]
+#[allow(dead_code, reason = "xtask reads only which server to start")]
 #[path = "../../benches/src/options.rs"]
 pub(crate) mod bench;
 
-#[allow(dead_code, reason = "xtask reads only which server is to be started")]
+#[allow(dead_code, reason = "xtask reads only which server to start")]
 #[path = "../../examples/notification/src/cli.rs"]
 pub(crate) mod demo;
 
-#[allow(dead_code, reason = "xtask reads only which server is to be started")]
+#[allow(dead_code, reason = "xtask reads only which server to start")]
 #[path = "../../stress/src/cli.rs"]
 pub(crate) mod stress;
 
-/// An address of the demo's mails: the example, not xtask, refuses a malformed one.
+/// An address of the demo's mails. The example refuses a malformed one.
 type Mailbox = String;

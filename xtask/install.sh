@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Installs what the tests need, on Debian or Ubuntu: `cargo xtask setup` calls it.
+# $1: the directory for what is not installed in the system. The other arguments: names of packages,
+# `mariadb` and `mysql`.
+set -euo pipefail
+cache=$(mkdir -p "$1" && cd "$1" && pwd)
+shift
+
+# sudo drops the variables that apt needs: no questions, and the way to the network.
+as_root() {
+    local variables=(DEBIAN_FRONTEND=noninteractive)
+    mapfile -t -O 1 variables < <(env | grep -E '^(http|https|no)_proxy=')
+    if [ "$(id -u)" = 0 ]; then
+        env "${variables[@]}" "$@" </dev/null
+    else
+        sudo -n env "${variables[@]}" "$@" </dev/null
+    fi
+}
+
+# Recommended packages would start services. A package that conflicts must not be removed.
+install() {
+    as_root apt-get install --yes --no-install-recommends --no-remove "$@"
+}
+
+# Renames a directory when it is complete.
+complete() {
+    rm -rf "$2"
+    mv --no-target-directory "$1" "$2"
+}
+
+# The server's programs, and the plugin metadata_lock_info. The package that has the plugin would run
+# a service from the next boot on, so the plugin alone is taken out of it.
+install_mariadb() {
+    local partial=$cache/mariadb.partial version
+    # A server loads only plugins of its own version: that of the package to download.
+    install mariadb-server-core mariadb-client-core
+    version=$(PATH=$PATH:/usr/sbin mariadbd --no-defaults --version | grep -oP ' Ver \K\S+')
+    rm -rf "$partial" && mkdir "$partial"
+    (cd "$partial" && apt-get download mariadb-server)
+    dpkg-deb --fsys-tarfile "$partial"/*.deb |
+        tar -xO ./usr/lib/mysql/plugin/metadata_lock_info.so >"$partial/metadata_lock_info.so"
+    rm "$partial"/*.deb
+    complete "$partial" "$cache/mariadb-$version-plugins"
+}
+
+# Debian has MySQL in sid only. Its packages are unpacked with all libraries that they need. An apt
+# with directories of its own, where no package is installed, finds and verifies them.
+install_mysql() {
+    local partial=$cache/mysql-sid.partial keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    local mirror apt
+    [ -e "$keyring" ] || install debian-archive-keyring
+    # The machine's own mirror, which may be the only one that it reaches. Ubuntu has none.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+        'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1)
+    rm -rf "$partial" && mkdir -p "$partial"/{lists,archives}/partial "$partial/tree"
+    touch "$partial/status"
+    echo "deb [signed-by=$keyring] ${mirror:-http://deb.debian.org/debian} sid main" \
+        >"$partial/sources.list"
+    apt=(apt-get --yes --no-install-recommends
+        -o Dir::Etc::SourceList="$partial/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+        -o Dir::State="$partial" -o Dir::State::Status="$partial/status"
+        -o Dir::Cache="$partial" -o APT::Sandbox::User=root)
+    "${apt[@]}" update
+    "${apt[@]}" install --download-only mysql-server-core
+    for package in "$partial"/archives/*.deb; do
+        dpkg-deb --extract "$package" "$partial/tree"
+    done
+    complete "$partial/tree" "$cache/mysql-sid"
+    rm -rf "$partial"
+}
+
+as_root apt-get update
+packages=()
+for need in "$@"; do
+    case $need in
+    mariadb | mysql) ;;
+    *) packages+=("$need") ;;
+    esac
+done
+[ ${#packages[@]} = 0 ] || install "${packages[@]}"
+case " $* " in *" mariadb "*) install_mariadb ;; esac
+case " $* " in *" mysql "*) install_mysql ;; esac
