@@ -43,7 +43,7 @@ fn main_of_owner() {
     }
 }
 
-/// Writes to standard error, which the test harness does not capture here.
+/// Writes to standard error: the test harness captures only the print macros.
 fn report(server: &Server) {
     let pid = server.pid().expect("a running server");
     let directory = server.directory().display();
