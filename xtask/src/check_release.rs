@@ -14,7 +14,10 @@ pub(crate) fn run() -> Result<()> {
     let mut package = cargo("package");
     package.args(["--package", "diesel-advisory-lock-derive"]);
     package.args(["--package", LIBRARY, "--allow-dirty"]);
-    step::run("build both packages from what would be uploaded", &mut package)?;
+    step::run(
+        "build both packages from what would be uploaded",
+        &mut package,
+    )?;
     minimal_versions()?;
     features(Sets::All)?;
     api(false)

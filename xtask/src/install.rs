@@ -106,7 +106,10 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         if !is_root || !runs("apt-get", &["--version"]) {
             bail!(advice(&missing));
         }
-        let names: Vec<_> = missing.iter().map(|need| need.name_and_remedy().0).collect();
+        let names: Vec<_> = missing
+            .iter()
+            .map(|need| need.name_and_remedy().0)
+            .collect();
         let mut install = Command::new("bash");
         install
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"))
@@ -123,7 +126,11 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 }
 
 fn unmet(needs: &[Need]) -> Vec<Need> {
-    needs.iter().copied().filter(|need| !need.is_met()).collect()
+    needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_met())
+        .collect()
 }
 
 /// MariaDB Connector/C 3.3.19 returns every text as an empty one through Diesel; 3.3.20 does not.
@@ -179,7 +186,10 @@ mod tests {
     fn advice_names_the_packages_and_the_variable_for_a_server() {
         let all = advice(&Need::all(&ServerKind::ALL));
         assert_eq!(all.lines().count(), 2, "{all}");
-        assert!(all.contains("libmariadb-dev") && all.contains("DATABASE_URL"), "{all}");
+        assert!(
+            all.contains("libmariadb-dev") && all.contains("DATABASE_URL"),
+            "{all}"
+        );
         let library = advice(&[Need::ClientLibrary]);
         assert!(!library.contains("DATABASE_URL"), "{library}");
     }

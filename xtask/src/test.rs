@@ -78,7 +78,11 @@ impl Target {
         }
         install::ensure(&[Need::ClientLibrary])?;
         let runs_tests = !arguments.iter().any(|one| NO_RUN.contains(&one.as_str()));
-        let tests = if runs_tests { self.list(arguments)? } else { Vec::new() };
+        let tests = if runs_tests {
+            self.list(arguments)?
+        } else {
+            Vec::new()
+        };
         Ok(needs::of_tests(all, &tests))
     }
 

@@ -11,7 +11,9 @@ const LISTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/public-api.t
 /// A change of the interface is reviewed as a change of the listing.
 #[test]
 fn public_interface_equals_the_listing() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace");
     let target = workspace.join("target");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["rustdoc", "--package", "diesel-advisory-lock"])

@@ -80,10 +80,7 @@ src/lock.rs - lock::Lock (line 12): test
 
     fn needs(program: &str, name: &str) -> Vec<Need> {
         let (program, name) = (program.to_owned(), name.to_owned());
-        of_tests(
-            Need::all(&[ServerKind::Mariadb]),
-            &[Test { program, name }],
-        )
+        of_tests(Need::all(&[ServerKind::Mariadb]), &[Test { program, name }])
     }
 
     #[test]
@@ -121,9 +118,13 @@ src/lock.rs - lock::Lock (line 12): test
     fn program_without_server_does_not_use_the_test_server() {
         let directories = ["tests", "xtask/tests"].map(|path| workspace().join(path));
         let files = WITHOUT_SERVER.iter().flat_map(|program| {
-            directories.each_ref().map(|path| path.join(format!("{program}.rs")))
+            directories
+                .each_ref()
+                .map(|path| path.join(format!("{program}.rs")))
         });
-        let texts: Vec<_> = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+        let texts: Vec<_> = files
+            .filter_map(|file| fs::read_to_string(file).ok())
+            .collect();
         assert_eq!(texts.len(), 6, "tests have been renamed");
         for text in texts {
             assert!(!text.contains("test_server"), "{text}");
