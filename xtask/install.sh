@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need, on Debian or Ubuntu: `cargo xtask setup` calls it.
-# $1: the directory for what is not installed in the system. The other arguments: names of packages,
-# `mariadb` and `mysql`.
+# Installs what `cargo xtask setup` and other commands need, on Debian or Ubuntu.
+# $1: the directory for files that are not installed in the system. The other arguments: names of
+# packages, `mariadb` and `mysql`.
 set -euo pipefail
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
 
-# sudo drops the variables that apt needs: no questions, and the way to the network.
+# apt asks no questions, and gets the variables for proxies, which sudo drops.
 as_root() {
     local variables=(DEBIAN_FRONTEND=noninteractive)
     mapfile -t -O 1 variables < <(env | grep -E '^(http|https|no)_proxy=')
@@ -18,14 +18,8 @@ as_root() {
 }
 
 # Recommended packages would start services. A package that conflicts must not be removed.
-install() {
+apt_install() {
     as_root apt-get install --yes --no-install-recommends --no-remove "$@"
-}
-
-# Renames a directory when it is complete.
-complete() {
-    rm -rf "$2"
-    mv --no-target-directory "$1" "$2"
 }
 
 # The server's programs, and the plugin metadata_lock_info. The package that has the plugin would run
@@ -33,22 +27,23 @@ complete() {
 install_mariadb() {
     local partial=$cache/mariadb.partial version
     # A server loads only plugins of its own version: that of the package to download.
-    install mariadb-server-core mariadb-client-core
+    apt_install mariadb-server-core mariadb-client-core
     version=$(PATH=$PATH:/usr/sbin mariadbd --no-defaults --version | grep -oP ' Ver \K\S+')
     rm -rf "$partial" && mkdir "$partial"
     (cd "$partial" && apt-get download mariadb-server)
     dpkg-deb --fsys-tarfile "$partial"/*.deb |
         tar -xO ./usr/lib/mysql/plugin/metadata_lock_info.so >"$partial/metadata_lock_info.so"
     rm "$partial"/*.deb
-    complete "$partial" "$cache/mariadb-$version-plugins"
+    rm -rf "$cache/mariadb-$version-plugins"
+    mv "$partial" "$cache/mariadb-$version-plugins"
 }
 
-# Debian has MySQL in sid only. Its packages are unpacked with all libraries that they need. An apt
-# with directories of its own, where no package is installed, finds and verifies them.
+# Debian has MySQL only in sid. The package is unpacked with all libraries that it needs. An apt with
+# private directories, in which no package is installed, finds and verifies these packages.
 install_mysql() {
     local partial=$cache/mysql-sid.partial keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     local mirror apt
-    [ -e "$keyring" ] || install debian-archive-keyring
+    [ -e "$keyring" ] || apt_install debian-archive-keyring
     # The machine's own mirror, which may be the only one that it reaches. Ubuntu has none.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
         'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1)
@@ -66,7 +61,9 @@ install_mysql() {
     for package in "$partial"/archives/*.deb; do
         dpkg-deb --extract "$package" "$partial/tree"
     done
-    complete "$partial/tree" "$cache/mysql-sid"
+    # It is renamed when complete.
+    rm -rf "$cache/mysql-sid"
+    mv "$partial/tree" "$cache/mysql-sid"
     rm -rf "$partial"
 }
 
@@ -78,6 +75,6 @@ for need in "$@"; do
     *) packages+=("$need") ;;
     esac
 done
-[ ${#packages[@]} = 0 ] || install "${packages[@]}"
+[ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
 case " $* " in *" mariadb "*) install_mariadb ;; esac
 case " $* " in *" mysql "*) install_mysql ;; esac
