@@ -11,7 +11,9 @@ use crate::tools::{self, Tool};
 
 pub(crate) fn run(kind: ServerKind, arguments: &[String]) -> Result<()> {
     let target = Target::Kinds(vec![kind]);
-    install::ensure(&Need::all(&[kind]))?;
+    let mut needs = Need::all(&[kind]);
+    needs.retain(|need| *need != Need::Valgrind);
+    install::ensure(&needs)?;
     let mut mutants = tools::cargo(&Tool::MUTANTS)?;
     mutants.arg("mutants").args(arguments);
     // After the first dashes stand arguments of `cargo test`, after the second those of the tests.
