@@ -22,8 +22,8 @@ apt_install() {
     as_root apt-get install --yes --no-install-recommends --no-remove "$@"
 }
 
-# The server's programs, and the plugin metadata_lock_info. The package that has the plugin would run
-# a service from the next boot on, so the plugin alone is taken out of it.
+# The server's programs, and the plugin metadata_lock_info. The package that has the plugin would
+# run a service from the next boot on, so the plugin alone is taken out of it.
 install_mariadb() {
     local partial=$cache/mariadb.partial version
     # A server loads only plugins of its own version: that of the package to download.
@@ -38,8 +38,8 @@ install_mariadb() {
     mv "$partial" "$cache/mariadb-$version-plugins"
 }
 
-# Debian has MySQL only in sid. The package is unpacked with all libraries that it needs. An apt with
-# private directories, in which no package is installed, finds and verifies these packages.
+# Debian has MySQL only in sid. The package is unpacked with all libraries that it needs. An apt
+# with private directories, in which no package is installed, finds and verifies these packages.
 install_mysql() {
     local partial=$cache/mysql-sid.partial keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     local mirror apt

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the library with the oldest versions that its manifest allows, from what would be uploaded.
+# Compiles the library, as it would be uploaded, with the oldest versions that its manifest allows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(cargo pkgid --package diesel-advisory-lock | sed 's/.*[#@]//')

@@ -7,7 +7,8 @@ use std::process::ExitStatus;
 
 use crate::ServerKind;
 
-/// A kind of server is missing. The message says in two lines what is missing and how to install it.
+/// A kind of server is missing. The message says in two lines what is missing and how to install
+/// it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{missing}\n{remedy}")]
 pub struct NotInstalled {

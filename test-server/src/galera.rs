@@ -23,7 +23,8 @@ const LIBRARIES: [&str; 3] = [
 
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Two servers with the same data. They end, and their directories are removed, as for a [`Server`].
+/// Two servers with the same data. They end, and their directories are removed, as for a
+/// [`Server`].
 pub struct Galera {
     nodes: [Server; 2],
     /// One for each server of the group, and one for the transfer to the second.
@@ -66,7 +67,8 @@ impl Galera {
         of_first.push("--wsrep-new-cluster".to_owned());
         let first = Server::start_from(origin, ServerKind::Mariadb, of_first)?;
         until_synced(&first, 1)?;
-        // The other starts with the same data, which contain the beginning of the first one's history.
+        // The other starts with the same data, which contain the beginning of the first one's
+        // history.
         first.stop();
         let data = first.directory().join("data");
         let other = arguments(two, &format!("127.0.0.1:{one}")).into();

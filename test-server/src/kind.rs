@@ -41,8 +41,8 @@ impl ServerKind {
         self.engine().map(drop)
     }
 
-    /// Returns the kind of the server at an address such as that of `DATABASE_URL`, from the version
-    /// in its handshake.
+    /// Returns the kind of the server at an address such as that of `DATABASE_URL`, from the
+    /// version in its handshake.
     ///
     /// # Errors
     ///

@@ -4,8 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Below the range from which Linux takes the ports of outgoing connections. Such a connection could
-/// otherwise take the port of a stopped server.
+/// Below the range from which Linux takes the ports of outgoing connections. Such a connection
+/// could otherwise take the port of a stopped server.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 

@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::supervisor::Supervisor;
 
-/// Waits for a line before the program starts. Before that line, the supervisor gets the process id,
-/// so it can end the program from the first moment. If this process dies first, the program does not
-/// start.
+/// Waits for a line before the program starts. Before that line, the supervisor gets the process
+/// id, so it can end the program from the first moment. If this process dies first, the program
+/// does not start.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
 
 pub(crate) struct Process {

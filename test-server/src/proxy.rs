@@ -61,11 +61,11 @@ impl Proxy {
         self.upstream
     }
 
-    /// Delays all bytes in both directions by this time, counted from when they were sent. Bytes that
-    /// were sent before are included.
+    /// Delays all bytes in both directions by this time, counted from when they were sent. Bytes
+    /// that were sent before are included.
     ///
-    /// The rate is not limited: up to 64 MiB may be under way in a direction. Opening a connection is
-    /// not delayed, and the server's handshake is.
+    /// The rate is not limited: up to 64 MiB may be under way in a direction. Opening a connection
+    /// is not delayed, and the server's handshake is.
     pub fn set_delay(&self, one_way: Duration) {
         self.ask(move |relay| relay.set_delay(one_way));
     }
@@ -99,8 +99,8 @@ impl Proxy {
         self.cut_at(text, false);
     }
 
-    /// Like [`cut_before`](Self::cut_before), except that the server receives the request. The client
-    /// does not receive the answer.
+    /// Like [`cut_before`](Self::cut_before), except that the server receives the request. The
+    /// client does not receive the answer.
     pub fn cut_after(&self, text: &str) {
         self.cut_at(text, true);
     }
@@ -110,26 +110,28 @@ impl Proxy {
         self.ask(move |relay| relay.cut_at(CutAt { text, after }));
     }
 
-    /// Ends [`cut_before`](Self::cut_before) and [`cut_after`](Self::cut_after). Returns whether the
-    /// request has come.
+    /// Ends [`cut_before`](Self::cut_before) and [`cut_after`](Self::cut_after). Returns whether
+    /// the request has come.
     pub fn cut_no_more(&self) -> bool {
         self.ask(|relay| relay.cut_no_more())
     }
 
-    /// Whether [`cut_before`](Self::cut_before) or [`cut_after`](Self::cut_after) still waits for the
-    /// request.
+    /// Whether [`cut_before`](Self::cut_before) or [`cut_after`](Self::cut_after) still waits for
+    /// the request.
     pub fn is_to_cut(&self) -> bool {
         self.ask(|relay| relay.is_to_cut())
     }
 
-    /// The number of open connections. A new connection counts, here and for [`cut`](Self::cut), from
-    /// a moment after the client's `connect` has returned, and at the latest from its first byte.
+    /// The number of open connections. A new connection counts, here and for [`cut`](Self::cut),
+    /// from a moment after the client's `connect` has returned, and at the latest from its first
+    /// byte.
     pub fn connections(&self) -> usize {
         self.ask(|relay| relay.connections())
     }
 
-    /// The number of round trips of all connections so far: a client has sent bytes and then received
-    /// an answer. Several requests before one answer, as when a statement is closed, count once.
+    /// The number of round trips of all connections so far: a client has sent bytes and then
+    /// received an answer. Several requests before one answer, as when a statement is closed, count
+    /// once.
     pub fn round_trips(&self) -> u64 {
         self.ask(|relay| relay.round_trips())
     }

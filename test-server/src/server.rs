@@ -30,8 +30,8 @@ const PORTS: usize = 3;
 
 /// A private server. It ends, and its directory is removed, on drop and when this process dies.
 ///
-/// All methods take `&self`, so that threads can share it. A server that was stopped or killed keeps
-/// its port and its data.
+/// All methods take `&self`, so that threads can share it. A server that was stopped or killed
+/// keeps its port and its data.
 pub struct Server {
     kind: ServerKind,
     engine: Box<dyn Engine>,
@@ -267,7 +267,8 @@ impl Server {
         self.start_again()
     }
 
-    /// Freezes the server: connections stay open, and it answers nothing. No effect on a stopped server.
+    /// Freezes the server: connections stay open, and it answers nothing. No effect on a stopped
+    /// server.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask check-release`: what the users of a release meet, from the packages to the interface.
+//! `cargo xtask check-release`: packages, oldest versions, sets of features, public interface.
 
 use std::process::Command;
 
@@ -66,7 +66,7 @@ fn features(sets: Sets) -> Result<()> {
 /// Compares the public interface with `docs/public-api.txt`, so that each change of it is reviewed.
 pub(crate) fn api(bless: bool) -> Result<()> {
     install::ensure(&[Need::ClientLibrary])?;
-    // For the whole workspace: its dependencies then have the same features as in `cargo xtask test`.
+    // For the whole workspace: then its dependencies have the features of `cargo xtask test`.
     let mut test = cargo_workspace("test");
     test.args(["--features", "xtask/public-api", "--test", "public_api"]);
     if bless {
@@ -74,7 +74,8 @@ pub(crate) fn api(bless: bool) -> Result<()> {
     }
     step::run("public interface", &mut test).inspect_err(|_| {
         eprintln!(
-            "If the change is intended, describe it in CHANGELOG.md and run `cargo xtask api --bless`."
+            "If the change is intended, describe it in CHANGELOG.md and run \
+             `cargo xtask api --bless`."
         );
     })
 }

@@ -138,8 +138,8 @@ fn refuse_broken_client_library() -> Result<()> {
     if runs("pkg-config", &["--exists", "libmariadb = 3.3.19"]) {
         bail!(
             "libmariadb 3.3.19 returns every text as an empty one, and no test can pass with it.\n\
-             Upgrade libmariadb3 and libmariadb-dev. Debian's security updates have a later version \
-             (`deb http://deb.debian.org/debian-security bookworm-security main`)."
+             Upgrade libmariadb3 and libmariadb-dev. Debian's security updates have a later \
+             version (`deb http://deb.debian.org/debian-security bookworm-security main`)."
         );
     }
     Ok(())

@@ -49,8 +49,8 @@ enum Task {
         #[arg(long = "server", value_name = "KIND")]
         servers: Vec<ServerKind>,
 
-        /// Arguments of `cargo test`: names of tests, or parts of them, and its options [default: all
-        /// tests]
+        /// Arguments of `cargo test`: names of tests, or parts of them, and its options [default:
+        /// all tests]
         #[arg(last = true)]
         arguments: Vec<String>,
     },
@@ -79,8 +79,8 @@ enum Task {
     Ci,
 }
 
-/// A case of `tests/suite/` or `tests/mysql/` is a test for each kind of server, whose name ends with
-/// that of the kind.
+/// A case of `tests/suite/` or `tests/mysql/` is a test for each kind of server, whose name ends
+/// with that of the kind.
 const TEST_EXAMPLES: &str = "\
 Examples:
   cargo xtask test                                              All tests, on MariaDB
@@ -97,7 +97,7 @@ const MUTANTS_EXAMPLES: &str = "\
 Examples:
   cargo xtask mutants -- --list                                 List all mutants
   cargo xtask mutants -- --file src/reload.rs                   Try the mutants of a file
-  cargo xtask mutants -- --re is_in_use                         Try the mutants with this in their names
+  cargo xtask mutants -- --re is_in_use                         Try the mutants with this name
   cargo xtask mutants -- --shard 3/32                           Try one of 32 parts
 
 Which files are changed: .cargo/mutants.toml. Results: target/mutants.out";

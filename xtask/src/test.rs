@@ -131,8 +131,8 @@ impl Target {
         }
     }
 
-    /// Parts of the names of the tests of `#[server_test]` that must not run. No other test has them
-    /// in its name.
+    /// Parts of the names of the tests of `#[server_test]` that must not run. No other test has
+    /// them in its name.
     fn skipped_names(&self) -> Vec<String> {
         let own_server = |kind: ServerKind| format!("::{kind}_own_server");
         let of_kind = |kind: ServerKind| [format!("::{kind}_server"), own_server(kind)];

@@ -23,8 +23,8 @@ const STORAGE: [&str; 3] = [
     "--innodb-doublewrite=OFF",
 ];
 
-/// The server creates only an account for `localhost`. With `--skip-name-resolve`, that is valid only
-/// for the socket.
+/// The server creates only an account for `localhost`. With `--skip-name-resolve`, that is valid
+/// only for the socket.
 const ACCOUNTS: &str = "\
 CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY '';
 GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
@@ -52,8 +52,8 @@ impl Mysql {
             })
     }
 
-    /// Runs the program under the tree's own dynamic loader. Unlike `chroot`, that needs no root and
-    /// changes no paths.
+    /// Runs the program under the tree's own dynamic loader. Unlike `chroot`, that needs no root
+    /// and changes no paths.
     fn in_tree(tree: &Path) -> Option<Self> {
         let usr = tree.join("usr");
         let loader = loader(&usr)?;

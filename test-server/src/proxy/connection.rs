@@ -69,8 +69,8 @@ impl Connection {
         })
     }
 
-    /// Adds the sockets that wake the proxy. A socket with no event to wait for is left out: after its
-    /// peer has closed it, it would wake the proxy all the time.
+    /// Adds the sockets that wake the proxy. A socket with no event to wait for is left out: after
+    /// its peer has closed it, it would wake the proxy all the time.
     pub(crate) fn watch<'a>(&'a self, watched: &mut Vec<PollFd<'a>>) {
         if !self.connected {
             watched.push(PollFd::new(&self.upstream, PollFlags::OUT));
@@ -95,7 +95,8 @@ impl Connection {
         dues.into_iter().flatten().min()
     }
 
-    /// Reads what has arrived and delivers what is due. Returns `false` if the connection has ended.
+    /// Reads what has arrived and delivers what is due. Returns `false` if the connection has
+    /// ended.
     pub(crate) fn pass(
         &mut self,
         ready: &[RawFd],

@@ -1,6 +1,7 @@
 //! The proxy's thread, which waits for sockets, for bytes that fall due and for requests.
 //!
-//! There is one thread: each further thread would cost a wake-up, and benchmarks would measure that.
+//! There is one thread: each further thread would cost a wake-up, and benchmarks would measure
+//! that.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener};
