@@ -8,13 +8,11 @@ shift
 
 # apt asks no questions, and gets the variables for proxies, which sudo drops.
 as_root() {
-    local variables=(DEBIAN_FRONTEND=noninteractive)
-    mapfile -t -O 1 variables < <(env | grep -E '^(http|https|no)_proxy=')
-    if [ "$(id -u)" = 0 ]; then
-        env "${variables[@]}" "$@" </dev/null
-    else
-        sudo -n env "${variables[@]}" "$@" </dev/null
-    fi
+    local sudo=(sudo -n)
+    [ "$(id -u)" != 0 ] || sudo=()
+    # shellcheck disable=SC2046 # No proxy has a space in its address.
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+        $(env | grep -E '^(http|https|no)_proxy=') "$@" </dev/null
 }
 
 # Recommended packages would start services. A package that conflicts must not be removed.
