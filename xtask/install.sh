@@ -53,7 +53,9 @@ install_mysql() {
         -o Dir::Etc::SourceList="$partial/sources.list" -o Dir::Etc::SourceParts=/dev/null
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
         -o Dir::State="$partial" -o Dir::State::Status="$partial/status"
-        -o Dir::Cache="$partial" -o APT::Sandbox::User=root)
+        -o Dir::Cache="$partial" -o APT::Sandbox::User=root
+        # A mirror may be weeks old.
+        -o Acquire::Check-Valid-Until=false)
     "${apt[@]}" update
     "${apt[@]}" install --download-only mysql-server-core
     for package in "$partial"/archives/*.deb; do
