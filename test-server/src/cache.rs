@@ -3,13 +3,18 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The directory `target/servers`: templates of data directories and MySQL's file tree.
+/// The directory `target/servers`, or that of the variable `TEST_SERVER_CACHE`: templates of data
+/// directories, MySQL's file tree, and MariaDB's plugin.
 ///
-/// It follows `CARGO_TARGET_DIR`. A relative one counts from the workspace's root, because tests
+/// It follows `CARGO_TARGET_DIR`. A relative path counts from the workspace's root, because tests
 /// run in their package's directory.
 pub fn cache_dir() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = package.parent().unwrap_or(package);
+    // Set for a copy of the workspace, which has no `target`.
+    if let Some(cache) = env::var_os("TEST_SERVER_CACHE") {
+        return workspace.join(cache);
+    }
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     workspace.join(target).join("servers")
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, told so that a failed test run explains itself.
+//! Errors whose messages explain a failed test run.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,8 @@ use std::process::ExitStatus;
 
 use crate::ServerKind;
 
-/// A kind of server is missing. Says in two lines what is missing and how to get it.
+/// A kind of server is missing. The message says in two lines what is missing and how to install
+/// it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{missing}\n{remedy}")]
 pub struct NotInstalled {
@@ -15,7 +16,7 @@ pub struct NotInstalled {
     pub(crate) remedy: &'static str,
 }
 
-/// A server did not start. Where the server wrote a log, the message ends with its last lines.
+/// A server did not start. If the server wrote a log, the message ends with its last lines.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -23,15 +24,15 @@ pub enum StartError {
     #[error(transparent)]
     NotInstalled(#[from] NotInstalled),
 
-    /// The data directory that all servers of a kind are copied from could not be made.
-    #[error("cannot make the data directory of {kind}: {status}\n{output}")]
+    /// The data directory that is copied for each server could not be created.
+    #[error("cannot create the data directory of {kind}: {status}\n{output}")]
     Template {
         kind: ServerKind,
         status: ExitStatus,
         output: LogTail,
     },
 
-    /// Another process took each port between choosing and binding it.
+    /// Another process bound each port that was tried, after it had been chosen.
     #[error("{kind} found its port taken\n{log}")]
     PortTaken { kind: ServerKind, log: LogTail },
 
@@ -43,7 +44,7 @@ pub enum StartError {
         log: LogTail,
     },
 
-    /// The server runs but does not answer.
+    /// The server runs and does not answer.
     #[error("{kind} was not ready after {seconds} s\n{log}")]
     TimedOut {
         kind: ServerKind,
@@ -57,7 +58,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// For `map_err`: what was being done when `source` came.
+    /// For `map_err`: `what` could not be done.
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_log_is_cut_to_its_last_lines() {
+    fn long_log_is_cut_to_its_last_lines() {
         let log: String = (1..=100).map(|n| format!("line {n}\n")).collect();
         let tail = LogTail::of_text(&log).to_string();
         assert!(tail.starts_with("line 61\n"), "{tail}");
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_log_is_kept_whole() {
+    fn short_log_is_kept_whole() {
         assert_eq!(LogTail::of_text("one\ntwo\n").to_string(), "one\ntwo");
     }
 }

@@ -14,7 +14,7 @@ use crate::kind::ServerKind;
 use crate::port::Port;
 use crate::server::{Data, Origin, Server};
 
-/// Where Debian and others put the library.
+/// Where Debian and other systems install the library.
 const LIBRARIES: [&str; 3] = [
     "/usr/lib/galera/libgalera_smm.so",
     "/usr/lib64/galera-4/libgalera_smm.so",
@@ -23,20 +23,21 @@ const LIBRARIES: [&str; 3] = [
 
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Two servers that hold the same data. They end, and their directories are removed, as those of a [`Server`].
+/// Two servers with the same data. They end, and their directories are removed, as for a
+/// [`Server`].
 pub struct Galera {
     nodes: [Server; 2],
-    /// Of the group, one each, and of the transfer to the second.
+    /// One for each server of the group, and one for the transfer to the second.
     _ports: [Port; 3],
     _scripts: TempDir,
 }
 
 impl Galera {
-    /// Starts a cluster and waits until both nodes take part.
+    /// Starts a cluster and waits until both nodes have joined.
     ///
     /// # Errors
     ///
-    /// If MariaDB or Galera's library is not installed, or a node does not come up.
+    /// If MariaDB or Galera's library is not installed, or a node does not start.
     pub fn start() -> Result<Self, StartError> {
         let library = library()?;
         let scripts = scripts().map_err(StartError::doing("write the transfer's script"))?;
@@ -66,7 +67,8 @@ impl Galera {
         of_first.push("--wsrep-new-cluster".to_owned());
         let first = Server::start_from(origin, ServerKind::Mariadb, of_first)?;
         until_synced(&first, 1)?;
-        // The other begins with the same data, in which the first one's history has begun.
+        // The other starts with the same data, which contain the beginning of the first one's
+        // history.
         first.stop();
         let data = first.directory().join("data");
         let other = arguments(two, &format!("127.0.0.1:{one}")).into();
@@ -86,11 +88,11 @@ impl Galera {
         })
     }
 
-    /// Whether a cluster can be started here.
+    /// Checks that MariaDB and Galera's library are installed.
     ///
     /// # Errors
     ///
-    /// If not; it says in two lines what is missing and how to get it.
+    /// If not. The message says in two lines what is missing and how to install it.
     pub fn availability() -> Result<(), NotInstalled> {
         ServerKind::Mariadb.availability()?;
         library().map(drop)
@@ -120,7 +122,8 @@ fn scripts() -> io::Result<TempDir> {
     Ok(directory)
 }
 
-/// For the time that it is started. Nothing but the log tells without an account.
+/// Waits until a server has joined after its start number `time`. Without an account, only the log
+/// shows that.
 fn until_synced(server: &Server, time: usize) -> Result<(), StartError> {
     let since = Instant::now();
     while server.log().matches("Synchronized with group").count() < time {

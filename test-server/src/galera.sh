@@ -1,6 +1,7 @@
 #!/bin/sh
-# How a node gets the data of another, as Galera calls it (wsrep_sst_same), on both sides. All nodes of a test begin with the
-# same data, so nothing is sent but the position in the history, by way of a file beside this script.
+# Galera's script for the transfer of data between nodes (wsrep_sst_same), on both sides. All nodes
+# of a test start with the same data, so only the position in the history is sent, in a file beside
+# this script.
 position=$(dirname "$0")/position
 while [ $# -gt 0 ]; do
     case $1 in

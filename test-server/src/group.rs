@@ -5,13 +5,13 @@ use crate::kind::ServerKind;
 use crate::port::Port;
 use crate::server::Server;
 
-/// Two servers of one group. They end, and their directories are removed, as those of a [`Server`].
+/// Two servers of one group. They end, and their directories are removed, as for a [`Server`].
 ///
-/// The first has begun the group. The second is in it after `START GROUP_REPLICATION USER = 'root'`, which takes a
-/// client.
+/// The first has begun the group. The second joins it when a client executes
+/// `START GROUP_REPLICATION USER = 'root'`.
 pub struct Group {
     members: [Server; 2],
-    /// Of the group's own talk, one each.
+    /// For messages within the group, one port for each server.
     _ports: [Port; 2],
 }
 
@@ -20,7 +20,7 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// If MySQL is not installed, or a server does not come up.
+    /// If MySQL is not installed, or a server does not start.
     pub fn start() -> Result<Self, StartError> {
         let port = || Port::reserve().map_err(StartError::doing("find a free port"));
         let ports = [port()?, port()?];

@@ -1,4 +1,4 @@
-//! The first packet of the MySQL protocol. Servers send it unasked, so it tells that one is ready.
+//! The first packet of the MySQL protocol. A server sends it first, which shows that it is ready.
 
 use std::io::{self, Read};
 
@@ -15,7 +15,7 @@ pub(crate) fn read(mut stream: impl Read) -> io::Result<String> {
         Some((10, rest)) => {
             let version = rest.split(|&byte| byte == 0).next().unwrap_or_default();
             let version = String::from_utf8_lossy(version);
-            // MariaDB 10 and older pretend to be 5.5.5 for the sake of old replicas.
+            // For old replicas, MariaDB 10 and older report 5.5.5 first.
             Ok(version
                 .strip_prefix("5.5.5-")
                 .unwrap_or(&version)
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_read() {
+    fn version_is_read() {
         let mysql = packet(b"\x0a9.7.0\0and more");
         assert_eq!(read(&mysql[..]).expect("a handshake"), "9.7.0");
         let mariadb = packet(b"\x0a5.5.5-10.11.6-MariaDB\0and more");
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_an_error_with_its_text() {
+    fn refusal_is_an_error_with_its_text() {
         let refusal = packet(b"\xff\x10\x04Too many connections");
         let error = read(&refusal[..]).expect_err("a refusal");
         assert!(
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_is_an_error() {
+    fn other_protocol_is_an_error() {
         assert!(read(&b"SSH-2.0-OpenSSH_9.2\r\n"[..]).is_err());
         assert!(read(&b""[..]).is_err());
     }

@@ -1,4 +1,4 @@
-//! The kinds of server, and what it takes to run one.
+//! The kinds of server, and how each is run.
 
 mod flags;
 mod mariadb;
@@ -8,7 +8,7 @@ mod program;
 use std::fmt;
 use std::io;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
@@ -27,26 +27,26 @@ pub enum ServerKind {
 impl ServerKind {
     pub const ALL: [Self; 2] = [Self::Mariadb, Self::Mysql];
 
-    /// Whether a server of this kind can be started here.
+    /// Whether a server of this kind is installed on this machine.
     pub fn is_installed(self) -> bool {
         self.availability().is_ok()
     }
 
-    /// Like [`is_installed`](Self::is_installed), with a reason.
+    /// Checks that a server of this kind is installed on this machine.
     ///
     /// # Errors
     ///
-    /// If not; it says in two lines what is missing and how to get it.
+    /// If it is not. The message says in two lines what is missing and how to install it.
     pub fn availability(self) -> Result<(), NotInstalled> {
         self.engine().map(drop)
     }
 
-    /// Returns the kind of the server at an address such as that of `DATABASE_URL`, by the version
-    /// that it announces.
+    /// Returns the kind of the server at an address such as that of `DATABASE_URL`, from the
+    /// version in its handshake.
     ///
     /// # Errors
     ///
-    /// If no server answers there within ten seconds.
+    /// If no server answers within ten seconds.
     pub fn at_url(url: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(server_of(url))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -100,35 +100,26 @@ impl FromStr for ServerKind {
     }
 }
 
-/// A word that names no kind of server.
+/// A word that is not the name of a kind of server.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("`{0}` is neither mariadb nor mysql")]
 pub struct UnknownKind(String);
 
-/// Whether MariaDB can be told to install its plugin `metadata_lock_info`.
+/// Whether MariaDB and its plugin `metadata_lock_info` are installed.
 pub fn mariadb_has_plugin() -> bool {
     mariadb::Mariadb::find().is_ok_and(|mariadb| mariadb.plugins().is_some())
 }
 
-/// Where `cargo xtask` puts that plugin, if the system does not have it: by version, since a server takes its own only.
-///
-/// # Errors
-///
-/// If MariaDB is not installed.
-pub fn mariadb_plugins() -> Result<PathBuf, NotInstalled> {
-    Ok(mariadb::Mariadb::find()?.cached_plugins())
-}
-
 /// An installed server's programs.
 pub(crate) trait Engine: Send + Sync {
-    /// As the program itself tells it.
+    /// The version that the program reports.
     fn version(&self) -> &str;
 
-    /// Makes a data directory at `data`, with an account `root` without a password, both over
-    /// TCP and over the socket. `scratch` is an empty directory to write to.
+    /// The command that creates a data directory at `data`. It has an account `root` without a
+    /// password, over TCP and over the socket. `scratch` is an empty directory for other files.
     fn initialise(&self, data: &Path, scratch: &Path) -> io::Result<Command>;
 
-    /// Serves the data directory in `server_dir` on a loopback port and on `server_dir`'s socket.
+    /// The command that serves the data of `server_dir` on a loopback port and on its socket.
     fn serve(&self, server_dir: &ServerDir, port: u16) -> Command;
 }
 
@@ -137,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn server_of_an_address_has_its_port_or_the_usual_one() {
+    fn server_of_an_address_has_its_port_or_the_default() {
         for (url, server) in [
             ("mysql://root@127.0.0.1:3307/app", "127.0.0.1:3307"),
             (

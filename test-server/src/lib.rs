@@ -1,13 +1,13 @@
-//! Private servers for the tests: real ones, in a temporary directory, on a free loopback port.
+//! Private MariaDB and MySQL servers for the tests.
 //!
-//! [`Server::start`] starts one, [`Server::shared`] gives the one that a process shares among its
-//! tests. A server ends, and its directory goes, when its [`Server`] is dropped and also when the
-//! process that started it dies, however it dies.
+//! [`Server::start`] starts a server in a temporary directory, on a free loopback port.
+//! [`Server::shared`] returns the server that all tests of a process share. A server ends, and its
+//! directory is removed, when its [`Server`] is dropped, and when the process that started it dies.
 //!
-//! A [`Proxy`] in front of it delays the network, stalls it and cuts connections.
+//! A [`Proxy`] in front of a server delays the network, stalls it and cuts connections.
 //!
-//! Nothing here speaks the MySQL protocol beyond the server's handshake, so the crate builds
-//! without a client library. `cargo xtask` relies on that.
+//! The crate reads only the server's handshake of the MySQL protocol, so it builds without a client
+//! library. `cargo xtask` relies on that.
 
 mod cache;
 mod error;
@@ -28,7 +28,7 @@ pub use cache::{cache_dir, mysql_tree};
 pub use error::{NotInstalled, StartError};
 pub use galera::Galera;
 pub use group::Group;
-pub use kind::{ServerKind, UnknownKind, mariadb_has_plugin, mariadb_plugins};
+pub use kind::{ServerKind, UnknownKind, mariadb_has_plugin};
 pub use proxy::Proxy;
 pub use server::Server;
 pub use under_test::{kinds_under_test, url_under_test};

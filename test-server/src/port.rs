@@ -1,19 +1,19 @@
-//! A loopback port that stays ours while the server is down.
+//! A loopback port that stays reserved while the server is stopped.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Below the range from which Linux takes the ports of outgoing connections. One of those could
-/// otherwise sit on the port just when the server is to come back.
+/// Below the range from which Linux takes the ports of outgoing connections. Such a connection
+/// could otherwise take the port of a stopped server.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
 /// A port number, reserved on this machine among the processes that use this type.
 pub(crate) struct Port {
     number: u16,
-    /// The reservation: a UDP port of the same number, which the server has no use for. The
-    /// kernel gives it to one process only and takes it back when that process dies.
+    /// A UDP port of the same number, which the server does not use. The kernel gives it to one
+    /// process only, and frees it when that process dies.
     _reservation: UdpSocket,
 }
 
@@ -28,7 +28,7 @@ impl Port {
 
     fn claim(number: u16) -> Option<Self> {
         let reservation = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-        // Programs that know nothing of the reservation.
+        // Other programs do not know the reservation.
         TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
         Some(Self {
             number,
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_port_is_given_twice_at_a_time() {
+    fn reserved_port_is_not_given_again() {
         let threads: Vec<_> = (0..8)
             .map(|_| {
                 thread::spawn(|| {
@@ -79,14 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_another_program_listens_on_is_not_given() {
+    fn port_that_another_program_listens_on_is_not_given() {
         let taken = Port::reserve().expect("a port").number();
         let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).expect("to listen");
         assert!(Port::claim(taken).is_none());
     }
 
     #[test]
-    fn a_port_is_free_again_when_dropped() {
+    fn dropped_port_is_free_again() {
         let number = Port::reserve().expect("a port").number();
         assert!(Port::claim(number).is_some());
     }

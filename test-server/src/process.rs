@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::supervisor::Supervisor;
 
-/// Waits for a line before the program starts. The supervisor is told the process id in between,
-/// so there is no moment at which a program runs that nobody would end. If this process dies
-/// first, the line never comes.
+/// Waits for a line before the program starts. Before that line, the supervisor gets the process
+/// id, so it can end the program from the first moment. If this process dies first, the program
+/// does not start.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
 
 pub(crate) struct Process {
@@ -38,7 +38,7 @@ impl Process {
         let mut process = Self {
             child: gate
                 .current_dir("/")
-                // The process id is then the group's id too, and Ctrl-C does not reach it.
+                // The process id is then the group's id as well, and Ctrl-C does not reach it.
                 .process_group(0)
                 .stdin(Stdio::piped())
                 .stdout(log.try_clone()?)
@@ -67,7 +67,7 @@ impl Process {
         Ok(kill_process(id, signal)?)
     }
 
-    /// Waits until the process has ended, but not for ever.
+    /// Waits until the process has ended, for at most `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
         let since = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! A running server, and what a test does to it.
+//! A private server, and what a test does to it.
 
 use std::env;
 use std::ffi::OsString;
@@ -25,18 +25,18 @@ use crate::template;
 /// For starting and for stopping.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often another port is tried.
+/// How many ports are tried.
 const PORTS: usize = 3;
 
 /// A private server. It ends, and its directory is removed, on drop and when this process dies.
 ///
-/// Everything takes `&self`, so that threads can share it. The port and the data stay the same for
-/// the server's whole life, however often it is stopped or killed.
+/// All methods take `&self`, so that threads can share it. A server that was stopped or killed
+/// keeps its port and its data.
 pub struct Server {
     kind: ServerKind,
     engine: Box<dyn Engine>,
     arguments: Vec<String>,
-    /// Where the server finds programs, if not where this process does.
+    /// The server's search path for programs, if it is not that of this process.
     path: Option<OsString>,
     port: Port,
     /// Ends before `server_dir`, which removes the files.
@@ -45,23 +45,23 @@ pub struct Server {
     socket: PathBuf,
 }
 
-/// What a server begins with.
+/// The programs and data of a new server.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Origin<'p> {
-    /// A directory of programs that it calls.
+    /// A directory of programs that the server calls.
     pub(crate) programs: Option<&'p Path>,
     pub(crate) data: Data<'p>,
 }
 
-/// Where a server's data come from.
+/// The data of a new server.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Data<'p> {
-    /// A copy of fresh data that are made once.
+    /// A copy of a new data directory, which is created once.
     #[default]
     Template,
-    /// A copy of the data of a stopped server.
+    /// A copy of a stopped server's data.
     CopyOf(&'p Path),
-    /// Fresh data that are made under the server's own flags.
+    /// New data, created with the server's flags.
     Initialised,
 }
 
@@ -70,8 +70,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If this kind is not installed, or the server does not come up. The message contains the
-    /// end of the server's log.
+    /// If this kind is not installed, or the server does not start. The message contains the end of
+    /// the server's log.
     pub fn start(kind: ServerKind) -> Result<Self, StartError> {
         Self::start_with(kind, &[])
     }
@@ -87,7 +87,7 @@ impl Server {
         Self::start_from(Origin::default(), kind, arguments)
     }
 
-    /// Like [`start_with`](Self::start_with), with data that are made under these flags as well.
+    /// Like [`start_with`](Self::start_with), with data that are created with these flags as well.
     /// MySQL requires this for `--lower-case-table-names`. It takes seconds.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Server {
         })
     }
 
-    /// Everything but the start.
+    /// Does everything but start the server.
     pub(crate) fn prepare(
         origin: Origin<'_>,
         kind: ServerKind,
@@ -134,7 +134,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let engine = kind.engine()?;
         let server_dir =
-            ServerDir::new().map_err(StartError::doing("make the server's directory"))?;
+            ServerDir::new().map_err(StartError::doing("create the server's directory"))?;
         match origin.data {
             Data::Template => template::copy(kind, &*engine, &server_dir.data())?,
             Data::CopyOf(data) => template::copy_of(kind, data, &server_dir.data())?,
@@ -152,7 +152,7 @@ impl Server {
         })
     }
 
-    /// The server that all tests of one process share. Starts on first use.
+    /// The server that all tests of one process share. It starts on first use.
     ///
     /// # Panics
     ///
@@ -174,22 +174,22 @@ impl Server {
         self.kind
     }
 
-    /// Where Diesel connects to: as `root`, over TCP. `database` may be empty.
+    /// The URL for Diesel: as `root`, over TCP. `database` may be empty.
     pub fn url(&self, database: &str) -> String {
         url(self.port(), database)
     }
 
-    /// Like [`url`](Self::url), by way of a proxy.
+    /// Like [`url`](Self::url), through a proxy.
     ///
     /// # Panics
     ///
-    /// If the proxy leads elsewhere.
+    /// If the proxy's upstream is not this server.
     pub fn url_through(&self, proxy: &Proxy, database: &str) -> String {
         assert_eq!(proxy.upstream(), self.address(), "the proxy's upstream");
         url(proxy.port(), database)
     }
 
-    /// Where the server listens: what a [`Proxy`] is started for.
+    /// The address on which the server listens. A [`Proxy`] is started with it.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port()).into()
     }
@@ -212,43 +212,43 @@ impl Server {
         self.process().as_ref().map(Process::id)
     }
 
-    /// All that the server has written so far.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         let log = fs::read(self.server_dir.log()).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// Connects over TCP and returns the version that the server announces.
+    /// Connects over TCP and returns the version in the server's handshake.
     ///
     /// # Errors
     ///
-    /// If the server does not answer within `patience`.
-    pub fn handshake(&self, patience: Duration) -> io::Result<String> {
-        let stream = TcpStream::connect_timeout(&self.address(), patience)?;
-        stream.set_read_timeout(Some(patience))?;
+    /// If the server does not answer within `timeout`.
+    pub fn handshake(&self, timeout: Duration) -> io::Result<String> {
+        let stream = TcpStream::connect_timeout(&self.address(), timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
         handshake::read(stream)
     }
 
-    /// Shuts the server down in good order and waits until it has ended. No effect on a stopped one.
+    /// Shuts the server down and waits until it has ended. No effect on a stopped server.
     ///
     /// # Panics
     ///
     /// If it does not end within a minute; the message contains the end of its log.
     pub fn stop(&self) {
-        // A paused process does not see the signal before it is resumed.
+        // A paused process sees the signal only when it is resumed.
         self.end(&[Signal::TERM, Signal::CONT]);
     }
 
-    /// Kills the server as a crash would. No effect on a stopped one.
+    /// Kills the server, as a crash would. No effect on a stopped server.
     pub fn kill(&self) {
         self.end(&[Signal::KILL]);
     }
 
-    /// Starts a stopped or killed server on the same port and data. No effect on a running one.
+    /// Starts a stopped or killed server on the same port and data. No effect on a running server.
     ///
     /// # Errors
     ///
-    /// If the server does not come up.
+    /// If the server does not start.
     pub fn start_again(&self) -> Result<(), StartError> {
         let mut process = self.process();
         if process.is_none() {
@@ -261,13 +261,14 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the server does not come up.
+    /// If the server does not start.
     pub fn restart(&self) -> Result<(), StartError> {
         self.stop();
         self.start_again()
     }
 
-    /// Freezes the server: connections stay open, nothing is answered. No effect on a stopped one.
+    /// Freezes the server: connections stay open, and it answers nothing. No effect on a stopped
+    /// server.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
@@ -298,11 +299,11 @@ impl Server {
             .iter()
             .try_for_each(|&signal| running.signal(signal))
             .and_then(|()| running.wait(STARTUP_TIMEOUT));
-        // Kills the process if it is still there.
+        // Kills the process if it still runs.
         *process = None;
         drop(process);
-        let told = self.server_dir.supervisor().watch(None);
-        if let Err(error) = ended.and(told) {
+        let forgotten = self.server_dir.supervisor().watch(None);
+        if let Err(error) = ended.and(forgotten) {
             panic!("cannot end {}: {error}\n{}", self.kind, self.log_tail());
         }
     }
@@ -347,9 +348,9 @@ impl Server {
                     StartError::Exited { kind, status, log }
                 });
             }
-            // Over the socket, which lies in a directory of ours: whoever else sat on the port
-            // would greet as well. Both servers open the port first.
-            if self.greeting_over_socket().is_ok() {
+            // Over the socket, which is in a private directory. At the port, another server could
+            // answer. Both kinds of server open the port first.
+            if self.handshake_over_socket().is_ok() {
                 return Ok(());
             }
             sleep(Duration::from_millis(10));
@@ -357,15 +358,15 @@ impl Server {
         Err(self.timed_out(STARTUP_TIMEOUT))
     }
 
-    pub(crate) fn timed_out(&self, patience: Duration) -> StartError {
+    pub(crate) fn timed_out(&self, timeout: Duration) -> StartError {
         StartError::TimedOut {
             kind: self.kind,
-            seconds: patience.as_secs(),
+            seconds: timeout.as_secs(),
             log: self.log_tail(),
         }
     }
 
-    fn greeting_over_socket(&self) -> io::Result<String> {
+    fn handshake_over_socket(&self) -> io::Result<String> {
         let stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(STARTUP_TIMEOUT))?;
         handshake::read(stream)
@@ -390,7 +391,7 @@ fn url(port: u16, database: &str) -> String {
     format!("mysql://root@127.0.0.1:{port}/{database}")
 }
 
-/// Tries another port while the port of the attempt turns out to be taken.
+/// Tries up to [`PORTS`] ports, as long as the port of an attempt is taken.
 fn on_some_port<T>(
     mut attempt: impl FnMut(Port) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_replaced_by_another() {
+    fn taken_port_is_replaced_by_another() {
         let mut seen = Vec::new();
         let last = on_some_port(|port| {
             seen.push(port.number());
@@ -431,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_not_tried_for_ever() {
+    fn number_of_tried_ports_is_limited() {
         let mut tried = 0;
         let result = on_some_port(|_| {
             tried += 1;
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_can_be_shared_between_threads() {
+    fn server_can_be_shared_between_threads() {
         fn shareable<T: Send + Sync + 'static>() {}
         shareable::<Server>();
         shareable::<StartError>();

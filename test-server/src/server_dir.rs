@@ -12,7 +12,7 @@ use crate::supervisor::Supervisor;
 /// A Unix socket's path holds 107 bytes. This leaves room for the directory's name and the file's.
 const LONGEST_PARENT: usize = 80;
 
-/// The directory, and the supervisor that removes it in the end.
+/// A temporary directory, and the supervisor that removes it.
 pub(crate) struct ServerDir {
     path: PathBuf,
     supervisor: Supervisor,
@@ -28,7 +28,7 @@ impl ServerDir {
         };
         let directory = tempfile::Builder::new().prefix("db-").tempdir_in(parent)?;
         let supervisor = Supervisor::start(directory.path())?;
-        // From here on the removal is the supervisor's, whatever happens to this process.
+        // From here on the supervisor removes it, even if this process is killed.
         Ok(Self {
             path: TempDir::keep(directory),
             supervisor,

@@ -1,8 +1,8 @@
-//! Ends the server and removes its directory when the process that owns them dies, however it dies.
+//! Ends the server and removes its directory when the process that owns them dies.
 //!
-//! A dying process cannot clean up after a `SIGKILL`, and Linux's parent-death signal follows the
-//! thread that started the child, not the process. So a small shell waits on a pipe that only the
-//! owner holds: the kernel closes it with the owner.
+//! A process cannot clean up after a `SIGKILL`, and Linux's parent-death signal follows the thread
+//! that started the child, not the process. So a small shell waits on a pipe that only the owner
+//! holds. The kernel closes the pipe with the owner.
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
@@ -18,16 +18,16 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Watches over `directory`.
+    /// Starts the shell that removes `directory`.
     pub(crate) fn start(directory: &Path) -> io::Result<Self> {
         let mut child = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
             .arg(directory)
             .current_dir("/")
-            // A group of its own: Ctrl-C in a terminal must not reach it.
+            // In a new process group: Ctrl-C in a terminal must not reach it.
             .process_group(0)
             .stdin(Stdio::piped())
-            // Whoever reads this process's output waits until all its writers are gone.
+            // A reader of this process's output waits until all its writers are gone.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
@@ -35,7 +35,7 @@ impl Supervisor {
         Ok(Self { child, pipe })
     }
 
-    /// From now on a process group is to be ended with the owner; `None`: there is nothing to end.
+    /// Sets the process group that ends with the owner; `None` if no server runs.
     pub(crate) fn watch(&self, group: Option<u32>) -> io::Result<()> {
         let line = group.map_or_else(|| "\n".to_owned(), |group| format!("{group}\n"));
         match &self.pipe {
@@ -50,7 +50,7 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        // Closing the pipe is the signal. The directory is gone when the shell has ended.
+        // Closing the pipe is the signal. The directory has been removed when the shell ends.
         self.pipe = None;
         let _ = self.child.wait();
     }

@@ -4,10 +4,10 @@ trap '' HUP INT TERM
 group=
 while read -r line; do group=$line; done
 
-# The pipe is closed: the owner is gone, or done.
+# The pipe is closed: the owner has died, or dropped the server.
 if [ -n "$group" ]; then kill -s KILL -- "-$group"; fi
 
-# A process that was just killed may still hold its last file for a moment.
+# A process that was just killed may hold its last file for a moment.
 tries=0
 until rm -rf -- "$1" || [ "$tries" -ge 100 ]; do
     tries=$((tries + 1))

@@ -1,4 +1,4 @@
-//! Fresh data directories. Making one takes a server seconds, copying one takes milliseconds.
+//! New data directories. A server needs seconds to create one, and a copy takes milliseconds.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,15 +11,15 @@ use crate::cache::cache_dir;
 use crate::error::{LogTail, StartError};
 use crate::kind::{Engine, ServerKind};
 
-/// To be raised when the flags change with which a data directory is made.
+/// Must be raised when the flags change with which a data directory is created.
 const REVISION: u32 = 2;
 
-/// Puts a fresh data directory of this kind at `target`.
+/// Creates a new data directory of this kind at `target`, as a copy of the template.
 pub(crate) fn copy(kind: ServerKind, engine: &dyn Engine, target: &Path) -> Result<(), StartError> {
     copy_of(kind, &ensure(kind, engine)?, target)
 }
 
-/// Puts a copy of a stopped server's data directory at `target`.
+/// Copies a stopped server's data directory to `target`.
 pub(crate) fn copy_of(kind: ServerKind, data: &Path, target: &Path) -> Result<(), StartError> {
     let mut copy = Command::new("cp");
     // Most of a new data directory is zeros.
@@ -28,21 +28,21 @@ pub(crate) fn copy_of(kind: ServerKind, data: &Path, target: &Path) -> Result<()
     run(kind, copy)
 }
 
-/// Makes a fresh data directory of this kind at `target`, under further flags.
+/// Creates a new data directory of this kind at `target` with further flags.
 pub(crate) fn make(
     kind: ServerKind,
     engine: &dyn Engine,
     target: &Path,
     arguments: &[String],
 ) -> Result<(), StartError> {
-    let doing = || StartError::doing(format!("make {}", target.display()));
+    let doing = || StartError::doing(format!("create {}", target.display()));
     let scratch = tempfile::tempdir().map_err(doing())?;
     let mut command = engine.initialise(target, scratch.path()).map_err(doing())?;
     command.args(arguments);
     run(kind, command)
 }
 
-/// The template's path. Makes it if this is the first use of this version.
+/// Returns the template's path, and creates the template on the first use of a version.
 fn ensure(kind: ServerKind, engine: &dyn Engine) -> Result<PathBuf, StartError> {
     let cache = cache_dir();
     let name = format!("{kind}-{}-data{REVISION}", engine.version());
@@ -51,16 +51,16 @@ fn ensure(kind: ServerKind, engine: &dyn Engine) -> Result<PathBuf, StartError> 
         return Ok(template);
     }
 
-    let doing = || StartError::doing(format!("make {}", template.display()));
+    let doing = || StartError::doing(format!("create {}", template.display()));
     fs::create_dir_all(&cache).map_err(doing())?;
-    // One maker at a time, among threads and among processes. The lock ends with its holder.
+    // One thread of one process creates it. The lock ends with the process.
     let lock = File::create(cache.join(format!("{name}.lock"))).map_err(doing())?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| doing()(error.into()))?;
     if template.exists() {
         return Ok(template);
     }
 
-    // Renamed when complete: a template that exists is whole.
+    // It is renamed when complete.
     let partial = tempfile::Builder::new()
         .prefix(&format!("{name}.partial-"))
         .tempdir_in(&cache)
@@ -70,7 +70,8 @@ fn ensure(kind: ServerKind, engine: &dyn Engine) -> Result<PathBuf, StartError> 
         kind,
         engine.initialise(&data, partial.path()).map_err(doing())?,
     )?;
-    // MySQL's identity, which each copy gives itself: servers with one identity do not replicate.
+    // MySQL's identity: each copy must create another one, since servers with the same identity do
+    // not replicate.
     match fs::remove_file(data.join("auto.cnf")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
         _ => {}

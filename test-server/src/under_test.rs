@@ -6,11 +6,11 @@ use crate::ServerKind;
 
 const VARIABLE: &str = "TEST_SERVERS";
 
-/// The kinds that `TEST_SERVERS` names, a comma list such as `mariadb,mysql`; by default MariaDB.
+/// The kinds that `TEST_SERVERS` lists, such as `mariadb,mysql`. The default is MariaDB.
 ///
 /// # Panics
 ///
-/// If the variable holds an unknown word.
+/// If the variable contains an unknown word.
 pub fn kinds_under_test() -> Vec<ServerKind> {
     words().kinds
 }
@@ -19,11 +19,11 @@ pub fn kinds_under_test() -> Vec<ServerKind> {
 ///
 /// # Panics
 ///
-/// If `TEST_SERVERS` holds an unknown word, or `url` while `DATABASE_URL` is not set.
+/// If `TEST_SERVERS` contains an unknown word, or `url` while `DATABASE_URL` is not set.
 pub fn url_under_test() -> Option<String> {
     words().url.then(|| match env::var("DATABASE_URL") {
         Ok(url) => url,
-        Err(error) => panic!("{VARIABLE} contains `url`, but DATABASE_URL is of no use: {error}"),
+        Err(error) => panic!("{VARIABLE} contains `url`, but DATABASE_URL cannot be read: {error}"),
     })
 }
 
@@ -38,7 +38,7 @@ fn words() -> Words {
     match parse(&text) {
         Ok(words) => words,
         Err(word) => panic!(
-            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql, url (write a comma between them)"
+            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql and url, which a comma separates"
         ),
     }
 }
@@ -64,20 +64,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_read_in_order_and_once() {
+    fn list_is_read_in_order_without_repetitions() {
         let words = parse("mysql, mariadb,mysql").expect("known words");
         assert_eq!(words.kinds, [ServerKind::Mysql, ServerKind::Mariadb]);
         assert!(!words.url);
     }
 
     #[test]
-    fn a_url_is_no_kind() {
+    fn url_is_not_a_kind() {
         let words = parse("url").expect("a known word");
         assert_eq!((words.kinds, words.url), (vec![], true));
     }
 
     #[test]
-    fn an_unknown_word_is_named() {
+    fn unknown_word_is_named() {
         assert_eq!(parse("mariadb,postgres"), Err("postgres".to_owned()));
         assert_eq!(parse(""), Err(String::new()));
     }

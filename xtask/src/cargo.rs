@@ -1,11 +1,11 @@
-//! Calling cargo, each time with the same features, so that nothing is built twice.
+//! Commands of cargo. They have the same features, so that nothing is built twice.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// All but `bundled`, which compiles a MySQL client library from source, `buildtime_bindgen`, which
-/// needs libclang, and `128-column-tables`, with which Diesel alone compiles for minutes.
+/// The tested features. Left out are `bundled`, which compiles a MySQL client library from source,
+/// `buildtime_bindgen`, which needs libclang, and `128-column-tables`, which takes minutes.
 const FEATURES: &str = "uuid,chrono,time,64-column-tables,tracing,metrics";
 
 /// The library's package.
@@ -24,14 +24,15 @@ pub(crate) fn cargo(verb: &str) -> Command {
     command
 }
 
-/// The same for the whole workspace with the features that are tested.
+/// A cargo command for the whole workspace, with the tested features.
 pub(crate) fn cargo_workspace(verb: &str) -> Command {
     let mut command = cargo(verb);
     command.args(["--workspace", "--features", FEATURES]);
     command
 }
 
-/// The same for packages that further arguments name: cargo ignores `--package` beside `--workspace`.
+/// A cargo command for packages that further arguments name. Cargo ignores `--package` beside
+/// `--workspace`.
 pub(crate) fn cargo_packages(verb: &str, packages: &[String]) -> Command {
     let mut command = cargo(verb);
     // Cargo refuses features that none of the packages has.

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: every check. Stops at the first that fails.
+//! `cargo xtask ci`: every check that a change has to pass. Stops at the first failure.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -7,39 +7,39 @@ use anyhow::Result;
 use test_server::ServerKind;
 
 use crate::cargo::{cargo, cargo_workspace};
+use crate::check_release;
 use crate::cycles;
 use crate::install::{self, Need};
-use crate::publish;
 use crate::step;
 use crate::test;
 use crate::tools;
 
-/// Programs to document. As by default, one with the name of its package's library is not among
-/// them: its pages would overwrite the library's.
+/// Programs to document. A program with the name of its package's library is left out, as cargo
+/// does by default: its pages would overwrite the library's.
 const PROGRAMS: [&str; 3] = ["benches", "stress", "xtask"];
 
 pub(crate) fn run() -> Result<()> {
-    // Downloads and the last crates of a build leave a processor idle. The tools, which have a
-    // target directory of their own, are compiled in the meantime.
+    // Downloads and the last crates of a build leave a processor idle. Meanwhile the tools are
+    // compiled, in another target directory.
     thread::scope(|scope| {
         let tools = scope.spawn(tools::install_for_each_change);
         read_code()?;
         tools.join().unwrap_or_else(|panic| resume_unwind(panic))
     })?;
 
-    publish::each_change()?;
+    check_release::each_change()?;
     cycles::check()?;
     test::run(&ServerKind::ALL, &[])
 }
 
-/// What the compiler, clippy and rustdoc say.
+/// Runs rustfmt, clippy and rustdoc.
 fn read_code() -> Result<()> {
     step::run("cargo fmt", cargo("fmt").args(["--all", "--check"]))?;
 
     // Even clippy runs the client library's build script.
     install::ensure(&Need::all(&ServerKind::ALL))?;
 
-    // Warnings are refused by an argument: RUSTFLAGS would make cargo build everything once more.
+    // An argument refuses warnings: RUSTFLAGS would make cargo build everything once more.
     let mut clippy = cargo_workspace("clippy");
     clippy.args(["--features", "xtask/public-api", "--all-targets"]);
     step::run("cargo clippy", clippy.args(["--", "-D", "warnings"]))?;

@@ -1,4 +1,4 @@
-//! Whether the imports between the library's modules run one way.
+//! `cargo xtask cycles`: import cycles between the modules of the library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_through_the_root_is_found() {
+    fn path_through_the_root_is_found() {
         assert_root_imports("use crate::LockName;", &["crate::LockName"]);
         assert_root_imports("use crate::{LockName, error};", &["crate::"]);
         assert_root_imports(
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_through_a_module_is_accepted() {
+    fn path_through_a_module_is_accepted() {
         assert_root_imports("use crate::name::LockName;\nuse crate::error;", &[]);
         assert_root_imports("pub(in crate::name) fn f() {}", &[]);
     }

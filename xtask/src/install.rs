@@ -1,30 +1,23 @@
-//! What the project needs on the machine, and how it gets there.
+//! What the tests need on the machine. `install.sh` installs what is missing.
 //!
-//! A linker is not in the list: this very program was linked.
-
-mod apt;
-mod mariadb;
-mod mysql;
-mod root;
-mod sources;
+//! A linker is not in the list: this program was linked.
 
 use std::env;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use test_server::{Galera, ServerKind};
+use test_server::{Galera, ServerKind, cache_dir};
 
-use apt::Apt;
-use root::Root;
+use crate::step;
 
-/// Something that has to be there.
+/// Something that tests need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Need {
     ClientLibrary,
+    /// With MariaDB's plugin that reports which session holds which lock.
     Server(ServerKind),
-    /// MariaDB's, which tells who holds which lock.
-    Plugin,
-    /// Makes a cluster of MariaDB's servers.
+    /// Joins MariaDB servers into a cluster.
     Galera,
     /// Counts instructions.
     Valgrind,
@@ -33,63 +26,50 @@ pub(crate) enum Need {
 impl Need {
     /// All that tests on these servers need.
     pub(crate) fn all(kinds: &[ServerKind]) -> Vec<Self> {
-        let servers = kinds.iter().flat_map(|&kind| match kind {
-            ServerKind::Mariadb => vec![Self::Server(kind), Self::Plugin, Self::Galera],
-            ServerKind::Mysql => vec![Self::Server(kind)],
-        });
-        [Self::ClientLibrary, Self::Valgrind]
-            .into_iter()
-            .chain(servers)
-            .collect()
+        let mut needs = vec![Self::ClientLibrary, Self::Valgrind];
+        needs.extend(kinds.iter().map(|&kind| Self::Server(kind)));
+        if kinds.contains(&ServerKind::Mariadb) {
+            needs.push(Self::Galera);
+        }
+        needs
     }
 
-    /// Asks for the thing itself, however it was installed, not for a package.
+    /// Looks for the thing itself and not for a package: it may have been installed in another way.
     fn is_met(self) -> bool {
         match self {
             Self::ClientLibrary => client_library_is_found(),
+            Self::Server(ServerKind::Mariadb) => test_server::mariadb_has_plugin(),
             Self::Server(kind) => kind.is_installed(),
-            Self::Plugin => test_server::mariadb_has_plugin(),
             Self::Galera => Galera::availability().is_ok(),
             Self::Valgrind => runs("valgrind", &["--version"]),
         }
     }
 
-    fn name(self) -> &'static str {
+    /// What is missing, and what to install without apt, by the names of Debian's packages.
+    fn name_and_remedy(self) -> (&'static str, &'static str) {
         match self {
-            Self::ClientLibrary => "the MySQL client library with its headers",
-            Self::Server(ServerKind::Mariadb) => "MariaDB's server",
-            Self::Server(ServerKind::Mysql) => "MySQL's server",
-            Self::Plugin => "MariaDB's plugin metadata_lock_info",
-            Self::Galera => "Galera's library",
-            Self::Valgrind => "valgrind",
+            Self::ClientLibrary => (
+                "the MySQL client library with its headers",
+                "libmariadb-dev and pkg-config",
+            ),
+            Self::Server(ServerKind::Mariadb) => (
+                "MariaDB's server with the plugin metadata_lock_info",
+                "mariadb-server",
+            ),
+            Self::Server(ServerKind::Mysql) => ("MySQL's server", "a mysqld of version 8 or later"),
+            Self::Galera => ("Galera's library", "galera-4"),
+            Self::Valgrind => ("valgrind", "valgrind"),
         }
     }
 
-    /// What someone without apt has to install, by the names of Debian's packages.
-    fn remedy(self) -> &'static str {
+    /// The arguments of `install.sh`.
+    fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::ClientLibrary => "libmariadb-dev and pkg-config",
-            Self::Server(ServerKind::Mariadb) => "mariadb-server",
-            Self::Server(ServerKind::Mysql) => "a mysqld of version 8 or later",
-            Self::Plugin => "mariadb-server",
-            Self::Galera => "galera-4",
-            Self::Valgrind => "valgrind",
-        }
-    }
-
-    fn install(self, apt: &mut Apt, root: Root) -> Result<()> {
-        match self {
-            Self::ClientLibrary => apt.install(&["libmariadb-dev", "pkg-config"]),
-            // The programs alone: nothing that would run at the machine's next start. Older
-            // Ubuntu has no such packages without a version in their names.
-            Self::Server(ServerKind::Mariadb) => apt.install_first(&[
-                &["mariadb-server-core", "mariadb-client-core"],
-                &["mariadb-server"],
-            ]),
-            Self::Server(ServerKind::Mysql) => mysql::install(apt, root),
-            Self::Plugin => mariadb::install_plugin(apt),
-            Self::Galera => apt.install(&["galera-4"]),
-            Self::Valgrind => apt.install(&["valgrind"]),
+            Self::ClientLibrary => &["libmariadb-dev", "pkg-config"],
+            Self::Server(ServerKind::Mariadb) => &["mariadb"],
+            Self::Server(ServerKind::Mysql) => &["mysql"],
+            Self::Galera => &["galera-4"],
+            Self::Valgrind => &["valgrind"],
         }
     }
 }
@@ -101,14 +81,15 @@ pub(crate) fn setup(kinds: &[ServerKind]) -> Result<()> {
     Ok(())
 }
 
-/// The kinds asked for, each once; MariaDB if there are none.
-pub(crate) fn or_default(asked: &[ServerKind]) -> Vec<ServerKind> {
-    let mut kinds = Vec::new();
-    for &kind in if asked.is_empty() {
+/// The given kinds, each once; MariaDB if none is given.
+pub(crate) fn or_default(given: &[ServerKind]) -> Vec<ServerKind> {
+    let given = if given.is_empty() {
         &[ServerKind::Mariadb]
     } else {
-        asked
-    } {
+        given
+    };
+    let mut kinds = Vec::new();
+    for &kind in given {
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
@@ -116,52 +97,59 @@ pub(crate) fn or_default(asked: &[ServerKind]) -> Vec<ServerKind> {
     kinds
 }
 
-/// Installs what is missing. Where that is not possible, the error says in two lines what is
-/// missing and what to do.
+/// Installs what is missing. If that is impossible, the error says in two lines what is missing and
+/// what to do.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
-    install_missing(needs)?;
+    let missing = unmet(needs);
+    if !missing.is_empty() {
+        let is_root = rustix::process::geteuid().is_root() || runs("sudo", &["-n", "true"]);
+        if !is_root || !runs("apt-get", &["--version"]) {
+            bail!(advice(&missing));
+        }
+        let names: Vec<_> = missing
+            .iter()
+            .map(|need| need.name_and_remedy().0)
+            .collect();
+        let mut install = Command::new("bash");
+        install
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"))
+            .arg(cache_dir())
+            .args(missing.iter().flat_map(|need| need.packages()));
+        let title = format!("install {} with apt-get", names.join(", "));
+        step::run_quietly(&title, &mut install, &cache_dir().join("install.log"))?;
+        let missing = unmet(&missing);
+        if !missing.is_empty() {
+            bail!("The installation succeeded, but {missing:?} cannot be found.");
+        }
+    }
     refuse_broken_client_library()
 }
 
-/// MariaDB Connector/C 3.3.19 gives every text back as an empty one through Diesel; 3.3.20 does not (measured).
+fn unmet(needs: &[Need]) -> Vec<Need> {
+    needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_met())
+        .collect()
+}
+
+/// MariaDB Connector/C 3.3.19 returns every text as an empty one through Diesel; 3.3.20 does not.
 fn refuse_broken_client_library() -> Result<()> {
     if runs("pkg-config", &["--exists", "libmariadb = 3.3.19"]) {
         bail!(
-            "This machine's libmariadb 3.3.19 gives back every text as an empty one, and no test can pass with it.\n\
-             Upgrade libmariadb3 and libmariadb-dev; on Debian, the security updates have a later one \
-             (`deb http://deb.debian.org/debian-security bookworm-security main`)."
+            "libmariadb 3.3.19 returns every text as an empty one, and no test can pass with it.\n\
+             Upgrade libmariadb3 and libmariadb-dev. Debian's security updates have a later \
+             version (`deb http://deb.debian.org/debian-security bookworm-security main`)."
         );
     }
     Ok(())
 }
 
-fn install_missing(needs: &[Need]) -> Result<()> {
-    let missing: Vec<_> = needs
-        .iter()
-        .copied()
-        .filter(|need| !need.is_met())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let Some(root) = Root::obtain().filter(|_| apt::is_here()) else {
-        bail!(advice(&missing));
-    };
-    let mut apt = Apt::new(root);
-    for need in missing {
-        need.install(&mut apt, root)?;
-        if !need.is_met() {
-            bail!("{} was installed, but is not found", need.name());
-        }
-    }
-    Ok(())
-}
-
 fn advice(missing: &[Need]) -> String {
-    let names: Vec<_> = missing.iter().map(|need| need.name()).collect();
-    let remedies: Vec<_> = missing.iter().map(|need| need.remedy()).collect();
+    let (names, remedies): (Vec<_>, Vec<_>) =
+        missing.iter().map(|need| need.name_and_remedy()).unzip();
     let url = if missing.iter().any(|need| matches!(need, Need::Server(_))) {
-        "; or set DATABASE_URL to a server that is already there"
+        ", or set DATABASE_URL to a running server"
     } else {
         ""
     };
@@ -195,21 +183,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_advice_has_two_lines() {
-        let needs = Need::all(&ServerKind::ALL);
-        assert_eq!(needs.len(), 6);
-        let advice = advice(&needs);
-        assert_eq!(advice.lines().count(), 2, "{advice}");
+    fn advice_names_the_packages_and_the_variable_for_a_server() {
+        let all = advice(&Need::all(&ServerKind::ALL));
+        assert_eq!(all.lines().count(), 2, "{all}");
         assert!(
-            advice.contains("libmariadb-dev") && advice.contains("DATABASE_URL"),
-            "{advice}"
+            all.contains("libmariadb-dev") && all.contains("DATABASE_URL"),
+            "{all}"
         );
-    }
-
-    #[test]
-    fn a_url_is_no_advice_where_only_the_library_is_missing() {
-        let advice = advice(&[Need::ClientLibrary]);
-        assert_eq!(advice.lines().count(), 2, "{advice}");
-        assert!(!advice.contains("DATABASE_URL"), "{advice}");
+        let library = advice(&[Need::ClientLibrary]);
+        assert!(!library.contains("DATABASE_URL"), "{library}");
     }
 }

@@ -1,4 +1,4 @@
-//! The project's programs, which start a server themselves: install what they need, build, run.
+//! The project's programs. They start a server themselves: install what they need, build, run.
 
 use std::env;
 
@@ -13,7 +13,7 @@ pub(crate) struct Program {
     name: &'static str,
     /// What cargo builds.
     target: &'static [&'static str],
-    /// It takes the server of DATABASE_URL if that is set.
+    /// Whether it uses the server of DATABASE_URL if that is set.
     takes_url: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) const STRESS: Program = Program {
     takes_url: false,
 };
 
-/// Passes on the arguments after the verb as they were given.
+/// Runs a program with the arguments after the verb.
 pub(crate) fn run(program: &Program, server: ServerKind) -> Result<()> {
     let mut needs = vec![Need::ClientLibrary];
     if !program.takes_url || env::var_os("DATABASE_URL").is_none() {

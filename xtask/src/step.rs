@@ -1,5 +1,5 @@
-//! One step of a task: says what it does, and how long it took. All of this goes to standard
-//! error; standard output belongs to the programs that are run.
+//! One step of a command: prints what it does, and how long it took, to standard error. Standard
+//! output belongs to the programs that are run.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How much of a log is shown when its step fails.
+/// How many lines of a log are printed if its step fails.
 const TAIL: usize = 40;
 
-/// Runs a command that the user watches.
+/// Runs a command whose output the user sees.
 pub(crate) fn run(name: &str, command: &mut Command) -> Result<()> {
     let since = Instant::now();
     eprintln!("==> {name}");
@@ -32,7 +32,7 @@ pub(crate) fn run_quietly(name: &str, command: &mut Command, log: &Path) -> Resu
         for line in tail {
             eprintln!("    {line}");
         }
-        eprintln!("    (all of it: {})", log.display());
+        eprintln!("    (the whole log: {})", log.display());
     }
     finish(name, status, since)
 }
@@ -57,7 +57,7 @@ fn finish(name: &str, status: ExitStatus, since: Instant) -> Result<()> {
 fn logged(command: &mut Command, log: &Path) -> Result<(ExitStatus, VecDeque<String>)> {
     if let Some(directory) = log.parent() {
         fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+            .with_context(|| format!("cannot create {}", directory.display()))?;
     }
     let mut log = File::options()
         .create(true)
@@ -70,7 +70,7 @@ fn logged(command: &mut Command, log: &Path) -> Result<(ExitStatus, VecDeque<Str
         .stderr(writer)
         .spawn()
         .with_context(|| cannot_run(command))?;
-    // The command holds the pipe's writing end; reading would not end before it is closed.
+    // The command holds the pipe's writing end, and reading ends when that is closed.
     command.stdout(io::stderr()).stderr(io::stderr());
 
     let spinner = spinner();
@@ -89,7 +89,7 @@ fn logged(command: &mut Command, log: &Path) -> Result<(ExitStatus, VecDeque<Str
     Ok((status, tail))
 }
 
-/// Not drawn where standard error is no terminal.
+/// Is not drawn if standard error is not a terminal.
 fn spinner() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_command_is_logged_and_its_end_kept() {
+    fn output_of_a_quiet_command_is_logged_and_its_end_kept() {
         let log = test_server::cache_dir().join(format!("step-test-{}.log", std::process::id()));
         let mut command = Command::new("sh");
         command.args([

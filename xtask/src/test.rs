@@ -1,43 +1,31 @@
-//! `cargo xtask test`: every test, or those that are selected, on every server asked for.
+//! `cargo xtask test`: every test, or the selected ones, on every server asked for.
 //!
-//! A case of `#[server_test]` is a test for each kind of server. Those of kinds that were not asked
-//! for are skipped by their names; other tests read `TEST_SERVERS`.
+//! A case of `#[server_test]` is a test for each kind of server. Tests of kinds that were not asked
+//! for are skipped by their names. Other tests read `TEST_SERVERS`.
 
 mod needs;
-mod selection;
 
 use std::env;
+use std::io::{self, Read};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use test_server::ServerKind;
 
 use crate::cargo::{cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
-use selection::Selection;
+use needs::Test;
+
+/// Arguments with which `cargo test` runs no test.
+const NO_RUN: [&str; 4] = ["--help", "-h", "--list", "--no-run"];
 
 pub(crate) fn run(servers: &[ServerKind], arguments: &[String]) -> Result<()> {
     let since = Instant::now();
     let target = Target::choose(servers, env::var("DATABASE_URL").ok())?;
-    let selection = Selection::parse(arguments);
-    let selection = selection.as_ref();
-    install::ensure(&target.needs(selection))?;
-
-    let mut tests = match selection.map_or(&[][..], Selection::packages) {
-        [] => cargo_workspace("test"),
-        packages => cargo_packages("test", packages),
-    };
-    target.set_variables(&mut tests);
-    tests.args(arguments);
-    let skipped = target.skipped_names();
-    if !skipped.is_empty() && !arguments.iter().any(|argument| argument == "--") {
-        tests.arg("--");
-    }
-    for name in skipped {
-        tests.args(["--skip", &name]);
-    }
+    install::ensure(&target.needs(arguments)?)?;
+    let mut tests = target.cargo_test(arguments, &[]);
     step::run(&format!("cargo test on {}", target.name()), &mut tests)?;
 
     let time = step::readable(since.elapsed());
@@ -45,12 +33,27 @@ pub(crate) fn run(servers: &[ServerKind], arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The packages that the arguments of `cargo test` name.
+fn packages(arguments: &[String]) -> Vec<String> {
+    let mut options = arguments.iter().take_while(|argument| *argument != "--");
+    let mut packages = Vec::new();
+    while let Some(option) = options.next() {
+        let long = option.strip_prefix("--package");
+        match long.or_else(|| option.strip_prefix("-p")) {
+            None => {}
+            Some("") => packages.extend(options.next().cloned()),
+            Some(value) => packages.push(value.trim_start_matches('=').to_owned()),
+        }
+    }
+    packages
+}
+
 /// What the tests run against.
 #[derive(Debug, PartialEq)]
-enum Target {
+pub(crate) enum Target {
     /// Private servers.
     Kinds(Vec<ServerKind>),
-    /// The server of `DATABASE_URL`, which is of this kind. Nothing is installed.
+    /// The server of `DATABASE_URL`, which is of this kind. Nothing is installed for it.
     Url(ServerKind),
 }
 
@@ -64,14 +67,71 @@ impl Target {
         })
     }
 
-    fn needs(&self, selection: Option<&Selection>) -> Vec<Need> {
-        match self {
-            Self::Kinds(kinds) => needs::of_tests(Need::all(kinds), selection),
-            Self::Url(_) => Vec::new(),
+    /// What the selected tests need. Cargo and the test programs know best which these are.
+    fn needs(&self, arguments: &[String]) -> Result<Vec<Need>> {
+        let Self::Kinds(kinds) = self else {
+            return Ok(Vec::new());
+        };
+        let all = Need::all(kinds);
+        if arguments.is_empty() {
+            return Ok(all);
+        }
+        install::ensure(&[Need::ClientLibrary])?;
+        let runs_tests = !arguments.iter().any(|one| NO_RUN.contains(&one.as_str()));
+        let tests = if runs_tests {
+            self.list(arguments)?
+        } else {
+            Vec::new()
+        };
+        Ok(needs::of_tests(all, &tests))
+    }
+
+    fn list(&self, arguments: &[String]) -> Result<Vec<Test>> {
+        let options = arguments.split(|argument| argument == "--").next();
+        let build = [options.unwrap_or_default(), &["--no-run".to_owned()]].concat();
+        step::run("build the tests", &mut self.cargo_test(&build, &[]))?;
+
+        // One pipe for both: cargo names each program before the program lists its tests.
+        let (mut output, writer) = io::pipe()?;
+        let mut command = self.cargo_test(arguments, &["--list"]);
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let mut list = command.spawn().context("cannot run cargo")?;
+        // It holds the pipe's writing end, and reading ends when that is closed.
+        drop(command);
+        let mut text = String::new();
+        output.read_to_string(&mut text)?;
+        ensure!(list.wait()?.success(), "cannot list the tests:\n{text}");
+        Ok(needs::parse_list(&text))
+    }
+
+    /// `cargo test` with the arguments, and with further arguments for the test programs.
+    fn cargo_test(&self, arguments: &[String], further: &[&str]) -> Command {
+        let mut tests = match packages(arguments) {
+            packages if packages.is_empty() => cargo_workspace("test"),
+            packages => cargo_packages("test", &packages),
+        };
+        tests.args(arguments);
+        if !arguments.iter().any(|argument| argument == "--") {
+            tests.arg("--");
+        }
+        tests.args(further);
+        self.configure(&mut tests);
+        tests
+    }
+
+    /// Restricts tests to these servers. The command must end with arguments of the test programs.
+    pub(crate) fn configure(&self, tests: &mut Command) {
+        for name in self.skipped_names() {
+            tests.args(["--skip", &name]);
+        }
+        tests.env("TEST_SERVERS", self.words());
+        if let Self::Kinds(_) = self {
+            // A server that was not asked for must not be touched.
+            tests.env_remove("DATABASE_URL");
         }
     }
 
-    /// Parts of the names of those tests of `#[server_test]` that must not run. No other test has
+    /// Parts of the names of the tests of `#[server_test]` that must not run. No other test has
     /// them in its name.
     fn skipped_names(&self) -> Vec<String> {
         let own_server = |kind: ServerKind| format!("::{kind}_own_server");
@@ -88,17 +148,7 @@ impl Target {
         }
     }
 
-    fn set_variables(&self, tests: &mut Command) {
-        match self {
-            // A server that was not asked for must not be touched.
-            Self::Kinds(_) => tests
-                .env_remove("DATABASE_URL")
-                .env("TEST_SERVERS", self.words()),
-            Self::Url(_) => tests.env("TEST_SERVERS", self.words()),
-        };
-    }
-
-    /// In the words of `TEST_SERVERS`.
+    /// The value of `TEST_SERVERS`.
     fn words(&self) -> String {
         match self {
             Self::Kinds(kinds) => {
@@ -126,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn packages_are_read_in_every_form_before_the_dashes() {
+        let line = "-p one --package two --package=three -pfour --profile dev -- -p five";
+        let arguments: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        assert_eq!(packages(&arguments), ["one", "two", "three", "four"]);
+    }
+
+    #[test]
     fn mariadb_is_the_default() {
         let target = private(&[]);
         assert_eq!(target, Target::Kinds(vec![ServerKind::Mariadb]));
@@ -134,7 +191,8 @@ mod tests {
 
     #[test]
     fn url_is_used_unless_servers_are_asked_for() {
-        assert!(Target::Url(ServerKind::Mysql).needs(None).is_empty());
+        let needs = Target::Url(ServerKind::Mysql).needs(&[]);
+        assert_eq!(needs.expect("the needs"), []);
         let nowhere = || Some("mysql://root@127.0.0.1:1/none".to_owned());
         Target::choose(&[], nowhere()).expect_err("no server is there");
         let target = Target::choose(&[ServerKind::Mysql], nowhere()).expect("a target");

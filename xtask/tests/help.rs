@@ -1,8 +1,8 @@
-//! `--help` and usage errors are answered at once: no cargo, compiler, client library or server is needed.
+//! `--help` and usage errors need no cargo, compiler, client library or server.
 
 use std::process::{Command, Output};
 
-/// Runs xtask where no other program can be run.
+/// Runs xtask where it finds no other program.
 fn xtask(line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(line.split_whitespace())
@@ -44,12 +44,12 @@ fn help_of_every_command_is_printed_without_a_build() {
 }
 
 #[test]
-fn help_lists_the_options_of_the_program_that_is_run() {
+fn help_of_a_program_lists_its_options() {
     for (command, option) in [
         ("demo", "--without-lock"),
         ("bench", "--only"),
         ("stress", "--faults"),
-        ("sabotage", "--only"),
+        ("mutants", "--shard"),
         ("test", "--server"),
         ("test", "--test mysql killing_the_holder"),
     ] {
@@ -59,7 +59,7 @@ fn help_lists_the_options_of_the_program_that_is_run() {
 }
 
 #[test]
-fn a_wrong_option_is_refused_before_the_build() {
+fn wrong_option_is_refused_before_the_build() {
     for line in ["demo --locks", "bench --only all", "stress --faults fire"] {
         let output = xtask(line);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");

@@ -1,4 +1,4 @@
-//! MariaDB, as the system's packages install it.
+//! MariaDB, from the system's packages.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Mariadb {
         let version = program::installed(&server)
             .and_then(|line| program::version(&line).map(str::to_owned))
             .ok_or_else(|| NotInstalled {
-                missing: format!("{} does not tell its version.", server.display()),
+                missing: format!("{} does not report its version.", server.display()),
                 remedy: REMEDY,
             })?;
         Ok(Self {
@@ -51,18 +51,12 @@ impl Mariadb {
         })
     }
 
-    pub(super) fn cached_plugins(&self) -> PathBuf {
-        cache_dir().join(format!("mariadb-{}-plugins", self.version))
-    }
-
-    /// The directory that has the plugin.
+    /// The directory that contains the plugin.
     pub(super) fn plugins(&self) -> Option<PathBuf> {
-        let known = PLUGINS
-            .iter()
-            .map(PathBuf::from)
-            .chain([self.cached_plugins()]);
-        let mut having = known.filter(|known| known.join("metadata_lock_info.so").exists());
-        having.next()
+        // `xtask/install.sh` puts the plugin there. A server loads only plugins of its own version.
+        let cached = cache_dir().join(format!("mariadb-{}-plugins", self.version));
+        let mut known = PLUGINS.iter().map(PathBuf::from).chain([cached]);
+        known.find(|known| known.join("metadata_lock_info.so").exists())
     }
 }
 
@@ -78,7 +72,7 @@ impl Engine for Mariadb {
                 flags::NO_DEFAULTS,
                 "--auth-root-authentication-method=normal",
             ])
-            // Force: even where the machine's own name cannot be looked up.
+            // `--force`: even if the machine's own name cannot be looked up.
             .args(["--skip-test-db", "--force", REDO_LOG])
             .args(flags::STORAGE)
             .args(flags::user())
@@ -90,7 +84,7 @@ impl Engine for Mariadb {
         let mut command = Command::new(&self.server);
         command.arg(flags::NO_DEFAULTS);
         flags::serve(&mut command, server_dir, port);
-        // Aria's tables, too, need not reach the disk.
+        // Aria's tables need not reach the disk either.
         command.args([REDO_LOG, "--debug-no-sync"]);
         if let Some(plugins) = self.plugins() {
             command.arg(format!("--plugin-dir={}", plugins.display()));

@@ -1,4 +1,4 @@
-//! MySQL, out of a Debian file tree or as the system's packages install it.
+//! MySQL, from a Debian file tree or from the system's packages.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,18 +13,18 @@ use crate::server_dir::ServerDir;
 
 const REMEDY: &str = "Run `cargo xtask setup --server mysql`, or install MySQL 8 or later.";
 
-/// Ubuntu's profile lets a packaged mysqld write below /var/lib/mysql only.
+/// Ubuntu's profile, which lets a packaged mysqld write only below /var/lib/mysql.
 const CONFINEMENT: &str = "/etc/apparmor.d/usr.sbin.mysqld";
 
-/// Wherever the data directory is made or served. The binary log is on by default.
+/// For making and for serving a data directory. The binary log is on by default.
 const STORAGE: [&str; 3] = [
     "--skip-log-bin",
     "--innodb-redo-log-capacity=8M",
     "--innodb-doublewrite=OFF",
 ];
 
-/// `--skip-name-resolve` takes `localhost` for the socket alone, and that is the only account that
-/// the server makes by itself.
+/// The server creates only an account for `localhost`. With `--skip-name-resolve`, that is valid
+/// only for the socket.
 const ACCOUNTS: &str = "\
 CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY '';
 GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
@@ -33,7 +33,7 @@ GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
 pub(super) struct Mysql {
     /// The program and its first arguments.
     program: Vec<OsString>,
-    /// Where its files are, unless where it expects them.
+    /// Flags for where its files are, if they are not in the default place.
     layout: Vec<OsString>,
     version: String,
 }
@@ -52,8 +52,8 @@ impl Mysql {
             })
     }
 
-    /// Runs the program under the tree's own dynamic loader. That works like `chroot`, but needs no
-    /// root and keeps paths what they are.
+    /// Runs the program under the tree's own dynamic loader. Unlike `chroot`, that needs no root
+    /// and changes no paths.
     fn in_tree(tree: &Path) -> Option<Self> {
         let usr = tree.join("usr");
         let loader = loader(&usr)?;
@@ -86,7 +86,7 @@ impl Mysql {
         Self::checked(vec![server.into()], Vec::new())
     }
 
-    /// `None` if the program does not run, or is MariaDB under its old name, or is too old.
+    /// `None` if the program does not run, is too old, or is MariaDB under its old name.
     fn checked(program: Vec<OsString>, layout: Vec<OsString>) -> Option<Self> {
         let line = program::version_line(command(&program)).ok()?;
         let version = program::version(&line)?.to_owned();
@@ -130,7 +130,7 @@ impl Engine for Mysql {
         command.args(STORAGE).args([
             "--mysqlx=OFF",
             "--secure-file-priv=NULL",
-            // Making keys costs a second; nothing leaves the machine.
+            // Creating keys takes a second, and no connection leaves the machine.
             "--auto-generate-certs=OFF",
         ]);
         command
@@ -145,7 +145,7 @@ fn command(program: &[OsString]) -> Command {
     command
 }
 
-/// The tree's dynamic loader, by the path of its real file, which lies beside the libraries.
+/// The tree's dynamic loader, by the path of its real file, which is beside the libraries.
 fn loader(usr: &Path) -> Option<PathBuf> {
     ["lib64", "lib"]
         .iter()

@@ -1,11 +1,11 @@
-//! Finding programs, and their version.
+//! Finding programs and their versions.
 
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where servers are installed that an ordinary user's `PATH` leaves out.
+/// Directories of servers that an ordinary user's `PATH` leaves out.
 const SERVER_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"];
 
 pub(super) fn find(name: &str) -> Option<PathBuf> {
@@ -16,7 +16,7 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// What `--version` prints.
+/// The output of `--version`.
 pub(super) fn version_line(mut program: Command) -> io::Result<String> {
     let output = program.args(["--no-defaults", "--version"]).output()?;
     if output.status.success() {
@@ -28,14 +28,14 @@ pub(super) fn version_line(mut program: Command) -> io::Result<String> {
     }
 }
 
-/// The version in such a line: `mariadbd  Ver 10.11.6-MariaDB for debian-linux-gnu on x86_64`.
+/// The version in a line such as `mariadbd  Ver 10.11.6-MariaDB for debian-linux-gnu on x86_64`.
 pub(super) fn version(line: &str) -> Option<&str> {
     let mut words = line.split_whitespace();
     words.by_ref().find(|&word| word == "Ver")?;
     words.next()
 }
 
-/// A program on the machine itself: how to call it, and its version line.
+/// The version line of a program.
 pub(super) fn installed(path: &Path) -> Option<String> {
     version_line(Command::new(path)).ok()
 }
@@ -45,14 +45,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_follows_the_word_ver() {
+    fn version_follows_the_word_ver() {
         let line = "/usr/sbin/mysqld  Ver 9.7.0-1 for Linux on x86_64 ((Debian))\n";
         assert_eq!(version(line), Some("9.7.0-1"));
         assert_eq!(version("no such thing"), None);
     }
 
     #[test]
-    fn a_program_is_found_on_the_path() {
+    fn program_is_found_on_the_path() {
         assert!(find("sh").is_some());
         assert!(find("surely-no-program-has-this-name").is_none());
     }

@@ -17,21 +17,21 @@ pub(crate) struct Connection {
     upstream: TcpStream,
     address: SocketAddr,
     connected: bool,
-    /// From the client to the upstream.
+    /// From the client to the server.
     requests: Pipe,
-    /// And back.
+    /// From the server to the client.
     answers: Pipe,
-    /// The client has sent something since it last heard from the server.
+    /// The client has sent bytes since the last answer.
     asked: bool,
     answered: bool,
-    /// The next answer does not arrive, and the connection is reset instead.
+    /// The next answer resets the connection instead of reaching the client.
     swallows: bool,
 }
 
-/// Where to cut a connection: at the first request that contains a text.
+/// The request at which to cut a connection: the first that contains a text.
 pub(crate) struct CutAt {
     pub(crate) text: String,
-    /// The request arrives, and its answer does not.
+    /// Whether the server receives the request.
     pub(crate) after: bool,
 }
 
@@ -50,8 +50,7 @@ impl Connection {
         } else {
             AddressFamily::INET6
         };
-        // Not `TcpStream::connect`: with a server that is paused it may wait, and the other
-        // connections with it.
+        // `TcpStream::connect` may block if the server is paused, and with it all connections.
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let upstream: TcpStream = socket_with(family, SocketType::STREAM, flags, None)?.into();
         client.set_nonblocking(true)?;
@@ -70,8 +69,8 @@ impl Connection {
         })
     }
 
-    /// Adds what is to wake the proxy. A socket from which nothing is wanted must not be among it:
-    /// it would do so all the time once its peer is gone.
+    /// Adds the sockets that wake the proxy. A socket with no event to wait for is left out: after
+    /// its peer has closed it, it would wake the proxy all the time.
     pub(crate) fn watch<'a>(&'a self, watched: &mut Vec<PollFd<'a>>) {
         if !self.connected {
             watched.push(PollFd::new(&self.upstream, PollFlags::OUT));
@@ -90,13 +89,14 @@ impl Connection {
         }
     }
 
-    /// When there is something to deliver next.
+    /// When the next bytes are due.
     pub(crate) fn due(&self, delay: Duration) -> Option<Instant> {
         let dues = [&self.requests, &self.answers].map(|pipe| pipe.due(delay));
         dues.into_iter().flatten().min()
     }
 
-    /// Takes up what has come and delivers what is due; `false`: the connection has ended.
+    /// Reads what has arrived and delivers what is due. Returns `false` if the connection has
+    /// ended.
     pub(crate) fn pass(
         &mut self,
         ready: &[RawFd],
@@ -153,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// Whether a round trip has ended since this was last asked.
+    /// Whether a round trip has ended since the last call.
     pub(crate) fn take_round_trip(&mut self) -> bool {
         std::mem::take(&mut self.answered)
     }
@@ -165,7 +165,7 @@ impl Connection {
 
     fn reset_on_close(&self) {
         for socket in [&self.client, &self.upstream] {
-            // What is still in the socket is dropped, and the peer gets a reset.
+            // The kernel drops what is in the socket, and resets the peer.
             let _ = set_socket_linger(socket, Some(Duration::ZERO));
         }
     }

@@ -1,23 +1,23 @@
-//! One direction of a connection: what has been read and is not written yet.
+//! One direction of a connection: the bytes that have been read and not yet written.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The most bytes under way, so that a long delay does not take all memory.
+/// The maximum of bytes under way, so that a long delay does not take all memory.
 const CAPACITY: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
 pub(crate) struct Pipe {
     under_way: VecDeque<(Instant, Item)>,
-    /// How many bytes these are.
+    /// The number of bytes under way.
     size: usize,
-    /// What is due and the destination has no room for. A real network does not take more then.
+    /// The destination has no room for what is due. Then the pipe reads no more, as a real network.
     blocked: bool,
-    /// The source sends nothing any more.
+    /// The source has closed or reset the connection.
     source_ended: bool,
-    /// The destination knows.
+    /// The destination has received the end.
     ended: bool,
 }
 
@@ -27,16 +27,16 @@ enum Item {
     Reset,
 }
 
-/// What has become of a pipe.
+/// The state of a pipe after a delivery.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// It goes on.
+    /// More may follow.
     Open,
-    /// The destination knows that nothing more comes.
+    /// The destination has received the end.
     Ended,
-    /// It is the destination's turn to learn that the connection was reset.
+    /// The reset by the source is due at the destination.
     Reset,
-    /// The destination itself has reset the connection.
+    /// The destination has reset the connection.
     Refused,
 }
 
@@ -49,14 +49,14 @@ impl Pipe {
         self.blocked
     }
 
-    /// When the next item is to be delivered. The delay is added only here: a change of it holds
-    /// for what is under way.
+    /// When the next item is due. The delay is added here, so that a new delay applies to what is
+    /// under way.
     pub(crate) fn due(&self, delay: Duration) -> Option<Instant> {
         let (sent, _) = self.under_way.front().filter(|_| !self.blocked)?;
         sent.checked_add(delay)
     }
 
-    /// Takes what the source has sent, which is empty if there was nothing.
+    /// Reads and returns what the source has sent, if anything.
     pub(crate) fn take<'b>(&mut self, mut source: &TcpStream, buffer: &'b mut [u8]) -> &'b [u8] {
         if !self.takes_more() {
             return &[];
@@ -77,12 +77,12 @@ impl Pipe {
         &[]
     }
 
-    /// The source is gone. The destination is to learn it after all that was sent before.
+    /// Resets the destination after all that was sent before.
     pub(crate) fn reset(&mut self) {
         self.end_with(Item::Reset);
     }
 
-    /// Writes what is due, as far as the destination takes it.
+    /// Writes what is due, as far as the destination has room for it.
     pub(crate) fn deliver(&mut self, destination: &TcpStream, delay: Duration) -> Delivery {
         self.blocked = false;
         let now = Instant::now();

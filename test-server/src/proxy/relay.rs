@@ -1,7 +1,7 @@
-//! The proxy's one thread: waits for sockets, for bytes to fall due and for requests.
+//! The proxy's thread, which waits for sockets, for bytes that fall due and for requests.
 //!
-//! A single thread, because each further one that a byte goes through costs a wake-up, and that is
-//! what the latency benchmarks would measure.
+//! There is one thread: each further thread would cost a wake-up, and benchmarks would measure
+//! that.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ use super::connection::{Connection, CutAt};
 
 pub(crate) type Request = Box<dyn FnOnce(&mut Relay) + Send>;
 
-/// The most that is read from a socket at a time.
+/// The maximum of bytes that are read from a socket at a time.
 const BUFFER: usize = 64 * 1024;
 
 pub(crate) struct Relay {
@@ -58,9 +58,9 @@ impl Relay {
         })
     }
 
-    /// Returns when the other end of `wakes` is closed.
+    /// Runs until the other end of `wakes` is closed.
     pub(crate) fn run(mut self) {
-        // Linux lets a thread oversleep by 50 µs otherwise.
+        // By default, Linux may wake a thread 50 µs late.
         set_current_timer_slack(Some(NonZeroU64::MIN)).expect("to set the timer slack");
         loop {
             let ready = self.wait();
@@ -119,7 +119,7 @@ impl Relay {
         self.cut_at.is_some()
     }
 
-    /// Waits until there is something to do. Returns what has become ready.
+    /// Waits until a socket is ready or bytes are due. Returns the ready sockets.
     fn wait(&self) -> Vec<RawFd> {
         let mut watched = vec![
             PollFd::new(&self.wakes, PollFlags::IN),
@@ -155,7 +155,7 @@ impl Relay {
             let opened = match self.listener.accept() {
                 Ok((client, _)) => Connection::new(client, self.upstream),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The client has gone already.
+                // The client has closed it already.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(error) => Err(error),
             };
@@ -166,7 +166,7 @@ impl Relay {
         }
     }
 
-    /// Does what was asked for; `false`: to end.
+    /// Executes the requests. Returns `false` if the proxy was dropped.
     fn serve(&mut self) -> bool {
         let ended = loop {
             match self.wakes.read(&mut self.buffer) {

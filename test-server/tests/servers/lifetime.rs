@@ -1,4 +1,4 @@
-//! Stopping, killing, freezing, dropping.
+//! Servers that are stopped, killed, paused and dropped.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn paused_server_answers_after_resume(kind: ServerKind) {
     let error = server
         .handshake(Duration::from_millis(300))
         .expect_err("silence");
-    // The kernel still takes the connection; nobody greets.
+    // The kernel accepts the connection, and the server sends no handshake.
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
     server.resume();
     assert_answers(&server);

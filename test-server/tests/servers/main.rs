@@ -1,6 +1,6 @@
-//! Every kind of server is started, stopped, frozen, killed and abandoned, for real.
+//! Real servers of every kind, which are started, stopped, paused, killed and left behind.
 
-/// Makes tests of a case for each kind of server: see `#[server_test]`.
+/// Defines a test of a case for each kind of server: see `#[server_test]`.
 macro_rules! server_tests {
     ($($case:tt)*) => {
         server_test::tests! { crate::ServerTest; mariadb, mysql; $($case)* }

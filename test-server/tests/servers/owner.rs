@@ -1,6 +1,6 @@
-//! The process that started a server dies without a word.
+//! Servers whose owner, the process that started them, is killed.
 //!
-//! The dying process is this test program, which runs [`main_of_owner`] alone.
+//! The owner is this test program, which runs only [`main_of_owner`].
 
 use std::env;
 use std::fs;
@@ -21,8 +21,8 @@ const KIND: &str = "TEST_SERVER_OWNER";
 const ROLE: &str = "TEST_SERVER_OWNER_ROLE";
 const END_OF_REPORT: &str = "end";
 
-/// No test of its own: starts two servers, reports them, and waits for its death or returns.
-/// Without a kind in the environment it returns at once.
+/// The owner's work: starts two servers, reports them, and waits to be killed or returns. Without a
+/// kind in the environment it returns at once.
 #[test]
 fn main_of_owner() {
     let Ok(kind) = env::var(KIND) else {
@@ -31,7 +31,7 @@ fn main_of_owner() {
     let kind = kind.parse().expect("a kind");
     let shared = Server::shared(kind);
     report(shared);
-    // The one that was stopped and started again must not be forgotten.
+    // The supervisor must end a restarted server as well.
     let own = start(kind);
     own.restart().unwrap_or_else(|error| panic!("{error}"));
     report(&own);
@@ -43,7 +43,7 @@ fn main_of_owner() {
     }
 }
 
-/// To standard error, which the test harness leaves alone.
+/// Writes to standard error: the test harness captures only the print macros.
 fn report(server: &Server) {
     let pid = server.pid().expect("a running server");
     let directory = server.directory().display();
@@ -79,7 +79,7 @@ fn server_ends_with_an_owner_that_returns(kind: ServerKind) {
 }
 
 fn spawn(kind: ServerKind, role: &str) -> (Child, Vec<(u32, PathBuf)>) {
-    // A process in the background of a shell script ignores Ctrl-C, and its children inherit that.
+    // Background processes of a shell script ignore Ctrl-C, and so do their children.
     let mut owner = Command::new("env")
         .arg("--default-signal=INT")
         .arg(env::current_exe().expect("this program"))
@@ -121,7 +121,7 @@ fn assert_gone(servers: &[(u32, PathBuf)]) {
     }
 }
 
-/// Gone, or dead and waiting for a parent that may never ask.
+/// Whether a process has ended. It may still be a zombie, if its parent does not wait for it.
 pub(crate) fn has_ended(pid: u32) -> bool {
     let status = Path::new("/proc").join(pid.to_string()).join("stat");
     fs::read_to_string(status).map_or(true, |stat| {

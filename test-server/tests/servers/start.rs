@@ -1,4 +1,4 @@
-//! Starting, once and several at a time.
+//! Servers that start, one and several at a time.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -65,7 +65,7 @@ fn failed_start_reports_the_log(kind: ServerKind) {
     assert!(matches!(error, StartError::Exited { .. }), "{error:?}");
     let message = error.to_string();
     assert!(message.contains("ended before it was ready"), "{message}");
-    // What the server itself wrote.
+    // The server wrote this.
     assert!(
         message.contains("unknown option '--no-such-flag'"),
         "{message}"
@@ -76,7 +76,7 @@ fn failed_start_reports_the_log(kind: ServerKind) {
 fn taken_port_is_recognised(kind: ServerKind) {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("its number").port();
-    // The last flag wins, so that no attempt gets the port that was chosen for it.
+    // The last flag applies, so each attempt uses the taken port.
     let error = Server::start_with(kind, &[&format!("--port={port}")])
         .err()
         .expect("a refusal");

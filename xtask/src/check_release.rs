@@ -1,0 +1,81 @@
+//! `cargo xtask check-release`: packages, oldest versions, sets of features, public interface.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cargo::{LIBRARY, cargo, cargo_workspace, workspace};
+use crate::install::{self, Need};
+use crate::step;
+use crate::tools::{self, Tool};
+
+pub(crate) fn run() -> Result<()> {
+    install::ensure(&[Need::ClientLibrary])?;
+    let mut package = cargo("package");
+    package.args(["--package", "diesel-advisory-lock-derive"]);
+    package.args(["--package", LIBRARY, "--allow-dirty"]);
+    step::run(
+        "build both packages from what would be uploaded",
+        &mut package,
+    )?;
+    minimal_versions()?;
+    features(Sets::All)?;
+    api(false)
+}
+
+/// The checks of a release that each change has to pass.
+pub(crate) fn each_change() -> Result<()> {
+    minimal_versions()?;
+    features(Sets::Pairs)?;
+    api(false)
+}
+
+/// The oldest versions that the manifest allows: not every one of them has what the library uses.
+fn minimal_versions() -> Result<()> {
+    let script = workspace().join("xtask/minimal-versions.sh");
+    step::run("oldest versions allowed", Command::new("bash").arg(script))
+}
+
+/// Sets of features, of which each must compile without a warning. Those of keys count as one.
+enum Sets {
+    All,
+    /// These take a third of the time, and find most mistakes.
+    Pairs,
+}
+
+fn features(sets: Sets) -> Result<()> {
+    let mut hack = tools::cargo(&Tool::HACK)?;
+    hack.args(["hack", "clippy", "--package", LIBRARY, "--feature-powerset"])
+        .args(["--group-features", "uuid,chrono,time"])
+        // The client library from source needs minutes, and so do tuples of more columns in Diesel.
+        .args(["--exclude-features", "default,bundled,buildtime_bindgen"])
+        .args([
+            "--exclude-features",
+            "32-column-tables,64-column-tables,128-column-tables",
+        ]);
+    let name = match sets {
+        Sets::All => "every set of features",
+        Sets::Pairs => {
+            hack.args(["--depth", "2"]);
+            "every pair of features"
+        }
+    };
+    step::run(name, hack.args(["--", "-D", "warnings"]))
+}
+
+/// Compares the public interface with `docs/public-api.txt`, so that each change of it is reviewed.
+pub(crate) fn api(bless: bool) -> Result<()> {
+    install::ensure(&[Need::ClientLibrary])?;
+    // For the whole workspace: then its dependencies have the features of `cargo xtask test`.
+    let mut test = cargo_workspace("test");
+    test.args(["--features", "xtask/public-api", "--test", "public_api"]);
+    if bless {
+        test.env("UPDATE_SNAPSHOTS", "yes");
+    }
+    step::run("public interface", &mut test).inspect_err(|_| {
+        eprintln!(
+            "If the change is intended, describe it in CHANGELOG.md and run \
+             `cargo xtask api --bless`."
+        );
+    })
+}
