@@ -146,8 +146,8 @@ pub(crate) async fn release_and_reacquire<C: LockConnection>(
             return (keep(locks, closed, progress), true);
         }
         Ok(Offered::TransactionOpen) => None,
-        Ok(Offered::Released) => Some(Ok(Freed::Free)),
-        Ok(Offered::StillHeld) => Some(Ok(Freed::StillHeld)),
+        Ok(Offered::Released) => Some(Ok(LockState::Free)),
+        Ok(Offered::StillHeld) => Some(Ok(LockState::StillHeld)),
         Ok(Offered::NotHeld) => Some(Err(None)),
         Err(error) if C::Server::may_have_run(conn, &error).await => Some(Err(Some(error))),
         // Nothing was released: the release has ways of its own.
@@ -159,9 +159,9 @@ pub(crate) async fn release_and_reacquire<C: LockConnection>(
 }
 
 /// What became of a lock. The error is why the server does not confirm the release, if it said.
-type Released = Result<Freed, Option<DieselError>>;
+type ReleaseResult = Result<LockState, Option<DieselError>>;
 
-enum Freed {
+enum LockState {
     Free,
     /// After its outermost release: a guard was leaked, or raw SQL has acquired the lock again.
     StillHeld,
@@ -173,7 +173,7 @@ async fn release_by<C: LockConnection>(
     locks: &mut [SessionLock<C::Server>],
     closed: Closed,
     progress: Progress,
-    mut answer: Option<Released>,
+    mut answer: Option<ReleaseResult>,
 ) -> Result<(), LockError> {
     let (mut left_open, mut failed) = match closed {
         Closed::Clean => (None, None),
@@ -192,8 +192,8 @@ async fn release_by<C: LockConnection>(
         };
         lock.restore_idle_timeout(conn).await;
         let error = match released {
-            Ok(Freed::Free) => None,
-            Ok(Freed::StillHeld) => {
+            Ok(LockState::Free) => None,
+            Ok(LockState::StillHeld) => {
                 telemetry::still_held(&lock.name);
                 discard = true;
                 None
@@ -222,7 +222,7 @@ async fn release_one<C: LockConnection>(
     conn: &mut C,
     lock: &SessionLock<C::Server>,
     left_open: &mut Option<LockError>,
-) -> Released {
+) -> ReleaseResult {
     // What the server calls open after it was rolled back once is a setting of the session.
     let mut surroundings = match left_open {
         None => lock.before.surroundings(),
@@ -231,8 +231,8 @@ async fn release_one<C: LockConnection>(
     loop {
         return match C::Server::release(conn, &lock.key, surroundings).await {
             ReleaseAnswer::Released { still_held } => Ok(match still_held && !lock.reentrant {
-                true => Freed::StillHeld,
-                false => Freed::Free,
+                true => LockState::StillHeld,
+                false => LockState::Free,
             }),
             ReleaseAnswer::TransactionOpen => {
                 C::Server::roll_back_all(conn).await.map_err(Some)?;
