@@ -242,7 +242,7 @@ pub(super) const ALL: &[Sabotage] = &[
         edits: &[Edit {
             file: "src/session_lock/end.rs",
             find: "ReleaseAnswer::NotHeld => Err(None),",
-            replace: "ReleaseAnswer::NotHeld => Ok(Freed::Free),",
+            replace: "ReleaseAnswer::NotHeld => Ok(LockState::Free),",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=12", "--faults=theft"],
@@ -255,7 +255,7 @@ pub(super) const ALL: &[Sabotage] = &[
         edits: &[Edit {
             file: "src/session_lock/end.rs",
             find: "ReleaseAnswer::Failed(error) => Err(Some(error)),",
-            replace: "ReleaseAnswer::Failed(error) => {\n                drop(error);\n                Ok(Freed::Free)\n            }",
+            replace: "ReleaseAnswer::Failed(error) => {\n                drop(error);\n                Ok(LockState::Free)\n            }",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=15", "--faults=kill-holder,cut-all"],
