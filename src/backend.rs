@@ -21,7 +21,7 @@ mod server_report;
 mod traits;
 
 pub(crate) use answers::{
-    AcquireError, Acquired, Condition, Held, Offered, ReleaseAnswer, Request,
+    AcquireError, Acquired, Condition, Held, ReacquireAnswer, ReleaseAnswer, Request,
 };
 #[cfg(feature = "mysql")]
 pub(crate) use connection::sealed;

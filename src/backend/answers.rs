@@ -74,9 +74,9 @@ pub enum Condition {
 
 /// What became of a lock that was offered to the sessions that wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
+pub enum ReacquireAnswer {
     /// No session waited: this one has it again.
-    Kept,
+    Reacquired,
     /// Another session has it.
     Released,
     /// This session holds it more than once, so that it could not be released.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diesel::result::{Error as DieselError, QueryResult};
 
-use super::answers::{AcquireError, Acquired, Held, Offered, ReleaseAnswer, Request};
+use super::answers::{AcquireError, Acquired, Held, ReacquireAnswer, ReleaseAnswer, Request};
 use super::inspect::{HeldLock, InspectError, LockStatus};
 use super::server_report::ServerReport;
 use crate::driver::Driver;
@@ -55,7 +55,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn release_and_reacquire<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
-    ) -> impl Future<Output = QueryResult<Offered>> + Send;
+    ) -> impl Future<Output = QueryResult<ReacquireAnswer>> + Send;
 
     /// The session's number.
     fn session<D: Driver<Db = Self::Db>>(

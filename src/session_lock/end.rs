@@ -5,7 +5,7 @@ use std::slice;
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{Backend, Condition, LockConnection, Offered, ReleaseAnswer};
+use crate::backend::{Backend, Condition, LockConnection, ReacquireAnswer, ReleaseAnswer};
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::{self, Ended};
@@ -141,14 +141,14 @@ pub(crate) async fn release_and_reacquire<C: LockConnection>(
     progress: Progress,
 ) -> (Result<(), LockError>, bool) {
     let answer = match C::Server::release_and_reacquire(conn, &lock.key).await {
-        Ok(Offered::Kept) => {
+        Ok(ReacquireAnswer::Reacquired) => {
             let locks = slice::from_mut(lock);
             return (keep(locks, closed, progress), true);
         }
-        Ok(Offered::TransactionOpen) => None,
-        Ok(Offered::Released) => Some(Ok(LockState::Free)),
-        Ok(Offered::StillHeld) => Some(Ok(LockState::StillHeld)),
-        Ok(Offered::NotHeld) => Some(Err(None)),
+        Ok(ReacquireAnswer::TransactionOpen) => None,
+        Ok(ReacquireAnswer::Released) => Some(Ok(LockState::Free)),
+        Ok(ReacquireAnswer::StillHeld) => Some(Ok(LockState::StillHeld)),
+        Ok(ReacquireAnswer::NotHeld) => Some(Err(None)),
         Err(error) if C::Server::may_have_run(conn, &error).await => Some(Err(Some(error))),
         // Nothing was released: the release has ways of its own.
         Err(_) => None,

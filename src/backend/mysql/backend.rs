@@ -10,7 +10,7 @@ use super::key::Key;
 use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace, release};
 use crate::backend::{
     AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError, LockConnection,
-    LockSource, LockStatus, Offered, ReleaseAnswer, Request, ServerReport, sealed,
+    LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport, sealed,
 };
 use crate::driver::Driver;
 use crate::holder::Session;
@@ -66,7 +66,7 @@ impl Backend for MySql {
     fn release_and_reacquire<D: Driver<Db = Mysql>>(
         driver: &mut D,
         key: &Key,
-    ) -> impl Future<Output = QueryResult<Offered>> + Send {
+    ) -> impl Future<Output = QueryResult<ReacquireAnswer>> + Send {
         release::release_and_reacquire(driver, key)
     }
 

@@ -16,7 +16,7 @@ use super::key::Key;
 use super::namespace;
 use super::query::{confirms, literal, push_text};
 use super::session_checks::{self, Checks, for_surroundings};
-use crate::backend::{Condition, Held, Offered, ReleaseAnswer};
+use crate::backend::{Condition, Held, ReacquireAnswer, ReleaseAnswer};
 use crate::driver::Driver;
 use crate::transaction::Surroundings;
 
@@ -128,15 +128,15 @@ async fn are_held_in_one<D: Driver<Db = Mysql>>(
 pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-) -> QueryResult<Offered> {
+) -> QueryResult<ReacquireAnswer> {
     let query = Ask::<ReleaseAndReacquire, session_checks::Outside>::new(key);
     let number: i64 = driver.load_one(query).await?;
     Ok(match number {
-        number if session_checks::reason(number).is_some() => Offered::TransactionOpen,
-        number if number & 1 == 0 => Offered::NotHeld,
-        number if number & STILL_HELD != 0 => Offered::StillHeld,
-        number if number & ACQUIRED != 0 => Offered::Kept,
-        _ => Offered::Released,
+        number if session_checks::reason(number).is_some() => ReacquireAnswer::TransactionOpen,
+        number if number & 1 == 0 => ReacquireAnswer::NotHeld,
+        number if number & STILL_HELD != 0 => ReacquireAnswer::StillHeld,
+        number if number & ACQUIRED != 0 => ReacquireAnswer::Reacquired,
+        _ => ReacquireAnswer::Released,
     })
 }
 
