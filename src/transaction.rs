@@ -14,7 +14,7 @@ pub(crate) struct Depth {
 
 /// What a lock would be taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surroundings {
+pub enum TransactionContext {
     NoTransaction,
     /// Diesel's test transaction, which never commits, and nothing in it.
     TestTransaction,
@@ -33,11 +33,11 @@ impl Depth {
         })
     }
 
-    pub(crate) fn surroundings(self) -> Surroundings {
+    pub(crate) fn context(self) -> TransactionContext {
         match self.count {
-            0 => Surroundings::NoTransaction,
-            1 if self.is_test => Surroundings::TestTransaction,
-            _ => Surroundings::Transaction,
+            0 => TransactionContext::NoTransaction,
+            1 if self.is_test => TransactionContext::TestTransaction,
+            _ => TransactionContext::Transaction,
         }
     }
 

@@ -5,14 +5,14 @@ use diesel::result::Error as DieselError;
 use crate::deadline::Wait;
 use crate::error::OpenTransactionReason;
 use crate::name::KeySource;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 /// What is asked of a session.
 #[derive(Debug)]
 pub struct Request<'n> {
     pub(crate) lock: KeySource<'n>,
     pub(crate) wait: Wait,
-    pub(crate) surroundings: Surroundings,
+    pub(crate) context: TransactionContext,
 }
 
 /// A lock that was acquired.

@@ -12,7 +12,7 @@ use super::server_report::ServerReport;
 use crate::driver::Driver;
 use crate::holder::Session;
 use crate::name::KeySource;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 /// What [`Backend::acquire`] returns.
 pub(crate) type AcquireResult<B> = Result<
@@ -41,14 +41,14 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn release<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = ReleaseAnswer> + Send;
 
     /// Whether the session holds all of these locks, and what else a new caller would find.
     fn are_held<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         keys: &[&Self::Key],
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = QueryResult<Held>> + Send;
 
     /// Offers a lock to the sessions that wait for it, and takes it again if there are none.

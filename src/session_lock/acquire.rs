@@ -28,7 +28,7 @@ impl<B: Backend> SessionLock<B> {
         let request = Request {
             lock: pending.name.key_source(),
             wait: deadline.remaining(),
-            surroundings: before.surroundings(),
+            context: before.context(),
         };
         let acquired = match B::acquire(conn, request).await {
             Ok(acquired) => acquired,

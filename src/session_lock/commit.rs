@@ -6,7 +6,7 @@ use crate::backend::{Backend, Condition, LockConnection};
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::Ended;
-use crate::transaction::{Depth, Surroundings};
+use crate::transaction::{Depth, TransactionContext};
 
 use super::armed::Armed;
 use super::lock::SessionLock;
@@ -48,7 +48,7 @@ async fn commit_steps<C: LockConnection>(
         0 if !is_swapped(conn, locks).await => Outcome::Unknown,
         _ => Outcome::RolledBack,
     };
-    let condition = prove(conn, locks, Surroundings::Transaction, outcome).await?;
+    let condition = prove(conn, locks, TransactionContext::Transaction, outcome).await?;
     match begun {
         0 => return Err(failed(DieselError::NotInTransaction, outcome)),
         1 if !depth.is_exchanged(before) => {}

@@ -9,7 +9,7 @@ use crate::backend::{Backend, Condition, LockConnection, ReacquireAnswer, Releas
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::{self, Ended};
-use crate::transaction::{self, Depth, Surroundings};
+use crate::transaction::{self, Depth, TransactionContext};
 
 use super::armed::Armed;
 use super::lock::SessionLock;
@@ -224,12 +224,12 @@ async fn release_one<C: LockConnection>(
     left_open: &mut Option<LockError>,
 ) -> ReleaseResult {
     // What the server calls open after it was rolled back once is a setting of the session.
-    let mut surroundings = match left_open {
-        None => lock.before.surroundings(),
-        Some(_) => Surroundings::Transaction,
+    let mut context = match left_open {
+        None => lock.before.context(),
+        Some(_) => TransactionContext::Transaction,
     };
     loop {
-        return match C::Server::release(conn, &lock.key, surroundings).await {
+        return match C::Server::release(conn, &lock.key, context).await {
             ReleaseAnswer::Released { still_held } => Ok(match still_held && !lock.reentrant {
                 true => LockState::StillHeld,
                 false => LockState::Free,
@@ -239,7 +239,7 @@ async fn release_one<C: LockConnection>(
                 *left_open = Some(LockError::TransactionLeftOpen {
                     name: lock.name.clone(),
                 });
-                surroundings = Surroundings::Transaction;
+                context = TransactionContext::Transaction;
                 continue;
             }
             ReleaseAnswer::NotHeld => Err(None),

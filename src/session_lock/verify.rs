@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Condition, Held, LockConnection};
 use crate::error::{LockError, Outcome};
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 use super::armed::Armed;
 use super::lock::SessionLock;
@@ -14,8 +14,8 @@ impl<B: Backend> SessionLock<B> {
         conn: &mut C,
     ) -> Result<(), LockError> {
         let mut armed = Armed::new(conn);
-        let surroundings = Surroundings::TestTransaction;
-        let held = prove(armed.conn(), locks, surroundings, Outcome::Ran).await;
+        let context = TransactionContext::TestTransaction;
+        let held = prove(armed.conn(), locks, context, Outcome::Ran).await;
         armed.disarm();
         held.map(drop)
     }
@@ -25,7 +25,7 @@ impl<B: Backend> SessionLock<B> {
         locks: &[SessionLock<B>],
         conn: &mut C,
     ) -> bool {
-        let held = are_held(conn, locks, Surroundings::NoTransaction).await;
+        let held = are_held(conn, locks, TransactionContext::NoTransaction).await;
         matches!(held, Ok(Held::All(Condition::Clean)))
     }
 }
@@ -35,10 +35,10 @@ impl<B: Backend> SessionLock<B> {
 pub(super) async fn prove<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
-    surroundings: Surroundings,
+    context: TransactionContext,
     outcome: Outcome,
 ) -> Result<Condition, LockError> {
-    let (index, source) = match are_held(conn, locks, surroundings).await {
+    let (index, source) = match are_held(conn, locks, context).await {
         Ok(Held::All(condition)) => return Ok(condition),
         Ok(Held::Missing(index)) => (index, None),
         Err(error) => (0, Some(error)),
@@ -54,14 +54,14 @@ pub(super) async fn prove<C: LockConnection>(
 async fn are_held<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> Result<Held, diesel::result::Error> {
     match locks {
         [] => Ok(Held::All(Condition::Clean)),
-        [lock] => C::Server::are_held(conn, &[&lock.key], surroundings).await,
+        [lock] => C::Server::are_held(conn, &[&lock.key], context).await,
         locks => {
             let keys: Vec<_> = locks.iter().map(|lock| &lock.key).collect();
-            C::Server::are_held(conn, &keys, surroundings).await
+            C::Server::are_held(conn, &keys, context).await
         }
     }
 }

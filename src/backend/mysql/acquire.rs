@@ -13,7 +13,7 @@ use super::end_session::end_session;
 use super::error_code::Failure;
 use super::key::Key;
 use super::query::{UncachedQuery, push_text};
-use super::session_checks::{self, Checks, for_surroundings};
+use super::session_checks::{self, Checks, for_context};
 use super::{namespace, wait};
 use crate::backend::{AcquireError, Acquired, Request};
 use crate::deadline::Wait;
@@ -45,16 +45,16 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
     let Request {
         mut lock,
         wait,
-        surroundings,
+        context,
     } = request;
     let mut has_set_namespace = false;
     let (got, reentrant, namespace, session) = loop {
         let answer = match &lock {
-            KeySource::InSessionNamespace(text) => for_surroundings!(surroundings, In => {
-                driver.load_one(TryAcquire::<_, In>::new(InNamespace(text))).await
+            KeySource::InSessionNamespace(text) => for_context!(context, Context => {
+                driver.load_one(TryAcquire::<_, Context>::new(InNamespace(text))).await
             }),
-            KeySource::FullName(name) => for_surroundings!(surroundings, In => {
-                driver.load_one(TryAcquire::<_, In>::new(FullName(name))).await
+            KeySource::FullName(name) => for_context!(context, Context => {
+                driver.load_one(TryAcquire::<_, Context>::new(FullName(name))).await
             }),
         };
         match answer.map(Answer::read) {
@@ -204,26 +204,26 @@ impl QueryFragment<Mysql> for FullName<'_> {
 
 /// See [`Answer`]. Whether the lock is held is asked to the left of `GET_LOCK`, and so before it.
 #[derive(QueryId)]
-struct TryAcquire<N, In> {
+struct TryAcquire<N, Context> {
     name: N,
-    surroundings: PhantomData<In>,
+    context: PhantomData<Context>,
 }
 
-impl<N, In> TryAcquire<N, In> {
+impl<N, Context> TryAcquire<N, Context> {
     fn new(name: N) -> Self {
         TryAcquire {
             name,
-            surroundings: PhantomData,
+            context: PhantomData,
         }
     }
 }
 
-impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
+impl<N: NameSql, Context: Checks> QueryFragment<Mysql> for TryAcquire<N, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
-        out.push_sql(In::SQL);
+        out.push_sql(Context::SQL);
         out.push_sql(N::MISSING);
-        out.push_sql(if In::REQUIRE_HELD {
+        out.push_sql(if Context::REQUIRE_HELD {
             "ELSE IF(("
         } else {
             "ELSE ("
@@ -232,7 +232,7 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
         out.push_sql("IS_USED_LOCK(");
         self.name.walk_ast(out.reborrow())?;
         out.push_sql(") <=> CONNECTION_ID())");
-        out.push_sql(if In::REQUIRE_HELD {
+        out.push_sql(if Context::REQUIRE_HELD {
             ", 2 + "
         } else {
             " * 2 + "
@@ -241,7 +241,7 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
         out.push_sql(concat!(" + ", session!(), " * 17179869184 + GET_LOCK("));
         self.name.walk_ast(out.reborrow())?;
         out.push_sql(", 0)");
-        out.push_sql(if In::REQUIRE_HELD {
+        out.push_sql(if Context::REQUIRE_HELD {
             ", -2) END"
         } else {
             " END"
@@ -251,6 +251,6 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
     }
 }
 
-impl<N, In> Query for TryAcquire<N, In> {
+impl<N, Context> Query for TryAcquire<N, Context> {
     type SqlType = Nullable<BigInt>;
 }

@@ -15,7 +15,7 @@ use crate::backend::{
 use crate::driver::Driver;
 use crate::holder::Session;
 use crate::name::KeySource;
-use crate::transaction::{self, Surroundings};
+use crate::transaction::{self, TransactionContext};
 
 impl sealed::Sealed for MysqlConnection {}
 
@@ -50,17 +50,17 @@ impl Backend for MySql {
     fn release<D: Driver<Db = Mysql>>(
         driver: &mut D,
         key: &Key,
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = ReleaseAnswer> + Send {
-        release::release(driver, key, surroundings)
+        release::release(driver, key, context)
     }
 
     fn are_held<D: Driver<Db = Mysql>>(
         driver: &mut D,
         keys: &[&Key],
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = QueryResult<Held>> + Send {
-        release::are_held(driver, keys, surroundings)
+        release::are_held(driver, keys, context)
     }
 
     fn release_and_reacquire<D: Driver<Db = Mysql>>(

@@ -15,18 +15,18 @@ use super::error_code::Failure;
 use super::key::Key;
 use super::namespace;
 use super::query::{confirms, literal, push_text};
-use super::session_checks::{self, Checks, for_surroundings};
+use super::session_checks::{self, Checks, for_context};
 use crate::backend::{Condition, Held, ReacquireAnswer, ReleaseAnswer};
 use crate::driver::Driver;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 pub(super) async fn release<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> ReleaseAnswer {
-    let answer: QueryResult<i64> = for_surroundings!(surroundings, In => {
-        driver.load_one(Ask::<Release, In>::new(key)).await
+    let answer: QueryResult<i64> = for_context!(context, Context => {
+        driver.load_one(Ask::<Release, Context>::new(key)).await
     });
     match answer {
         Ok(number) if session_checks::reason(number).is_some() => ReleaseAnswer::TransactionOpen,
@@ -39,7 +39,7 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
             if failure.may_have_run() {
                 return ReleaseAnswer::Failed(failure.error);
             }
-            match release_by_text(driver, key, surroundings).await {
+            match release_by_text(driver, key, context).await {
                 Some(still_held) => ReleaseAnswer::Released { still_held },
                 None => ReleaseAnswer::Failed(failure.error),
             }
@@ -51,12 +51,12 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
 async fn release_by_text<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> Option<bool> {
     let name = literal(key.as_ref());
     let released = format!("RELEASE_LOCK({name}) <=> 1");
     let free = format!("NOT (IS_USED_LOCK({name}) <=> CONNECTION_ID())");
-    if confirms(driver, session_checks::condition(surroundings)).await
+    if confirms(driver, session_checks::condition(context)).await
         && confirms(driver, &released).await
     {
         return Some(!confirms(driver, &free).await);
@@ -67,16 +67,18 @@ async fn release_by_text<D: Driver<Db = Mysql>>(
 pub(super) async fn are_held<D: Driver<Db = Mysql>>(
     driver: &mut D,
     keys: &[&Key],
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> QueryResult<Held> {
-    let surroundings = match surroundings {
-        Surroundings::NoTransaction => Surroundings::NoTransaction,
+    let context = match context {
+        TransactionContext::NoTransaction => TransactionContext::NoTransaction,
         // Within a transaction of ours, the server's answer that one is open says nothing.
-        Surroundings::TestTransaction | Surroundings::Transaction => Surroundings::TestTransaction,
+        TransactionContext::TestTransaction | TransactionContext::Transaction => {
+            TransactionContext::TestTransaction
+        }
     };
     let mut condition = Condition::Clean;
     for (chunk, keys) in keys.chunks(MOST_AT_ONCE).enumerate() {
-        match are_held_in_one(driver, keys, surroundings).await? {
+        match are_held_in_one(driver, keys, context).await? {
             Held::All(Condition::Clean) => {}
             Held::All(other) => condition = other,
             Held::Missing(index) => return Ok(Held::Missing(chunk * MOST_AT_ONCE + index)),
@@ -88,14 +90,14 @@ pub(super) async fn are_held<D: Driver<Db = Mysql>>(
 async fn are_held_in_one<D: Driver<Db = Mysql>>(
     driver: &mut D,
     keys: &[&Key],
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> QueryResult<Held> {
     let answer: QueryResult<i64> = match keys {
-        [key] => for_surroundings!(surroundings, In => {
-            driver.load_one(Ask::<Holds, In>::new(key)).await
+        [key] => for_context!(context, Context => {
+            driver.load_one(Ask::<Holds, Context>::new(key)).await
         }),
-        keys => for_surroundings!(surroundings, In => {
-            driver.load_one(HoldsAll::<In>::new(keys)).await
+        keys => for_context!(context, Context => {
+            driver.load_one(HoldsAll::<Context>::new(keys)).await
         }),
     };
     let error = match answer {
@@ -161,7 +163,7 @@ const OTHER_SCHEMA: i64 = 0;
 /// And the index of the lock.
 const NOT_HELD: i64 = 2;
 
-/// What is asked of one lock, after the checks of the surroundings have passed.
+/// What is asked of one lock, after the checks of the context have passed.
 trait Question: 'static {
     /// Around the name.
     const SQL: &'static [&'static str];
@@ -205,12 +207,12 @@ impl Question for ReleaseAndReacquire {
     ];
 }
 
-struct Ask<'n, Q, In> {
+struct Ask<'n, Q, Context> {
     name: &'n str,
     question: PhantomData<(Q, In)>,
 }
 
-impl<'n, Q, In> Ask<'n, Q, In> {
+impl<'n, Q, Context> Ask<'n, Q, Context> {
     fn new(key: &'n Key) -> Self {
         Ask {
             name: key.as_ref(),
@@ -233,11 +235,11 @@ impl<'n, Q, In> Ask<'n, Q, In> {
     }
 }
 
-impl<Q: Question, In: Checks> QueryFragment<Mysql> for Ask<'_, Q, In> {
+impl<Q: Question, Context: Checks> QueryFragment<Mysql> for Ask<'_, Q, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
         self.push(&mut out, Q::FIRST)?;
-        out.push_sql(In::SQL);
+        out.push_sql(Context::SQL);
         out.push_sql("ELSE ");
         self.push(&mut out, Q::SQL)?;
         out.push_sql(" END AS SIGNED)");
@@ -245,11 +247,11 @@ impl<Q: Question, In: Checks> QueryFragment<Mysql> for Ask<'_, Q, In> {
     }
 }
 
-impl<Q: Question, In: Checks> QueryId for Ask<'_, Q, In> {
-    type QueryId = Ask<'static, Q, In>;
+impl<Q: Question, Context: Checks> QueryId for Ask<'_, Q, Context> {
+    type QueryId = Ask<'static, Q, Context>;
 }
 
-impl<Q, In> Query for Ask<'_, Q, In> {
+impl<Q, Context> Query for Ask<'_, Q, Context> {
     type SqlType = BigInt;
 }
 
@@ -258,12 +260,12 @@ const MOST_AT_ONCE: usize = 64;
 
 /// [`Holds`] for several locks. There is a statement for each power of two, so that sets of many
 /// sizes do not fill the connection's cache. The last name fills up the rest.
-struct HoldsAll<'n, In> {
+struct HoldsAll<'n, Context> {
     names: Vec<&'n str>,
-    checks: PhantomData<In>,
+    checks: PhantomData<Context>,
 }
 
-impl<'n, In> HoldsAll<'n, In> {
+impl<'n, Context> HoldsAll<'n, Context> {
     fn new(keys: &[&'n Key]) -> Self {
         let mut names: Vec<&'n str> = keys.iter().map(|&key| key.as_ref()).collect();
         if let Some(&last) = names.last() {
@@ -276,7 +278,7 @@ impl<'n, In> HoldsAll<'n, In> {
     }
 }
 
-impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
+impl<Context: Checks> QueryFragment<Mysql> for HoldsAll<'_, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
         for (item, name) in self.names.iter().enumerate() {
@@ -285,7 +287,7 @@ impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
             let number = NOT_HELD as usize + item;
             out.push_sql(&format!(") <=> CONNECTION_ID()) THEN {number} "));
         }
-        out.push_sql(In::SQL);
+        out.push_sql(Context::SQL);
         out.push_sql("ELSE ");
         out.push_sql(same_schema!());
         out.push_sql(" END AS SIGNED)");
@@ -293,11 +295,11 @@ impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
     }
 }
 
-impl<In> QueryId for HoldsAll<'_, In> {
+impl<Context> QueryId for HoldsAll<'_, Context> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<In> Query for HoldsAll<'_, In> {
+impl<Context> Query for HoldsAll<'_, Context> {
     type SqlType = BigInt;
 }

@@ -12,7 +12,7 @@
 use diesel::query_builder::QueryId;
 
 use crate::error::OpenTransactionReason;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 pub(super) const NO_AUTOCOMMIT: i64 = -3;
 pub(super) const COMPLETION_TYPE: i64 = -4;
@@ -28,7 +28,7 @@ pub(super) fn reason(number: i64) -> Option<OpenTransactionReason> {
     }
 }
 
-/// The surroundings of a statement, as a type, since each has its own SQL.
+/// The context of a statement, as a type, since each has its own SQL.
 pub(super) trait Checks: QueryId + 'static {
     /// The first branches of a CASE.
     const SQL: &'static str;
@@ -69,19 +69,19 @@ impl Checks for Inside {
     const REQUIRE_HELD: bool = true;
 }
 
-/// Runs `$run` with `$checks` as the type for some [`Surroundings`].
-macro_rules! for_surroundings {
-    ($surroundings:expr, $checks:ident => $run:expr) => {
-        match $surroundings {
-            $crate::transaction::Surroundings::NoTransaction => {
+/// Runs `$run` with `$checks` as the type for some [`TransactionContext`].
+macro_rules! for_context {
+    ($context:expr, $checks:ident => $run:expr) => {
+        match $context {
+            $crate::transaction::TransactionContext::NoTransaction => {
                 type $checks = $crate::backend::mysql::session_checks::Outside;
                 $run
             }
-            $crate::transaction::Surroundings::TestTransaction => {
+            $crate::transaction::TransactionContext::TestTransaction => {
                 type $checks = $crate::backend::mysql::session_checks::InTest;
                 $run
             }
-            $crate::transaction::Surroundings::Transaction => {
+            $crate::transaction::TransactionContext::Transaction => {
                 type $checks = $crate::backend::mysql::session_checks::Inside;
                 $run
             }
@@ -89,15 +89,17 @@ macro_rules! for_surroundings {
     };
 }
 
-pub(super) use for_surroundings;
+pub(super) use for_context;
 
 /// As plain text, to be all true.
-pub(super) fn condition(surroundings: Surroundings) -> &'static str {
-    match surroundings {
-        Surroundings::NoTransaction => {
+pub(super) fn condition(context: TransactionContext) -> &'static str {
+    match context {
+        TransactionContext::NoTransaction => {
             "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN' /*M! AND NOT @@in_transaction */"
         }
-        Surroundings::TestTransaction => "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN'",
-        Surroundings::Transaction => "TRUE",
+        TransactionContext::TestTransaction => {
+            "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN'"
+        }
+        TransactionContext::Transaction => "TRUE",
     }
 }

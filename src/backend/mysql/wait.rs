@@ -16,7 +16,7 @@ use super::query::push_text;
 use super::release::release;
 use crate::backend::{AcquireError, ReleaseAnswer};
 use crate::driver::Driver;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 /// The most that a `MAX_EXECUTION_TIME` hint takes, 49 days. What is longer takes several statements.
 const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
@@ -76,7 +76,7 @@ async fn wait_for<D: Driver<Db = Mysql>>(
 /// The limit or the kill may come just after the lock was granted. It was not held before, so one
 /// release leaves nothing behind. Returns whether the session is alive.
 async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) -> bool {
-    match release(driver, key, Surroundings::Transaction).await {
+    match release(driver, key, TransactionContext::Transaction).await {
         ReleaseAnswer::NotHeld | ReleaseAnswer::Released { still_held: false } => true,
         _ => {
             end_session(driver).await;
