@@ -209,7 +209,7 @@ impl Question for ReleaseAndReacquire {
 
 struct Ask<'n, Q, Context> {
     name: &'n str,
-    question: PhantomData<(Q, In)>,
+    question: PhantomData<(Q, Context)>,
 }
 
 impl<'n, Q, Context> Ask<'n, Q, Context> {

@@ -66,7 +66,7 @@ pub(super) const ALL: &[Sabotage] = &[
         edits: &[Edit {
             file: "src/session_lock/commit.rs",
             find: "    match C::Server::commit(conn).await {\n",
-            replace: "    for lock in locks.iter() {\n        drop(C::Server::release(conn, &lock.key, Surroundings::Transaction).await);\n    }\n    match C::Server::commit(conn).await {\n",
+            replace: "    for lock in locks.iter() {\n        drop(C::Server::release(conn, &lock.key, TransactionContext::Transaction).await);\n    }\n    match C::Server::commit(conn).await {\n",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=8", "--faults=none"],
@@ -78,7 +78,7 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "COMMIT without the proof that the session holds the lock",
         edits: &[Edit {
             file: "src/session_lock/commit.rs",
-            find: "let condition = prove(conn, locks, Surroundings::Transaction, outcome).await?;",
+            find: "let condition = prove(conn, locks, TransactionContext::Transaction, outcome).await?;",
             replace: "let condition = Condition::Clean;",
         }],
         noticed_by: Detector::StressTest {
@@ -169,8 +169,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a lock inside of an open transaction of Diesel's is granted",
         edits: &[Edit {
             file: "src/session_lock/acquire.rs",
-            find: "            surroundings: before.surroundings(),",
-            replace: "            surroundings: crate::transaction::Surroundings::TestTransaction,",
+            find: "            context: before.context(),",
+            replace: "            context: crate::transaction::TransactionContext::TestTransaction,",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=6", "--faults=none"],
@@ -195,8 +195,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a release does not look for a transaction that Diesel does not see",
         edits: &[Edit {
             file: "src/backend/mysql/release.rs",
-            find: "for_surroundings!(surroundings, In => {\n        driver.load_one(Ask::<Release, In>",
-            replace: "for_surroundings!(Surroundings::Transaction, In => {\n        driver.load_one(Ask::<Release, In>",
+            find: "for_context!(context, Context => {\n        driver.load_one(Ask::<Release, Context>",
+            replace: "for_context!(TransactionContext::Transaction, Context => {\n        driver.load_one(Ask::<Release, Context>",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=12", "--faults=settings"],
@@ -227,8 +227,8 @@ pub(super) const ALL: &[Sabotage] = &[
             },
             Edit {
                 file: "src/backend/mysql/release.rs",
-                find: "for_surroundings!(surroundings, In => {\n        driver.load_one(Ask::<Release, In>",
-                replace: "for_surroundings!(Surroundings::Transaction, In => {\n        driver.load_one(Ask::<Release, In>",
+                find: "for_context!(context, Context => {\n        driver.load_one(Ask::<Release, Context>",
+                replace: "for_context!(TransactionContext::Transaction, Context => {\n        driver.load_one(Ask::<Release, Context>",
             },
         ],
         noticed_by: Detector::StressTest {
