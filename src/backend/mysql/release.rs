@@ -131,7 +131,7 @@ pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
 ) -> QueryResult<ReacquireAnswer> {
-    let query = Ask::<ReleaseAndReacquire, session_checks::Outside>::new(key);
+    let query = Ask::<ReleaseAndReacquire, session_checks::OutsideTransaction>::new(key);
     let number: i64 = driver.load_one(query).await?;
     Ok(match number {
         number if session_checks::reason(number).is_some() => ReacquireAnswer::TransactionOpen,

@@ -43,9 +43,9 @@ macro_rules! session_settings {
 }
 
 #[derive(QueryId)]
-pub(super) struct Outside;
+pub(super) struct OutsideTransaction;
 
-impl Checks for Outside {
+impl Checks for OutsideTransaction {
     // The comment is SQL to MariaDB alone.
     const SQL: &'static str = concat!(
         session_settings!(),
@@ -54,17 +54,17 @@ impl Checks for Outside {
 }
 
 #[derive(QueryId)]
-pub(super) struct InTest;
+pub(super) struct InTestTransaction;
 
-impl Checks for InTest {
+impl Checks for InTestTransaction {
     const SQL: &'static str = session_settings!();
 }
 
 /// Whatever is open, the lock around it was acquired before.
 #[derive(QueryId)]
-pub(super) struct Inside;
+pub(super) struct InTransaction;
 
-impl Checks for Inside {
+impl Checks for InTransaction {
     const SQL: &'static str = "WHEN FALSE THEN 0 ";
     const REQUIRE_HELD: bool = true;
 }
@@ -74,15 +74,15 @@ macro_rules! for_context {
     ($context:expr, $checks:ident => $run:expr) => {
         match $context {
             $crate::transaction::TransactionContext::NoTransaction => {
-                type $checks = $crate::backend::mysql::session_checks::Outside;
+                type $checks = $crate::backend::mysql::session_checks::OutsideTransaction;
                 $run
             }
             $crate::transaction::TransactionContext::TestTransaction => {
-                type $checks = $crate::backend::mysql::session_checks::InTest;
+                type $checks = $crate::backend::mysql::session_checks::InTestTransaction;
                 $run
             }
             $crate::transaction::TransactionContext::Transaction => {
-                type $checks = $crate::backend::mysql::session_checks::Inside;
+                type $checks = $crate::backend::mysql::session_checks::InTransaction;
                 $run
             }
         }
