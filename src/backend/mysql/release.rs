@@ -26,7 +26,7 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
     context: TransactionContext,
 ) -> ReleaseAnswer {
     let answer: QueryResult<i64> = for_context!(context, Context => {
-        driver.load_one(Ask::<Release, Context>::new(key)).await
+        driver.load_one(LockQuery::<Release, Context>::new(key)).await
     });
     match answer {
         Ok(number) if session_checks::reason(number).is_some() => ReleaseAnswer::TransactionOpen,
@@ -94,7 +94,7 @@ async fn are_held_in_one<D: Driver<Db = Mysql>>(
 ) -> QueryResult<Held> {
     let answer: QueryResult<i64> = match keys {
         [key] => for_context!(context, Context => {
-            driver.load_one(Ask::<Holds, Context>::new(key)).await
+            driver.load_one(LockQuery::<Holds, Context>::new(key)).await
         }),
         keys => for_context!(context, Context => {
             driver.load_one(HoldsAll::<Context>::new(keys)).await
@@ -131,7 +131,7 @@ pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
 ) -> QueryResult<ReacquireAnswer> {
-    let query = Ask::<ReleaseAndReacquire, session_checks::OutsideTransaction>::new(key);
+    let query = LockQuery::<ReleaseAndReacquire, session_checks::OutsideTransaction>::new(key);
     let number: i64 = driver.load_one(query).await?;
     Ok(match number {
         number if session_checks::reason(number).is_some() => ReacquireAnswer::TransactionOpen,
@@ -164,7 +164,7 @@ const OTHER_SCHEMA: i64 = 0;
 const NOT_HELD: i64 = 2;
 
 /// What is asked of one lock, after the checks of the context have passed.
-trait Question: 'static {
+trait LockSql: 'static {
     /// Around the name.
     const SQL: &'static [&'static str];
     /// Before the checks.
@@ -174,7 +174,7 @@ trait Question: 'static {
 struct Release;
 
 /// 0 if it was another session's or free (NULL); else 1, and 2 more if the session still has it.
-impl Question for Release {
+impl LockSql for Release {
     const SQL: &'static [&'static str] = &[
         "COALESCE(RELEASE_LOCK(",
         ") + 2 * (IS_USED_LOCK(",
@@ -184,7 +184,7 @@ impl Question for Release {
 
 struct Holds;
 
-impl Question for Holds {
+impl LockSql for Holds {
     const FIRST: &'static [&'static str] =
         &["WHEN NOT (IS_USED_LOCK(", ") <=> CONNECTION_ID()) THEN 2 "];
     const SQL: &'static [&'static str] = &[same_schema!()];
@@ -194,7 +194,7 @@ impl Question for Holds {
 /// `GET_LOCK` gets 0. A session in another schema is not for a new caller, and does not ask again.
 struct ReleaseAndReacquire;
 
-impl Question for ReleaseAndReacquire {
+impl LockSql for ReleaseAndReacquire {
     const SQL: &'static [&'static str] = &[
         "COALESCE(RELEASE_LOCK(",
         "), 0) + CASE WHEN IS_USED_LOCK(",
@@ -207,16 +207,16 @@ impl Question for ReleaseAndReacquire {
     ];
 }
 
-struct Ask<'n, Q, Context> {
+struct LockQuery<'n, Q, Context> {
     name: &'n str,
-    question: PhantomData<(Q, Context)>,
+    sql: PhantomData<(Q, Context)>,
 }
 
-impl<'n, Q, Context> Ask<'n, Q, Context> {
+impl<'n, Q, Context> LockQuery<'n, Q, Context> {
     fn new(key: &'n Key) -> Self {
-        Ask {
+        LockQuery {
             name: key.as_ref(),
-            question: PhantomData,
+            sql: PhantomData,
         }
     }
 
@@ -235,7 +235,7 @@ impl<'n, Q, Context> Ask<'n, Q, Context> {
     }
 }
 
-impl<Q: Question, Context: Checks> QueryFragment<Mysql> for Ask<'_, Q, Context> {
+impl<Q: LockSql, Context: Checks> QueryFragment<Mysql> for LockQuery<'_, Q, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
         self.push(&mut out, Q::FIRST)?;
@@ -247,11 +247,11 @@ impl<Q: Question, Context: Checks> QueryFragment<Mysql> for Ask<'_, Q, Context> 
     }
 }
 
-impl<Q: Question, Context: Checks> QueryId for Ask<'_, Q, Context> {
-    type QueryId = Ask<'static, Q, Context>;
+impl<Q: LockSql, Context: Checks> QueryId for LockQuery<'_, Q, Context> {
+    type QueryId = LockQuery<'static, Q, Context>;
 }
 
-impl<Q, Context> Query for Ask<'_, Q, Context> {
+impl<Q, Context> Query for LockQuery<'_, Q, Context> {
     type SqlType = BigInt;
 }
 
