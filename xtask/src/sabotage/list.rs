@@ -195,8 +195,8 @@ pub(super) const ALL: &[Sabotage] = &[
         removed: "a release does not look for a transaction that Diesel does not see",
         edits: &[Edit {
             file: "src/backend/mysql/release.rs",
-            find: "for_context!(context, Context => {\n        driver.load_one(Ask::<Release, Context>",
-            replace: "for_context!(TransactionContext::Transaction, Context => {\n        driver.load_one(Ask::<Release, Context>",
+            find: "for_context!(context, Context => {\n        driver.load_one(LockQuery::<Release, Context>",
+            replace: "for_context!(TransactionContext::Transaction, Context => {\n        driver.load_one(LockQuery::<Release, Context>",
         }],
         noticed_by: Detector::StressTest {
             options: &["--seconds=12", "--faults=settings"],
@@ -227,8 +227,8 @@ pub(super) const ALL: &[Sabotage] = &[
             },
             Edit {
                 file: "src/backend/mysql/release.rs",
-                find: "for_context!(context, Context => {\n        driver.load_one(Ask::<Release, Context>",
-                replace: "for_context!(TransactionContext::Transaction, Context => {\n        driver.load_one(Ask::<Release, Context>",
+                find: "for_context!(context, Context => {\n        driver.load_one(LockQuery::<Release, Context>",
+                replace: "for_context!(TransactionContext::Transaction, Context => {\n        driver.load_one(LockQuery::<Release, Context>",
             },
         ],
         noticed_by: Detector::StressTest {
