@@ -58,7 +58,7 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
             }),
         };
         match answer.map(Answer::read) {
-            Ok(Answer::Said {
+            Ok(Answer::Attempted {
                 got,
                 held_before,
                 namespace,
@@ -120,7 +120,7 @@ async fn failed<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> Ac
 enum Answer {
     /// From the lowest bit on: what `GET_LOCK` says, whether this session held the lock before, the namespace, and the
     /// session as [`session!`] has it.
-    Said {
+    Attempted {
         got: bool,
         held_before: bool,
         namespace: u32,
@@ -143,7 +143,7 @@ impl Answer {
             Some(-2) => Answer::OpenTransaction(OpenTransactionReason::Diesel),
             Some(number) => match session_checks::reason(number) {
                 Some(reason) => Answer::OpenTransaction(reason),
-                None => Answer::Said {
+                None => Answer::Attempted {
                     got: number & 1 == 1,
                     held_before: number & 2 == 2,
                     namespace: (number >> 2) as u32,
