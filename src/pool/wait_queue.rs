@@ -45,7 +45,7 @@ struct WaitList<N, T> {
     /// The name at which the permit's holder waits for another permit.
     behind: Option<N>,
     /// The permit, while it is on its way to the waiter with this number.
-    given: Option<(u64, Option<T>)>,
+    granted: Option<(u64, Option<T>)>,
     /// By number, in the order of arrival. Boxed, because each node has room for eleven.
     entries: BTreeMap<u64, Box<Entry<N>>>,
     next_number: u64,
@@ -111,7 +111,7 @@ pub(crate) struct Permit<N: Eq + Hash + Clone, T> {
 }
 
 /// A permit, and what was handed off with it, which is to be dropped before the permit.
-pub(crate) type Given<N, T> = (Permit<N, T>, Option<T>);
+pub(crate) type Granted<N, T> = (Permit<N, T>, Option<T>);
 
 /// A list, by its name.
 struct ListRef<N, T> {
@@ -164,7 +164,7 @@ impl<N: Eq, T> WaitList<N, T> {
         WaitList {
             phase: Phase::Connecting,
             behind: None,
-            given: None,
+            granted: None,
             entries: BTreeMap::new(),
             next_number: 0,
         }
@@ -182,17 +182,17 @@ impl<N: Eq, T> WaitList<N, T> {
     }
 
     /// Gives the permit, and `thing` with it, to the first waiter, which is then to be woken.
-    fn give_to_first(&mut self, phase: Phase, thing: Option<T>) -> Option<Box<Entry<N>>> {
+    fn grant_to_first(&mut self, phase: Phase, thing: Option<T>) -> Option<Box<Entry<N>>> {
         let (number, entry) = self.entries.pop_first()?;
         self.phase = phase;
         self.behind = None;
-        self.given = Some((number, thing));
+        self.granted = Some((number, thing));
         Some(entry)
     }
 
-    fn take_given(&mut self, number: u64) -> Option<Option<T>> {
-        let given = self.given.take_if(|(to, _)| *to == number);
-        given.map(|(_, thing)| thing)
+    fn take_granted(&mut self, number: u64) -> Option<Option<T>> {
+        let granted = self.granted.take_if(|(to, _)| *to == number);
+        granted.map(|(_, thing)| thing)
     }
 }
 
@@ -210,13 +210,13 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
     pub(crate) fn wait_until(
         mut self,
         deadline: Option<Instant>,
-    ) -> Result<Given<N, T>, Option<Phase>> {
+    ) -> Result<Granted<N, T>, Option<Phase>> {
         let parker = Arc::new(Parker::new());
         let waker = Waker::from(Arc::clone(&parker));
         let mut context = Context::from_waker(&waker);
         loop {
-            if let Poll::Ready(given) = Pin::new(&mut self).poll(&mut context) {
-                return Ok(given);
+            if let Poll::Ready(granted) = Pin::new(&mut self).poll(&mut context) {
+                return Ok(granted);
             }
             if !parker.park_until(deadline) {
                 return self.leave();
@@ -249,40 +249,40 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
 
     /// Leaves the list, with what this waiter was given, or else with the phase that explains the
     /// wait.
-    fn leave(&mut self) -> Result<Given<N, T>, Option<Phase>> {
+    fn leave(&mut self) -> Result<Granted<N, T>, Option<Phase>> {
         let list_ref = self.list.take().ok_or(None)?;
         let mut lists = list_ref.queue.lock();
         let phase = phase_in_front(&lists, &list_ref.name);
         let list = lists.get_mut(&list_ref.name).ok_or(None)?;
-        let given = list.take_given(self.number);
+        let granted = list.take_granted(self.number);
         let entry = list.entries.remove(&self.number);
         drop(lists);
         drop(entry);
-        let thing = given.ok_or(phase)?;
+        let thing = granted.ok_or(phase)?;
         Ok((Permit::new(list_ref), thing))
     }
 }
 
 impl<N: Eq + Hash + Clone, T> Future for Waiter<N, T> {
-    type Output = Given<N, T>;
+    type Output = Granted<N, T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let waiter = self.get_mut();
         let mut waker = Some(context.waker().clone());
         let list_ref = waiter.list.take().expect("polled after it was ready");
-        let given = list_ref.with(|list| {
-            let given = list.take_given(waiter.number);
+        let granted = list_ref.with(|list| {
+            let granted = list.take_granted(waiter.number);
             if let Some(entry) = list.entries.get_mut(&waiter.number) {
                 mem::swap(&mut entry.waker, &mut waker);
             }
-            given
+            granted
         });
-        if let Some(thing) = given.flatten() {
-            let given = (Permit::new(list_ref), thing);
+        if let Some(thing) = granted.flatten() {
+            let granted = (Permit::new(list_ref), thing);
             // Before the end of the scope: Rust leaks the value of a block whose locals panic as they
             // are dropped (rust-lang/rust#47949), and with it the permit.
             drop(waker);
-            return Poll::Ready(given);
+            return Poll::Ready(granted);
         }
         waiter.list = Some(list_ref);
         Poll::Pending
@@ -340,7 +340,7 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
         let mut thing = Some(thing);
         let first = self.list.with(|list| {
             let is_accepted = list.handoff_count(name, set) > 0;
-            is_accepted.then(|| list.give_to_first(Phase::Holding, thing.take()))?
+            is_accepted.then(|| list.grant_to_first(Phase::Holding, thing.take()))?
         });
         if let Some(thing) = thing {
             return Err((self, thing));
@@ -359,7 +359,7 @@ impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
         let ListRef { queue, name } = &self.list;
         let mut lists = queue.lock();
         let list = lists.get_mut(name);
-        let first = list.and_then(|list| list.give_to_first(Phase::Connecting, None));
+        let first = list.and_then(|list| list.grant_to_first(Phase::Connecting, None));
         if first.is_none() {
             lists.remove(name);
             forget_room(&mut lists);
