@@ -181,18 +181,18 @@ impl<N: Eq, T> WaitList<N, T> {
         if is_accepted { self.entries.len() } else { 0 }
     }
 
-    /// Gives the permit, and `thing` with it, to the first waiter, which is then to be woken.
-    fn grant_to_first(&mut self, phase: Phase, thing: Option<T>) -> Option<Box<Entry<N>>> {
+    /// Gives the permit, and `payload` with it, to the first waiter, which is then to be woken.
+    fn grant_to_first(&mut self, phase: Phase, payload: Option<T>) -> Option<Box<Entry<N>>> {
         let (number, entry) = self.entries.pop_first()?;
         self.phase = phase;
         self.behind = None;
-        self.granted = Some((number, thing));
+        self.granted = Some((number, payload));
         Some(entry)
     }
 
     fn take_granted(&mut self, number: u64) -> Option<Option<T>> {
         let granted = self.granted.take_if(|(to, _)| *to == number);
-        granted.map(|(_, thing)| thing)
+        granted.map(|(_, payload)| payload)
     }
 }
 
@@ -237,9 +237,9 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
 
     fn leave_and_pass_on(&mut self) -> Option<Phase> {
         match self.leave() {
-            Ok((permit, thing)) => {
+            Ok((permit, payload)) => {
                 // The next waiter may need what is dropped. If it panics, the permit still goes on.
-                drop(thing);
+                drop(payload);
                 drop(permit);
                 None
             }
@@ -258,8 +258,8 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         let entry = list.entries.remove(&self.number);
         drop(lists);
         drop(entry);
-        let thing = granted.ok_or(phase)?;
-        Ok((Permit::new(list_ref), thing))
+        let payload = granted.ok_or(phase)?;
+        Ok((Permit::new(list_ref), payload))
     }
 }
 
@@ -277,8 +277,8 @@ impl<N: Eq + Hash + Clone, T> Future for Waiter<N, T> {
             }
             granted
         });
-        if let Some(thing) = granted.flatten() {
-            let granted = (Permit::new(list_ref), thing);
+        if let Some(payload) = granted.flatten() {
+            let granted = (Permit::new(list_ref), payload);
             // Before the end of the scope: Rust leaks the value of a block whose locals panic as they
             // are dropped (rust-lang/rust#47949), and with it the permit.
             drop(waker);
@@ -333,17 +333,17 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
         count.unwrap_or(0)
     }
 
-    /// Hands the permit off to the first waiter together with `thing`, which is for the names of
+    /// Hands the permit off to the first waiter together with `payload`, which is for the names of
     /// `set`. Returns both if no waiter is there, or if the first one does not accept them.
-    pub(crate) fn hand_off(mut self, set: &[N], thing: T) -> Result<(), (Self, T)> {
+    pub(crate) fn hand_off(mut self, set: &[N], payload: T) -> Result<(), (Self, T)> {
         let ListRef { name, .. } = &self.list;
-        let mut thing = Some(thing);
+        let mut payload = Some(payload);
         let first = self.list.with(|list| {
             let is_accepted = list.handoff_count(name, set) > 0;
-            is_accepted.then(|| list.grant_to_first(Phase::Holding, thing.take()))?
+            is_accepted.then(|| list.grant_to_first(Phase::Holding, payload.take()))?
         });
-        if let Some(thing) = thing {
-            return Err((self, thing));
+        if let Some(payload) = payload {
+            return Err((self, payload));
         }
         self.handed_off = true;
         wake(first.flatten());
