@@ -205,7 +205,7 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Goes on with the locks for another call, which has requested the same ones.
-    pub(crate) async fn hand_to<C: LockConnection<Server = B>>(
+    pub(crate) async fn take_over<C: LockConnection<Server = B>>(
         &mut self,
         names: &OneOrMany<LockName>,
         conn: &mut C,
@@ -224,7 +224,7 @@ impl<B: Backend> HeldLocks<B> {
             let (before, lock) = locks.split_at_mut(index);
             let outer = before.last().map(|lock| &lock.telemetry);
             let pending = PendingLock::with(lock[0].name.clone(), outer, true);
-            begun = begun.and(lock[0].hand_to(pending, armed.conn(), deadline).await);
+            begun = begun.and(lock[0].take_over(pending, armed.conn(), deadline).await);
         }
         armed.disarm();
         begun
@@ -241,7 +241,7 @@ fn steps_are_send<C: LockConnection>(
     deadline: &Deadline,
 ) {
     fn is_send<T: Send>(_: T) {}
-    is_send(held.hand_to(&names, conn, deadline));
+    is_send(held.take_over(&names, conn, deadline));
     is_send(HeldLocks::acquire(conn, names, deadline, false));
     is_send(held.begin(conn));
     is_send(held.verify(conn));

@@ -66,7 +66,7 @@ impl<C: PoolConnection> PooledLockGuard<C> {
         deadline: &Deadline,
     ) -> Result<(), LockError> {
         let LockedConnection { conn, locks, .. } = self.locked_mut();
-        ready(locks.hand_to::<C>(names, conn, deadline))
+        ready(locks.take_over::<C>(names, conn, deadline))
     }
 
     /// The name of the lock, or of the first one of a set.

@@ -80,7 +80,7 @@ impl<B: Backend> SessionLock<B> {
 
     /// Goes on with the lock for another call, which has requested it, too. The caller has
     /// [armed](super::Armed) the connection.
-    pub(crate) async fn hand_to<C: LockConnection<Server = B>>(
+    pub(crate) async fn take_over<C: LockConnection<Server = B>>(
         &mut self,
         pending: PendingLock,
         conn: &mut C,
