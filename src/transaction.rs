@@ -58,7 +58,7 @@ impl Depth {
 }
 
 /// Whether Diesel can still begin, commit and roll back.
-pub(crate) fn works<D: Driver>(driver: &mut D) -> bool {
+pub(crate) fn is_usable<D: Driver>(driver: &mut D) -> bool {
     Depth::of(driver).is_ok()
 }
 

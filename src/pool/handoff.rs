@@ -167,7 +167,7 @@ impl<C: PoolConnection> QueueSlot<C> {
         let can_go_on = waiters > 0
             && !thread::panicking()
             && !matches!(closed, Closed::Failed(_))
-            && transaction::works(conn);
+            && transaction::is_usable(conn);
         if can_go_on && let Some(budget) = self.budget.next() {
             if is_fit(conn, locks, progress).await {
                 return (session_lock::keep(locks, closed, progress), Some(budget));

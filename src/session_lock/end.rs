@@ -212,7 +212,7 @@ async fn release_by<C: LockConnection>(
         lost = lost.or(error);
     }
     // What is marked as broken may still have a statement in it that must not run again.
-    if discard || (is_outermost && !transaction::works(conn)) {
+    if discard || (is_outermost && !transaction::is_usable(conn)) {
         C::Server::end_session(conn).await;
     }
     progress.result(lost.or(left_open))
