@@ -35,7 +35,7 @@ pub(crate) fn check_names(names: &[LockName], deadline: &Deadline) -> Result<(),
 
 /// The name of a set in errors about all of it.
 pub(crate) fn label(names: &[LockName]) -> LockName {
-    names.first().unwrap_or(LockName::of_nothing()).clone()
+    names.first().unwrap_or(LockName::of_empty_set()).clone()
 }
 
 impl<B: Backend> HeldLocks<B> {
@@ -134,7 +134,7 @@ impl<B: Backend> HeldLocks<B> {
         match (self.items.first(), self.locks.as_slice()) {
             (Some((name, _)), _) => name,
             (None, [lock, ..]) => &lock.name,
-            (None, []) => LockName::of_nothing(),
+            (None, []) => LockName::of_empty_set(),
         }
     }
 

@@ -270,7 +270,7 @@ impl LockName {
     }
 
     /// What errors name where a set of locks is empty.
-    pub(crate) fn of_nothing() -> &'static Self {
+    pub(crate) fn of_empty_set() -> &'static Self {
         static NOTHING: LazyLock<LockName> = LazyLock::new(|| LockName::named("nothing"));
         &NOTHING
     }

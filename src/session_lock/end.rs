@@ -98,7 +98,7 @@ pub(crate) async fn close<C: LockConnection>(
     // A set may be empty.
     let name = || match locks.first() {
         Some(lock) => lock.name.clone(),
-        None => LockName::of_nothing().clone(),
+        None => LockName::of_empty_set().clone(),
     };
     let left = match Depth::of(conn) {
         Ok(_) => match transaction::roll_back_to(conn, before).await {
