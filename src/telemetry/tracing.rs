@@ -62,7 +62,7 @@ impl Span {
         self.0.record("wait", wait.as_secs_f64());
         let outcome = match error {
             LockError::Timeout { .. } if deadline.is_try() => "taken",
-            error => error.word(),
+            error => error.label(),
         };
         self.0.record("outcome", outcome);
     }
@@ -87,7 +87,7 @@ impl Span {
         let outcome = match ended {
             Ended::Released | Ended::AfterCommit(_) => "released",
             Ended::RolledBack => "rolled_back",
-            Ended::Failed(error) => error.word(),
+            Ended::Failed(error) => error.label(),
         };
         self.0.record("outcome", outcome);
         let span = &self.0;
@@ -150,7 +150,7 @@ pub(super) fn idle_timeout_not_restored(name: &LockName, error: &DieselError) {
 
 impl LockError {
     /// A word for each.
-    fn word(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         match self {
             LockError::Timeout { .. } => "timeout",
             LockError::Deadlock { .. } => "deadlock",
