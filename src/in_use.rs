@@ -22,7 +22,7 @@ struct Use {
     /// borrow.
     type_name: &'static str,
     connection: usize,
-    server_name: String,
+    key: String,
 }
 
 /// Models that a closure works on, until this is dropped.
@@ -31,12 +31,12 @@ pub(crate) struct InUse(Vec<usize>);
 
 impl InUse {
     /// The closure is about to be given `model`, which has been reloaded under the lock.
-    pub(crate) fn add<T, C>(&mut self, model: &T, conn: &C, server_name: &str) {
+    pub(crate) fn add<T, C>(&mut self, model: &T, conn: &C, key: &str) {
         let address = ptr::from_ref(model).addr();
         let new = Use {
             type_name: type_name::<T>(),
             connection: ptr::from_ref(conn).addr(),
-            server_name: server_name.to_owned(),
+            key: key.to_owned(),
         };
         models().entry(address).or_default().push(new);
         self.0.push(address);
@@ -44,14 +44,14 @@ impl InUse {
 }
 
 /// Whether a running closure was given `model` under this lock, on this connection.
-pub(crate) fn contains<T, C>(model: &T, conn: &C, server_name: &str) -> bool {
+pub(crate) fn contains<T, C>(model: &T, conn: &C, key: &str) -> bool {
     let address = ptr::from_ref(model).addr();
     let models = models();
     models.get(&address).is_some_and(|uses| {
         uses.iter().any(|it| {
             it.type_name == type_name::<T>()
                 && it.connection == ptr::from_ref(conn).addr()
-                && it.server_name == server_name
+                && it.key == key
         })
     })
 }

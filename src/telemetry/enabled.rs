@@ -170,9 +170,9 @@ pub(crate) fn while_queued<R>(name: &LockName, wait: impl FnOnce() -> R) -> R {
 }
 
 /// The holder of a lock could not be looked up. The error of the caller stays a timeout.
-pub(crate) fn holder_lookup_failed(server_name: &str, error: &DieselError) {
+pub(crate) fn holder_lookup_failed(key: &str, error: &DieselError) {
     #[cfg(feature = "tracing")]
-    tracing::holder_lookup_failed(server_name, error);
+    tracing::holder_lookup_failed(key, error);
 }
 
 /// A session still holds a lock whose outermost use has ended.

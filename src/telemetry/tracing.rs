@@ -127,9 +127,9 @@ impl Span {
     }
 }
 
-pub(super) fn holder_lookup_failed(server_name: &str, error: &DieselError) {
+pub(super) fn holder_lookup_failed(key: &str, error: &DieselError) {
     tracing::warn!(
-        target: TARGET, lock = server_name, error = %error,
+        target: TARGET, lock = key, error = %error,
         "who holds a lock could not be looked up",
     );
 }
