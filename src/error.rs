@@ -74,7 +74,7 @@ pub enum LockError {
     /// ends with the timeout.
     #[error(
         "lock `{name}` would deadlock: {} holds it and waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere",
-        or_another(holder.as_deref())
+        describe_holder(holder.as_deref())
     )]
     #[non_exhaustive]
     Deadlock {
@@ -305,7 +305,7 @@ impl TimeoutCause {
     fn explain(self, holder: Option<&Session>) -> String {
         let advice = "try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it";
         match self {
-            TimeoutCause::Session => format!("{} holds it; {advice}", or_another(holder)),
+            TimeoutCause::Session => format!("{} holds it; {advice}", describe_holder(holder)),
             TimeoutCause::Queue => {
                 format!("another request of this process in the `LockPool` has it; {advice}")
             }
@@ -544,7 +544,7 @@ impl LockError {
     }
 }
 
-fn or_another(holder: Option<&Session>) -> String {
+fn describe_holder(holder: Option<&Session>) -> String {
     match holder {
         Some(session) => session.to_string(),
         None => "another session".to_owned(),
