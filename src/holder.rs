@@ -105,7 +105,7 @@ impl fmt::Display for Activity {
 /// Without the text of the statement: `unwrap`, `?` in `main` and loggers print `Debug`.
 impl fmt::Debug for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let statement = self.statement.as_deref().map(NotShown);
+        let statement = self.statement.as_deref().map(Redacted);
         f.debug_struct("Activity")
             .field("user", &self.user)
             .field("host", &self.host)
@@ -116,9 +116,9 @@ impl fmt::Debug for Activity {
 }
 
 /// A text of which only the length is printed.
-struct NotShown<'t>(&'t str);
+struct Redacted<'t>(&'t str);
 
-impl fmt::Debug for NotShown<'_> {
+impl fmt::Debug for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} characters, not shown>", self.0.chars().count())
     }
