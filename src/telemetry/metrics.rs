@@ -73,7 +73,7 @@ pub(super) struct Series {
 
 /// Names beyond these share a label, as all hashed ones do, so that a name for each user does not become a series for each
 /// user.
-const MOST_NAMED: usize = 100;
+const MAX_NAMED_SERIES: usize = 100;
 
 const NAMED: &str = "(named)";
 const EXACT: &str = "(exact)";
@@ -113,7 +113,7 @@ fn find(label: NameLabel<'_>) -> Option<&'static Series> {
 
 fn add(label: NameLabel<'_>) -> &'static Series {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    let is_full = known.named.len() >= MOST_NAMED;
+    let is_full = known.named.len() >= MAX_NAMED_SERIES;
     let (map, text) = match label {
         NameLabel::Table(table) => (&mut known.tables, table),
         NameLabel::Exact => (&mut known.tables, EXACT),

@@ -77,11 +77,11 @@ pub(super) async fn are_held<D: Driver<Db = Mysql>>(
         }
     };
     let mut condition = Condition::Clean;
-    for (chunk, keys) in keys.chunks(MOST_AT_ONCE).enumerate() {
+    for (chunk, keys) in keys.chunks(MAX_LOCKS_PER_QUERY).enumerate() {
         match are_held_in_one(driver, keys, context).await? {
             Held::All(Condition::Clean) => {}
             Held::All(other) => condition = other,
-            Held::Missing(index) => return Ok(Held::Missing(chunk * MOST_AT_ONCE + index)),
+            Held::Missing(index) => return Ok(Held::Missing(chunk * MAX_LOCKS_PER_QUERY + index)),
         }
     }
     Ok(Held::All(condition))
@@ -256,7 +256,7 @@ impl<Q, Context> Query for LockQuery<'_, Q, Context> {
 }
 
 /// How many locks one statement asks for.
-const MOST_AT_ONCE: usize = 64;
+const MAX_LOCKS_PER_QUERY: usize = 64;
 
 /// [`Holds`] for several locks. There is a statement for each power of two, so that sets of many
 /// sizes do not fill the connection's cache. The last name fills up the rest.

@@ -19,7 +19,7 @@ use crate::driver::Driver;
 use crate::transaction::TransactionContext;
 
 /// The most that a `MAX_EXECUTION_TIME` hint takes, 49 days. What is longer takes several statements.
-const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
+const MAX_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// Waits with a statement that is prepared anew each time. `None` is forever.
 pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
@@ -32,7 +32,7 @@ pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
         if left.is_some_and(|left| left.is_zero()) {
             return Err(AcquireError::Timeout { key: key.clone() });
         }
-        let wait = left.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        let wait = left.unwrap_or(MAX_WAIT).min(MAX_WAIT);
         let is_last = left == Some(wait);
         match wait_for(driver, key, wait).await {
             Err(AcquireError::Timeout { .. }) if !is_last => {}
@@ -150,7 +150,7 @@ mod tests {
     use diesel::debug_query;
     use diesel::mysql::Mysql;
 
-    use super::{LONGEST_WAIT, WaitFor};
+    use super::{MAX_WAIT, WaitFor};
 
     fn sql(wait: Duration) -> String {
         debug_query::<Mysql, _>(&WaitFor { name: "n", wait }).to_string()
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_longest_wait_is_the_most_that_the_hint_takes() {
-        let sent = sql(LONGEST_WAIT);
+        let sent = sql(MAX_WAIT);
         assert!(sent.contains("MAX_EXECUTION_TIME(4294967295)"), "{sent}");
         assert!(sent.contains("4294967.295000, 4294968)"), "{sent}");
     }
