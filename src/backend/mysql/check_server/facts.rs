@@ -13,14 +13,14 @@ use crate::backend::mysql::query::{UncachedQuery, big_select};
 use crate::driver::Driver;
 
 /// Variables and states, by name.
-pub(super) type Named = BTreeMap<String, String>;
+pub(super) type Values = BTreeMap<String, String>;
 
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) version: String,
-    pub(super) global: Named,
-    pub(super) session: Named,
-    pub(super) status: Named,
+    pub(super) global: Values,
+    pub(super) session: Values,
+    pub(super) status: Values,
     pub(super) replicates: Replicates,
     /// Whether the session's `max_join_size` kept variables from being read, as on MySQL before
     /// 8.0.3.
@@ -96,9 +96,9 @@ impl Facts {
             return Ok(Facts::default());
         }
         let replicates = replicates(driver, &version).await?;
-        let global = named(driver, GLOBAL).await?;
-        let session = named(driver, SESSION).await?;
-        let status = named(driver, STATUS).await?;
+        let global = read_values(driver, GLOBAL).await?;
+        let session = read_values(driver, SESSION).await?;
+        let status = read_values(driver, STATUS).await?;
         Ok(Facts {
             version,
             replicates,
@@ -112,10 +112,10 @@ impl Facts {
 
 /// The answer to the first of these queries that the session's `max_join_size` permits; `None` if
 /// it permits none.
-async fn named<D: Driver<Db = Mysql>, const N: usize>(
+async fn read_values<D: Driver<Db = Mysql>, const N: usize>(
     driver: &mut D,
     queries: [Variables; N],
-) -> QueryResult<Option<Named>> {
+) -> QueryResult<Option<Values>> {
     let mut too_big = false;
     for query in queries {
         let error = match driver.load_all::<_, Variable>(query).await {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::facts::{Facts, Named, Replicates, numbers, vendor};
+use super::facts::{Facts, Replicates, Values, numbers, vendor};
 use crate::backend::{Finding, ServerReport, Vendor};
 
 impl Facts {
@@ -169,14 +169,14 @@ impl Facts {
     }
 }
 
-fn is_on(named: &Named, variable: &str) -> bool {
-    named
+fn is_on(values: &Values, variable: &str) -> bool {
+    values
         .get(variable)
         .is_some_and(|value| value == "ON" || value == "1")
 }
 
-fn seconds(named: &Named, variable: &str) -> Option<Duration> {
-    named.get(variable)?.parse().ok().map(Duration::from_secs)
+fn seconds(values: &Values, variable: &str) -> Option<Duration> {
+    values.get(variable)?.parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
 
     /// A server that nothing is to be said of, of that version.
     fn facts(version: &str) -> Facts {
-        let named = |pairs: &[(&str, &str)]| {
+        let values = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -193,9 +193,9 @@ mod tests {
         };
         Facts {
             version: version.to_owned(),
-            global: named(&[("read_only", "OFF")]),
-            session: named(&[("autocommit", "ON"), ("wait_timeout", "28800")]),
-            status: Named::new(),
+            global: values(&[("read_only", "OFF")]),
+            session: values(&[("autocommit", "ON"), ("wait_timeout", "28800")]),
+            status: Values::new(),
             replicates: Replicates::No,
             too_big: false,
         }
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn variables_that_cannot_be_read_are_reported_as_unchecked() {
         let mut facts = facts("5.7.44");
-        (facts.global, facts.session) = (Named::new(), Named::new());
+        (facts.global, facts.session) = (Values::new(), Values::new());
         facts.too_big = true;
         let report = facts.report(None);
         let [finding @ Finding::Unchecked { .. }] = report.findings() else {
