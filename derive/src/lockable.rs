@@ -7,12 +7,12 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
 use crate::generics::as_arguments;
-use crate::options::{Krate, Module, Times, once, value};
+use crate::options::{Krate, Module, PolicyOptions, once, value};
 
 #[derive(Default)]
 struct Options {
     krate: Krate,
-    times: Times,
+    policy: PolicyOptions,
     table: Option<Path>,
     key: Option<Vec<Ident>>,
     /// `table` or `key` was said, whether rightly or not.
@@ -68,7 +68,7 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
 
 impl Options {
     fn take(&mut self, meta: &syn::meta::ParseNestedMeta<'_>, fields: &Fields) -> Result<()> {
-        if self.krate.take(meta)? || self.times.take(meta)? {
+        if self.krate.take(meta)? || self.policy.take(meta)? {
             Ok(())
         } else if meta.path.is_ident("table") {
             self.is_row = true;
@@ -249,7 +249,7 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
 /// The type's own methods, and its policy: an inherent constant, and the trait's for generic code.
 fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) -> TokenStream {
     let krate = &options.krate;
-    let (name, vis, times) = (&input.ident, &input.vis, options.times.calls());
+    let (name, vis, policy) = (&input.ident, &input.vis, options.policy.calls());
     let (impl_generics, _, where_clause) = input.generics.split_for_impl();
     let arguments = as_arguments(&input.generics.params);
     quote! {
@@ -257,7 +257,7 @@ fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) ->
         #[allow(dead_code)]
         impl #impl_generics #name #arguments #where_clause {
             /// Timeout and keep-alive of this type's locks, where the call sets none.
-            #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
+            #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #policy;
 
             #methods
         }

@@ -11,12 +11,12 @@ use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type};
 
 /// How long to wait and to hold, if it was said.
 #[derive(Default)]
-pub(crate) struct Times {
+pub(crate) struct PolicyOptions {
     wait: Wait,
     keep_alive: Option<Duration>,
 }
 
-impl Times {
+impl PolicyOptions {
     /// Takes the option if it is one of these.
     pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
         if meta.path.is_ident("keep_alive") {

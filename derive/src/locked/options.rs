@@ -5,12 +5,12 @@ use quote::quote;
 use syn::parse::Parser;
 use syn::{LitStr, Result};
 
-use crate::options::{Krate, Times, flag, once, string, value};
+use crate::options::{Krate, PolicyOptions, flag, once, string, value};
 
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) krate: Krate,
-    times: Times,
+    policy: PolicyOptions,
     scope: Option<Scope>,
     transaction: Option<()>,
     pub(super) conn: Option<Ident>,
@@ -26,7 +26,7 @@ impl Options {
     pub(super) fn parse(attribute: TokenStream) -> Result<Self> {
         let mut options = Options::default();
         let parser = syn::meta::parser(|meta| {
-            if options.krate.take(&meta)? || options.times.take(&meta)? {
+            if options.krate.take(&meta)? || options.policy.take(&meta)? {
                 return Ok(());
             }
             if meta.path.is_ident("scope") {
@@ -64,7 +64,7 @@ impl Options {
 
     /// The options as calls on a builder.
     pub(super) fn calls(&self, method: &Ident) -> TokenStream {
-        let times = self.times.calls();
+        let policy = self.policy.calls();
         let scope = match &self.scope {
             None => TokenStream::new(),
             Some(Scope::Text(text)) => quote!(.scope(#text)),
@@ -73,6 +73,6 @@ impl Options {
                 quote!(.scope(#name))
             }
         };
-        quote!(#times #scope)
+        quote!(#policy #scope)
     }
 }
