@@ -362,7 +362,7 @@ impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
         let first = list.and_then(|list| list.grant_to_first(Phase::Connecting, None));
         if first.is_none() {
             lists.remove(name);
-            forget_room(&mut lists);
+            shrink_if_sparse(&mut lists);
         }
         drop(lists);
         wake(first);
@@ -387,7 +387,7 @@ fn wake<N>(first: Option<Box<Entry<N>>>) {
 }
 
 /// A table keeps its room for the most names it ever had. This gives back what is far too much.
-fn forget_room<N: Eq + Hash, T>(lists: &mut WaitLists<N, T>) {
+fn shrink_if_sparse<N: Eq + Hash, T>(lists: &mut WaitLists<N, T>) {
     const SMALL: usize = 64;
     if lists.capacity() > SMALL && lists.len() < lists.capacity() / 8 {
         lists.shrink_to(lists.len() * 2);
