@@ -9,7 +9,7 @@ use super::budget::Limits;
 use super::connection::{PoolConnection, check_out};
 use super::guard::PooledLockGuard;
 use super::handoff::{Handoff, LockedConnection, Queue, QueueSlot, QueuedNames};
-use super::wait_queue::{Accepts, Enqueued, Permit, Phase, WaitQueue, Waiter};
+use super::wait_queue::{Accepts, Enqueued, Granted, Phase, WaitQueue, Waiter};
 use crate::deadline::Deadline;
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError, TimeoutCause};
@@ -389,9 +389,9 @@ impl<C: PoolConnection> LockPool<C> {
                 Enqueued::Behind(waiter) => {
                     contended = true;
                     slot.set_behind(name);
-                    wait_for_turn(waiter, name, deadline).map_err(|phase| {
+                    wait_for_permit(waiter, name, deadline).map_err(|phase| {
                         let pending = PendingLock::with(name.clone(), None, true);
-                        pending.refused(deadline, |name| not_your_turn(name, phase, deadline))
+                        pending.refused(deadline, |name| queue_timeout(name, phase, deadline))
                     })?
                 }
             };
@@ -410,12 +410,12 @@ impl<C: PoolConnection> LockPool<C> {
             }
         }
         slot.set_phase(Phase::Connecting);
-        self.acquire_in_turn(slot, requested, deadline, contended)
+        self.acquire_on_server(slot, requested, deadline, contended)
     }
 
     /// Checks out a connection, and acquires the locks on it. On an error the turn goes to the next
     /// request.
-    fn acquire_in_turn(
+    fn acquire_on_server(
         &self,
         mut slot: QueueSlot<C>,
         requested: &OneOrMany<LockName>,
@@ -485,15 +485,13 @@ impl<C: PoolConnection> fmt::Debug for LockPool<C> {
     }
 }
 
-type Turn<C> = (Permit<LockName, Handoff<C>>, Option<Handoff<C>>);
-
 /// Does not wait for a turn that cannot come: where the request in front runs a closure on this
 /// thread, this call is made in that closure.
-fn wait_for_turn<C: PoolConnection>(
+fn wait_for_permit<C: PoolConnection>(
     waiter: Waiter<LockName, Handoff<C>>,
     name: &LockName,
     deadline: &Deadline,
-) -> Result<Turn<C>, Option<Phase>> {
+) -> Result<Granted<LockName, Handoff<C>>, Option<Phase>> {
     match waiter.phase() {
         Some(Phase::Running(thread)) if thread == in_use::thread() => Err(waiter.cancel()),
         _ => telemetry::while_queued(name, || waiter.wait_until(deadline.instant())),
@@ -501,7 +499,7 @@ fn wait_for_turn<C: PoolConnection>(
 }
 
 /// The error of a request whose turn has not come, which says what it was waiting for.
-fn not_your_turn(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> LockError {
+fn queue_timeout(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> LockError {
     let is_own = match phase {
         Some(Phase::Running(thread)) => thread == in_use::thread(),
         _ => false,
