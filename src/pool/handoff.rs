@@ -15,6 +15,7 @@ use crate::error::LockError;
 use crate::held_locks::HeldLocks;
 use crate::in_use;
 use crate::name::LockName;
+use crate::one_or_many::OneOrMany;
 use crate::session_lock::{self, Armed, Closed, Progress, SessionLock, without_second_panic};
 use crate::transaction;
 
@@ -54,21 +55,9 @@ pub(super) struct Handoff<C: PoolConnection> {
     pub(super) budget: HandoffBudget,
 }
 
-/// The names of a request, each once, in the order in which their permits are waited for.
-#[derive(Clone)]
-pub(super) enum QueuedNames {
-    One(LockName),
-    Many(Arc<[LockName]>),
-}
-
-impl QueuedNames {
-    pub(super) fn as_slice(&self) -> &[LockName] {
-        match self {
-            QueuedNames::One(name) => std::slice::from_ref(name),
-            QueuedNames::Many(names) => names,
-        }
-    }
-}
+/// The names of a request, each once, in the order in which their permits are waited for. They are
+/// shared with the queue, which compares whole sets.
+pub(super) type QueuedNames = OneOrMany<LockName, Arc<[LockName]>>;
 
 /// A request's place at the front of the queue, at each of its names.
 pub(super) struct QueueSlot<C: PoolConnection> {
