@@ -40,7 +40,8 @@ pub(crate) fn label(names: &[LockName]) -> LockName {
 
 impl<B: Backend> HeldLocks<B> {
     /// Acquires all locks in the server's order, whatever order the names are in, so that no two
-    /// sets can deadlock. On an error none is held.
+    /// sets can deadlock. On an error none is held. The caller has checked the names with
+    /// [`check_names`].
     ///
     /// `contended`: another request of this process had the locks before.
     pub(crate) async fn acquire<C: LockConnection<Server = B>>(
@@ -49,7 +50,6 @@ impl<B: Backend> HeldLocks<B> {
         deadline: &Deadline,
         contended: bool,
     ) -> Result<Self, LockError> {
-        check_names(names.as_slice(), deadline)?;
         let mut armed = Armed::new(conn);
         let conn = armed.conn();
         let acquired = match names {

@@ -7,7 +7,7 @@ use crate::deadline::{Deadline, Wait};
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
 use crate::guard::{self, LockGuard, Transaction};
-use crate::held_locks::HeldLocks;
+use crate::held_locks::{self, HeldLocks};
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::options::{LockOptions, LockPolicy};
@@ -374,6 +374,24 @@ impl<L> Lock<L> {
         self.options.try_deadline()
     }
 
+    /// Acquires the locks on a connection.
+    // A call would copy the guard, and the future of `acquire`.
+    #[inline(always)]
+    pub(crate) fn guard<'c, S: LockSource>(
+        &self,
+        source: &'c mut S,
+        deadline: &Deadline,
+    ) -> Result<LockGuard<'c, S>, LockError>
+    where
+        L: LockSet,
+    {
+        let names = self.requested();
+        held_locks::check_names(names.as_slice(), deadline)?;
+        let conn = source.connection();
+        let locks = ready(HeldLocks::acquire(conn, names, deadline, false))?;
+        Ok(LockGuard::new(source, locks))
+    }
+
     pub(crate) fn into_set(self) -> L {
         self.set
     }
@@ -605,19 +623,8 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let locks = ready(HeldLocks::acquire(
-            conn,
-            self.requested(),
-            &self.deadline(),
-            false,
-        ))?;
-        guard::run(
-            LockGuard::new(conn, locks),
-            self.into_set(),
-            Transaction::No,
-            body,
-        )
+        let guard = self.guard(conn.connection(), &self.deadline())?;
+        guard::run(guard, self.set, Transaction::No, body)
     }
 
     fn try_run<S, R, E>(
@@ -630,17 +637,8 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let deadline = self.try_deadline();
-        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
-        match or_none(locks)? {
-            Some(locks) => guard::run(
-                LockGuard::new(conn, locks),
-                self.into_set(),
-                Transaction::No,
-                body,
-            )
-            .map(Some),
+        match or_none(self.guard(conn.connection(), &self.try_deadline()))? {
+            Some(guard) => guard::run(guard, self.set, Transaction::No, body).map(Some),
             None => Ok(None),
         }
     }
@@ -655,19 +653,8 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let locks = ready(HeldLocks::acquire(
-            conn,
-            self.requested(),
-            &self.deadline(),
-            false,
-        ))?;
-        guard::run(
-            LockGuard::new(conn, locks),
-            self.into_set(),
-            Transaction::Begin,
-            body,
-        )
+        let guard = self.guard(conn.connection(), &self.deadline())?;
+        guard::run(guard, self.set, Transaction::Begin, body)
     }
 
     fn try_transaction<S, R, E>(
@@ -680,56 +667,40 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let deadline = self.try_deadline();
-        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
-        match or_none(locks)? {
-            Some(locks) => guard::run(
-                LockGuard::new(conn, locks),
-                self.into_set(),
-                Transaction::Begin,
-                body,
-            )
-            .map(Some),
+        match or_none(self.guard(conn.connection(), &self.try_deadline()))? {
+            Some(guard) => guard::run(guard, self.set, Transaction::Begin, body).map(Some),
             None => Ok(None),
         }
     }
 
-    fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
+    fn acquire<S>(mut self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
     where
         S: LockSource,
         L: ReloadSet<S::Connection>,
     {
-        let conn = conn.connection();
-        let locks = ready(HeldLocks::acquire(
-            conn,
-            self.requested(),
-            &self.deadline(),
-            false,
-        ))?;
-        let mut guard = LockGuard::new(conn, locks);
-        guard::reload(&mut guard, &mut self.into_set())?;
+        let mut guard = self.guard(conn.connection(), &self.deadline())?;
+        guard::reload(&mut guard, &mut self.set)?;
         Ok(guard)
     }
 
-    fn try_acquire<S>(self, conn: &mut S) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
+    fn try_acquire<S>(
+        mut self,
+        conn: &mut S,
+    ) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
     where
         S: LockSource,
         L: ReloadSet<S::Connection>,
     {
-        let conn = conn.connection();
-        let deadline = self.try_deadline();
-        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
-        let Some(locks) = or_none(locks)? else {
+        let guard = self.guard(conn.connection(), &self.try_deadline());
+        let Some(mut guard) = or_none(guard)? else {
             return Ok(None);
         };
-        let mut guard = LockGuard::new(conn, locks);
-        guard::reload(&mut guard, &mut self.into_set())?;
+        guard::reload(&mut guard, &mut self.set)?;
         Ok(Some(guard))
     }
 }
 
-/// What a `try_` method makes of a timeout.
+/// Turns the timeout of a `try_` method into `None`.
 pub(crate) fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match acquired {
         Ok(guard) => Ok(Some(guard)),

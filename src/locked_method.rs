@@ -4,10 +4,8 @@
 use std::marker::PhantomData;
 
 use crate::backend::LockSource;
-use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
 use crate::guard::{self, Guard, LockGuard, Transaction};
-use crate::held_locks::HeldLocks;
 use crate::in_use::{Enclosing, InUse};
 use crate::lock::Lock;
 use crate::lockable::Lockable;
@@ -136,14 +134,7 @@ fn begin<'c, L: LockSet, S: LockSource>(
         true => Transaction::Begin,
         false => Transaction::No,
     };
-    let conn = source.connection();
-    let locks = ready(HeldLocks::acquire(
-        conn,
-        lock.requested(),
-        &lock.deadline(),
-        false,
-    ))?;
-    let mut guard = LockGuard::new(source, locks);
+    let mut guard = lock.guard(source, &lock.deadline())?;
     guard::begin(&mut guard, transaction)?;
     Ok((guard, transaction))
 }
