@@ -1,22 +1,22 @@
-//! [`WaitQueue`]: one permit per name, passed on in FIFO order, without a connection.
+//! [`WaitQueue`]: one permit per name, granted in FIFO order, without a connection.
 //!
 //! A request enqueues for a name and receives either the name's [`Permit`] or a [`Waiter`]. The
 //! permit's holder asks the server for the lock. When the holder is done, it hands the permit off
-//! together with what it holds ([`Permit::hand_off`]), or passes on the permit alone by dropping
-//! it. A permit that ends without a waiter is removed, and its name forgotten. The states of one
-//! name:
+//! together with what it holds ([`Permit::hand_off`]), or grants the permit alone to the next
+//! waiter by dropping it. A permit that ends without a waiter is removed, and its name is
+//! forgotten. The states of one name:
 //!
 //! ```text
 //!            enqueue                  dropped, no waiter
 //! forgotten ─────────▶ permit held ──────────────────────▶ forgotten
 //!                        │     ▲
 //!            handed off, │     │ the waiter is polled and takes the permit,
-//!            or dropped  ▼     │ or is dropped and passes it on
-//!                 given to the first waiter
+//!            or dropped  ▼     │ or is dropped and grants it to the next
+//!                 granted to the first waiter
 //! ```
 //!
-//! A waiter is a future; a thread waits with [`Waiter::wait_until`]. Both stand in one line. No
-//! waker is cloned, woken or dropped while the mutex is locked: a waker runs code of its task.
+//! A waiter is a future; a thread waits with [`Waiter::wait_until`]. Both share one order. No waker
+//! is cloned, woken or dropped while the mutex is locked, since a waker runs foreign code.
 //!
 //! The queue knows nothing of servers, so that `tests/queue.rs` can run it under loom.
 
@@ -44,9 +44,10 @@ struct WaitList<N, T> {
     phase: Phase,
     /// The name at which the permit's holder waits for another permit.
     behind: Option<N>,
-    /// The permit, while it is on its way to the waiter with this number.
+    /// The permit, from when it is granted to the waiter with this number until that waiter takes
+    /// it.
     granted: Option<(u64, Option<T>)>,
-    /// By number, in the order of arrival. Boxed, because each node has room for eleven.
+    /// By number, in the order of arrival. Boxed, because a node of the map has room for eleven.
     entries: BTreeMap<u64, Box<Entry<N>>>,
     next_number: u64,
 }
@@ -54,7 +55,7 @@ struct WaitList<N, T> {
 /// One waiter's entry in its list.
 struct Entry<N> {
     accepts: Accepts<N>,
-    /// Absent until the waiter is polled.
+    /// `None` until the waiter is polled.
     waker: Option<Waker>,
 }
 
@@ -89,11 +90,11 @@ pub(crate) enum Enqueued<N: Eq + Hash + Clone, T> {
     Behind(Waiter<N, T>),
 }
 
-/// A place in line: the future of the name's permit and of what is handed off with it.
+/// A place in the queue: the future of the name's permit and of what is handed off with it.
 ///
-/// Dropping it cancels the wait, at any moment. If the waiter had already been given the permit,
-/// what came with the permit is dropped, and then the permit goes to the next waiter. A waiter that
-/// is neither polled nor dropped keeps what it was given, and all behind it wait.
+/// Dropping it cancels the wait, at any moment. If the permit had already been granted, what was
+/// handed off with it is dropped, and then the permit goes to the next waiter. A waiter that is
+/// neither polled nor dropped keeps its permit, and all waiters behind it wait.
 #[must_use = "dropping it cancels the wait"]
 pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
     /// `None` once the waiter has left the list.
@@ -103,14 +104,14 @@ pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
 
 /// The right to ask the server for a name, which only one request in this process has at a time.
 ///
-/// Dropping it passes it on to the first waiter.
-#[must_use = "dropping it passes it on"]
+/// Dropping it grants it to the first waiter.
+#[must_use = "dropping it grants it to the next waiter"]
 pub(crate) struct Permit<N: Eq + Hash + Clone, T> {
     list: ListRef<N, T>,
     handed_off: bool,
 }
 
-/// A permit, and what was handed off with it, which is to be dropped before the permit.
+/// A permit, and what was handed off with it, which must be dropped before the permit.
 pub(crate) type Granted<N, T> = (Permit<N, T>, Option<T>);
 
 /// A list, by its name.
@@ -181,7 +182,7 @@ impl<N: Eq, T> WaitList<N, T> {
         if is_accepted { self.entries.len() } else { 0 }
     }
 
-    /// Gives the permit, and `payload` with it, to the first waiter, which is then to be woken.
+    /// Grants the permit, and `payload` with it, to the first waiter, which the caller then wakes.
     fn grant_to_first(&mut self, phase: Phase, payload: Option<T>) -> Option<Box<Entry<N>>> {
         let (number, entry) = self.entries.pop_first()?;
         self.phase = phase;
@@ -197,16 +198,16 @@ impl<N: Eq, T> WaitList<N, T> {
 }
 
 impl<N: Eq + Hash + Clone, T> ListRef<N, T> {
-    /// `None` if the list is gone, which it is not while there is a permit or a waiter.
+    /// Returns `None` if the list is gone, which cannot happen while there is a permit or a waiter.
     fn with<R>(&self, action: impl FnOnce(&mut WaitList<N, T>) -> R) -> Option<R> {
         self.queue.lock().get_mut(&self.name).map(action)
     }
 }
 
 impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
-    /// Blocks the thread until the permit arrives. At the deadline it cancels the wait, and the
-    /// error is the phase of the permit in front; where its holder waits for another permit, the
-    /// phase of that one. A permit that has arrived by then is returned.
+    /// Blocks the thread until the permit is granted. At the deadline it cancels the wait and
+    /// returns the phase of the permit in front, or, if that permit's holder waits for another
+    /// permit, the phase of that one. A permit that has been granted by then is returned.
     pub(crate) fn wait_until(
         mut self,
         deadline: Option<Instant>,
@@ -224,8 +225,8 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         }
     }
 
-    /// Cancels the wait, and returns the phase as [`Waiter::wait_until`] does: `None` if this waiter
-    /// had already been given the permit.
+    /// Cancels the wait, and returns the phase as [`Waiter::wait_until`] does, or `None` if the
+    /// permit had already been granted.
     pub(crate) fn cancel(mut self) -> Option<Phase> {
         self.leave_and_pass_on()
     }
@@ -238,7 +239,8 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
     fn leave_and_pass_on(&mut self) -> Option<Phase> {
         match self.leave() {
             Ok((permit, payload)) => {
-                // The next waiter may need what is dropped. If it panics, the permit still goes on.
+                // The next waiter may need what is dropped. If that drop panics, the permit is
+                // still granted.
                 drop(payload);
                 drop(permit);
                 None
@@ -247,8 +249,7 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         }
     }
 
-    /// Leaves the list, with what this waiter was given, or else with the phase that explains the
-    /// wait.
+    /// Leaves the list. Returns what was granted, or else the phase that explains the wait.
     fn leave(&mut self) -> Result<Granted<N, T>, Option<Phase>> {
         let list_ref = self.list.take().ok_or(None)?;
         let mut lists = list_ref.queue.lock();
@@ -279,8 +280,8 @@ impl<N: Eq + Hash + Clone, T> Future for Waiter<N, T> {
         });
         if let Some(payload) = granted.flatten() {
             let granted = (Permit::new(list_ref), payload);
-            // Before the end of the scope: Rust leaks the value of a block whose locals panic as they
-            // are dropped (rust-lang/rust#47949), and with it the permit.
+            // Dropped explicitly, because a panic at the end of the block would leak the block's
+            // value (rust-lang/rust#47949), and with it the permit.
             drop(waker);
             return Poll::Ready(granted);
         }
@@ -313,8 +314,8 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
         });
     }
 
-    /// The holder waits for the permit of `name` too, which explains why others wait for this one.
-    /// Lasts until the next phase.
+    /// Records that the holder also waits for the permit of `name`, which explains why others wait
+    /// for this one. It lasts until the next phase.
     pub(crate) fn set_behind(&self, name: &N) {
         self.list.with(|list| list.behind = Some(name.clone()));
     }
@@ -369,8 +370,8 @@ impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
     }
 }
 
-/// The phase of the permit that the waiters of `name` wait for in the end. All holders wait for
-/// permits in one order, so that no path comes back.
+/// The phase of the permit that the waiters of `name` ultimately wait for. All holders wait for
+/// permits in one order, so there is no cycle.
 fn phase_in_front<N: Eq + Hash, T>(lists: &WaitLists<N, T>, name: &N) -> Option<Phase> {
     let mut list = lists.get(name)?;
     while let Some(next) = list.behind.as_ref().and_then(|name| lists.get(name)) {
@@ -379,14 +380,14 @@ fn phase_in_front<N: Eq + Hash, T>(lists: &WaitLists<N, T>, name: &N) -> Option<
     Some(list.phase)
 }
 
-/// Wakes a waiter that was given the permit. One that was not polled yet finds it when it is.
+/// Wakes a waiter whose permit was granted. A waiter that was not polled yet finds it when polled.
 fn wake<N>(first: Option<Box<Entry<N>>>) {
     if let Some(waker) = first.and_then(|entry| entry.waker) {
         waker.wake();
     }
 }
 
-/// A table keeps its room for the most names it ever had. This gives back what is far too much.
+/// Frees memory after a peak: a map keeps its capacity when entries are removed.
 fn shrink_if_sparse<N: Eq + Hash, T>(lists: &mut WaitLists<N, T>) {
     const SMALL: usize = 64;
     if lists.capacity() > SMALL && lists.len() < lists.capacity() / 8 {
