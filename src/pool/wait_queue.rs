@@ -228,7 +228,7 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
     /// Cancels the wait, and returns the phase as [`Waiter::wait_until`] does, or `None` if the
     /// permit had already been granted.
     pub(crate) fn cancel(mut self) -> Option<Phase> {
-        self.leave_and_pass_on()
+        self.leave_and_grant()
     }
 
     /// The phase of the permit in front.
@@ -236,7 +236,7 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         self.list.as_ref()?.with(|list| list.phase)
     }
 
-    fn leave_and_pass_on(&mut self) -> Option<Phase> {
+    fn leave_and_grant(&mut self) -> Option<Phase> {
         match self.leave() {
             Ok((permit, payload)) => {
                 // The next waiter may need what is dropped. If that drop panics, the permit is
@@ -294,7 +294,7 @@ impl<N: Eq + Hash + Clone, T> Unpin for Waiter<N, T> {}
 
 impl<N: Eq + Hash + Clone, T> Drop for Waiter<N, T> {
     fn drop(&mut self) {
-        self.leave_and_pass_on();
+        self.leave_and_grant();
     }
 }
 
