@@ -94,7 +94,7 @@ impl ServerCheck {
     }
 }
 
-/// Why there is no server to lock on.
+/// Why a server cannot be used for locks.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
