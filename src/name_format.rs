@@ -1,5 +1,6 @@
-//! Version 1 of the written form, everything after the slash. Frozen: `docs/lock-names.md` states it,
-//! and a change here lets two releases of a program run under "the same" lock at once.
+//! Version 1 of the name format, which is everything after the slash. It is frozen: it is specified
+//! in `docs/lock-names.md`, and after a change two releases of a program would not exclude each
+//! other.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// Longest text after the slash: 64 characters, MySQL's limit, less eight hex digits and the slash.
 const TEXT_MAX: usize = 55;
-/// Longest readable start of a hashed name: what 26 characters of hash and a `~` leave.
+/// Longest readable start of a hashed name: the text without 26 characters of hash and a `~`.
 pub(crate) const SLUG_MAX: usize = 28;
 const HASH_BYTES: usize = 16;
 pub(crate) const HASH_CHARS: usize = 26;
@@ -34,22 +35,22 @@ impl Kind {
     }
 }
 
-/// Writes a name component by component: in the readable form for as long as that is plain and
-/// short enough, as slug and hash from then on. Allocates when it is finished.
+/// Writes a name component by component: in the readable form while it is plain and short enough,
+/// and as slug and hash from then on. It allocates only in `finish` and for a hash.
 pub(crate) struct NameWriter {
     kind: Kind,
     text: Text,
-    /// On the heap: few names need it, and it is large.
+    /// On the heap, since it is large and few names need it.
     hash: Option<Arc<Sha256>>,
 }
 
-/// A finished name. The hash state is kept, since a scope may yet be added.
+/// A finished name, with the hash state to which a scope can be added.
 pub(crate) struct Finished {
     pub(crate) text: Arc<str>,
     pub(crate) hash: Option<Arc<Sha256>>,
 }
 
-/// A name that is being written, on the stack. All of it is ASCII.
+/// The buffer of a name, on the stack. Its content is ASCII.
 struct Text {
     bytes: [u8; TEXT_MAX],
     len: usize,
@@ -67,7 +68,7 @@ impl Text {
         str::from_utf8(&self.bytes[..self.len]).expect("a name is ASCII")
     }
 
-    /// The callers have checked that it fits.
+    /// The caller has checked that the text fits.
     fn push(&mut self, text: &[u8]) {
         let end = self.len + text.len();
         self.bytes[self.len..end].copy_from_slice(text);
@@ -84,7 +85,7 @@ impl NameWriter {
         }
     }
 
-    /// Goes on with a finished name that has no scope.
+    /// Continues a finished name that has no scope.
     fn resume(text: &str, hash: Option<&Sha256>) -> Self {
         let mut writer = NameWriter::new(Kind::of_plain(text));
         writer.hash = hash.cloned().map(Arc::new);
@@ -97,7 +98,7 @@ impl NameWriter {
         writer
     }
 
-    /// The readable form's own characters, which are not part of any component.
+    /// Writes characters of the readable form that are not part of a component.
     pub(crate) fn punctuation(&mut self, text: &str) {
         if self.hash.is_none() && self.fits(text.len()) {
             self.text.push(text.as_bytes());
@@ -156,7 +157,7 @@ impl NameWriter {
         self.text.len + more <= TEXT_MAX
     }
 
-    /// Hashes what was written so far. All of it was plain, so it can be told apart again.
+    /// Starts the hash with what was written so far, which can be split again because it is plain.
     fn start_hash(&mut self) -> &mut Sha256 {
         let hash = self.hash.get_or_insert_with(|| {
             let mut hash = Sha256::new();
@@ -195,7 +196,7 @@ fn update(hash: &mut Sha256, component: &str) {
 }
 
 pub(crate) fn is_plain(component: &str) -> bool {
-    // No byte of a character beyond ASCII is plain.
+    // No byte of a non-ASCII character is plain.
     !component.is_empty() && component.bytes().all(is_plain_byte)
 }
 
@@ -203,7 +204,7 @@ fn is_plain_byte(byte: u8) -> bool {
     IS_PLAIN[usize::from(byte)]
 }
 
-/// A table, because each byte of each name is looked up.
+/// A table, since this is looked up for each byte of each name.
 const IS_PLAIN: [bool; 256] = {
     let mut is_plain = [false; 256];
     let mut byte = 0;
