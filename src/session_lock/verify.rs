@@ -8,7 +8,7 @@ use super::armed::Armed;
 use super::lock::SessionLock;
 
 impl<B: Backend> SessionLock<B> {
-    /// Asks the server whether the lock is held at this moment.
+    /// Asks the server whether the session holds the locks at this moment.
     pub(crate) async fn verify<C: LockConnection<Server = B>>(
         locks: &[SessionLock<B>],
         conn: &mut C,
@@ -20,7 +20,7 @@ impl<B: Backend> SessionLock<B> {
         held.map(drop)
     }
 
-    /// Whether the session still holds the locks, and is otherwise as the next caller expects it.
+    /// Whether the session still holds the locks, and is fit for the next caller.
     pub(crate) async fn are_fit_for_next<C: LockConnection<Server = B>>(
         locks: &[SessionLock<B>],
         conn: &mut C,
@@ -30,8 +30,8 @@ impl<B: Backend> SessionLock<B> {
     }
 }
 
-/// The server's answer that the session holds all of these locks, and whether it is fit for a new
-/// caller. A session that does not hold one of them, or cannot answer, is discarded.
+/// Proves that the session holds all of these locks, and returns whether it is fit for a new
+/// caller. A session that does not hold one of them, or does not answer, is discarded.
 pub(super) async fn prove<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
