@@ -139,7 +139,7 @@ pub(super) fn holder_lookup_failed(key: &str, error: &DieselError) {
 pub(super) fn still_held(name: &LockName) {
     tracing::warn!(
         target: TARGET, lock = %name,
-        "a session held a lock after its outermost release, through a leaked guard or a raw \
+        "a session held a lock after its last release, through a leaked guard or a raw \
          `GET_LOCK`, and was ended",
     );
 }
