@@ -1,4 +1,4 @@
-//! [`MySql`]: the server, as the rest of the crate sees it.
+//! [`MySql`]: the backend for MySQL and MariaDB.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ impl Backend for MySql {
         let is_in_session =
             |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace(_));
         let is_mixed = sources.iter().any(is_in_session) && !sources.iter().all(is_in_session);
-        // Where all names have the session's namespace, or none has, it makes no difference.
+        // If all names have the session's namespace, or none has, it does not affect the order.
         let namespace = match is_mixed {
             true => namespace::get(driver).await?,
             false => String::new(),
@@ -102,7 +102,7 @@ impl Backend for MySql {
         end_session(driver)
     }
 
-    /// Diesel does not mend a connection that is marked as broken.
+    /// Diesel never reuses a connection that is marked as broken.
     async fn discard<D: Driver<Db = Mysql>>(driver: &mut D) {
         transaction::mark_broken(driver);
     }

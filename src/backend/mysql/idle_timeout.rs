@@ -1,4 +1,4 @@
-//! How long a session may be idle: `wait_timeout`, in whole seconds.
+//! The idle timeout of a session: `wait_timeout`, in whole seconds.
 //!
 //! Sources: [MySQL's manual][my], [MariaDB's page][maria].
 //!
@@ -14,10 +14,10 @@ use diesel::sql_types::{BigInt, Unsigned};
 use super::query::UncachedQuery;
 use crate::driver::Driver;
 
-/// A year, the most that either server takes. In strict mode MariaDB refuses more.
+/// A year, the maximum on both servers. In strict mode MariaDB refuses more.
 const MAX_SECONDS: u64 = 365 * 24 * 60 * 60;
 
-/// Returns the timeout that was there, if it was shorter and has been raised.
+/// Raises the timeout, and returns the previous one if it was shorter.
 pub(super) async fn raise<D: Driver<Db = Mysql>>(
     driver: &mut D,
     at_least: Duration,

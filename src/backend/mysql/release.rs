@@ -1,7 +1,7 @@
-//! A lock that the session holds: whether it still does, and releasing it.
+//! Verifies and releases a lock that the session holds.
 //!
-//! Each falls back to a text where the server prepares no more statements (error 1461), or the
-//! session returns no rows.
+//! Both fall back to statements as text if the server prepares no more statements (error 1461) or
+//! the session returns no rows.
 
 use std::marker::PhantomData;
 
@@ -71,7 +71,7 @@ pub(super) async fn are_held<D: Driver<Db = Mysql>>(
 ) -> QueryResult<Held> {
     let context = match context {
         TransactionContext::NoTransaction => TransactionContext::NoTransaction,
-        // Within a transaction of ours, the server's answer that one is open says nothing.
+        // In a transaction of the library's, the server always reports an open transaction.
         TransactionContext::TestTransaction | TransactionContext::Transaction => {
             TransactionContext::TestTransaction
         }
@@ -123,7 +123,7 @@ async fn are_held_in_one<D: Driver<Db = Mysql>>(
             return Ok(Held::Missing(index));
         }
     }
-    // A session in this state is not for a new caller, whatever its state is.
+    // A session in this state is never fit for a new caller.
     Ok(Held::All(Condition::OtherNamespace))
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     })
 }
 
-/// A session whose locks have namespaces of their own knows of none.
+/// The number is NULL in a session whose locks all have explicit namespaces.
 macro_rules! same_schema {
     () => {
         concat!(
@@ -160,20 +160,21 @@ const ACQUIRED: i64 = 4;
 
 const HELD: i64 = 1;
 const OTHER_SCHEMA: i64 = 0;
-/// And the index of the lock.
+/// The index of the lock is added.
 const NOT_HELD: i64 = 2;
 
-/// What is asked of one lock, after the checks of the context have passed.
+/// The SQL for one lock, which is evaluated after the checks of the context have passed.
 trait LockSql: 'static {
-    /// Around the name.
+    /// The parts around the lock's name.
     const SQL: &'static [&'static str];
-    /// Before the checks.
+    /// CASE branches before the checks.
     const FIRST: &'static [&'static str] = &[];
 }
 
 struct Release;
 
-/// 0 if it was another session's or free (NULL); else 1, and 2 more if the session still has it.
+/// Answers 0 if another session held the lock or it was free (NULL), otherwise 1, plus 2 if the
+/// session still holds it.
 impl LockSql for Release {
     const SQL: &'static [&'static str] = &[
         "COALESCE(RELEASE_LOCK(",
@@ -191,7 +192,8 @@ impl LockSql for Holds {
 }
 
 /// `RELEASE_LOCK` grants the lock to the session that has waited longest, if there is one, and then
-/// `GET_LOCK` gets 0. A session in another schema is not for a new caller, and does not ask again.
+/// `GET_LOCK` returns 0. A session in another schema is not fit for a new caller, and does not
+/// acquire the lock again.
 struct ReleaseAndReacquire;
 
 impl LockSql for ReleaseAndReacquire {
@@ -255,11 +257,11 @@ impl<Q, Context> Query for LockQuery<'_, Q, Context> {
     type SqlType = BigInt;
 }
 
-/// How many locks one statement asks for.
+/// How many locks one statement verifies.
 const MAX_LOCKS_PER_QUERY: usize = 64;
 
-/// [`Holds`] for several locks. There is a statement for each power of two, so that sets of many
-/// sizes do not fill the connection's cache. The last name fills up the rest.
+/// [`Holds`] for several locks. There is one statement for each power of two, so that sets of many
+/// sizes do not fill the connection's cache. The last name is repeated to fill it.
 struct HoldsAll<'n, Context> {
     names: Vec<&'n str>,
     checks: PhantomData<Context>,

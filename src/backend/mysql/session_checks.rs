@@ -1,13 +1,13 @@
-//! Transactions that Diesel does not see, and the server does. What is asked here is evaluated anew each time that a
-//! statement runs, also in one that is kept.
+//! Checks for transactions that Diesel does not know of. They are part of each statement, also of
+//! cached ones, and evaluated each time that it runs.
 //!
-//! | | seen by |
+//! | transaction | reported by |
 //! |---|---|
 //! | `autocommit = 0`: every statement opens a transaction | both servers |
 //! | `completion_type`: every COMMIT opens one, or ends the session | both servers |
 //! | a `BEGIN` as raw SQL | MariaDB (`@@in_transaction`) |
 //!
-//! MySQL has no variable for the last (`tests/mysql/open_transactions.rs`).
+//! MySQL has no variable for a raw `BEGIN` (`tests/mysql/open_transactions.rs`).
 
 use diesel::query_builder::QueryId;
 
@@ -18,7 +18,7 @@ pub(super) const NO_AUTOCOMMIT: i64 = -3;
 pub(super) const COMPLETION_TYPE: i64 = -4;
 pub(super) const IN_TRANSACTION: i64 = -5;
 
-/// Reads one of these numbers.
+/// Returns the reason that one of these numbers stands for.
 pub(super) fn reason(number: i64) -> Option<OpenTransactionReason> {
     match number {
         NO_AUTOCOMMIT => Some(OpenTransactionReason::NoAutocommit),
@@ -28,11 +28,11 @@ pub(super) fn reason(number: i64) -> Option<OpenTransactionReason> {
     }
 }
 
-/// The context of a statement, as a type, since each has its own SQL.
+/// A [`TransactionContext`] as a type, since the SQL of a statement depends on it.
 pub(super) trait Checks: QueryId + 'static {
-    /// The first branches of a CASE.
+    /// CASE branches.
     const SQL: &'static str;
-    /// Whether only a lock that is held already may be acquired.
+    /// Whether only a re-entrant lock may be acquired.
     const REQUIRE_HELD: bool = false;
 }
 
@@ -60,7 +60,7 @@ impl Checks for InTestTransaction {
     const SQL: &'static str = session_settings!();
 }
 
-/// Whatever is open, the lock around it was acquired before.
+/// The lock was acquired before the open transaction, so nothing is checked.
 #[derive(QueryId)]
 pub(super) struct InTransaction;
 
@@ -91,7 +91,7 @@ macro_rules! for_context {
 
 pub(super) use for_context;
 
-/// As plain text, to be all true.
+/// The checks as a condition in plain text.
 pub(super) fn condition(context: TransactionContext) -> &'static str {
     match context {
         TransactionContext::NoTransaction => {
