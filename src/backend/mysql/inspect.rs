@@ -182,7 +182,7 @@ async fn held_on_mysql<D: Driver<Db = Mysql>>(
     let lost = lost_on_mysql(driver).await.map_err(database)?;
     if rows.is_empty() && lost == 0 && !driver.load_one(RECORDS).await.map_err(database)? {
         return Err(InspectError::NotRecorded {
-            remedy: "start it with `performance_schema = ON`, and run `UPDATE \
+            remedy: "start the server with `performance_schema = ON`, and run `UPDATE \
                      performance_schema.setup_instruments SET ENABLED = 'YES' \
                      WHERE NAME = 'wait/lock/metadata/sql/mdl'`",
         });
