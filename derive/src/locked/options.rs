@@ -1,4 +1,4 @@
-//! What may stand in `#[locked(..)]`.
+//! The options of `#[locked(..)]`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -33,7 +33,7 @@ impl Options {
                 let scope = if meta.input.peek(syn::Token![=]) {
                     Scope::Text(string(
                         &meta,
-                        "write `scope = \"archive\"`, or `scope` alone for the method's own name",
+                        "write `scope = \"archive\"`, or `scope` alone to use the method's name",
                     )?)
                 } else {
                     flag(&meta, "scope")?;
@@ -49,8 +49,9 @@ impl Options {
                 once(&mut options.conn, &meta, name)
             } else {
                 Err(meta.error(
-                    "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, `no_wait`, \
-                     `wait_forever`, `keep_alive = \"10m\"`, `transaction`, `conn = name` or `crate = path`",
+                    "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, \
+                     `no_wait`, `wait_forever`, `keep_alive = \"10m\"`, `transaction`, \
+                     `conn = name` or `crate = path`",
                 ))
             }
         });
@@ -62,7 +63,7 @@ impl Options {
         self.transaction.is_some()
     }
 
-    /// The options as calls on a builder.
+    /// Returns the options as calls on a builder.
     pub(super) fn calls(&self, method: &Ident) -> TokenStream {
         let policy = self.policy.calls();
         let scope = match &self.scope {
