@@ -88,7 +88,8 @@ struct Tables;
 impl Tables {
     fn create(&self, conn: &mut MysqlConnection) -> QueryResult<()> {
         conn.batch_execute(&format!(
-            "SET @diesel_advisory_lock_prefix = '{:08x}/', @diesel_advisory_lock_namespace = {} * 4, \
+            "SET @diesel_advisory_lock_prefix = '{:08x}/', @diesel_advisory_lock_namespace = {} * \
+             4, \
              @diesel_advisory_lock_schema = CAST(DATABASE() AS BINARY);",
             *NAMESPACE, *NAMESPACE
         ))?;

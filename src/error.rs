@@ -147,7 +147,7 @@ pub enum LockError {
         "lock `{name}` was lost while it was held: the server does not confirm it; {}",
         match outcome {
             Outcome::RolledBack => "the transaction has been rolled back, try again",
-            _ => "check the work that was done under it, since another session may have held the lock",
+            _ => "check the work that was done under it, which may not have been exclusive",
         }
     )]
     #[non_exhaustive]
@@ -288,8 +288,10 @@ pub enum Outcome {
 ///     // Not on `_conn`, so this call would wait for the closure that it is in.
 ///     Ok::<_, LockError>(locks.acquire(job.lock()).map(drop))
 /// })?;
-/// let is_own = matches!(inner, Err(LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. }));
-/// assert!(is_own);
+/// assert!(matches!(
+///     inner,
+///     Err(LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. })
+/// ));
 /// # Ok(())
 /// # }
 /// ```
@@ -316,7 +318,7 @@ impl TimeoutCause {
             }
             TimeoutCause::EnclosingCall => {
                 "this call was made in a closure that runs under a lock of this name on another \
-                 connection, and would wait for itself; use the connection that the closure is given"
+                 connection, and would wait for itself; use the closure's connection"
                     .to_owned()
             }
         }
@@ -552,7 +554,8 @@ impl TryFrom<DieselError> for LockError {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a closure that runs under a lock",
     label = "`{Self}` does not implement `From<LockError>`",
-    note = "implement `From<diesel_advisory_lock::LockError>` for `{Self}`; with thiserror, add the variant `#[error(transparent)] Lock(#[from] LockError)`"
+    note = "implement `From<diesel_advisory_lock::LockError>` for `{Self}`; with thiserror, add \
+            the variant `#[error(transparent)] Lock(#[from] LockError)`"
 )]
 pub trait FromLockError: From<LockError> {}
 

@@ -69,7 +69,8 @@ fn refusal_of_exact(name: &str) -> Option<&'static &'static str> {
         Some(&"it contains a character beyond U+FFFF, which MySQL refuses; use `LockName::named`")
     } else if name.chars().any(folded) {
         Some(
-            &"it contains a capital letter outside ASCII, which MySQL reads as the small letter; use the small letter, or `LockName::named`",
+            &"it contains a capital letter outside ASCII, which MySQL reads as the small letter; \
+              use the small letter, or `LockName::named`",
         )
     } else {
         None

@@ -32,7 +32,8 @@ pub use parts::KeyParts;
     message = "`{Self}` cannot be part of a lock's name",
     label = "this primary key does not implement `LockKey`",
     note = "for a custom key type, add `#[derive(LockKey)]`",
-    note = "for a type of `uuid`, `chrono` or `time`, enable the feature of that name in `diesel-advisory-lock`"
+    note = "for a type of `uuid`, `chrono` or `time`, enable the feature of that name in \
+            `diesel-advisory-lock`"
 )]
 pub trait LockKey {
     /// Writes one part for each column of the key, in the order of the columns.

@@ -195,8 +195,8 @@ pub use telemetry::describe_metrics;
 /// The text is part of the lock's name. If you rename a variant, keep its text with
 /// `#[lock(rename = "..")]`. If the library is renamed, pass its path with `#[lock(crate = path)]`.
 ///
-/// [`LockName::row`] takes what Diesel's `find` takes, so a newtype also needs Diesel's
-/// `AsExpression` there. Models with such a key need no `AsExpression`, and neither does
+/// [`LockName::row`] takes what Diesel's `find` takes, so a newtype also needs Diesel's `AsExpression`
+/// there. A model's [`lock_name`](Lockable::lock_name) does not need it, and neither does
 /// `#[derive(Lockable)]` with `#[lock(table = .., key(..))]`.
 #[cfg(feature = "derive")]
 pub use diesel_advisory_lock_derive::LockKey;

@@ -81,7 +81,8 @@ use crate::set::{LockSet, ReloadSet};
 /// panic, an open transaction is rolled back and the lock is released. If the reload fails while it
 /// runs on the server (`Database`), the connection is marked as broken, and a pool discards it.
 #[derive(Clone, Debug)]
-#[must_use = "nothing is locked until a finishing method such as `.run(..)` or `.acquire(..)` is called"]
+#[must_use = "nothing is locked until a finishing method such as `.run(..)` or `.acquire(..)` is \
+              called"]
 pub struct Lock<L> {
     set: L,
     options: LockOptions,

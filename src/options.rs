@@ -126,7 +126,8 @@ impl LockPolicy {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no lock policy",
     label = "no `LOCK_POLICY`",
-    note = "add `#[derive(Lockable)]`; its policy is the default unless options such as `#[lock(timeout = \"5s\")]` change it"
+    note = "add `#[derive(Lockable)]`; its policy is the default unless options such as \
+            `#[lock(timeout = \"5s\")]` change it"
 )]
 pub trait HasLockPolicy {
     /// Timeout and keep-alive of this type's locks, if the call sets none.

@@ -36,7 +36,8 @@ use crate::session_lock::{Armed, SessionLock};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be reloaded under its lock",
     label = "the model must derive `Queryable` and `Selectable`",
-    note = "locking a model reloads its row: add `#[derive(Queryable, Selectable)]`, and `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see which field does not fit",
+    note = "locking a model reloads its row: add `#[derive(Queryable, Selectable)]`, and \
+            `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see which field does not fit",
     note = "to lock without a reload, write `model.lock_name().lock().run(conn, |_, conn| ..)`"
 )]
 pub trait Reload<C>: Sized + 'static {

@@ -37,7 +37,9 @@ use crate::reload::{self, Reload};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of locks",
     label = "not a set of locks",
-    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` of these, such as `(&mut from, &mut to)`; for `models: &mut Vec<_>` pass `&mut models[..]`"
+    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` \
+            of these, such as `(&mut from, &mut to)`; for `models: &mut Vec<_>` pass `&mut \
+            models[..]`"
 )]
 pub trait LockSet {
     /// What the closure gets.
@@ -70,7 +72,9 @@ pub trait LockSet {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of locks whose models can be reloaded",
     label = "not a set of locks",
-    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` of these, such as `(&mut from, &mut to)`; for `models: &mut Vec<_>` pass `&mut models[..]`"
+    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` \
+            of these, such as `(&mut from, &mut to)`; for `models: &mut Vec<_>` pass `&mut \
+            models[..]`"
 )]
 pub trait ReloadSet<C>: LockSet {
     #[doc(hidden)]

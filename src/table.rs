@@ -32,7 +32,8 @@ type Dialect = diesel::mysql::Mysql;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "expected the `table` struct that `table!` makes",
-    note = "write `LockName::row(notifications::table, 42)`, or for a loaded model `model.lock_name()`"
+    note = "write `LockName::row(notifications::table, 42)`, or for a loaded model \
+            `model.lock_name()`"
 )]
 pub trait LockTable: Table + QueryFragment<Dialect> + 'static {}
 
@@ -53,8 +54,10 @@ impl<T: Table + QueryFragment<Dialect> + 'static> LockTable for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the primary key of `{T}`",
     label = "Diesel's `find` does not take this for the table, or it does not implement `LockKey`",
-    note = "pass what `table.find(..)` takes: a key of the column's type, or for a composite key a tuple in the order of the columns",
-    note = "for a custom key type, derive Diesel's `AsExpression` and `LockKey`; or use `LockName::row_unchecked`, which takes any key"
+    note = "pass what `table.find(..)` takes: a key of the column's type, or for a composite key \
+            a tuple in the order of the columns",
+    note = "for a custom key type, derive Diesel's `AsExpression` and `LockKey`; or use \
+            `LockName::row_unchecked`, which takes any key"
 )]
 pub trait RowKey<T>: LockKey {}
 

@@ -48,14 +48,16 @@ fn body(input: &DeriveInput, krate: &Krate) -> Result<Body> {
                 if let Some(attribute) = field.attrs.iter().find(|a| a.path().is_ident("lock")) {
                     return Err(Error::new_spanned(
                         attribute,
-                        "a field takes no options; write `#[lock(rename = \"..\")]` on a variant of an enum",
+                        "a field takes no options; write `#[lock(rename = \"..\")]` on a variant \
+                         of an enum",
                     ));
                 }
                 Ok(newtype(field, input, krate))
             }
             _ => Err(Error::new(
                 input.ident.span(),
-                "`LockKey` can be derived only for a struct with one field, such as `struct AccountId(i64);`; for a composite key use a tuple",
+                "`LockKey` can be derived only for a struct with one field, such as `struct \
+                 AccountId(i64);`; for a composite key use a tuple",
             )),
         },
         Data::Enum(data) => Ok((variants(data, input)?, None)),
@@ -91,7 +93,8 @@ fn variants(data: &DataEnum, input: &DeriveInput) -> Result<TokenStream> {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new_spanned(
                 &variant.fields,
-                "`LockKey` can be derived only for an enum without fields; remove the fields of this variant",
+                "`LockKey` can be derived only for an enum without fields; remove the fields of \
+                 this variant",
             ));
         }
         let name = &variant.ident;
@@ -125,7 +128,8 @@ fn options(attributes: &[Attribute], krate: &mut Krate) -> Result<()> {
         attribute.parse_nested_meta(|meta| match krate.take(&meta)? {
             true => Ok(()),
             false => Err(meta.error(
-                "unknown option: a key type takes only `crate = path`; write `#[lock(rename = \"..\")]` on a variant of an enum",
+                "unknown option: a key type takes only `crate = path`; write `#[lock(rename = \
+                 \"..\")]` on a variant of an enum",
             )),
         })?;
     }

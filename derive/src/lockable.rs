@@ -42,7 +42,8 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
     let Data::Struct(data) = &input.data else {
         return Err(Error::new(
             input.ident.span(),
-            "`Lockable` can be derived only for a struct: a model, or with `#[lock(table = accounts, key(id))]` any struct",
+            "`Lockable` can be derived only for a struct: a model, or with `#[lock(table = \
+             accounts, key(id))]` any struct",
         ));
     };
     for attribute in input
@@ -57,11 +58,13 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
         (Some(table), Some(key)) => Ok(Some(Identity { table, key })),
         (Some(table), None) => Err(Error::new_spanned(
             table,
-            "`key(..)` is missing; name the fields that have the primary key, as in `#[lock(table = accounts, key(from_id))]`",
+            "`key(..)` is missing; name the fields that have the primary key, as in `#[lock(table \
+             = accounts, key(from_id))]`",
         )),
         (None, Some(key)) => Err(Error::new_spanned(
             &key[0],
-            "`table = ..` is missing; write `#[lock(table = accounts, key(from_id))]`, or neither for an `Identifiable` model",
+            "`table = ..` is missing; write `#[lock(table = accounts, key(from_id))]`, or neither \
+             for an `Identifiable` model",
         )),
     }
 }

@@ -61,7 +61,8 @@ impl Wait {
         };
         if self.0.is_some() {
             return Err(meta.error(
-                "the timeout is set twice; keep one of `timeout = \"45s\"`, `no_wait`, `wait_forever`",
+                "the timeout is set twice; keep one of `timeout = \"45s\"`, `no_wait`, \
+                 `wait_forever`",
             ));
         }
         self.0 = Some(kind);

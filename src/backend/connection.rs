@@ -21,7 +21,8 @@ use crate::driver::Driver;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot acquire advisory locks",
     label = "not a connection to a server that this crate supports",
-    note = "use Diesel's `MysqlConnection`, and enable the feature `mysql` of `diesel-advisory-lock`"
+    note = "use Diesel's `MysqlConnection`, and enable the feature `mysql` of \
+            `diesel-advisory-lock`"
 )]
 pub trait LockConnection:
     Driver<Db = <Self::Server as Backend>::Db> + LockSource<Connection = Self> + sealed::Sealed
@@ -71,7 +72,8 @@ pub(crate) mod sealed {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection on which a lock can be acquired",
     label = "expected `&mut` of a `MysqlConnection`, of a pooled connection, or of a `LockGuard`",
-    note = "for a `LockPool`, the pool is the receiver: `locks.run(model.lock(), |model, conn| ..)`",
+    note = "for a `LockPool`, the pool is the receiver: `locks.run(model.lock(), |model, conn| \
+            ..)`",
     note = "for an r2d2 `Pool`, write `LockPool::new(pool)`, or pass `&mut pool.get()?`"
 )]
 pub trait LockSource {

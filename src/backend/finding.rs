@@ -154,7 +154,8 @@ impl fmt::Display for Finding {
                 "accepts no writes, like a replica; lock on the server that you write to",
             ),
             Finding::TiDb => f.write_str(
-                "TiDB waits for a lock for 1 to 3,600 seconds whatever the timeout, does not detect \
+                "TiDB waits for a lock for 1 to 3,600 seconds whatever the timeout, does not \
+                 detect \
                  deadlocks, does not report the holder of a lock, and loses a lock that is held \
                  for longer than `max-txn-ttl` (an hour)",
             ),

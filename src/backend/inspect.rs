@@ -69,7 +69,7 @@ pub enum HoldDuration {
 /// # let mut conn = establish_connection();
 /// match inspect::held_locks(&mut conn) {
 ///     Ok(held) => println!("{} locks", held.len()),
-///     Err(InspectError::MissingPlugin { remedy, .. }) => println!("MariaDB needs a plugin: {remedy}"),
+///     Err(InspectError::MissingPlugin { remedy, .. }) => println!("install the plugin: {remedy}"),
 ///     Err(InspectError::Incomplete { held, lost, .. }) => {
 ///         println!("at least {} locks; {lost} records are missing", held.len());
 ///     }
@@ -83,7 +83,8 @@ pub enum HoldDuration {
 pub enum InspectError {
     /// The account may not read the server's list of locks.
     #[error(
-        "this account may not read which session holds which lock; ask an administrator to run {remedy}"
+        "this account may not read which session holds which lock; ask an administrator to run \
+         {remedy}"
     )]
     #[non_exhaustive]
     MissingGrant {

@@ -49,7 +49,8 @@ fn refuse_qualifiers(method: &ImplItemFn) -> Result<()> {
     if let Some(asyncness) = method.sig.asyncness {
         return Err(Error::new_spanned(
             asyncness,
-            "a locked method cannot be async, since Diesel's connections block; write a plain `fn`, and call it where blocking is allowed",
+            "a locked method cannot be async, since Diesel's connections block; write a plain \
+             `fn`, and call it where blocking is allowed",
         ));
     }
     if let Some(constness) = method.sig.constness {
@@ -95,7 +96,8 @@ fn connection(options: &Options, method: &ImplItemFn) -> Result<PatIdent> {
     if conn.by_ref.is_some() || conn.subpat.is_some() {
         return Err(Error::new_spanned(
             conn,
-            "the connection must be an argument with a plain name, such as `conn: &mut MysqlConnection`",
+            "the connection must be an argument with a plain name, such as `conn: &mut \
+             MysqlConnection`",
         ));
     }
     Ok(conn.clone())
@@ -109,7 +111,8 @@ fn named<'m>(name: &Ident, arguments: &[Argument<'m>]) -> Result<&'m PatIdent> {
         return Err(Error::new(
             name.span(),
             format!(
-                "there is no argument `{name}`; `conn = ..` must name the argument that is the connection"
+                "there is no argument `{name}`; `conn = ..` must name the argument that is the \
+                 connection"
             ),
         ));
     };
@@ -131,7 +134,8 @@ fn only_candidate<'m>(method: &ImplItemFn, arguments: &[Argument<'m>]) -> Result
         [(pattern, _)] => Ok(pattern),
         [] => Err(Error::new(
             method.sig.ident.span(),
-            "the method has no connection; add an argument such as `conn: &mut MysqlConnection`, or name the argument that is the connection: `#[locked(conn = name)]`",
+            "the method has no connection; add an argument such as `conn: &mut MysqlConnection`, \
+             or name the argument that is the connection: `#[locked(conn = name)]`",
         )),
         [_, (second, _), ..] => Err(Error::new(
             second.ident.span(),
