@@ -122,9 +122,9 @@ pub enum LockError {
     /// The closure returned, or the guard was released, while a transaction was open that had been
     /// begun under the lock. It was rolled back.
     ///
-    /// Also returned if the closure leaves the session with `autocommit = 0`, with a
-    /// `completion_type` other than `NO_CHAIN`, or, on MariaDB, in a transaction begun by a raw
-    /// `BEGIN`. MySQL does not report a raw `BEGIN`.
+    /// Also returned if the closure leaves the session with `autocommit = 0`, or with a
+    /// `completion_type` other than `NO_CHAIN`. On MariaDB it is also returned for a transaction
+    /// begun by a raw `BEGIN`, which MySQL does not report.
     ///
     /// What the closure did before that transaction began is not rolled back.
     #[error(
@@ -218,9 +218,9 @@ pub enum LockError {
 
     /// The pool returned no connection in time: all are in use, or the server cannot be reached.
     ///
-    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if all
-    /// connections are in use and the pool has its full size. Otherwise it waits for the connection
-    /// that the pool establishes.
+    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if the pool has
+    /// its full size and all connections are in use. Otherwise it waits for the connection that the
+    /// pool establishes.
     #[error(
         "the pool returned no connection for lock `{name}`; see the source of this error; if all \
          connections were in use, enlarge the pool, or acquire the lock through a `LockPool`, \

@@ -185,13 +185,13 @@ impl<L> Lock<L> {
         self
     }
 
-    /// Keeps the server from ending the session while the lock is held, for up to `keep_alive`
-    /// without a statement on the connection, such as while a mail is sent or a file is fetched.
+    /// Keeps the session alive while the lock is held, for up to `keep_alive` without a statement
+    /// on the connection, such as while a mail is sent.
     ///
-    /// The servers end a session that has been idle for `wait_timeout` (8 hours by default, often
-    /// set to minutes), and with it the lock, which is then [`LockError::Lost`]. If the session's
-    /// timeout is shorter than `keep_alive`, it is raised once the lock is acquired (to the second,
-    /// rounded up; a year at most), and restored when the lock ends.
+    /// The servers end a session that has been idle for `wait_timeout`: 8 hours by default, often
+    /// set to minutes. The lock is then [`LockError::Lost`]. If the session's timeout is shorter
+    /// than `keep_alive`, it is raised once the lock is acquired, and restored when the lock ends.
+    /// The time is rounded up to seconds, and a year at most.
     ///
     /// This is not a limit: a lock may be held longer, at its own risk. With the feature `tracing`,
     /// an event is emitted for a longer hold.

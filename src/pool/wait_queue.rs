@@ -205,9 +205,12 @@ impl<N: Eq + Hash + Clone, T> ListRef<N, T> {
 }
 
 impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
-    /// Blocks the thread until the permit is granted. At the deadline it cancels the wait and
-    /// returns the phase of the permit in front, or, if that permit's holder waits for another
-    /// permit, the phase of that one. A permit that has been granted by then is returned.
+    /// Blocks the thread until the permit is granted, or cancels the wait at the deadline.
+    ///
+    /// # Errors
+    ///
+    /// The phase of the permit in front. If that permit's holder waits for another permit, the
+    /// phase of that one. A permit that has been granted at the deadline is returned.
     pub(crate) fn wait_until(
         mut self,
         deadline: Option<Instant>,

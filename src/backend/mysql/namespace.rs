@@ -2,8 +2,8 @@
 //!
 //! Hashing the schema in each statement took a fifth of the statement's time. So each session
 //! computes the namespace once for a schema, and keeps it in three variables, which are NULL until
-//! then: the text with the slash, the number for an answer, and the schema that it was computed
-//! for.
+//! then. They are the text with the slash, the number for an answer, and the schema that it was
+//! computed for.
 //!
 //! A cached statement keeps the schema in which it was prepared, whatever `USE` says. So a session
 //! with a statement cache keeps one namespace, as its queries keep one schema. With
