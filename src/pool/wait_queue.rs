@@ -205,12 +205,12 @@ impl<N: Eq + Hash + Clone, T> ListRef<N, T> {
 }
 
 impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
-    /// Blocks the thread until the permit is granted, or cancels the wait at the deadline.
+    /// Blocks the thread until the permit is granted, or cancels the wait at the deadline. A permit
+    /// that has been granted by then is returned.
     ///
     /// # Errors
     ///
-    /// The phase of the permit in front. If that permit's holder waits for another permit, the
-    /// phase of that one. A permit that has been granted at the deadline is returned.
+    /// The phase of the permit in front, or, if its holder waits for another permit, of that one.
     pub(crate) fn wait_until(
         mut self,
         deadline: Option<Instant>,

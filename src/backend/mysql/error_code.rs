@@ -39,6 +39,7 @@ const TOO_MANY_PREPARED_STATEMENTS: i64 = 1461;
 
 /// Errors with which the server refuses a statement when it is prepared, or prepared again after a
 /// table has changed.
+///
 /// They are an unknown schema, table, column or function, a missing privilege, a table outside of
 /// `LOCK TABLES`, an invalid view, too many rows to read, or too many prepared statements.
 const BEFORE_EXECUTION: [i64; 16] = [
