@@ -1,14 +1,11 @@
-//! What a server must be able to do, and the servers that can: one folder each.
+//! The traits of a backend, and a folder for each.
 //!
-//! A server's folder has all its SQL, its answers and its error codes. Nothing above this module
-//! knows any of them.
+//! A backend's folder has all its SQL, its answers and its error codes. Code outside of it depends
+//! on none of them.
 
 #![cfg_attr(
     not(feature = "mysql"),
-    allow(
-        dead_code,
-        reason = "without a backend there are names, and no server to ask for them"
-    )
+    allow(dead_code, reason = "without a backend only names are used")
 )]
 
 mod answers;
@@ -21,7 +18,7 @@ mod server_report;
 mod traits;
 
 pub(crate) use answers::{
-    AcquireError, Acquired, Condition, Held, Offered, ReleaseAnswer, Request,
+    AcquireError, Acquired, Condition, Held, ReacquireAnswer, ReleaseAnswer, Request,
 };
 #[cfg(feature = "mysql")]
 pub(crate) use connection::sealed;

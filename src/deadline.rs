@@ -1,4 +1,4 @@
-//! [`Deadline`]: how long one call may wait, for all that it waits for.
+//! [`Deadline`]: how long one call may wait.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// The time of one call: it counts from the request, and covers the queue, the connection and the
-/// lock.
+/// The timeout of one call. It starts with the request, and covers the queue, the connection and
+/// the lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     requested: Instant,
@@ -32,7 +32,7 @@ impl Deadline {
         }
     }
 
-    /// Whether a timeout is no error of the caller's.
+    /// Whether the call is a `try_` method, which does not return a timeout as an error.
     pub(crate) fn is_try(&self) -> bool {
         self.is_try
     }
@@ -45,7 +45,7 @@ impl Deadline {
         self.requested.elapsed()
     }
 
-    /// What is left of the wait.
+    /// The remaining wait.
     pub(crate) fn remaining(&self) -> Wait {
         match self.wait {
             Wait::For(wait) => Wait::For(wait.saturating_sub(self.requested.elapsed())),
@@ -66,7 +66,7 @@ impl Deadline {
         self.wait == Wait::For(Duration::ZERO)
     }
 
-    /// `None` is never.
+    /// The end of the wait. `None` means never.
     pub(crate) fn instant(&self) -> Option<Instant> {
         match self.wait {
             Wait::For(wait) => self.requested.checked_add(wait),
@@ -74,7 +74,7 @@ impl Deadline {
         }
     }
 
-    /// How long to wait for a pool's connection, which has a limit of its own.
+    /// How long to wait for a connection of a pool with this limit.
     pub(crate) fn for_connection(&self, limit: Duration) -> Duration {
         match self.remaining() {
             Wait::For(remaining) => remaining.min(limit),

@@ -1,4 +1,4 @@
-// Hidden at the head of the documentation's examples: a model, and a table of its own on a private server.
+// The hidden head of the documentation's examples: a model, and its table on a private server.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -6,6 +6,11 @@ use std::sync::LazyLock;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+#[allow(unused_imports)]
+use diesel_advisory_lock::prelude::*;
+
+#[allow(dead_code)]
+type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 diesel::table! {
     notifications (id) {
@@ -32,7 +37,7 @@ struct Notification {
 
 #[allow(dead_code)]
 impl Notification {
-    /// Sends the mail, and tells whether there was still one to send.
+    /// Sends the mail, and returns `false` if it had been sent before.
     fn send(&mut self, conn: &mut MysqlConnection) -> QueryResult<bool> {
         if self.sent {
             return Ok(false);
@@ -43,7 +48,7 @@ impl Notification {
     }
 }
 
-/// A connection that sees the notification 42, which has not been sent, and two accounts with 100 each.
+/// A connection that sees notification 42, which is not sent yet, and two accounts with 100 each.
 fn establish_connection() -> MysqlConnection {
     let mut conn = MysqlConnection::establish(&database_url()).expect("a server");
     Tables.create(&mut conn).expect("tables for this example");
@@ -73,17 +78,18 @@ fn database_url() -> String {
     })
 }
 
-/// Examples run side by side under the same names, and each has locks of its own: what stands before the slash.
+/// The namespace of this example's locks: examples run side by side and use the same names.
 static NAMESPACE: LazyLock<u32> = LazyLock::new(|| RandomState::new().hash_one(()) as u32);
 
-/// The tables are temporary, so that nothing is left behind on a server that is not ours.
+/// Temporary tables, so that nothing remains on the server of `DATABASE_URL`.
 #[derive(Debug)]
 struct Tables;
 
 impl Tables {
     fn create(&self, conn: &mut MysqlConnection) -> QueryResult<()> {
         conn.batch_execute(&format!(
-            "SET @diesel_advisory_lock_prefix = '{:08x}/', @diesel_advisory_lock_namespace = {} * 4, \
+            "SET @diesel_advisory_lock_prefix = '{:08x}/', @diesel_advisory_lock_namespace = {} * \
+             4, \
              @diesel_advisory_lock_schema = CAST(DATABASE() AS BINARY);",
             *NAMESPACE, *NAMESPACE
         ))?;

@@ -1,4 +1,4 @@
-//! [`LockError`]: everything that can go wrong, each with what to do about it.
+//! [`LockError`]: why a lock could not be acquired, or was lost, and what to do about it.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::name::LockName;
 /// Why a lock could not be acquired, or was lost.
 ///
 /// Every message names the lock. [`outcome`](Self::outcome) says whether the closure ran and what
-/// became of its work, [`is_retryable`](Self::is_retryable) whether the call may be repeated as it
-/// is.
+/// became of its work. [`is_retryable`](Self::is_retryable) says whether the call may be repeated.
 ///
-/// A closure's error type takes it by `From<LockError>`; Diesel's own
-/// [`Error`](diesel::result::Error) does, so a closure that returns `QueryResult` works.
-/// [`LockError::in_diesel`] finds it there, and `LockError::try_from` takes it out as a value.
+/// The error type of a closure must implement `From<LockError>`. Diesel's own
+/// [`Error`](diesel::result::Error) does, so a closure may return `QueryResult`.
+/// [`LockError::in_diesel`] finds the lock error in a Diesel error, and `LockError::try_from` takes
+/// it out.
 ///
 /// | variant | the closure | its work |
 /// |---|---|---|
@@ -29,15 +29,14 @@ use crate::name::LockName;
 /// | `Database` | `outcome` | `outcome` |
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// let other = &mut establish_connection();
 /// let held = LockName::named("job").lock().acquire(other)?;
 /// match LockName::named("job").lock().no_wait().acquire(&mut conn) {
 ///     Err(LockError::Timeout { name, holder, .. }) => println!("{name}: {holder:?}"),
-/// #   Ok(_) => panic!("it is taken"),
+/// #   Ok(_) => panic!("it is held"),
 ///     other => drop(other?),
 /// }
 /// held.release()?;
@@ -47,7 +46,7 @@ use crate::name::LockName;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// The lock was held elsewhere for as long as the call was ready to wait. `cause` says where.
+    /// The lock was held elsewhere for the whole timeout. `cause` says where.
     #[error(
         "lock `{name}` was not free within {waited:?}: {}",
         cause.explain(holder.as_deref())
@@ -58,55 +57,59 @@ pub enum LockError {
         name: LockName,
         /// How long the call waited, measured in this process.
         waited: Duration,
-        /// The session that held the lock just after that, as the server reports it. `None` if no
-        /// session did any more, if the server did not answer within a second, or if the call
-        /// waited for its turn in a `LockPool`.
+        /// The session that held the lock just after the timeout, as the server reports it. `None`
+        /// if the lock was free by then, if the server did not answer within a second, or if the
+        /// call waited in the queue of a `LockPool`.
         holder: Option<Box<Session>>,
         /// What the call waited for.
         cause: TimeoutCause,
     },
 
-    /// Waiting would never have ended: the holder waits for a lock that this session holds. The
-    /// locks and the transaction that this session has are untouched.
+    /// The wait would never have ended: the holder waits for a lock that this session holds. The
+    /// locks and the transaction of this session are untouched.
     ///
-    /// The servers look no further than 32 sessions along a chain, each of which waits for the next, and
-    /// call a longer one a deadlock too. A circle that goes through a row lock they do not see: that
-    /// ends with the timeout.
+    /// The servers follow a chain of waiting sessions for up to 32 sessions, and report a longer
+    /// chain as a deadlock too. They do not detect a cycle that includes a row lock, which ends
+    /// with the timeout.
     #[error(
-        "lock `{name}` would deadlock: {} holds it and waits for a lock of this session; release what you hold and try again, and take several locks in one order everywhere",
-        or_another(holder.as_deref())
+        "lock `{name}` would deadlock: {} holds it and waits for a lock of this session; \
+         release your locks and try again, and acquire several locks in the same order everywhere, \
+         as `lock_all` does",
+        describe_holder(holder.as_deref())
     )]
     #[non_exhaustive]
     Deadlock {
         /// The lock.
         name: LockName,
-        /// The session that held the lock just after that, as the server reports it; see `Timeout`.
+        /// The session that held the lock just after the error; see `Timeout`.
         holder: Option<Box<Session>>,
-        /// What the server answered.
+        /// The server's error.
         source: DieselError,
     },
 
-    /// The wait was ended from outside: `KILL QUERY`, or a server that is stopping. The lock is not held.
-    /// If the killed statement was not the waiting one but the one before it, the session has been
-    /// ended and the connection marked as broken.
+    /// The server ended the wait: `KILL QUERY`, or a shutdown. The lock is not held.
+    ///
+    /// If the killed statement was the one before the wait, the session has been ended and the
+    /// connection is marked as broken.
     #[error(
-        "waiting for lock `{name}` was interrupted by the server (`KILL QUERY`, or a shutdown); it was not acquired, try again if you still want it"
+        "waiting for lock `{name}` was interrupted by the server (`KILL QUERY`, or a shutdown); \
+         it was not acquired, try again if you still need it"
     )]
     #[non_exhaustive]
     Interrupted {
         /// The lock.
         name: LockName,
-        /// What the server answered; MariaDB answers NULL rather than an error.
+        /// The server's error. MariaDB returns NULL instead of an error.
         source: Option<DieselError>,
     },
 
-    /// A transaction is open on the connection, and this session does not hold the lock yet. The
-    /// lock would be released before that transaction commits, and what the transaction reads may
-    /// be older than the lock.
+    /// A transaction is open on the connection, and the session does not hold the lock yet.
     ///
-    /// Diesel's `begin_test_transaction` is the exception; `conn.test_transaction(..)` is refused,
-    /// since it runs its closure in an ordinary transaction. A `BEGIN` as raw SQL is invisible on
-    /// MySQL.
+    /// The lock would be released before that transaction commits, and the transaction's snapshot
+    /// may predate the lock.
+    ///
+    /// Diesel's `begin_test_transaction` is the exception. `conn.test_transaction(..)` is refused,
+    /// since it runs its closure in an ordinary transaction. MySQL does not report a raw `BEGIN`.
     #[error("lock `{name}` was refused: {reason}")]
     #[non_exhaustive]
     OpenTransaction {
@@ -116,16 +119,17 @@ pub enum LockError {
         reason: OpenTransactionReason,
     },
 
-    /// The closure returned, or the guard was released, with a transaction open that had not been
-    /// open before. It was rolled back.
+    /// The closure returned, or the guard was released, while a transaction was open that had been
+    /// begun under the lock. It was rolled back.
     ///
-    /// Also returned if the closure leaves the session with `autocommit = 0`, with a
-    /// `completion_type` other than `NO_CHAIN`, or, on MariaDB, in a transaction begun by a raw
-    /// `BEGIN`. On MySQL a raw `BEGIN` is invisible.
+    /// Also returned if the closure leaves the session with `autocommit = 0`, or with a
+    /// `completion_type` other than `NO_CHAIN`. On MariaDB it is also returned for a transaction
+    /// begun by a raw `BEGIN`, which MySQL does not report.
     ///
-    /// What the closure did before that transaction began, outside of one, is done.
+    /// What the closure did before that transaction began is not rolled back.
     #[error(
-        "a transaction begun under lock `{name}` was left open, and has been rolled back; commit it before the lock ends, or use `.lock().transaction(conn, ..)`"
+        "a transaction begun under lock `{name}` was left open, and has been rolled back; \
+         commit it before the lock ends, or use `.lock().transaction(conn, ..)`"
     )]
     #[non_exhaustive]
     TransactionLeftOpen {
@@ -133,34 +137,35 @@ pub enum LockError {
         name: LockName,
     },
 
-    /// The server did not confirm that the session still held the lock, so another session may
-    /// have held it meanwhile. The session has been ended, and the connection marked as broken: a pool discards it.
+    /// The server did not confirm that the session still held the lock, so another session may have
+    /// held it meanwhile. The session has been ended and the connection is marked as broken, so
+    /// that a pool discards it.
     ///
-    /// A `.transaction(..)` form finds this out before the COMMIT, and rolls back. After a COMMIT
-    /// that succeeded it is never returned: the closure's value is, the session is ended, and a
-    /// `tracing` event is emitted.
+    /// A `.transaction(..)` form detects this before the COMMIT, and rolls back. After a COMMIT
+    /// that succeeded, the closure's value is returned instead of this error.
     #[error(
         "lock `{name}` was lost while it was held: the server does not confirm it; {}",
         match outcome {
             Outcome::RolledBack => "the transaction has been rolled back, try again",
-            _ => "what was done under it outside of a transaction may not have been exclusive, check it",
+            _ => "check the work that was done under it, which may not have been exclusive",
         }
     )]
     #[non_exhaustive]
     Lost {
         /// The lock.
         name: LockName,
-        /// Why the server could not be asked. `None` if it answered that the session does not hold
-        /// the lock.
+        /// Why the server did not answer. `None` if it answered that the session does not hold the
+        /// lock.
         source: Option<DieselError>,
         /// What became of the work.
         outcome: Outcome,
     },
 
-    /// The connection failed during COMMIT: the server may have committed or not. The session has been ended, and the
-    /// connection marked as broken.
+    /// The connection failed during COMMIT, so it is unknown whether the server has committed. The
+    /// session has been ended and the connection is marked as broken.
     #[error(
-        "the connection failed while the work under lock `{name}` was being committed: it is committed or rolled back, which only the database can tell; read it on another connection before you repeat it"
+        "the connection failed during the COMMIT under lock `{name}`, so the work may be committed \
+         or rolled back; read the data on another connection before you repeat the call"
     )]
     #[non_exhaustive]
     CommitUnknown {
@@ -171,9 +176,10 @@ pub enum LockError {
     },
 
     /// There is no row with the model's key: it was deleted, or never inserted. The closure did not
-    /// run, and the caller's model is as it was.
+    /// run, and the caller's model is unchanged.
     #[error(
-        "there is no row for lock `{name}`: it was deleted, or never inserted; a model is locked after it has been inserted"
+        "there is no row for lock `{name}`: it was deleted, or never inserted; \
+         insert a model before you lock it"
     )]
     #[non_exhaustive]
     RowNotFound {
@@ -182,13 +188,15 @@ pub enum LockError {
     },
 
     /// The reloaded row has another lock than the one that was acquired. The closure did not run,
-    /// and the caller's model is as it was.
+    /// and the caller's model is unchanged.
     ///
     /// Either the model's key is not spelled as it is stored, or its `primary_key(..)` is not the
     /// table's. A case-insensitive collation finds the row `Alice` by the key `alice`: two callers
-    /// would each hold a lock, and not the same one.
+    /// would hold two different locks for one row.
     #[error(
-        "lock `{name}` is not the lock of the row that its key finds, which is `{row}`: spell the key as the column stores it, as a loaded model does, and give the model the table's own `primary_key(..)`, in its order"
+        "lock `{name}` is not the lock of the row that its key finds, which is `{row}`: spell the \
+         key as the column stores it, as a loaded model does, and give the model the table's own \
+         `primary_key(..)`, in its order"
     )]
     #[non_exhaustive]
     KeyMismatch {
@@ -198,41 +206,45 @@ pub enum LockError {
         row: Box<LockName>,
     },
 
-    /// The servers would refuse the name, cut it, or take it for another one.
+    /// A server would refuse the name, truncate it, or treat it as equal to another name.
     #[error("{name:?} cannot be used: {reason}")]
     #[non_exhaustive]
     InvalidName {
-        /// The name, which no server will be asked for.
+        /// The name. It is never sent to a server.
         name: LockName,
-        /// What is wrong with it and what to write.
+        /// What is wrong with the name, and what to write instead.
         reason: &'static str,
     },
 
-    /// The pool gave no connection in time: all are in use, or the server cannot be reached.
+    /// The pool returned no connection in time: all are in use, or the server cannot be reached.
     ///
-    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if all
-    /// connections are in use and the pool has its full size. It waits for a connection that the
-    /// pool still has to establish.
+    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if the pool has
+    /// its full size and all connections are in use. Otherwise it waits for the connection that the
+    /// pool establishes.
     #[error(
-        "the pool had no connection to ask for lock `{name}`; its error says why; if all were in use, make it larger, or queue for locks without a connection by a `LockPool`"
+        "the pool returned no connection for lock `{name}`; see the source of this error; if all \
+         connections were in use, enlarge the pool, or acquire the lock through a `LockPool`, \
+         whose requests wait without a connection"
     )]
     #[non_exhaustive]
     Pool {
         /// The lock.
         name: LockName,
-        /// The pool's own error, or that the request in front of this one in a `LockPool` still
-        /// waits for a connection.
+        /// The pool's own error, or that the request ahead of this one in a `LockPool` still waits
+        /// for a connection.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// Any other database error while locking, reloading, or in `BEGIN` and `COMMIT`.
     ///
-    /// With `NotInTransaction` as its source and [`Outcome::Unknown`], the closure of a
-    /// `.transaction` form has ended the transaction by itself.
+    /// With the source `NotInTransaction` and [`Outcome::Unknown`], the closure of a `.transaction`
+    /// form has ended the transaction.
     ///
-    /// With `BrokenTransactionManager` as its source the connection was marked as broken before, by
-    /// Diesel or by an earlier lock: take another connection.
-    #[error("the database failed while working with lock `{name}`; the error's source says how")]
+    /// With the source `BrokenTransactionManager`, the connection was marked as broken before the
+    /// call, by Diesel or by an earlier lock: use another connection.
+    #[error(
+        "a database error occurred while working with lock `{name}`; see the source of this error"
+    )]
     #[non_exhaustive]
     Database {
         /// The lock.
@@ -244,14 +256,7 @@ pub enum LockError {
     },
 }
 
-/// Whether the closure ran, and what became of its work.
-///
-/// ```
-/// use diesel_advisory_lock::{LockName, Outcome};
-///
-/// let error = LockName::exact("").unwrap_err();
-/// assert_eq!(error.outcome(), Outcome::NothingHappened);
-/// ```
+/// Whether the closure ran, and what became of its work: the result of [`LockError::outcome`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -259,7 +264,7 @@ pub enum Outcome {
     NothingHappened,
     /// The closure ran, and its transaction has been rolled back.
     RolledBack,
-    /// The closure ran outside of a transaction of the lock: what it did is done, as far as it got.
+    /// The closure ran outside of a transaction of the lock: its work is done, as far as it got.
     Ran,
     /// The closure ran, and its work is committed.
     ///
@@ -270,22 +275,23 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What a call waited for in vain: the `cause` of [`LockError::Timeout`].
+/// What a call waited for: the `cause` of [`LockError::Timeout`].
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
+/// # include!("doctest_setup.rs");
 /// use diesel_advisory_lock::TimeoutCause;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> TestResult {
 /// let locks = LockPool::new(pool()?);
 /// let job = LockName::named("job");
 /// let inner = locks.run(job.lock(), |_, _conn| {
-///     // Not through `_conn`, so this would wait for the closure that it is in.
+///     // Not on `_conn`, so this call would wait for the closure that it is in.
 ///     Ok::<_, LockError>(locks.acquire(job.lock()).map(drop))
 /// })?;
-/// let is_own = matches!(inner, Err(LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. }));
-/// assert!(is_own);
+/// assert!(matches!(
+///     inner,
+///     Err(LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. })
+/// ));
 /// # Ok(())
 /// # }
 /// ```
@@ -294,24 +300,25 @@ pub enum Outcome {
 pub enum TimeoutCause {
     /// Another session on the server.
     Session,
-    /// Another request in the same `LockPool`, which had the lock's turn.
+    /// Another request in the same `LockPool`.
     Queue,
-    /// A closure on this thread, which runs under a lock of this name on another connection, and which the call was made
-    /// in: it would have waited for itself.
+    /// The closure that the call was made in. It runs on this thread under a lock of this name, on
+    /// another connection, so the call would wait for itself.
     EnclosingCall,
 }
 
 impl TimeoutCause {
     fn explain(self, holder: Option<&Session>) -> String {
-        let advice = "try again later, wait longer with `.timeout(..)`, or use a `try_` form to go on without it";
+        let advice = "try again later, wait longer with `.timeout(..)`, or use a `try_` form to \
+                      continue without the lock";
         match self {
-            TimeoutCause::Session => format!("{} holds it; {advice}", or_another(holder)),
+            TimeoutCause::Session => format!("{} holds it; {advice}", describe_holder(holder)),
             TimeoutCause::Queue => {
-                format!("another request of this process in the `LockPool` has it; {advice}")
+                format!("another request in the same `LockPool` holds it; {advice}")
             }
             TimeoutCause::EnclosingCall => {
-                "this call was made in a closure that runs under a lock of this name on another connection, and would \
-                 wait for itself; use the connection that the closure is given"
+                "this call was made in a closure that runs under a lock of this name on another \
+                 connection, and would wait for itself; use the closure's connection"
                     .to_owned()
             }
         }
@@ -319,35 +326,18 @@ impl TimeoutCause {
 }
 
 /// Which transaction is open: the `reason` of [`LockError::OpenTransaction`].
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// use diesel_advisory_lock::OpenTransactionReason;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// conn.batch_execute("SET autocommit = 0")?;
-/// let refused = LockName::named("job").lock().acquire(&mut conn).map(drop);
-/// assert!(matches!(
-///     refused,
-///     Err(LockError::OpenTransaction { reason: OpenTransactionReason::NoAutocommit, .. })
-/// ));
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenTransactionReason {
-    /// One that Diesel began, `conn.test_transaction(..)` among them. `begin_test_transaction` does
-    /// not count.
+    /// A transaction that Diesel began, also by `conn.test_transaction(..)`. A
+    /// `begin_test_transaction` does not count.
     Diesel,
-    /// The session has `autocommit = 0`: each statement opens one.
+    /// The session has `autocommit = 0`: each statement opens a transaction.
     NoAutocommit,
-    /// The session's `completion_type` is not `NO_CHAIN`: each COMMIT opens the next one, or ends the session.
+    /// The session's `completion_type` is not `NO_CHAIN`: each COMMIT opens the next transaction,
+    /// or ends the session.
     CompletionType,
-    /// A `BEGIN` as raw SQL. MariaDB reports it. On MySQL it is invisible, and this is never
-    /// returned.
+    /// A `BEGIN` as raw SQL. Only MariaDB reports it.
     RawBegin,
 }
 
@@ -355,37 +345,27 @@ impl fmt::Display for OpenTransactionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OpenTransactionReason::Diesel => {
-                "a transaction is open on the connection and would outlive it; take the lock first, as \
-                 `.lock().transaction(conn, ..)` does"
+                "a transaction is open on the connection and would outlive the lock; acquire the \
+                 lock first, as `.lock().transaction(conn, ..)` does"
             }
             OpenTransactionReason::NoAutocommit => {
-                "the session has `autocommit = 0`, so the lock would be released before the COMMIT; \
-                 `SET autocommit = 1`, and use `.lock().transaction(conn, ..)`"
+                "the session has `autocommit = 0`, so the lock would be released before the \
+                 COMMIT; run `SET autocommit = 1`, and use `.lock().transaction(conn, ..)`"
             }
             OpenTransactionReason::CompletionType => {
-                "the session's `completion_type` is not `NO_CHAIN`, so every COMMIT begins another transaction, or ends \
-                 the session; `SET completion_type = 'NO_CHAIN'`"
+                "the session's `completion_type` is not `NO_CHAIN`, so every COMMIT begins another \
+                 transaction, or ends the session; run `SET completion_type = 'NO_CHAIN'`"
             }
             OpenTransactionReason::RawBegin => {
-                "a transaction is open on the connection that was begun by raw SQL, and it would outlive the lock; take \
-                 the lock first, as `.lock().transaction(conn, ..)` does"
+                "a transaction that was begun by raw SQL is open on the connection and would \
+                 outlive the lock; acquire the lock first, as `.lock().transaction(conn, ..)` does"
             }
         })
     }
 }
 
 impl LockError {
-    /// The lock that this is about.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let error = LockName::exact("").unwrap_err();
-    /// assert_eq!(error.name().to_string(), "");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the name of the lock.
     pub fn name(&self) -> &LockName {
         match self {
             LockError::Timeout { name, .. }
@@ -403,26 +383,25 @@ impl LockError {
         }
     }
 
-    /// Whether the closure of the call that returned this error ran, and what became of its work.
+    /// Returns whether the closure of the failed call ran, and what became of its work.
     ///
-    /// An error that the closure itself returned, such as that of a nested call, says nothing about
-    /// the enclosing call: its `outcome` is the nested call's.
+    /// If a closure returns the error of a nested call, the outcome is that of the nested call, not
+    /// of the enclosing one.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
+    /// # include!("doctest_setup.rs");
     /// use diesel_advisory_lock::Outcome;
     ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let other = &mut establish_connection();
     /// # let held = LockName::named("job").lock().acquire(other)?;
     /// let job = LockName::named("job");
     /// let error = job.lock().no_wait().run(&mut conn, |_, _| Ok::<_, LockError>(())).unwrap_err();
     /// match error.outcome() {
-    ///     Outcome::NothingHappened | Outcome::RolledBack => println!("as if it had not been called"),
+    ///     Outcome::NothingHappened | Outcome::RolledBack => println!("nothing has changed"),
     ///     Outcome::Committed => println!("done"),
-    ///     Outcome::Ran | Outcome::Unknown => println!("look at the data"),
+    ///     Outcome::Ran | Outcome::Unknown => println!("check the data"),
     ///     _ => {}
     /// }
     /// # assert_eq!(error.outcome(), Outcome::NothingHappened);
@@ -445,34 +424,16 @@ impl LockError {
         }
     }
 
-    /// Whether the lock was held elsewhere: [`Timeout`](Self::Timeout) and [`Deadlock`](Self::Deadlock).
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let error = LockName::exact("").unwrap_err();
-    /// assert!(!error.is_contended());
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns whether the lock was held elsewhere: [`Timeout`](Self::Timeout) and
+    /// [`Deadlock`](Self::Deadlock).
     pub fn is_contended(&self) -> bool {
         matches!(self, LockError::Timeout { .. } | LockError::Deadlock { .. })
     }
 
-    /// Whether the call may be repeated as it is: nothing of it is left, and the cause may pass.
+    /// Returns whether the call may be repeated: it has changed nothing, and the cause may be
+    /// temporary.
     ///
     /// Repeat it on another connection if this one is marked as broken, as it is after `Lost`.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let error = LockName::exact("").unwrap_err();
-    /// assert!(!error.is_retryable()); // the name stays empty
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn is_retryable(&self) -> bool {
         match self {
             LockError::Timeout { cause, .. } => *cause != TimeoutCause::EnclosingCall,
@@ -491,23 +452,8 @@ impl LockError {
         }
     }
 
-    /// The session that held the lock, of a `Timeout` or a `Deadlock`, if the server reported it.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let other = &mut establish_connection();
-    /// let _held = LockName::named("job").lock().acquire(other)?;
-    /// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
-    /// if let Some(session) = error.holder() {
-    ///     println!("KILL {} would end it", session.connection_id);
-    /// }
-    /// # assert!(error.holder().is_some());
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the session that held the lock, for a `Timeout` or a `Deadlock`, if the server
+    /// reported it; see [`Session`](crate::inspect::Session).
     pub fn holder(&self) -> Option<&Session> {
         match self {
             LockError::Timeout { holder, .. } | LockError::Deadlock { holder, .. } => {
@@ -517,7 +463,7 @@ impl LockError {
         }
     }
 
-    /// The lock error inside a Diesel error, where `?` in a function that returns
+    /// Returns the lock error inside a Diesel error, where `?` in a function that returns
     /// `QueryResult` has put it.
     ///
     /// ```
@@ -534,7 +480,7 @@ impl LockError {
         }
     }
 
-    /// A database error before the closure ran.
+    /// A database error from before the closure ran.
     pub(crate) fn before(name: &LockName, source: DieselError) -> Self {
         LockError::Database {
             name: name.clone(),
@@ -544,22 +490,22 @@ impl LockError {
     }
 }
 
-fn or_another(holder: Option<&Session>) -> String {
+fn describe_holder(holder: Option<&Session>) -> String {
     match holder {
         Some(session) => session.to_string(),
         None => "another session".to_owned(),
     }
 }
 
-/// Boxed as [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), the variant that
-/// Diesel has for errors from outside; `LockError::try_from` and [`LockError::in_diesel`] get it out again.
+/// Boxes the error as [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), Diesel's
+/// variant for foreign errors. `LockError::try_from` and [`LockError::in_diesel`] reverse this.
 impl From<LockError> for DieselError {
     fn from(error: LockError) -> Self {
         DieselError::QueryBuilderError(Box::new(error))
     }
 }
 
-/// The lock error in a Diesel error; any other error is given back as it was.
+/// Takes the lock error out of a Diesel error. Any other error is returned unchanged.
 ///
 /// ```
 /// use diesel_advisory_lock::{LockError, LockName};
@@ -585,12 +531,11 @@ impl TryFrom<DieselError> for LockError {
 
 /// The error of a closure that runs under a lock: anything with `From<LockError>`.
 ///
-/// Never implemented by hand; it exists so that the compiler can say what is missing.
+/// It is implemented for all such types, and exists so that the compiler can say what is missing.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// #[derive(Debug, thiserror::Error)]
 /// enum JobError {
@@ -608,8 +553,9 @@ impl TryFrom<DieselError> for LockError {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a closure that runs under a lock",
-    label = "the lock's own errors do not fit into `{Self}`",
-    note = "implement `From<diesel_advisory_lock::LockError>` for `{Self}`; with thiserror: `#[error(transparent)] Lock(#[from] LockError)`"
+    label = "`{Self}` does not implement `From<LockError>`",
+    note = "implement `From<diesel_advisory_lock::LockError>` for `{Self}`; with thiserror, add \
+            the variant `#[error(transparent)] Lock(#[from] LockError)`"
 )]
 pub trait FromLockError: From<LockError> {}
 
@@ -688,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_kept() {
+    fn errors_keep_their_sources() {
         let with_source = every_error()
             .iter()
             .filter(|error| {
@@ -700,17 +646,17 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_says_how_long_it_waited() {
+    fn a_timeout_message_has_the_time_waited() {
         assert!(every_error()[0].to_string().contains("300ms"));
     }
 
     #[test]
-    fn a_timeout_names_the_session_that_holds_the_lock() {
+    fn a_timeout_names_the_holder() {
         assert_eq!(every_error()[0].holder(), Some(&Session::new(42, None)));
-        let told = every_error()[0].to_string();
-        assert!(told.contains("connection 42 holds it"), "{told}");
-        let untold = every_error()[1].to_string();
-        assert!(untold.contains("another session holds it"), "{untold}");
+        let known = every_error()[0].to_string();
+        assert!(known.contains("connection 42 holds it"), "{known}");
+        let unknown = every_error()[1].to_string();
+        assert!(unknown.contains("another session holds it"), "{unknown}");
     }
 
     #[test]
@@ -728,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_retryable_has_left_nothing_behind() {
+    fn a_retryable_error_has_left_nothing_behind() {
         for error in every_error() {
             let is_clean = matches!(
                 error.outcome(),
@@ -739,7 +685,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diesel_error_gives_it_back_as_a_value() {
+    fn try_from_takes_the_lock_error_out_of_a_diesel_error() {
         let error = DieselError::from(LockError::RowNotFound {
             name: LockName::named("job"),
         });
@@ -754,7 +700,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diesel_error_gives_it_back() {
+    fn in_diesel_finds_the_lock_error_in_a_diesel_error() {
         let error = DieselError::from(LockError::RowNotFound {
             name: LockName::named("job"),
         });
@@ -767,9 +713,9 @@ mod tests {
     }
 
     #[test]
-    fn errors_and_names_cross_threads() {
-        fn crosses<T: Send + Sync + 'static>() {}
-        crosses::<LockError>();
-        crosses::<LockName>();
+    fn errors_and_names_are_send_and_sync() {
+        fn is_send_and_sync<T: Send + Sync + 'static>() {}
+        is_send_and_sync::<LockError>();
+        is_send_and_sync::<LockName>();
     }
 }

@@ -1,4 +1,4 @@
-//! [`HeldLocks`]: the locks of one guard, and the steps of its life. One lock is a set of one.
+//! [`HeldLocks`]: the locks of one guard, and its steps from acquire to release.
 
 use std::collections::HashMap;
 
@@ -15,15 +15,15 @@ use crate::transaction::Depth;
 /// The locks that a guard holds in one session, in the order in which they were acquired.
 pub(crate) struct HeldLocks<B: Backend> {
     pub(crate) locks: OneOrMany<SessionLock<B>>,
-    /// The name of each item of a set, and its lock as an index: two names may be one lock to the
-    /// server. Empty for one lock.
+    /// The name of each item of a set, and the index of its lock, since two names may be one lock
+    /// to the server. Empty for a single lock.
     items: Vec<(LockName, usize)>,
-    /// Transactions that were open before the locks.
+    /// The transactions that were open before the locks.
     pub(crate) before: Depth,
     pub(crate) progress: Progress,
 }
 
-/// An error if one of the names must not be sent to a server.
+/// Returns an error if one of the names must not be sent to a server.
 pub(crate) fn check_names(names: &[LockName], deadline: &Deadline) -> Result<(), LockError> {
     for name in names {
         if let Err(error) = name.check() {
@@ -33,23 +33,23 @@ pub(crate) fn check_names(names: &[LockName], deadline: &Deadline) -> Result<(),
     Ok(())
 }
 
-/// The name of a set in errors about all of it.
+/// The name in errors about a whole set.
 pub(crate) fn label(names: &[LockName]) -> LockName {
-    names.first().unwrap_or(LockName::of_nothing()).clone()
+    names.first().unwrap_or(LockName::of_empty_set()).clone()
 }
 
 impl<B: Backend> HeldLocks<B> {
     /// Acquires all locks in the server's order, whatever order the names are in, so that no two
-    /// sets can deadlock. On an error none is held.
+    /// sets can deadlock. On an error no lock is held. The caller has checked the names with
+    /// [`check_names`].
     ///
-    /// `contended`: another request of this process had the locks before.
+    /// `contended`: the request had to wait for another request of this process.
     pub(crate) async fn acquire<C: LockConnection<Server = B>>(
         conn: &mut C,
         names: OneOrMany<LockName>,
         deadline: &Deadline,
         contended: bool,
     ) -> Result<Self, LockError> {
-        check_names(names.as_slice(), deadline)?;
         let mut armed = Armed::new(conn);
         let conn = armed.conn();
         let acquired = match names {
@@ -96,7 +96,7 @@ impl<B: Backend> HeldLocks<B> {
                 match SessionLock::acquire(conn, pending, deadline).await {
                     Ok(lock) => locks.push(lock),
                     Err(error) => {
-                        // The first error is the caller's; telemetry records both.
+                        // Telemetry records both errors; the first one is returned.
                         drop(session_lock::end(conn, &mut locks, before, Progress::Plain).await);
                         return Err(error);
                     }
@@ -113,9 +113,9 @@ impl<B: Backend> HeldLocks<B> {
         })
     }
 
-    /// On a connection that has just been checked out, every lock is its outermost: a caller that
-    /// returned the connection with the lock held will not release it. So the session ends with
-    /// these locks if one of them is held after its release.
+    /// Treats every lock as its session's outermost, for a connection that has just been checked
+    /// out. A caller that returned the connection with a lock held will not release it. So the
+    /// session is ended if it holds one of these locks after its release.
     pub(crate) fn treat_as_outermost(&mut self) {
         let locks = self.locks.as_mut_slice();
         for index in 0..locks.len() {
@@ -134,7 +134,7 @@ impl<B: Backend> HeldLocks<B> {
         match (self.items.first(), self.locks.as_slice()) {
             (Some((name, _)), _) => name,
             (None, [lock, ..]) => &lock.name,
-            (None, []) => LockName::of_nothing(),
+            (None, []) => LockName::of_empty_set(),
         }
     }
 
@@ -150,7 +150,7 @@ impl<B: Backend> HeldLocks<B> {
         &locks[self.items.get(item).map_or(0, |(_, lock)| *lock)]
     }
 
-    /// Records that a closure runs under these locks on this thread.
+    /// Records that a closure runs under these locks on this thread, until the result is dropped.
     pub(crate) fn enclosing(&self) -> Enclosing {
         let of_one = self.locks.as_slice().iter().map(|lock| &lock.name);
         let of_set = self.items.iter().map(|(name, _)| name);
@@ -183,7 +183,7 @@ impl<B: Backend> HeldLocks<B> {
         Ok(())
     }
 
-    /// Commits it, if the session proves that it holds the locks.
+    /// Commits that transaction, if the session proves that it holds the locks.
     pub(crate) async fn commit<C: LockConnection<Server = B>>(
         &mut self,
         conn: &mut C,
@@ -195,7 +195,7 @@ impl<B: Backend> HeldLocks<B> {
         Ok(())
     }
 
-    /// Rolls back what is open, and releases the locks.
+    /// Rolls back transactions that are still open, and releases the locks.
     pub(crate) async fn end<C: LockConnection<Server = B>>(
         &mut self,
         conn: &mut C,
@@ -204,8 +204,8 @@ impl<B: Backend> HeldLocks<B> {
         session_lock::end(conn, locks, self.before, self.progress).await
     }
 
-    /// Goes on with the locks for another call, which has requested the same ones.
-    pub(crate) async fn hand_to<C: LockConnection<Server = B>>(
+    /// Starts another call, which has requested the same locks.
+    pub(crate) async fn take_over<C: LockConnection<Server = B>>(
         &mut self,
         names: &OneOrMany<LockName>,
         conn: &mut C,
@@ -224,14 +224,14 @@ impl<B: Backend> HeldLocks<B> {
             let (before, lock) = locks.split_at_mut(index);
             let outer = before.last().map(|lock| &lock.telemetry);
             let pending = PendingLock::with(lock[0].name.clone(), outer, true);
-            begun = begun.and(lock[0].hand_to(pending, armed.conn(), deadline).await);
+            begun = begun.and(lock[0].take_over(pending, armed.conn(), deadline).await);
         }
         armed.disarm();
         begun
     }
 }
 
-/// The steps are futures that a runtime can move between threads.
+/// The futures of the steps are `Send`.
 #[cfg(test)]
 #[expect(dead_code, reason = "it only has to compile")]
 fn steps_are_send<C: LockConnection>(
@@ -241,7 +241,7 @@ fn steps_are_send<C: LockConnection>(
     deadline: &Deadline,
 ) {
     fn is_send<T: Send>(_: T) {}
-    is_send(held.hand_to(&names, conn, deadline));
+    is_send(held.take_over(&names, conn, deadline));
     is_send(HeldLocks::acquire(conn, names, deadline, false));
     is_send(held.begin(conn));
     is_send(held.verify(conn));

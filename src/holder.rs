@@ -6,9 +6,8 @@ use std::time::Duration;
 /// A session of the server that holds a lock or waits for one.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// # let other = &mut establish_connection();
 /// # let held = LockName::named("job").lock().acquire(other)?;
@@ -16,6 +15,9 @@ use std::time::Duration;
 /// let holder = error.holder().expect("it is held");
 /// println!("{holder}"); // connection 42 (app@10.0.0.3:51234, idle for 3 s)
 /// println!("KILL {}", holder.connection_id);
+/// if let Some(sql) = holder.activity.as_ref().and_then(|activity| activity.statement.as_ref()) {
+///     println!("{sql}"); // may contain personal data: for a screen, not for a log
+/// }
 /// # drop(held);
 /// # Ok(())
 /// # }
@@ -23,48 +25,26 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
-    /// What `CONNECTION_ID()` is there, and what `KILL` takes.
+    /// The session's `CONNECTION_ID()`, which `KILL` takes.
     pub connection_id: u64,
-    /// What it is doing; `None` if the account may not see it (the servers show the sessions of other accounts
-    /// to those with the privilege `PROCESS`) or the session has ended meanwhile.
+    /// What the session is doing. `None` if the session has ended meanwhile, or if the account may
+    /// not see it: sessions of other accounts require the privilege `PROCESS`.
     pub activity: Option<Activity>,
 }
 
-/// What a session is doing, at the moment it was asked for.
+/// What a session was doing when the server was asked.
 ///
-/// `Debug` prints the length of the statement in place of its text. The same holds for types that
-/// contain an `Activity`, such as [`LockError`](crate::LockError). The statement is another
-/// session's and may contain passwords or card numbers, while `unwrap`, `?` in `main` and loggers
-/// print `Debug`.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// # let other = &mut establish_connection();
-/// # let held = LockName::named("job").lock().acquire(other)?;
-/// let error = LockName::named("job").lock().no_wait().acquire(&mut conn).unwrap_err();
-/// let activity = error.holder().and_then(|holder| holder.activity.as_ref());
-/// if let Some(activity) = activity {
-///     println!("{activity}"); // app@10.0.0.3:51234, idle for 3 s
-///     if let Some(sql) = &activity.statement {
-///         // May contain personal data: for a screen, not for a log.
-///         println!("{sql}");
-///     }
-/// }
-/// # drop(held);
-/// # Ok(())
-/// # }
-/// ```
+/// `Debug` prints the length of the statement instead of its text, also within other types such as
+/// [`LockError`](crate::LockError). A statement may contain passwords or card numbers, and
+/// `unwrap`, `?` in `main` and loggers print `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Activity {
-    /// Its account.
+    /// The name of its account.
     pub user: String,
-    /// Where it connects from. Only some of the servers' tables tell the port.
+    /// The host that it connects from. Only some of the servers' tables report the port.
     pub host: String,
-    /// For how long it has been idle or in its statement, in whole seconds.
+    /// For how long it has been idle or in its current statement, in whole seconds.
     pub elapsed: Duration,
     /// The first 1,000 characters of its statement; `None` if it is idle. Neither `Display` nor
     /// `Debug` prints it.
@@ -80,7 +60,7 @@ impl Session {
     }
 }
 
-/// Without the statement, which may hold what does not belong in a log.
+/// Without the statement, which may contain data that must not be logged.
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}", self.connection_id)?;
@@ -102,10 +82,10 @@ impl fmt::Display for Activity {
     }
 }
 
-/// Without the text of the statement: `unwrap`, `?` in `main` and loggers print `Debug`.
+/// Without the text of the statement.
 impl fmt::Debug for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let statement = self.statement.as_deref().map(NotShown);
+        let statement = self.statement.as_deref().map(Redacted);
         f.debug_struct("Activity")
             .field("user", &self.user)
             .field("host", &self.host)
@@ -115,10 +95,10 @@ impl fmt::Debug for Activity {
     }
 }
 
-/// A text of which only the length is printed.
-struct NotShown<'t>(&'t str);
+/// A text whose length is printed instead of it.
+struct Redacted<'t>(&'t str);
 
-impl fmt::Debug for NotShown<'_> {
+impl fmt::Debug for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} characters, not shown>", self.0.chars().count())
     }
@@ -129,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_told_without_its_statement() {
+    fn display_of_a_session_omits_its_statement() {
         let activity = Activity {
             user: "app".into(),
             host: "10.0.0.3:51234".into(),
@@ -140,14 +120,14 @@ mod tests {
             statement: None,
             ..activity.clone()
         };
-        let told = |activity| Session::new(42, activity).to_string();
-        assert_eq!(told(None), "connection 42");
+        let display = |activity| Session::new(42, activity).to_string();
+        assert_eq!(display(None), "connection 42");
         assert_eq!(
-            told(Some(idle)),
+            display(Some(idle)),
             "connection 42 (app@10.0.0.3:51234, idle for 3 s)"
         );
         assert_eq!(
-            told(Some(activity)),
+            display(Some(activity)),
             "connection 42 (app@10.0.0.3:51234, in a statement for 3 s)"
         );
     }

@@ -1,7 +1,7 @@
-//! Which models closures are working on at this moment, and under which locks.
+//! The models that closures work on at this moment, and their locks.
 //!
-//! A lock reloads its model, but for one: the model that a running closure was given under this very lock, which may
-//! have changes that are not saved yet. Everything else that claims to be the row is a copy, and may be stale.
+//! A lock reloads its model, with one exception: a model that a running closure was given under
+//! this very lock may have unsaved changes. Any other copy of the row may be stale.
 
 use std::any::type_name;
 use std::cell::RefCell;
@@ -13,30 +13,30 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::name::LockName;
 
-/// By the model's address. Not by thread, since a closure may go on in another one.
+/// By the model's address, not by thread, since a closure may pass its model to another thread.
 static MODELS: LazyLock<Mutex<HashMap<usize, Vec<Use>>>> = LazyLock::new(Mutex::default);
 
 #[derive(PartialEq, Eq)]
 struct Use {
-    /// A struct and its first field share an address. The name of the type, and not its `TypeId`, since a model may
-    /// borrow.
+    /// Distinguishes a struct from its first field, which has the same address. Not the `TypeId`,
+    /// since a model may borrow.
     type_name: &'static str,
     connection: usize,
-    server_name: String,
+    key: String,
 }
 
-/// Models that a closure works on, until this is dropped.
+/// The models that a closure works on, until this is dropped.
 #[derive(Default)]
 pub(crate) struct InUse(Vec<usize>);
 
 impl InUse {
-    /// The closure is about to be given `model`, which has been reloaded under the lock.
-    pub(crate) fn add<T, C>(&mut self, model: &T, conn: &C, server_name: &str) {
+    /// Records a model that has been reloaded under the lock, before the closure gets it.
+    pub(crate) fn add<T, C>(&mut self, model: &T, conn: &C, key: &str) {
         let address = ptr::from_ref(model).addr();
         let new = Use {
             type_name: type_name::<T>(),
             connection: ptr::from_ref(conn).addr(),
-            server_name: server_name.to_owned(),
+            key: key.to_owned(),
         };
         models().entry(address).or_default().push(new);
         self.0.push(address);
@@ -44,20 +44,20 @@ impl InUse {
 }
 
 /// Whether a running closure was given `model` under this lock, on this connection.
-pub(crate) fn contains<T, C>(model: &T, conn: &C, server_name: &str) -> bool {
+pub(crate) fn contains<T, C>(model: &T, conn: &C, key: &str) -> bool {
     let address = ptr::from_ref(model).addr();
     let models = models();
     models.get(&address).is_some_and(|uses| {
         uses.iter().any(|it| {
             it.type_name == type_name::<T>()
                 && it.connection == ptr::from_ref(conn).addr()
-                && it.server_name == server_name
+                && it.key == key
         })
     })
 }
 
 fn models() -> MutexGuard<'static, HashMap<usize, Vec<Use>>> {
-    // No panic leaves the map half written.
+    // Poisoning is ignored: a panic cannot leave the map half written.
     MODELS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,7 +84,7 @@ thread_local! {
     static ENCLOSING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A number of this thread's own.
+/// A number that identifies this thread.
 pub(crate) fn thread() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
@@ -111,7 +111,7 @@ impl Drop for Enclosing {
         const SMALL: usize = 64;
         ENCLOSING.with_borrow_mut(|enclosing| {
             enclosing.truncate(self.before);
-            // A large set leaves no room behind.
+            // Frees memory after a large set.
             if self.before == 0 {
                 enclosing.shrink_to(SMALL);
             }

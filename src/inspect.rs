@@ -12,25 +12,25 @@ pub use crate::name::{LockedObject, ParsedLockName};
 /// Lists all locks of this crate that are held on the server at this moment, in the order of their
 /// names. The waiters of each are listed with the longest wait first.
 ///
-/// [Exact](crate::LockName::exact) names are not listed, since they cannot be told apart from another
-/// program's: ask for these by [`LockName::status`](crate::LockName::status).
+/// [Exact](crate::LockName::exact) names are not listed, since they cannot be distinguished from
+/// names of other programs. Query them with [`LockName::status`](crate::LockName::status).
 ///
 /// | | MySQL | MariaDB |
 /// |---|---|---|
-/// | where from | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` |
+/// | source | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` |
 /// | needs | `GRANT SELECT` on both | `INSTALL SONAME 'metadata_lock_info'`; `PROCESS`, or waiters and activities of other accounts are not seen |
 /// | how long a lock has been held | [`HoldDuration::AtLeast`] | [`HoldDuration::Exactly`] |
 /// | locks may be missing | if `performance_schema_max_metadata_locks` is too low: [`InspectError::Incomplete`] | no |
 ///
-/// Two or three queries: for looking, not for deciding. `cargo run --package locks` prints it as a
-/// table.
+/// It makes two or three queries. Use it for diagnosis only: the result may be out of date when it
+/// arrives. `cargo run --package locks` prints it as a table.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # include!("doctest_setup.rs");
 /// use diesel_advisory_lock::inspect;
 /// use diesel_advisory_lock::prelude::*;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// # let watching = &mut establish_connection();
 /// # let held = LockName::row(notifications::table, 42).lock().acquire(&mut conn)?;
@@ -42,7 +42,7 @@ pub use crate::name::{LockedObject, ParsedLockName};
 ///         }
 /// #       held.len()
 ///     }
-///     // Says which grant or which plugin is missing.
+///     // The message says which grant or which plugin is missing.
 ///     Err(error) => {
 ///         println!("{error}");
 /// #       1
@@ -79,19 +79,18 @@ fn sort(held: &mut [HeldLock]) {
 }
 
 impl LockName {
-    /// Returns whether the lock is free at this moment, and if not, which session holds it. The call
-    /// acquires nothing and does not wait. Do not decide by it: a lock that is free now may be held
-    /// when you acquire it.
+    /// Returns whether the lock is free at this moment, and if not, which session holds it.
     ///
-    /// It takes two round trips. For more than one name, and for the waiters, see
-    /// [`inspect::held_locks`](held_locks).
+    /// The call acquires nothing and does not wait. Use it for diagnosis only: a lock that is free
+    /// now may be held when you acquire it. It takes two round trips. For all names, and for the
+    /// waiters, see [`inspect::held_locks`](held_locks).
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+    /// # include!("doctest_setup.rs");
     /// use diesel_advisory_lock::LockStatus;
     /// use diesel_advisory_lock::prelude::*;
     ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// let name = LockName::row(notifications::table, 42);
     /// match name.status(&mut conn)? {
@@ -106,7 +105,8 @@ impl LockName {
     ///
     /// # Errors
     ///
-    /// [`LockError::InvalidName`], and [`LockError::Database`] if the server cannot be asked.
+    /// - [`LockError::InvalidName`] if the name cannot be used.
+    /// - [`LockError::Database`] if a query fails.
     pub fn status<S: LockSource>(&self, conn: &mut S) -> Result<LockStatus, LockError> {
         self.check()?;
         let conn = conn.connection();

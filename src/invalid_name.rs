@@ -1,22 +1,27 @@
-//! Names that a server would refuse, cut, or take for another one.
+//! [`LockName::exact`], and the names that a server would refuse, truncate or confuse.
 
 use crate::error::LockError;
 use crate::name::LockName;
 
 impl LockName {
-    /// A name as given and without a namespace, to share a lock with a program that
-    /// does not use this crate. For anything else prefer [`named`](Self::named).
+    /// Returns an unchanged name without a namespace, to share a lock with a program that does not
+    /// use this crate. For anything else use [`named`](Self::named).
     ///
-    /// MySQL folds ASCII case here, MariaDB does not: `Job` and `job` are one lock on the former and
-    /// two on the latter. Beyond ASCII, MariaDB compares bytes: this crate asks for the name's UTF-8, whatever character
-    /// sets its session has. Another program asks for the same lock if its connection's character set is `utf8mb4`.
+    /// MySQL folds ASCII case, MariaDB does not: `Job` and `job` are one lock on MySQL and two
+    /// locks on MariaDB. MariaDB compares bytes, and this crate sends the name as UTF-8, whatever
+    /// the character sets of the session. Another program must use a connection with `utf8mb4`.
     ///
     /// # Errors
     ///
-    /// [`LockError::InvalidName`] if a server would refuse the name, cut it or take it for another:
-    /// if it is empty, longer than 64 characters (MySQL's limit), or holds a NUL (both servers
-    /// end the name there), a character beyond U+FFFF (MySQL refuses it) or a capital letter
-    /// outside ASCII (MySQL reads `É` as `é`, and the Kelvin sign as `k`).
+    /// [`LockError::InvalidName`] if a server would refuse the name, truncate it, or treat it as
+    /// equal to another one. This is so if the name
+    ///
+    /// - is empty,
+    /// - is longer than 64 characters (MySQL's limit),
+    /// - contains a NUL, where both servers end the name,
+    /// - contains a character beyond U+FFFF, which MySQL refuses, or
+    /// - contains a capital letter outside ASCII: MySQL reads `É` as `é`, and the Kelvin sign as
+    ///   `k`.
     ///
     /// ```
     /// use diesel_advisory_lock::LockName;
@@ -37,7 +42,7 @@ impl LockName {
         }
     }
 
-    /// An error if no server may be asked for this name.
+    /// Returns an error if the name must not be sent to a server.
     pub(crate) fn check(&self) -> Result<(), LockError> {
         match self.refusal() {
             None => Ok(()),
@@ -49,19 +54,24 @@ impl LockName {
     }
 }
 
-/// What the servers do to names, measured: MariaDB 10.11, MySQL 9.7.
+/// The limits of MariaDB 10.11 and MySQL 9.7, measured.
 fn refusal_of_exact(name: &str) -> Option<&'static &'static str> {
     let folded = |char: char| !char.is_ascii() && !char.to_lowercase().eq([char]);
     if name.is_empty() {
-        Some(&"it is empty: give it at least one character")
+        Some(&"it is empty; use at least one character")
     } else if name.chars().count() > 64 {
-        Some(&"it is longer than 64 characters, MySQL's limit")
+        Some(
+            &"it is longer than 64 characters, MySQL's limit; shorten it, or use `LockName::named`",
+        )
     } else if name.contains('\0') {
-        Some(&"it holds a NUL, where both servers would end it")
+        Some(&"it contains a NUL, where both servers would end it; remove the NUL")
     } else if name.chars().any(|char| char > '\u{FFFF}') {
-        Some(&"it holds a character beyond U+FFFF, which MySQL refuses")
+        Some(&"it contains a character beyond U+FFFF, which MySQL refuses; use `LockName::named`")
     } else if name.chars().any(folded) {
-        Some(&"it holds a capital letter outside ASCII, which MySQL takes for the small one")
+        Some(
+            &"it contains a capital letter outside ASCII, which MySQL reads as the small letter; \
+              use the small letter, or `LockName::named`",
+        )
     } else {
         None
     }

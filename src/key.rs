@@ -6,16 +6,16 @@ mod parts;
 
 pub use parts::KeyParts;
 
-/// A primary key, or one column of it, that can stand in a lock's name.
+/// A primary key, or one column of it, that can be part of a lock's name.
 ///
-/// Implemented for what Diesel reads a key column into: all integers, `bool`, strings, bytes,
-/// tuples of these for composite keys, and, behind the features of those names, the types of
-/// `uuid`, `chrono` and `time`. A type of your own writes what it wraps:
+/// It is implemented for the types that Diesel loads key columns into: all integers, `bool`,
+/// strings, bytes, and tuples of these for composite keys. The features `uuid`, `chrono` and `time`
+/// add the types of those crates. For a custom type use [the derive](derive@crate::LockKey), or
+/// write the value that it wraps:
 ///
 /// ```
 /// use diesel_advisory_lock::{KeyParts, LockKey};
 ///
-/// #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 /// struct AccountId(i64);
 ///
 /// impl LockKey for AccountId {
@@ -25,36 +25,18 @@ pub use parts::KeyParts;
 /// }
 /// ```
 ///
-/// The text must depend on nothing but the column's value: two processes that see different text
-/// for one row do not exclude each other.
+/// The text must depend only on the column's value: two processes that write different text for one
+/// row do not exclude each other. [`LockName::row`](crate::LockName::row) also requires Diesel's
+/// `AsExpression`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot stand in a lock's name",
+    message = "`{Self}` cannot be part of a lock's name",
     label = "this primary key does not implement `LockKey`",
-    note = "for an id type of your own, `impl LockKey` by handing on to the field it wraps",
-    note = "for `uuid`, `chrono` and `time` enable the feature of that name in `diesel-advisory-lock`"
+    note = "for a custom key type, add `#[derive(LockKey)]`",
+    note = "for a type of `uuid`, `chrono` or `time`, enable the feature of that name in \
+            `diesel-advisory-lock`"
 )]
 pub trait LockKey {
-    /// Adds one part for each column of the key.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::{KeyParts, LockKey};
-    ///
-    /// // `AsExpression` is for Diesel's `find`, and so for `LockName::row`.
-    /// #[derive(Debug, diesel::expression::AsExpression)]
-    /// #[diesel(sql_type = diesel::sql_types::BigInt)]
-    /// struct AccountId(i64);
-    ///
-    /// impl LockKey for AccountId {
-    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
-    ///         self.0.write_parts(parts); // one part, or as many as the key has columns
-    ///     }
-    /// }
-    /// # diesel::table! {
-    /// #     accounts (id) { id -> BigInt, }
-    /// # }
-    /// # let name = diesel_advisory_lock::LockName::row_unchecked(accounts::table, AccountId(7));
-    /// # assert_eq!(name.to_string(), "accounts:7");
-    /// ```
+    /// Writes one part for each column of the key, in the order of the columns.
     fn write_parts(&self, parts: &mut KeyParts<'_>);
 }
 
@@ -98,7 +80,8 @@ impl<K: LockKey + ToOwned + ?Sized> LockKey for Cow<'_, K> {
     }
 }
 
-/// One impl for each length: the first list is taken off one by one, the second always stays.
+/// One impl for each length: names are removed from the first list one by one, the second list
+/// stays.
 macro_rules! tuples {
     ([] [$($kept:ident)*]) => {};
     ([$first:ident $($more:ident)*] [$($kept:ident)*]) => {
@@ -117,7 +100,7 @@ macro_rules! tuples {
     };
 }
 
-// As wide as Diesel's own tuples, by its own features.
+// The same widths and features as Diesel's tuples.
 tuples!([
     K1 K2 K3 K4 K5 K6 K7 K8 K9 K10 K11 K12 K13 K14 K15 K16
 ] []);

@@ -7,7 +7,7 @@ use crate::deadline::{Deadline, Wait};
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
 use crate::guard::{self, LockGuard, Transaction};
-use crate::held_locks::HeldLocks;
+use crate::held_locks::{self, HeldLocks};
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::options::{LockOptions, LockPolicy};
@@ -15,7 +15,7 @@ use crate::set::{LockSet, ReloadSet};
 
 /// A lock that is about to be acquired: options first, then a finishing method.
 ///
-/// | written | locks |
+/// | expression | locks |
 /// |---|---|
 /// | [`model.lock()`](crate::Lockable::lock) | the row of a model, which is reloaded under the lock |
 /// | [`name.lock()`](LockName::lock) | anything that has a [`LockName`] |
@@ -25,13 +25,12 @@ use crate::set::{LockSet, ReloadSet};
 /// connection of the caller's, and of [`LockPool`](crate::LockPool), for a connection from a pool.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
+/// # include!("doctest_setup.rs");
 /// use std::time::Duration;
 ///
+/// # fn main() -> TestResult {
+/// # let mut conn = establish_connection();
+/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
 /// notification
 ///     .lock()
 ///     .scope("send")
@@ -46,29 +45,29 @@ use crate::set::{LockSet, ReloadSet};
 ///
 /// Every finishing method **reloads each model** under its lock, and replaces the caller's model
 /// with the row, so that no decision is made on a stale copy. Save changes before you lock, since
-/// the reload overwrites them. This holds whether the lock is re-entrant or not, with one exception:
+/// the reload overwrites them. This holds whether the lock is re-entrant or not.
 ///
-/// - The very model that an enclosing closure was given **under this same lock**, while that
-///   closure runs, keeps its unsaved changes. Any other copy of the row is reloaded, and so is a
-///   model under another scope.
-/// - Under a guard the model is always reloaded, since no closure was given it:
-///   [`acquire`](LockDsl::acquire).
+/// There is one exception. The very model that an enclosing closure was given **under this same
+/// lock** keeps its unsaved changes while that closure runs. Any other copy of the row is reloaded,
+/// and so is a model under another scope. Under a guard the model is always reloaded, since no
+/// closure was given it: see [`acquire`](LockDsl::acquire).
 ///
 /// # Sets
 ///
-/// - The locks are acquired in the server's order, and released in reverse, whatever order the set
-///   is in: no two calls can deadlock. A lock that is in the set twice is acquired once; two models
-///   of one row are then two copies of it, both current.
-/// - One timeout covers all. If one of the locks cannot be acquired, those that were acquired are
+/// - The locks are acquired in the server's order, whatever order the set is in, so that no two
+///   calls can deadlock. They are released in reverse.
+/// - A lock that is in the set twice is acquired once. Two models of one row are then two copies of
+///   it, both current.
+/// - One timeout covers all locks. If one of them cannot be acquired, those that were acquired are
 ///   released, and the error names that one.
 /// - Each model is reloaded once **all** locks are held.
-/// - Before a [`transaction`](LockDsl::transaction) commits, the session proves that it holds all of
-///   them.
+/// - Before a [`transaction`](LockDsl::transaction) commits, the session proves that it holds all
+///   of them.
 /// - An empty set runs the closure without any lock.
 ///
-/// A set costs two round trips for each lock, one for each model, and one more where some names
-/// have a namespace of their own and others do not. A transaction costs seven more: six for BEGIN
-/// and COMMIT, and one for the proof, for up to 64 locks.
+/// A set costs two round trips for each lock and one for each model. It costs one more if only some
+/// of the names have an explicit [namespace](Self::namespace). A transaction costs seven more: six
+/// for BEGIN and COMMIT, and one for the proof, for up to 64 locks.
 ///
 /// # Errors
 ///
@@ -78,11 +77,12 @@ use crate::set::{LockSet, ReloadSet};
 /// - After it: `Lost`, `TransactionLeftOpen`, `Database`, and from `transaction` also
 ///   `CommitUnknown`. [`LockError::outcome`] says what became of the work.
 ///
-/// An error of the closure is returned rather than one of the release. On an error, as on a panic,
-/// an open transaction is rolled back and the lock released. If the reload fails while it runs on
-/// the server (`Database`), the connection is marked as broken, and a pool discards it.
+/// An error of the closure takes precedence over an error of the release. On an error, as on a
+/// panic, an open transaction is rolled back and the lock is released. If the reload fails while it
+/// runs on the server (`Database`), the connection is marked as broken, and a pool discards it.
 #[derive(Clone, Debug)]
-#[must_use = "nothing is locked until a finishing method such as `.run(..)` or `.acquire(..)` is called"]
+#[must_use = "nothing is locked until a finishing method such as `.run(..)` or `.acquire(..)` is \
+              called"]
 pub struct Lock<L> {
     set: L,
     options: LockOptions,
@@ -92,16 +92,6 @@ pub struct Lock<L> {
 
 impl LockName {
     /// Starts a lock of this name: options first, then a finishing method of [`LockDsl`].
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// LockName::named("report").lock().run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn lock(&self) -> Lock<LockName> {
         Lock::new(self.clone())
     }
@@ -118,7 +108,7 @@ impl LockName {
 /// [`HasLockPolicy`](crate::HasLockPolicy).
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # include!("doctest_setup.rs");
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
@@ -128,7 +118,7 @@ impl LockName {
 ///     balance: i64,
 /// }
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// let mut from: Account = accounts::table.find(1).first(&mut conn)?;
 /// let mut to: Account = accounts::table.find(2).first(&mut conn)?;
@@ -170,111 +160,51 @@ impl<L> Lock<L> {
     }
 
     /// Uses `policy` for what the call itself does not set; see [`LockPolicy`].
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// use diesel_advisory_lock::LockPolicy;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let other = &mut establish_connection();
-    /// # let held = LockName::named("job").lock().acquire(other)?;
-    /// const IMPATIENT: LockPolicy = LockPolicy::new().no_wait();
-    /// let job = LockName::named("job");
-    /// assert!(job.lock().policy(IMPATIENT).acquire(&mut conn).is_err()); // another session holds it
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn policy(mut self, policy: LockPolicy) -> Self {
         self.options.set_policy(policy);
         self
     }
 
-    /// Waits for at most `timeout`, to the millisecond (rounded up).
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// use std::time::Duration;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let other = &mut establish_connection();
-    /// # let held = LockName::named("job").lock().acquire(other)?;
-    /// let request = LockName::named("job").lock().timeout(Duration::from_millis(20));
-    /// match request.acquire(&mut conn) {
-    ///     Err(LockError::Timeout { waited, .. }) => println!("not free within {waited:?}"),
-    /// #   Ok(_) => panic!("it is taken"),
-    ///     other => other?.release()?,
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Waits for at most `timeout`, to the millisecond (rounded up). Then [`LockError::Timeout`] is
+    /// returned.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.set_wait(Wait::For(timeout));
         self
     }
 
-    /// Does not wait: the lock is free now, or [`LockError::Timeout`] is returned.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let other = &mut establish_connection();
-    /// # let held = LockName::named("job").lock().acquire(other)?;
-    /// let request = LockName::named("job").lock().no_wait();
-    /// assert!(matches!(request.acquire(&mut conn), Err(LockError::Timeout { .. })));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Does not wait: if another session holds the lock, [`LockError::Timeout`] is returned at
+    /// once.
     pub fn no_wait(mut self) -> Self {
         self.options.set_wait(Wait::For(Duration::ZERO));
         self
     }
 
     /// Waits until the lock is free.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let other = &mut establish_connection();
-    /// # let held = LockName::named("job").lock().acquire(other)?;
-    /// # drop(held);
-    /// let nightly = LockName::named("job").lock().wait_forever();
-    /// nightly.run(&mut conn, |_, _| Ok::<_, LockError>(()))?;
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn wait_forever(mut self) -> Self {
         self.options.set_wait(Wait::Forever);
         self
     }
 
-    /// Keeps the server from ending the session while the lock is held, for up to `keep_alive`
-    /// without a statement on the connection: while a mail is sent, or a file fetched.
+    /// Keeps the session alive while the lock is held, for up to `keep_alive` without a statement
+    /// on the connection, such as while a mail is sent.
     ///
-    /// The servers end a session that has been idle for `wait_timeout` (8 hours by default, often
-    /// set to minutes), and with it the lock, which is then [`LockError::Lost`]. Where the session's
-    /// timeout is shorter, it is raised to `keep_alive` (to the second, rounded up; a year at most)
-    /// when the lock has been acquired, and restored when it ends. It is no limit: a lock may be
-    /// held longer, at its own risk. With the feature `tracing`, an event is emitted for a longer
-    /// hold.
+    /// The servers end a session that has been idle for `wait_timeout`: 8 hours by default, often
+    /// set to minutes. The lock is then [`LockError::Lost`]. If the session's timeout is shorter
+    /// than `keep_alive`, it is raised once the lock is acquired, and restored when the lock ends.
+    /// The time is rounded up to seconds, and a year at most.
     ///
-    /// This costs two round trips to look, and four more where there is something to raise. It has
-    /// no effect on other limits on idle sessions: a proxy's, a firewall's, MariaDB's
+    /// This is not a limit: a lock may be held longer, at its own risk. With the feature `tracing`,
+    /// an event is emitted for a longer hold.
+    ///
+    /// The option costs two round trips to read the timeout, and four more to raise and restore it.
+    /// It has no effect on other limits on idle sessions: a proxy's, a firewall's, MariaDB's
     /// `idle_transaction_timeout`.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
+    /// # include!("doctest_setup.rs");
     /// use std::time::Duration;
     ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let send_the_mails = || ();
     /// let nightly = LockName::named("nightly-report").lock();
@@ -290,55 +220,23 @@ impl<L> Lock<L> {
         self
     }
 
-    /// Acquires a lock of its own for one use, such as one method: see [`LockName::scope`]. Under
-    /// another scope a model is reloaded, so save before you lock one scope inside another.
+    /// Locks one use of the row or name, such as one method, instead of all its uses: see
+    /// [`LockName::scope`].
     ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let row = LockName::row(notifications::table, 42);
-    /// let sending = row.lock().scope("send").acquire(&mut conn)?;
-    /// let other = &mut establish_connection();
-    /// row.lock().scope("archive").no_wait().acquire(other)?.release()?; // another lock
-    /// # sending.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Under another scope a model is reloaded, so save before you lock one scope inside another.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
         self
     }
 
-    /// Locks in another namespace: see [`LockName::namespace`].
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// // All programs that use this namespace share the lock, in whatever schema they work.
-    /// LockName::named("report").lock().namespace("all tenants").acquire(&mut conn)?.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Locks in another namespace, which programs that work in different schemas may share: see
+    /// [`LockName::namespace`].
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
     }
 
-    /// The names of the locks, with scope and namespace as set, in the order of the set.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let lock = LockName::row(notifications::table, 42).lock().scope("send");
-    /// assert_eq!(lock.names()[0].to_string(), "notifications:42#send");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the names of the locks, with scope and namespace as set, in the order of the set.
     pub fn names(&self) -> Vec<LockName>
     where
         L: LockSet,
@@ -374,6 +272,24 @@ impl<L> Lock<L> {
         self.options.try_deadline()
     }
 
+    /// Acquires the locks on a connection.
+    // A call would copy the guard, and the future of `acquire`.
+    #[inline(always)]
+    pub(crate) fn guard<'c, S: LockSource>(
+        &self,
+        source: &'c mut S,
+        deadline: &Deadline,
+    ) -> Result<LockGuard<'c, S>, LockError>
+    where
+        L: LockSet,
+    {
+        let names = self.requested();
+        held_locks::check_names(names.as_slice(), deadline)?;
+        let conn = source.connection();
+        let locks = ready(HeldLocks::acquire(conn, names, deadline, false))?;
+        Ok(LockGuard::new(source, locks))
+    }
+
     pub(crate) fn into_set(self) -> L {
         self.set
     }
@@ -387,27 +303,15 @@ impl<L> Lock<L> {
 /// | [`try_run`](Self::try_run), [`try_transaction`](Self::try_transaction), [`try_acquire`](Self::try_acquire) | not at all, or as the options say | `Ok(None)` |
 ///
 /// [`LockPool`](crate::LockPool) has the same six methods, and takes a connection from its pool.
-/// What they reload and which errors they return is said at [`Lock`].
+/// [`Lock`] says what they reload and which errors they return.
 ///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// use diesel_advisory_lock::prelude::*; // brings the trait
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// let job = LockName::named("job");
-/// let done = job.lock().try_run(&mut conn, |_, _| Ok::<_, LockError>("done"))?;
-/// assert_eq!(done, Some("done"));
-/// # Ok(())
-/// # }
-/// ```
+/// The prelude brings this trait into scope.
 pub trait LockDsl<L>: Sized {
     /// Acquires the lock, reloads the model, runs `body`, and releases the lock.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// let sent = notification.lock().run(&mut conn, |n, conn| n.send(conn))?;
@@ -418,7 +322,7 @@ pub trait LockDsl<L>: Sized {
     ///
     /// # Errors
     ///
-    /// What `body` returns, and [`LockError`] before and after it; see [`Lock`].
+    /// The error of `body`, and any [`LockError`] from before or after it; see [`Lock`].
     fn run<S, R, E>(
         self,
         conn: &mut S,
@@ -432,9 +336,8 @@ pub trait LockDsl<L>: Sized {
     /// Like [`run`](Self::run), but returns `Ok(None)` if the lock is held elsewhere.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// match notification.lock().try_run(&mut conn, |n, conn| n.send(conn))? {
@@ -447,7 +350,7 @@ pub trait LockDsl<L>: Sized {
     ///
     /// # Errors
     ///
-    /// As for `run`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    /// As for `run`, except [`LockError::Timeout`], which becomes `Ok(None)`.
     fn try_run<S, R, E>(
         self,
         conn: &mut S,
@@ -458,34 +361,29 @@ pub trait LockDsl<L>: Sized {
         L: ReloadSet<S::Connection>,
         E: FromLockError;
 
-    /// Acquires the lock, begins a transaction, reloads the model, runs `body`, commits, and releases
-    /// the lock: the next holder sees all that `body` wrote, or nothing of it.
+    /// Acquires the lock, begins a transaction, reloads the model, runs `body`, commits, and
+    /// releases the lock. The next holder sees all that `body` wrote, or nothing of it.
     ///
     /// Before the COMMIT the session proves, in one round trip, that it still holds the lock. If it
     /// does not, the transaction is rolled back, and [`LockError::Lost`] is returned. Lock and
-    /// transaction end with the same session, so what commits was exclusive throughout. Once the
-    /// COMMIT has succeeded, the value of `body` is returned, even if the release fails; the
-    /// session is then ended, and with the feature `tracing` an event is emitted.
+    /// transaction end with the same session, so a transaction that commits has held its lock
+    /// throughout.
     ///
-    /// After a rollback the rows are as before, but the caller's model keeps what `body` put into
-    /// it: load it anew before you use it.
+    /// Once the COMMIT has succeeded, the value of `body` is returned, even if the release fails.
+    /// The session is then ended, and with the feature `tracing` an event is emitted.
+    ///
+    /// After a rollback the rows are as before, but the caller's model keeps the changes of `body`:
+    /// load it anew before you use it.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
-    /// use std::time::Duration;
-    ///
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// notification
-    ///     .lock()
-    ///     .scope("rewrite")
-    ///     .timeout(Duration::from_millis(250))
-    ///     .transaction(&mut conn, |n, conn| {
-    ///         n.message.push('!');
-    ///         diesel::update(&*n).set(&*n).execute(conn)
-    ///     })?;
+    /// notification.lock().transaction(&mut conn, |n, conn| {
+    ///     n.message.push('!');
+    ///     diesel::update(&*n).set(&*n).execute(conn)
+    /// })?;
     /// # assert_eq!(notification.message, "Hello world!");
     /// # Ok(())
     /// # }
@@ -493,9 +391,10 @@ pub trait LockDsl<L>: Sized {
     ///
     /// # Errors
     ///
-    /// What `body` returns, after a rollback, and [`LockError`] before and after it; see
-    /// [`Lock`]. [`LockError::CommitUnknown`] if the connection fails during the COMMIT. After all others the
-    /// transaction has been rolled back or was not begun, unless `body` has ended it by itself.
+    /// - The error of `body`, after a rollback, and any [`LockError`] from before or after it; see
+    ///   [`Lock`].
+    /// - [`LockError::CommitUnknown`] if the connection fails during the COMMIT. After any other
+    ///   error the transaction has been rolled back or was not begun, unless `body` has ended it.
     fn transaction<S, R, E>(
         self,
         conn: &mut S,
@@ -510,9 +409,8 @@ pub trait LockDsl<L>: Sized {
     /// elsewhere.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// let changed = notification.lock().try_transaction(&mut conn, |n, conn| {
@@ -526,7 +424,7 @@ pub trait LockDsl<L>: Sized {
     ///
     /// # Errors
     ///
-    /// As for `transaction`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    /// As for `transaction`, except [`LockError::Timeout`], which becomes `Ok(None)`.
     fn try_transaction<S, R, E>(
         self,
         conn: &mut S,
@@ -537,18 +435,19 @@ pub trait LockDsl<L>: Sized {
         L: ReloadSet<S::Connection>,
         E: FromLockError;
 
-    /// Locks and reloads, and returns a guard, which derefs to the connection. The model is free to
-    /// use beside it.
+    /// Acquires the lock, reloads the model, and returns a guard that derefs to the connection.
+    ///
+    /// The guard does not borrow the model. Dropping the guard releases the lock;
+    /// [`LockGuard::release`] also returns an error if the lock was lost.
     ///
     /// **Under a guard the model is always reloaded**, here and by each further call that locks it
-    /// on the guard: unsaved changes are overwritten, so save them first. A guard does not know how
+    /// on the guard. Unsaved changes are overwritten, so save them first. A guard cannot know how
     /// long the model is in use; only a closure that was given this very model under this same lock
     /// keeps its changes.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// let mut held = notification.lock().acquire(&mut conn)?;
@@ -560,7 +459,7 @@ pub trait LockDsl<L>: Sized {
     ///
     /// # Errors
     ///
-    /// Any [`LockError`] of the time before `body` would run; see [`Lock`].
+    /// Any [`LockError`] that is returned before a closure runs; see [`Lock`].
     fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
     where
         S: LockSource,
@@ -569,9 +468,8 @@ pub trait LockDsl<L>: Sized {
     /// Like [`acquire`](Self::acquire), but returns `Ok(None)` if the lock is held elsewhere.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// if let Some(mut held) = notification.lock().try_acquire(&mut conn)? {
@@ -584,7 +482,7 @@ pub trait LockDsl<L>: Sized {
     ///
     /// # Errors
     ///
-    /// As for `acquire`, but for [`LockError::Timeout`], which is `Ok(None)`.
+    /// As for `acquire`, except [`LockError::Timeout`], which becomes `Ok(None)`.
     fn try_acquire<S>(
         self,
         conn: &mut S,
@@ -605,19 +503,8 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let locks = ready(HeldLocks::acquire(
-            conn,
-            self.requested(),
-            &self.deadline(),
-            false,
-        ))?;
-        guard::run(
-            LockGuard::new(conn, locks),
-            self.into_set(),
-            Transaction::No,
-            body,
-        )
+        let guard = self.guard(conn.connection(), &self.deadline())?;
+        guard::run(guard, self.set, Transaction::No, body)
     }
 
     fn try_run<S, R, E>(
@@ -630,17 +517,8 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let deadline = self.try_deadline();
-        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
-        match or_none(locks)? {
-            Some(locks) => guard::run(
-                LockGuard::new(conn, locks),
-                self.into_set(),
-                Transaction::No,
-                body,
-            )
-            .map(Some),
+        match or_none(self.guard(conn.connection(), &self.try_deadline()))? {
+            Some(guard) => guard::run(guard, self.set, Transaction::No, body).map(Some),
             None => Ok(None),
         }
     }
@@ -655,19 +533,8 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let locks = ready(HeldLocks::acquire(
-            conn,
-            self.requested(),
-            &self.deadline(),
-            false,
-        ))?;
-        guard::run(
-            LockGuard::new(conn, locks),
-            self.into_set(),
-            Transaction::Begin,
-            body,
-        )
+        let guard = self.guard(conn.connection(), &self.deadline())?;
+        guard::run(guard, self.set, Transaction::Begin, body)
     }
 
     fn try_transaction<S, R, E>(
@@ -680,56 +547,40 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let conn = conn.connection();
-        let deadline = self.try_deadline();
-        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
-        match or_none(locks)? {
-            Some(locks) => guard::run(
-                LockGuard::new(conn, locks),
-                self.into_set(),
-                Transaction::Begin,
-                body,
-            )
-            .map(Some),
+        match or_none(self.guard(conn.connection(), &self.try_deadline()))? {
+            Some(guard) => guard::run(guard, self.set, Transaction::Begin, body).map(Some),
             None => Ok(None),
         }
     }
 
-    fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
+    fn acquire<S>(mut self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
     where
         S: LockSource,
         L: ReloadSet<S::Connection>,
     {
-        let conn = conn.connection();
-        let locks = ready(HeldLocks::acquire(
-            conn,
-            self.requested(),
-            &self.deadline(),
-            false,
-        ))?;
-        let mut guard = LockGuard::new(conn, locks);
-        guard::reload(&mut guard, &mut self.into_set())?;
+        let mut guard = self.guard(conn.connection(), &self.deadline())?;
+        guard::reload(&mut guard, &mut self.set)?;
         Ok(guard)
     }
 
-    fn try_acquire<S>(self, conn: &mut S) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
+    fn try_acquire<S>(
+        mut self,
+        conn: &mut S,
+    ) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
     where
         S: LockSource,
         L: ReloadSet<S::Connection>,
     {
-        let conn = conn.connection();
-        let deadline = self.try_deadline();
-        let locks = ready(HeldLocks::acquire(conn, self.requested(), &deadline, false));
-        let Some(locks) = or_none(locks)? else {
+        let guard = self.guard(conn.connection(), &self.try_deadline());
+        let Some(mut guard) = or_none(guard)? else {
             return Ok(None);
         };
-        let mut guard = LockGuard::new(conn, locks);
-        guard::reload(&mut guard, &mut self.into_set())?;
+        guard::reload(&mut guard, &mut self.set)?;
         Ok(Some(guard))
     }
 }
 
-/// What a `try_` method makes of a timeout.
+/// Turns the timeout of a `try_` method into `None`.
 pub(crate) fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match acquired {
         Ok(guard) => Ok(Some(guard)),

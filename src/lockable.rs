@@ -14,17 +14,15 @@ use crate::table::LockTable;
 
 /// A model that can be locked by its primary key: every `#[derive(Identifiable)]` model.
 ///
-/// There is nothing to implement and nothing to register. The name of the lock comes from the
-/// model's table and primary key. Two structs over one row take the same lock if they name the same
-/// table and schema in the same way, and declare the same primary key.
+/// The name of the lock is derived from the model's table and primary key. Two structs that map one
+/// row share its lock if they name the same table and schema in the same way, and declare the same
+/// primary key.
 ///
-/// The key is spelled as the column stores it in every loaded model. If a model's key finds a row
-/// whose own lock is another one, such as `alice` for the row `Alice`, the call returns
+/// The row must exist in the database, or the call returns
+/// [`LockError::RowNotFound`](crate::LockError::RowNotFound). A key must be spelled as the column
+/// stores it, as it is in every loaded model. If a model's key finds a row with another lock, such
+/// as `alice` for the row `Alice`, the call returns
 /// [`LockError::KeyMismatch`](crate::LockError::KeyMismatch).
-///
-/// The model must be in the database: a lock is on a row, and a row has a key. Without one, the
-/// call returns
-/// [`LockError::RowNotFound`](crate::LockError::RowNotFound).
 ///
 /// The methods of this trait start from the default policy. A type with
 /// [`#[derive(Lockable)]`](derive@crate::Lockable) has inherent methods of the same names, which
@@ -33,7 +31,7 @@ use crate::table::LockTable;
 /// [`HasLockPolicy`](crate::HasLockPolicy).
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # include!("doctest_setup.rs");
 /// use diesel_advisory_lock::prelude::*;
 ///
 /// #[derive(Identifiable)]
@@ -42,44 +40,22 @@ use crate::table::LockTable;
 ///     id: i32,
 /// }
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// assert_eq!(Message { id: 42 }.lock_name().to_string(), "notifications:42");
-/// # Ok(())
+/// # fn main() {
+/// assert_eq!(Message { id: 42 }.lock_name(), LockName::row(notifications::table, 42));
 /// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no lock of its own",
-    label = "not a model with a primary key that can stand in a lock's name",
-    note = "a model must derive `Identifiable`, and a key type of its own must implement `LockKey`; \
-            a struct that only stands for a row takes `#[lock(table = accounts, key(from_id))]`"
+    message = "`{Self}` cannot be locked",
+    label = "not a model with a primary key that implements `LockKey`",
+    note = "derive `Identifiable` for the model, and `LockKey` for a custom key type; for a \
+            struct that is not a model, derive `Lockable` with `#[lock(table = accounts, \
+            key(from_id))]`"
 )]
 pub trait Lockable {
-    /// The name of this row's lock; the same as [`LockName::row`] of its table and key.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// assert_eq!(notification.lock_name(), LockName::row(notifications::table, 42));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the name of this row's lock, which equals [`LockName::row`] of its table and key.
     fn lock_name(&self) -> LockName;
 
     /// Starts a lock of this row: options first, then a finishing method of [`LockDsl`].
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// notification.lock().scope("send").run(&mut conn, |n, conn| n.send(conn))?;
-    /// # Ok(())
-    /// # }
-    /// ```
     fn lock(&mut self) -> Lock<&mut Self>
     where
         Self: Sized,
@@ -87,16 +63,16 @@ pub trait Lockable {
         Lock::new(self)
     }
 
-    /// Locks the row, reloads it into `self`, runs `body`, and releases the lock: [`LockDsl::run`]
-    /// with all options at their defaults.
+    /// Acquires the row's lock, reloads the row into `self`, runs `body`, and releases the lock.
+    ///
+    /// This is [`LockDsl::run`] with the default options.
     ///
     /// Unsaved changes of `self` are overwritten, unless an enclosing closure was given this very
     /// model under this same lock; see [`Lock`].
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// let load = |conn: &mut MysqlConnection| notifications::table.find(42).first(conn);
     /// let mut first: Notification = load(&mut conn)?;
@@ -111,7 +87,8 @@ pub trait Lockable {
     ///
     /// # Errors
     ///
-    /// What `body` returns, and [`LockError`](crate::LockError) before and after it; see [`Lock`].
+    /// The error of `body`, and any [`LockError`](crate::LockError) from before or after it; see
+    /// [`Lock`].
     fn with_lock<S, R, E>(
         &mut self,
         conn: &mut S,
@@ -125,14 +102,14 @@ pub trait Lockable {
         self.lock().run(conn, body)
     }
 
-    /// Like [`with_lock`](Self::with_lock) if the lock is free now, and `Ok(None)` if it is held
-    /// elsewhere:
-    /// [`LockDsl::try_run`] with all options at their defaults.
+    /// Like [`with_lock`](Self::with_lock), but returns `Ok(None)` at once if the lock is held
+    /// elsewhere.
+    ///
+    /// This is [`LockDsl::try_run`] with the default options.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// # let mut conn = establish_connection();
     /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
     /// match notification.try_with_lock(&mut conn, |n, conn| n.send(conn))? {
@@ -145,7 +122,8 @@ pub trait Lockable {
     ///
     /// # Errors
     ///
-    /// What `body` returns, and [`LockError`](crate::LockError) before and after it; see [`Lock`].
+    /// The error of `body`, and any [`LockError`](crate::LockError) from before or after it; see
+    /// [`Lock`].
     fn try_with_lock<S, R, E>(
         &mut self,
         conn: &mut S,

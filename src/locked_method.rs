@@ -1,13 +1,11 @@
-//! What `#[locked]` expands to: the steps of [`LockDsl::run`](crate::LockDsl::run) around a body that
-//! stays where it is, with `self` and its connection as they were declared. Not for use by hand.
+//! The functions that `#[locked]` expands to: the steps of [`LockDsl::run`](crate::LockDsl::run)
+//! around a body that keeps the declared types of `self` and of its connection.
 
 use std::marker::PhantomData;
 
 use crate::backend::LockSource;
-use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
 use crate::guard::{self, Guard, LockGuard, Transaction};
-use crate::held_locks::HeldLocks;
 use crate::in_use::{Enclosing, InUse};
 use crate::lock::Lock;
 use crate::lockable::Lockable;
@@ -17,15 +15,16 @@ use crate::reload::{self, Reload};
 use crate::set::LockSet;
 use crate::telemetry;
 
-/// The policy of `T`: the one of its [`HasLockPolicy`], or else the default of [`DefaultPolicy`].
+/// The policy of `T`: that of [`HasLockPolicy`] if `T` implements it, else that of
+/// [`DefaultPolicy`].
 pub struct PolicyOf<T: ?Sized>(PhantomData<T>);
 
 impl<T: HasLockPolicy + ?Sized> PolicyOf<T> {
-    /// Takes precedence over the constant of a trait.
+    /// An inherent constant takes precedence over that of a trait.
     pub const LOCK_POLICY: LockPolicy = T::LOCK_POLICY;
 }
 
-/// The policy of a type that has none of its own.
+/// The policy of a type without [`HasLockPolicy`].
 pub trait DefaultPolicy {
     /// 45 seconds.
     const LOCK_POLICY: LockPolicy = LockPolicy::new();
@@ -33,11 +32,11 @@ pub trait DefaultPolicy {
 
 impl<T: ?Sized> DefaultPolicy for PolicyOf<T> {}
 
-/// What a method may return that runs under a lock.
+/// The return types of a method that runs under a lock.
 #[diagnostic::on_unimplemented(
-    message = "a `#[locked]` method returns a `Result`, since the lock may not be acquired",
+    message = "a `#[locked]` method must return a `Result`, since acquiring the lock may fail",
     label = "not a `Result`",
-    note = "write `-> Result<{Self}, E>` with an `E: From<LockError>`, such as `QueryResult<{Self}>`"
+    note = "write `-> QueryResult<{Self}>`, or `-> Result<{Self}, E>` with an `E: From<LockError>`"
 )]
 pub trait MethodResult {
     #[doc(hidden)]
@@ -58,7 +57,7 @@ impl<R, E: FromLockError> MethodResult for Result<R, E> {
 
 /// A lock that a method body runs under.
 pub struct Entered<'c, S: LockSource> {
-    /// The model that the body works on, or the copy of it.
+    /// The model that the body works on, or its copy.
     in_use: InUse,
     enclosing: Enclosing,
     guard: LockGuard<'c, S>,
@@ -80,17 +79,17 @@ impl<'c, S: LockSource> Entered<'c, S> {
         Scope(self.guard.parts().1.scope())
     }
 
-    /// The connection as the method declares it.
+    /// The connection, with the type that the method declares.
     pub fn source(&mut self) -> &mut S {
         &mut self.guard
     }
 }
 
-/// For `&mut self`: acquires the lock, begins a transaction if asked, and reloads the model.
+/// For `&mut self`: acquires the lock, begins a transaction if requested, and reloads the model.
 ///
 /// # Errors
 ///
-/// Any [`LockError`] of the time before the body runs.
+/// Any [`LockError`] that is returned before the body runs.
 pub fn enter<'c, T, S>(
     lock: Lock<&mut T>,
     source: &'c mut S,
@@ -105,12 +104,12 @@ where
     Ok(Entered::new(guard, in_use, transaction))
 }
 
-/// For `&self`: the row is reloaded into a copy. `None` if the model itself is in use under this
-/// lock.
+/// For `&self`: like [`enter`], but loads the row into a copy. The copy is `None` if the model
+/// itself is in use under this lock.
 ///
 /// # Errors
 ///
-/// Any [`LockError`] of the time before the body runs.
+/// Any [`LockError`] that is returned before the body runs.
 pub fn enter_with_copy<'c, T, S>(
     lock: Lock<LockName>,
     model: &T,
@@ -136,29 +135,22 @@ fn begin<'c, L: LockSet, S: LockSource>(
         true => Transaction::Begin,
         false => Transaction::No,
     };
-    let conn = source.connection();
-    let locks = ready(HeldLocks::acquire(
-        conn,
-        lock.requested(),
-        &lock.deadline(),
-        false,
-    ))?;
-    let mut guard = LockGuard::new(source, locks);
+    let mut guard = lock.guard(source, &lock.deadline())?;
     guard::begin(&mut guard, transaction)?;
     Ok((guard, transaction))
 }
 
-/// The lock's span, if there is one.
+/// The span that the body runs in.
 pub struct Scope(telemetry::Scope);
 
 impl Scope {
-    /// Runs a body, in which `return` and `?` work.
+    /// Runs a body as a closure, so that `return` and `?` end only the body.
     pub fn call<O>(self, body: impl FnOnce() -> O) -> O {
         self.0.run(body)
     }
 }
 
-/// Commits if a transaction was begun, and releases the lock; or passes on what went wrong.
+/// Commits if a transaction was begun, and releases the lock. Returns the first error, if any.
 pub fn finish<S: LockSource, O: MethodResult>(
     entered: Result<(Entered<'_, S>, O), LockError>,
 ) -> O {

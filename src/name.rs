@@ -19,10 +19,10 @@ pub use parse::{LockedObject, ParsedLockName};
 
 /// The name of a lock: of a row, of a table, or of anything else.
 ///
-/// Two names that are equal are one lock, in this process and in any other that speaks to the
-/// same server. The written form is stable and can be built in any language; it is stated in
-/// [`docs/lock-names.md`](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md).
-/// `Display` shows it without the namespace:
+/// Equal names are the same lock, in all processes that use the server. The text of a name is
+/// stable and can be built in any language, as
+/// [`docs/lock-names.md`](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md)
+/// specifies. `Display` shows it without the namespace:
 ///
 /// ```
 /// use diesel_advisory_lock::LockName;
@@ -34,35 +34,42 @@ pub use parse::{LockedObject, ParsedLockName};
 ///     memberships (team, user) { team -> Integer, user -> Text, }
 /// }
 ///
-/// assert_eq!(LockName::row(notifications::table, 42).to_string(), "notifications:42");
+/// let row = LockName::row(notifications::table, 42);
+/// assert_eq!(row.to_string(), "notifications:42");
+/// assert_eq!(row.scope("send").to_string(), "notifications:42#send");
 /// assert_eq!(LockName::row(memberships::table, (7, "alice")).to_string(), "memberships:7,alice");
 /// assert_eq!(LockName::table(notifications::table).to_string(), "notifications:*");
 /// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
+///
+/// // The full name has the connection's schema as its namespace, or the given one.
+/// let report = LockName::named("report").namespace("all tenants");
+/// assert_eq!(report.full_name("tenant_7"), report.full_name("tenant_8"));
 /// ```
 #[derive(Clone)]
 pub struct LockName {
     namespace: Namespace,
     text: Arc<str>,
-    /// The state of a hashed name before its last byte, so that a scope can be added.
+    /// The hash state of a hashed name, so that a scope can be added.
     hash: Option<Arc<Sha256>>,
-    /// What a scoped name was before, so that another scope replaces it.
+    /// The name without its scope, so that another scope can replace it.
     unscoped: Option<Arc<LockName>>,
-    /// Why no server may be asked for this name; told when it is. A thin reference, since every error has a name in it.
+    /// Why the name must not be sent to a server. A thin reference, since every error contains a
+    /// name.
     refused: Option<&'static &'static str>,
     label: Label,
 }
 
-/// What a server computes its lock key from.
+/// What a backend computes its lock key from.
 #[derive(Debug)]
 pub enum KeySource<'n> {
-    /// The text after the slash. The session's namespace goes before it.
+    /// The text after the slash. The session's namespace precedes it.
     InSessionNamespace(&'n str),
     /// The full name, which does not depend on the session.
     FullName(String),
 }
 
 impl<'n> KeySource<'n> {
-    /// The full name in a session whose namespace is written so.
+    /// Returns the full name in a session with this namespace.
     pub(crate) fn full_name(self, namespace: &str) -> String {
         match self {
             KeySource::InSessionNamespace(text) => [namespace, "/", text].concat(),
@@ -75,42 +82,34 @@ impl<'n> KeySource<'n> {
     }
 }
 
-/// What stands before the slash.
+/// The part of a name before the slash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Namespace {
     /// The connection's schema, which the server hashes in the acquiring statement.
     Session,
-    /// Known here: the table's own schema or the caller's choice.
-    Given([u8; 8]),
+    /// The schema in `table!`, or the caller's choice.
+    Explicit([u8; 8]),
     /// No namespace and no slash.
     Exact,
 }
 
 impl LockName {
-    /// The row of `table` whose primary key is `key`: the same name as the loaded model's.
+    /// Returns the name of the row of `table` whose primary key is `key`. It equals the
+    /// [`lock_name`](crate::Lockable::lock_name) of the loaded model.
     ///
-    /// A composite key is a tuple, in the order of the primary key's columns. An integer is the
-    /// same key whatever its width: a model whose id is `42_i64` has the name of one whose id is `42_i32`.
+    /// A composite key is a tuple, in the order of the primary key's columns. The width of an
+    /// integer does not matter: `42_i64` and `42_i32` give the same name.
     ///
-    /// **A string key is taken as it is stored.** Under a case-insensitive collation (the default
-    /// of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the loaded
-    /// model, gives that row's name. Nothing is reloaded for a name, so no error reports a wrong
-    /// spelling.
+    /// **Spell a string key as the column stores it.** Under a case-insensitive collation (the
+    /// default of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the
+    /// loaded model, gives that row's name. Nothing is reloaded for a name, so no error reports a
+    /// wrong spelling.
     ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// assert_eq!(LockName::row(notifications::table, 42).to_string(), "notifications:42");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// The key must be one that Diesel's `find` takes for the table ([`RowKey`]); another type or
+    /// number of columns does not compile.
     ///
-    /// The key must be one that Diesel's `find` takes for the table ([`RowKey`]). Another type, too
-    /// few or too many columns, or another order of columns of different types do not compile.
-    ///
-    /// A key type of your own needs Diesel's `AsExpression` as well as [`LockKey`]. For one that
-    /// has only `LockKey`, use a model's [`lock_name`](crate::Lockable::lock_name), or
+    /// A custom key type needs Diesel's `AsExpression` as well as [`LockKey`]. For a type that has
+    /// only `LockKey`, use a model's [`lock_name`](crate::Lockable::lock_name), or
     /// `#[derive(Lockable)]` with `#[lock(table = .., key(..))]`.
     pub fn row<T, K>(table: T, key: K) -> Self
     where
@@ -120,60 +119,29 @@ impl LockName {
         Self::row_unchecked(table, key)
     }
 
-    /// [`row`](Self::row) with any key: the caller answers for its type and the order of its columns.
+    /// Like [`row`](Self::row), but takes any key: the caller is responsible for its type and the
+    /// order of its columns.
     ///
-    /// For tables whose key Diesel does not know, such as those of `diesel-dynamic-schema`, and for key types that have
-    /// [`LockKey`] alone.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// #[derive(LockKey)]
-    /// struct AccountId(i64);
-    ///
-    /// let name = LockName::row_unchecked(accounts::table, AccountId(7));
-    /// assert_eq!(name.to_string(), "accounts:7");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Use it for tables whose key Diesel does not know, such as those of `diesel-dynamic-schema`,
+    /// and for key types that implement only [`LockKey`].
     pub fn row_unchecked<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
         let (namespace, label, mut name) = Self::in_table(&table, Kind::Row);
         key.write_parts(&mut KeyParts::new(&mut name));
         Self::new(namespace, label, name.finish())
     }
 
-    /// The whole table. It excludes only other locks of the whole table: a row's lock is another
-    /// lock.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let all = LockName::table(notifications::table);
-    /// assert_eq!(all.to_string(), "notifications:*");
-    /// assert_ne!(all, LockName::row(notifications::table, 42));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the name of a whole table. Its lock excludes only other locks of the whole table,
+    /// not those of rows.
     pub fn table<T: LockTable>(table: T) -> Self {
         let (namespace, label, mut name) = Self::in_table(&table, Kind::Table);
         name.punctuation(":*");
         Self::new(namespace, label, name.finish())
     }
 
-    /// Any string at all: a job, a resource outside the database.
+    /// Returns the name of anything else, such as a job or a resource outside of the database.
     ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
-    /// // Whatever the server would not take, or take for another, is hashed.
-    /// assert_ne!(LockName::named("Nightly report"), LockName::named("nightly report"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Any string is allowed. A string that is long, or has other characters than `[a-z0-9_.-]`, is
+    /// hashed, so that no server refuses it or treats it as equal to another name.
     pub fn named(name: impl AsRef<str>) -> Self {
         let mut writer = NameWriter::new(Kind::Named);
         writer.punctuation("=");
@@ -181,25 +149,17 @@ impl LockName {
         Self::new(Namespace::Session, Label::NO_TABLE, writer.finish())
     }
 
-    /// A lock of its own for one use of the same thing: `notifications:42#send` and
-    /// `notifications:42` do not exclude each other. A second call replaces the first.
+    /// Returns the name of one use of the same row, table or resource, which has a separate lock:
+    /// `notifications:42#send` and `notifications:42` do not exclude each other. A second call
+    /// replaces the scope.
     ///
-    /// An [exact](Self::exact) name takes no scope; [acquiring](crate::LockDsl::acquire) it
-    /// then is [`LockError::InvalidName`](crate::LockError::InvalidName).
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let row = LockName::row(notifications::table, 42);
-    /// assert_eq!(row.scope("send").to_string(), "notifications:42#send");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// An [exact](Self::exact) name takes no scope:
+    /// [acquiring](crate::LockDsl::acquire) the result returns
+    /// [`LockError::InvalidName`](crate::LockError::InvalidName).
     #[must_use]
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
         if self.namespace == Namespace::Exact {
-            return self.refuse(&"an exact name takes no scope: write it into the name");
+            return self.refuse(&"an exact name takes no scope; write the scope into the name");
         }
         let (namespace, label) = (self.namespace, self.label);
         let base = match self.unscoped {
@@ -213,40 +173,32 @@ impl LockName {
         }
     }
 
-    /// Locks in `namespace` rather than in the connection's current schema or the one that the
-    /// `table!` names. Programs that work in different schemas share a lock this way.
+    /// Returns the same name in `namespace`, instead of in the connection's current schema or the
+    /// schema in `table!`. Programs that work in different schemas share a lock this way.
     ///
-    /// Also for connections that change their schema with `USE`. With Diesel's statement cache, the
-    /// default, the session keeps the namespace of the schema in which it first acquired such a
-    /// lock, as Diesel's own queries keep their schema. With `CacheSize::Disabled` both follow
-    /// `USE`.
+    /// Use it too for connections that change their schema with `USE`. With Diesel's statement
+    /// cache, the default, a session without an explicit namespace keeps the schema in which it
+    /// first acquired a lock, as Diesel's own queries keep their schema. With `CacheSize::Disabled`
+    /// both follow `USE`.
     ///
-    /// An [exact](Self::exact) name takes no namespace; [acquiring](crate::LockDsl::acquire)
-    /// it then is [`LockError::InvalidName`](crate::LockError::InvalidName).
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let report = LockName::named("report").namespace("all tenants");
-    /// assert_eq!(report.full_name("tenant_7"), report.full_name("tenant_8"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// An [exact](Self::exact) name takes no namespace:
+    /// [acquiring](crate::LockDsl::acquire) the result returns
+    /// [`LockError::InvalidName`](crate::LockError::InvalidName).
     #[must_use]
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
         if self.namespace == Namespace::Exact {
-            return self.refuse(&"an exact name takes no namespace: write it into the name");
+            return self.refuse(&"an exact name takes no namespace; write it into the name");
         }
         LockName {
-            namespace: Namespace::Given(namespace_prefix(namespace.as_ref())),
+            namespace: Namespace::Explicit(namespace_prefix(namespace.as_ref())),
             ..self
         }
     }
 
-    /// The full name as the server sees it on a connection whose current schema is `schema`
-    /// (`""` for none): what to look for in `performance_schema.metadata_locks`, or to pass to
-    /// `IS_USED_LOCK`.
+    /// Returns the full name that is sent to the server on a connection whose current schema is
+    /// `schema` (`""` for none).
+    ///
+    /// Use it to search `performance_schema.metadata_locks`, or as the argument of `IS_USED_LOCK`.
     ///
     /// ```
     /// use diesel_advisory_lock::LockName;
@@ -256,31 +208,31 @@ impl LockName {
     pub fn full_name(&self, schema: &str) -> String {
         match self.namespace {
             Namespace::Session => self.after(namespace_prefix(schema)),
-            Namespace::Given(prefix) => self.after(prefix),
+            Namespace::Explicit(prefix) => self.after(prefix),
             Namespace::Exact => self.text.to_string(),
         }
     }
 
-    /// What a server computes its lock key from.
+    /// What a backend computes its lock key from.
     pub(crate) fn key_source(&self) -> KeySource<'_> {
         match self.namespace {
             Namespace::Session => KeySource::InSessionNamespace(&self.text),
-            Namespace::Given(_) | Namespace::Exact => KeySource::FullName(self.full_name("")),
+            Namespace::Explicit(_) | Namespace::Exact => KeySource::FullName(self.full_name("")),
         }
     }
 
-    /// What errors name where a set of locks is empty.
-    pub(crate) fn of_nothing() -> &'static Self {
+    /// The name in errors about an empty set.
+    pub(crate) fn of_empty_set() -> &'static Self {
         static NOTHING: LazyLock<LockName> = LazyLock::new(|| LockName::named("nothing"));
         &NOTHING
     }
 
-    /// Why no server may be asked for this name.
+    /// Returns why the name must not be sent to a server.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         self.refused.copied()
     }
 
-    /// A name without namespace, slash, and any check of its text.
+    /// An exact name whose text is not checked.
     pub(crate) fn exact_unchecked(text: &str) -> Self {
         LockName {
             namespace: Namespace::Exact,
@@ -297,7 +249,7 @@ impl LockName {
         self
     }
 
-    /// Any order of names that is the same throughout a process.
+    /// An order of names that is the same everywhere in the process.
     pub(crate) fn cmp_in_process(&self, other: &Self) -> std::cmp::Ordering {
         self.identity().cmp(&other.identity())
     }
@@ -321,7 +273,7 @@ impl LockName {
         crate::table::with_identity(table, |table, kept| {
             let namespace = match &table.schema {
                 None => Namespace::Session,
-                Some(schema) => Namespace::Given(namespace_prefix(schema)),
+                Some(schema) => Namespace::Explicit(namespace_prefix(schema)),
             };
             let mut name = NameWriter::new(kind);
             name.component("", &table.name);
@@ -329,7 +281,7 @@ impl LockName {
         })
     }
 
-    /// What it is counted by.
+    /// The label of the name in metrics.
     #[cfg(feature = "metrics")]
     pub(crate) fn label(&self) -> NameLabel<'_> {
         let base = self.unscoped.as_deref().unwrap_or(self);
@@ -350,7 +302,7 @@ impl LockName {
     }
 }
 
-/// A refused name equals none that is not.
+/// A refused name never equals a valid one.
 impl PartialEq for LockName {
     fn eq(&self, other: &Self) -> bool {
         self.identity() == other.identity()
@@ -375,7 +327,7 @@ impl fmt::Debug for LockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = match &self.namespace {
             Namespace::Session => "<schema>/",
-            Namespace::Given(prefix) => {
+            Namespace::Explicit(prefix) => {
                 let prefix = str::from_utf8(prefix).map_err(|_| fmt::Error)?;
                 return quoted(f, &format!("{prefix}/{}", self.text));
             }
@@ -385,7 +337,7 @@ impl fmt::Debug for LockName {
     }
 }
 
-/// As a string literal, which escapes the line breaks and quotes of an exact name.
+/// Formats the name as a string literal, since an exact name may contain line breaks and quotes.
 fn quoted(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     write!(f, "LockName({name:?})")
 }

@@ -1,19 +1,20 @@
-//! Version 1 of the lock name format, except for the namespace. It is frozen and specified in
-//! `docs/lock-names.md`: after a change, two releases of a program would not exclude each other.
+//! Version 1 of the name format, which is everything after the slash. It is frozen: it is specified
+//! in `docs/lock-names.md`, and after a change two releases of a program would not exclude each
+//! other.
 
 use std::sync::Arc;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
-/// Longest text after the slash. MySQL's limit is 64 characters; the namespace and the slash take 9.
+/// Longest text after the slash: 64 characters, MySQL's limit, less eight hex digits and the slash.
 const TEXT_MAX: usize = 55;
-/// Longest slug: `TEXT_MAX` without the `~` and the hash.
+/// Longest readable start of a hashed name: the text without 26 characters of hash and a `~`.
 pub(crate) const SLUG_MAX: usize = 28;
 const HASH_BYTES: usize = 16;
 pub(crate) const HASH_CHARS: usize = 26;
 
-/// What kind of object is locked. The discriminant is the first byte that is hashed.
+/// What is locked; the first byte that is hashed.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Row = b'r' as isize,
@@ -22,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kind of a name in the readable form. No plain component contains `=` or `*`.
+    /// The kind of a name that is still plain: `=` and `*` cannot stand in a component.
     fn of_plain(text: &str) -> Kind {
         if text.starts_with('=') {
             Kind::Named
@@ -34,23 +35,22 @@ impl Kind {
     }
 }
 
-/// Writes a name component by component, without allocating before `finish` unless it hashes.
-///
-/// It writes the readable form as long as all components are plain and fit, and then slug and hash.
+/// Writes a name component by component: in the readable form while it is plain and short enough,
+/// and as slug and hash from then on. It allocates only in `finish` and for a hash.
 pub(crate) struct NameWriter {
     kind: Kind,
     text: Text,
-    /// On the heap, because it is large and few names are hashed.
+    /// On the heap, since it is large and few names need it.
     hash: Option<Arc<Sha256>>,
 }
 
-/// A finished name, with the state of its hash, to which a scope can still be added.
+/// A finished name, with the hash state to which a scope can be added.
 pub(crate) struct Finished {
     pub(crate) text: Arc<str>,
     pub(crate) hash: Option<Arc<Sha256>>,
 }
 
-/// The readable form or the slug so far, on the stack. All of it is ASCII.
+/// The buffer of a name, on the stack. Its content is ASCII.
 struct Text {
     bytes: [u8; TEXT_MAX],
     len: usize,
@@ -68,7 +68,7 @@ impl Text {
         str::from_utf8(&self.bytes[..self.len]).expect("a name is ASCII")
     }
 
-    /// Callers check that the text fits.
+    /// The caller has checked that the text fits.
     fn push(&mut self, text: &[u8]) {
         let end = self.len + text.len();
         self.bytes[self.len..end].copy_from_slice(text);
@@ -98,7 +98,7 @@ impl NameWriter {
         writer
     }
 
-    /// Adds characters of the readable form that are not part of any component.
+    /// Writes characters of the readable form that are not part of a component.
     pub(crate) fn punctuation(&mut self, text: &str) {
         if self.hash.is_none() && self.fits(text.len()) {
             self.text.push(text.as_bytes());
@@ -157,7 +157,7 @@ impl NameWriter {
         self.text.len + more <= TEXT_MAX
     }
 
-    /// Hashes the components written so far. All are plain, so their separators still show them.
+    /// Starts the hash with what was written so far, which can be split again because it is plain.
     fn start_hash(&mut self) -> &mut Sha256 {
         let hash = self.hash.get_or_insert_with(|| {
             let mut hash = Sha256::new();
@@ -204,7 +204,7 @@ fn is_plain_byte(byte: u8) -> bool {
     IS_PLAIN[usize::from(byte)]
 }
 
-/// A table, because every byte of every name is looked up.
+/// A table, since this is looked up for each byte of each name.
 const IS_PLAIN: [bool; 256] = {
     let mut is_plain = [false; 256];
     let mut byte = 0;

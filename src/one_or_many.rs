@@ -1,11 +1,21 @@
-//! [`OneOrMany`]: a list that is usually of one, and then needs no allocation.
+//! [`OneOrMany`]: a list that usually has one item, and then needs no allocation.
 
+use std::ops::Deref;
 use std::slice;
 
 #[derive(Clone, Debug)]
-pub enum OneOrMany<T> {
+pub enum OneOrMany<T, M = Vec<T>> {
     One(T),
-    Many(Vec<T>),
+    Many(M),
+}
+
+impl<T, M: Deref<Target = [T]>> OneOrMany<T, M> {
+    pub(crate) fn as_slice(&self) -> &[T] {
+        match self {
+            OneOrMany::One(item) => slice::from_ref(item),
+            OneOrMany::Many(items) => items,
+        }
+    }
 }
 
 impl<T> OneOrMany<T> {
@@ -24,13 +34,6 @@ impl<T> OneOrMany<T> {
         };
     }
 
-    pub(crate) fn as_slice(&self) -> &[T] {
-        match self {
-            OneOrMany::One(item) => slice::from_ref(item),
-            OneOrMany::Many(items) => items,
-        }
-    }
-
     pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
         match self {
             OneOrMany::One(item) => slice::from_mut(item),
@@ -38,7 +41,6 @@ impl<T> OneOrMany<T> {
         }
     }
 
-    /// Each item, changed.
     pub(crate) fn map<U>(self, mut change: impl FnMut(T) -> U) -> OneOrMany<U> {
         match self {
             OneOrMany::One(item) => OneOrMany::One(change(item)),

@@ -1,29 +1,22 @@
-//! The options of a call: [`LockPolicy`], a model's defaults, and `LockOptions`, the call's own.
+//! The options of a call: [`LockPolicy`] has a model's defaults, `LockOptions` those of the call.
 
 use std::time::Duration;
 
 use crate::deadline::{Deadline, Wait};
 
 /// Default timeout of a lock: 45 seconds.
-///
-/// ```
-/// use diesel_advisory_lock::{DEFAULT_TIMEOUT, LockPolicy};
-///
-/// let twice = LockPolicy::new().timeout(2 * DEFAULT_TIMEOUT);
-/// # assert_ne!(twice, LockPolicy::new());
-/// ```
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Default timeout and keep-alive of a model's locks.
 ///
-/// `#[derive(Lockable)]` makes one from `#[lock(timeout = "5s")]` and the like, and the model's
+/// `#[derive(Lockable)]` makes one from options such as `#[lock(timeout = "5s")]`, and the model's
 /// `.lock()` starts from it. A policy is never part of a lock's identity: two structs with the same
 /// table and key share a lock, whatever their policies. The `try_` methods ignore the policy's
-/// timeout: they wait only if the call itself has one.
+/// timeout: they wait only if the call itself sets one.
 ///
-/// Generic code over [`Lockable`](crate::Lockable), and [`lock_all`](crate::lock_all), start from the
-/// default policy, not from the type's. The type's policy is the constant of [`HasLockPolicy`]: pass
-/// it to `.policy(..)`.
+/// Generic code over [`Lockable`](crate::Lockable), and [`lock_all`](crate::lock_all), start from
+/// the default policy, not from the type's. To use the type's policy there, pass the constant of
+/// [`HasLockPolicy`] to `.policy(..)`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,13 +34,7 @@ pub struct LockPolicy {
 }
 
 impl LockPolicy {
-    /// Waits for [`DEFAULT_TIMEOUT`].
-    ///
-    /// ```
-    /// use diesel_advisory_lock::{DEFAULT_TIMEOUT, LockPolicy};
-    ///
-    /// assert_eq!(LockPolicy::new(), LockPolicy::new().timeout(DEFAULT_TIMEOUT));
-    /// ```
+    /// Makes the default policy: wait for [`DEFAULT_TIMEOUT`], without a keep-alive.
     pub const fn new() -> Self {
         LockPolicy {
             wait: Wait::For(DEFAULT_TIMEOUT),
@@ -56,14 +43,6 @@ impl LockPolicy {
     }
 
     /// Waits for at most `timeout`, to the millisecond (rounded up).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use diesel_advisory_lock::LockPolicy;
-    ///
-    /// const IMPATIENT: LockPolicy = LockPolicy::new().timeout(Duration::from_millis(500));
-    /// # let _ = IMPATIENT;
-    /// ```
     pub const fn timeout(self, timeout: Duration) -> Self {
         LockPolicy {
             wait: Wait::For(timeout),
@@ -72,25 +51,11 @@ impl LockPolicy {
     }
 
     /// Does not wait.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use diesel_advisory_lock::LockPolicy;
-    ///
-    /// assert_eq!(LockPolicy::new().no_wait(), LockPolicy::new().timeout(Duration::ZERO));
-    /// ```
     pub const fn no_wait(self) -> Self {
         self.timeout(Duration::ZERO)
     }
 
     /// Waits until the lock is free.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::LockPolicy;
-    ///
-    /// const PATIENT: LockPolicy = LockPolicy::new().wait_forever();
-    /// # assert_ne!(PATIENT, LockPolicy::new());
-    /// ```
     pub const fn wait_forever(self) -> Self {
         LockPolicy {
             wait: Wait::Forever,
@@ -98,15 +63,8 @@ impl LockPolicy {
         }
     }
 
-    /// Keeps an idle session alive for that time: see [`Lock::keep_alive`](crate::Lock::keep_alive).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use diesel_advisory_lock::LockPolicy;
-    ///
-    /// const SLOW: LockPolicy = LockPolicy::new().keep_alive(Duration::from_secs(600));
-    /// # assert_ne!(SLOW, LockPolicy::new());
-    /// ```
+    /// Keeps an idle session alive for that time; see
+    /// [`Lock::keep_alive`](crate::Lock::keep_alive).
     pub const fn keep_alive(self, keep_alive: Duration) -> Self {
         LockPolicy {
             keep_alive: Some(keep_alive),
@@ -115,14 +73,14 @@ impl LockPolicy {
     }
 }
 
-/// A type's own lock policy, as a constant for generic code.
+/// The lock policy of a type, as a constant for generic code.
 ///
-/// `#[derive(Lockable)]` implements it. The derive's `lock` and `with_lock` are methods of the type,
-/// and start from its policy. Generic code calls the methods of [`Lockable`](crate::Lockable)
+/// `#[derive(Lockable)]` implements it. The derive's `lock` and `with_lock` are methods of the
+/// type, and start from its policy. Generic code calls the methods of [`Lockable`](crate::Lockable)
 /// instead, which start from the default policy. Pass the constant to `.policy(..)` there:
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # include!("doctest_setup.rs");
 /// use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::{HasLockPolicy, LockSource, Reload};
 ///
@@ -146,13 +104,13 @@ impl LockPolicy {
 ///     balance: i64,
 /// }
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// let mut from: Account = accounts::table.find(1).first(&mut conn)?;
 /// let balance = with_policy(&mut from, &mut conn, |account, _| Ok(account.balance))?; // waits 5s
 /// # assert_eq!(balance, 100);
 ///
-/// // A set of locks has one policy, which is the default unless it is given:
+/// // A set of locks has one policy, which is the default unless the call sets another:
 /// let mut to: Account = accounts::table.find(2).first(&mut conn)?;
 /// let sum = lock_all((&mut from, &mut to))
 ///     .policy(Account::LOCK_POLICY)
@@ -166,37 +124,13 @@ impl LockPolicy {
 /// [`#[locked]`](macro@crate::locked) methods then use that policy, but `model.lock()` still starts
 /// from the default.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no lock policy of its own",
+    message = "`{Self}` has no lock policy",
     label = "no `LOCK_POLICY`",
-    note = "`#[derive(Lockable)]` gives a type one, which is the default unless `#[lock(timeout = \"5s\")]` \
-            or the like changes it"
+    note = "add `#[derive(Lockable)]`; its policy is the default unless options such as \
+            `#[lock(timeout = \"5s\")]` change it"
 )]
 pub trait HasLockPolicy {
-    /// Timeout and keep-alive of this type's locks, where the call sets none.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// use std::time::Duration;
-    ///
-    /// use diesel_advisory_lock::prelude::*;
-    /// use diesel_advisory_lock::{HasLockPolicy, LockPolicy};
-    ///
-    /// #[derive(Identifiable, Lockable)]
-    /// #[diesel(table_name = accounts)]
-    /// #[lock(timeout = "5s")]
-    /// struct Account {
-    ///     id: i32,
-    /// }
-    ///
-    /// fn policy_of<T: HasLockPolicy>(_: &T) -> LockPolicy {
-    ///     T::LOCK_POLICY
-    /// }
-    ///
-    /// # fn main() {
-    /// let policy = policy_of(&Account { id: 1 });
-    /// assert_eq!(policy, LockPolicy::new().timeout(Duration::from_secs(5)));
-    /// # }
-    /// ```
+    /// Timeout and keep-alive of this type's locks, if the call sets none.
     const LOCK_POLICY: LockPolicy;
 }
 
@@ -206,7 +140,7 @@ impl Default for LockPolicy {
     }
 }
 
-/// The options of one call, or else its policy's.
+/// The options of one call, which override its policy.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LockOptions {
     policy: LockPolicy,
@@ -227,13 +161,13 @@ impl LockOptions {
         self.keep_alive = Some(keep_alive);
     }
 
-    /// Of a call that waits as the policy says.
+    /// The deadline of a call that waits by the policy.
     pub(crate) fn deadline(self) -> Deadline {
         let wait = self.wait.unwrap_or(self.policy.wait);
         Deadline::new(wait, false, self.keep_alive())
     }
 
-    /// Of a `try_` method, which does not wait unless the call itself has a timeout.
+    /// The deadline of a `try_` method, which does not wait unless the call itself sets a timeout.
     pub(crate) fn try_deadline(self) -> Deadline {
         let wait = self.wait.unwrap_or(Wait::For(Duration::ZERO));
         Deadline::new(wait, true, self.keep_alive())

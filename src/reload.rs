@@ -1,4 +1,4 @@
-//! [`Reload`]: a model's row, loaded anew under its lock.
+//! [`Reload`]: loads a model's row again under its lock.
 
 use diesel::Connection;
 use diesel::associations::{HasTable, Identifiable};
@@ -17,16 +17,14 @@ use crate::session_lock::{Armed, SessionLock};
 
 /// A model whose row can be reloaded: `Identifiable`, `Queryable` and `Selectable`.
 ///
-/// Never implemented by hand. Generic code asks for it beside [`Lockable`](crate::Lockable):
+/// It is implemented for all such models. Generic code requires it beside
+/// [`Lockable`](crate::Lockable):
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
+/// use diesel::mysql::MysqlConnection;
 /// use diesel_advisory_lock::Reload;
+/// use diesel_advisory_lock::prelude::*;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
 /// /// For any model that can be locked.
 /// fn touch<T>(model: &mut T, conn: &mut MysqlConnection) -> Result<(), LockError>
 /// where
@@ -34,36 +32,20 @@ use crate::session_lock::{Armed, SessionLock};
 /// {
 ///     model.with_lock(conn, |_, _| Ok(()))
 /// }
-/// # touch(&mut notification, &mut conn)?;
-/// # Ok(())
-/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be reloaded under its lock",
     label = "the model must derive `Queryable` and `Selectable`",
-    note = "a decision on a stale copy is not protected by the lock, so `with_lock` reloads the row: add `#[derive(Queryable, Selectable)]`, with `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see what does not fit",
-    note = "to lock without a reload: `model.lock_name().lock().run(conn, |_, conn| ..)`"
+    note = "locking a model reloads its row: add `#[derive(Queryable, Selectable)]`, and \
+            `#[diesel(check_for_backend(diesel::mysql::Mysql))]` to see which field does not fit",
+    note = "to lock without a reload, write `model.lock_name().lock().run(conn, |_, conn| ..)`"
 )]
 pub trait Reload<C>: Sized + 'static {
-    /// Loads the row with this model's primary key.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// use diesel_advisory_lock::Reload;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// let now = notification.reload(&mut conn)?;
-    /// assert_eq!(now, notification);
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Loads the row with this model's primary key, and returns it. The model is not changed.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no such row; otherwise the error of the query.
+    /// `NotFound` if there is no such row, or the error of the query.
     fn reload(&self, conn: &mut C) -> QueryResult<Self>;
 }
 
@@ -84,8 +66,8 @@ where
     }
 }
 
-/// Reloads `model` under its lock, and records that it is in use. The one that a running closure was
-/// given under this very lock is in use already, and keeps its changes.
+/// Reloads `model` under its lock, and records that it is in use. A model that a running closure
+/// was given under this very lock is in use already, and keeps its changes.
 pub(crate) fn reload<T, C>(
     lock: &SessionLock<C::Server>,
     model: &mut T,
@@ -105,7 +87,8 @@ where
     Ok(())
 }
 
-/// A copy of `model` as its row is under the lock, in use; `None` if the model itself is in use.
+/// Loads the row of `model` into a copy, which is then in use. Returns no copy if the model itself
+/// is in use.
 #[cfg(feature = "derive")]
 pub(crate) fn reload_copy<T, C>(
     lock: &SessionLock<C::Server>,
@@ -147,7 +130,7 @@ where
     checked
 }
 
-/// The row, if its own lock is the one that the model asked for.
+/// Returns the row, if its own lock is the requested one.
 async fn check<T, C>(
     lock: &SessionLock<C::Server>,
     requested: &LockName,
@@ -175,8 +158,8 @@ where
         }),
         Err(source) => {
             if C::Server::may_have_run(conn, &source).await {
-                // Diesel keeps the statement, and it must not run again. The session ends with its
-                // outermost lock.
+                // Diesel has cached the statement, and it must not run again. The session ends with
+                // its outermost lock.
                 C::Server::discard(conn).await;
             }
             Err(LockError::before(&lock.name, source))

@@ -1,7 +1,6 @@
-//! One lock in one session, from the request to the release. Which connection that is, a guard
-//! knows; what the lock is for, its caller.
+//! One lock in one session, from the request to the release, without models and pools.
 //!
-//! Each function here is one step that leaves no lock behind, whatever happens in it.
+//! Each function is one step. A step that fails leaves no lock behind.
 
 mod acquire;
 mod armed;

@@ -1,4 +1,4 @@
-//! [`LockSet`]: what can be locked at once. A set knows no connection; [`ReloadSet`] does.
+//! [`LockSet`]: what can be locked at once. [`ReloadSet`] reloads its models on a connection.
 
 use crate::backend::LockConnection;
 use crate::error::LockError;
@@ -8,21 +8,20 @@ use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::reload::{self, Reload};
 
-/// What [`lock_all`](crate::lock_all) takes, and what the closure gets.
+/// A set of locks: what [`lock_all`](crate::lock_all) takes, and what the closure gets.
 ///
 /// | set | locks | the closure gets |
 /// |---|---|---|
-/// | `&mut model` | the row's | the model, reloaded |
-/// | `&mut models[..]` | that of each row | the models, each reloaded |
-/// | `LockName`, `&LockName` | that one | the name |
-/// | a tuple of up to 12 sets, an array or a `Vec` of sets | all of theirs | the same of theirs |
+/// | `&mut model` | its row | the model, reloaded |
+/// | `&mut models[..]` | each row | the models, reloaded |
+/// | `LockName`, `&LockName` | the name | the name |
+/// | a tuple of up to 12 sets, an array or a `Vec` of sets | all of them | a tuple, an array or a `Vec` |
 ///
 /// It cannot be implemented outside of this crate.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// # let load = |conn: &mut MysqlConnection| notifications::table.find(42).first(conn);
 /// let (mut one, mut two): (Notification, Notification) = (load(&mut conn)?, load(&mut conn)?);
@@ -37,8 +36,10 @@ use crate::reload::{self, Reload};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of locks",
-    label = "not something that can be locked at once",
-    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` of these, as in `(&mut from, &mut to)`; of `models: &mut Vec<_>` pass `&mut models[..]`"
+    label = "not a set of locks",
+    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` \
+            of these, such as `(&mut from, &mut to)`; for `models: &mut Vec<_>` pass `&mut \
+            models[..]`"
 )]
 pub trait LockSet {
     /// What the closure gets.
@@ -56,12 +57,10 @@ pub trait LockSet {
 /// It cannot be implemented outside of this crate.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
+/// use diesel::mysql::MysqlConnection;
 /// use diesel_advisory_lock::ReloadSet;
+/// use diesel_advisory_lock::prelude::*;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
 /// /// Runs a job under any lock or set of locks.
 /// fn run_job<L>(lock: Lock<L>, conn: &mut MysqlConnection) -> Result<(), LockError>
 /// where
@@ -69,15 +68,13 @@ pub trait LockSet {
 /// {
 ///     lock.run(conn, |_, _| Ok(()))
 /// }
-///
-/// run_job(LockName::named("job").lock(), &mut conn)?;
-/// # Ok(())
-/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of locks whose models can be reloaded",
-    label = "not something that can be locked at once",
-    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` of these, as in `(&mut from, &mut to)`; of `models: &mut Vec<_>` pass `&mut models[..]`"
+    label = "not a set of locks",
+    note = "pass `&mut model`, `&mut models[..]`, a `LockName`, or a tuple, an array or a `Vec` \
+            of these, such as `(&mut from, &mut to)`; for `models: &mut Vec<_>` pass `&mut \
+            models[..]`"
 )]
 pub trait ReloadSet<C>: LockSet {
     #[doc(hidden)]
@@ -105,7 +102,7 @@ impl<'h, C: LockConnection> Rows<'h, C> {
         }
     }
 
-    /// Replaces a copy that may be stale.
+    /// Reloads the model of the next item.
     pub(crate) fn reload<T: Reload<C>>(
         &mut self,
         model: &mut T,

@@ -1,4 +1,4 @@
-//! The one place that asks Diesel for a table's name.
+//! The name of a table, as Diesel renders it.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use diesel::query_source::Table;
 
 use crate::key::LockKey;
 
-/// The SQL dialect in which Diesel renders a table's name here: plain Rust, which needs no server
-/// and no client library.
+/// The SQL dialect in which Diesel renders a table's name. It needs no server and no client
+/// library.
 type Dialect = diesel::mysql::Mysql;
 
 /// A table that can be locked: every table that `table!` makes.
@@ -21,50 +21,43 @@ type Dialect = diesel::mysql::Mysql;
 /// count all of these tables as `(dynamic)`.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::LockTable;
+/// use diesel_advisory_lock::prelude::*;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// /// For maintenance that wants no other maintenance beside it.
-/// fn whole<T: LockTable>(table: T) -> LockName {
+/// /// The lock of a table's maintenance.
+/// fn maintenance<T: LockTable>(table: T) -> LockName {
 ///     LockName::table(table).scope("maintenance")
 /// }
-/// assert_eq!(whole(accounts::table).to_string(), "accounts:*#maintenance");
-/// # Ok(())
-/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "expected the `table` struct that `table!` makes",
-    note = "write `LockName::row(notifications::table, 42)`; a loaded model has `.lock_name()`"
+    note = "write `LockName::row(notifications::table, 42)`, or for a loaded model \
+            `model.lock_name()`"
 )]
 pub trait LockTable: Table + QueryFragment<Dialect> + 'static {}
 
 impl<T: Table + QueryFragment<Dialect> + 'static> LockTable for T {}
 
-/// A key that Diesel's `find` takes for the table `T`, and that can stand in a lock's name.
+/// A key that Diesel's `find` takes for the table `T`, and that can be part of a lock's name.
 ///
-/// Never implemented by hand; it exists so that the compiler can say what does not fit.
+/// It is implemented for all such keys, and exists so that the compiler can say what does not fit.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
+/// use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::{LockTable, RowKey};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// fn report_of<T: LockTable, K: RowKey<T>>(table: T, key: K) -> LockName {
 ///     LockName::row(table, key).scope("report")
 /// }
-/// assert_eq!(report_of(accounts::table, 7).to_string(), "accounts:7#report");
-/// # Ok(())
-/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the primary key of `{T}`",
     label = "Diesel's `find` does not take this for the table, or it does not implement `LockKey`",
-    note = "pass what `table.find(..)` takes: the key's own type, and for a composite key a tuple in the order of its columns",
-    note = "an id type of your own needs Diesel's `AsExpression`, and `#[derive(LockKey)]`; `LockName::row_unchecked` takes any key"
+    note = "pass what `table.find(..)` takes: a key of the column's type, or for a composite key \
+            a tuple in the order of the columns",
+    note = "for a custom key type, derive Diesel's `AsExpression` and `LockKey`; or use \
+            `LockName::row_unchecked`, which takes any key"
 )]
 pub trait RowKey<T>: LockKey {}
 
@@ -76,11 +69,11 @@ pub(crate) struct TableIdentity {
     pub(crate) name: String,
 }
 
-/// Rendering costs several allocations and a program has few tables, so each is rendered once and
-/// kept for good. Only of those that are types: a table that is a value has its name in the value.
+/// The tables that are types, each rendered once and never freed: rendering allocates, and a
+/// program has few tables. A table that is a value is rendered each time.
 static IDENTITIES: RwLock<BTreeMap<TypeId, &'static TableIdentity>> = RwLock::new(BTreeMap::new());
 
-/// Calls `use_it` with the table's names, and with a reference that may be kept if there is one.
+/// Calls `use_it` with the table's identity, and with a `'static` reference to it if there is one.
 pub(crate) fn with_identity<T: LockTable, R>(
     table: &T,
     use_it: impl FnOnce(&TableIdentity, Option<&'static TableIdentity>) -> R,
@@ -94,7 +87,7 @@ pub(crate) fn with_identity<T: LockTable, R>(
 
 fn identity<T: LockTable>(table: &T) -> &'static TableIdentity {
     let id = TypeId::of::<T>();
-    // A panic cannot leave the map half written, so a poisoned lock is as good as any.
+    // Poisoning is ignored: a panic cannot leave the map half written.
     let known = IDENTITIES
         .read()
         .unwrap_or_else(PoisonError::into_inner)
@@ -118,8 +111,8 @@ fn render<T: LockTable>(table: &T) -> String {
     builder.finish()
 }
 
-/// `` `schema`.`table` `` or `` `table` ``, with a backtick in a name doubled. A hand-written
-/// `Table` that renders as anything else is known by all that it renders.
+/// Parses `` `schema`.`table` `` or `` `table` ``, in which a backtick within a name is doubled.
+/// For a hand-written `Table` that renders as anything else, the whole text is the name.
 fn parse(rendered: &str) -> TableIdentity {
     let whole = || TableIdentity {
         schema: None,
@@ -143,7 +136,7 @@ fn parse(rendered: &str) -> TableIdentity {
     }
 }
 
-/// A quoted identifier at the start, unquoted, and what follows it.
+/// Splits off a quoted identifier, and returns it without quotes, and the rest.
 fn identifier(sql: &str) -> Option<(String, &str)> {
     let quoted = sql.strip_prefix('`')?;
     let mut name = String::new();
@@ -196,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_identifier_is_taken_whole() {
+    fn text_that_is_no_identifier_is_the_whole_name() {
         for rendered in ["", "users", "`users` AS `u`", "`a`.`b`.`c`", "`a`.", "`a"] {
             assert_eq!(parts(rendered), (None, rendered.to_owned()));
         }

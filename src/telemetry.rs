@@ -1,4 +1,4 @@
-//! What `tracing` and `metrics` record of each lock. Without these features it costs nothing.
+//! The records of each lock in `tracing` and `metrics`. Without these features they cost nothing.
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod enabled;

@@ -8,47 +8,47 @@ use crate::driver::Driver;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Depth {
     count: u32,
-    /// The outermost is Diesel's test transaction.
+    /// Whether the outermost one is Diesel's test transaction.
     is_test: bool,
 }
 
-/// What a lock would be taken in.
+/// The transaction that a statement runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surroundings {
+pub enum TransactionContext {
     NoTransaction,
-    /// Diesel's test transaction, which never commits, and nothing in it.
+    /// Diesel's test transaction, which never commits, and no other within it.
     TestTransaction,
     Transaction,
 }
 
 impl Depth {
-    /// An error means that Diesel has given up on the connection.
+    /// Returns an error if Diesel has marked the connection as broken.
     pub(crate) fn of<D: Driver>(driver: &mut D) -> QueryResult<Self> {
         let depth = driver.transaction_status().transaction_depth()?;
         let count = depth.map_or(0, std::num::NonZero::get);
         Ok(Depth {
             count,
-            // Diesel calls a connection with any other open transaction broken.
+            // Diesel considers a connection with any other open transaction broken.
             is_test: count > 0 && !driver.is_broken(),
         })
     }
 
-    pub(crate) fn surroundings(self) -> Surroundings {
+    pub(crate) fn context(self) -> TransactionContext {
         match self.count {
-            0 => Surroundings::NoTransaction,
-            1 if self.is_test => Surroundings::TestTransaction,
-            _ => Surroundings::Transaction,
+            0 => TransactionContext::NoTransaction,
+            1 if self.is_test => TransactionContext::TestTransaction,
+            _ => TransactionContext::Transaction,
         }
     }
 
-    /// Whether a test transaction was replaced by another transaction since `before`, or the other
-    /// way round.
+    /// Whether a test transaction was replaced by another transaction since `before`, or vice
+    /// versa.
     pub(crate) fn is_exchanged(self, before: Depth) -> bool {
         self.count > 0 && self.is_test != before.is_test
     }
 
-    /// How many transactions are open that were not open at `before`, which includes what is left
-    /// of a test transaction that was replaced by another one.
+    /// How many transactions are open that were not open at `before`. If a test transaction was
+    /// replaced, all open transactions count.
     pub(crate) fn since(self, before: Depth) -> u32 {
         match before.is_test && !self.is_test {
             true => self.count,
@@ -58,11 +58,11 @@ impl Depth {
 }
 
 /// Whether Diesel can still begin, commit and roll back.
-pub(crate) fn works<D: Driver>(driver: &mut D) -> bool {
+pub(crate) fn is_usable<D: Driver>(driver: &mut D) -> bool {
     Depth::of(driver).is_ok()
 }
 
-/// Rolls back all that was begun since `before`. Returns whether there was anything.
+/// Rolls back all transactions begun since `before`. Returns whether there were any.
 pub(crate) async fn roll_back_to<D: Driver>(driver: &mut D, before: Depth) -> QueryResult<bool> {
     let mut any = false;
     while Depth::of(driver)?.since(before) > 0 {

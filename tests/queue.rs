@@ -51,7 +51,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
 
 use sync::Parker;
-use wait_queue::{Accepts, Enqueued, Given, Permit, Phase, WaitQueue, Waiter};
+use wait_queue::{Accepts, Enqueued, Granted, Permit, Phase, WaitQueue, Waiter};
 
 /// A name, and the index of its counters.
 type Name = usize;
@@ -88,7 +88,7 @@ enum Wait {
 }
 
 impl Wait {
-    fn wait(self, waiter: Waiter<Name, Session>) -> Option<Given<Name, Session>> {
+    fn wait(self, waiter: Waiter<Name, Session>) -> Option<Granted<Name, Session>> {
         match self {
             Wait::Thread => waiter.wait_until(None).ok(),
             Wait::Task => Some(run_task(waiter)),
@@ -141,7 +141,7 @@ impl World {
         name: Name,
         accepts: Accepts<Name>,
         wait: Wait,
-    ) -> Option<Given<Name, Session>> {
+    ) -> Option<Granted<Name, Session>> {
         match self.queue.enqueue(&name, accepts) {
             Enqueued::First(permit) => Some((permit, None)),
             Enqueued::Behind(waiter) => wait.wait(waiter),
@@ -229,7 +229,7 @@ impl Drop for Session {
 
 /// Polls with one waker, then with another one, as an executor does that moves a task to another
 /// of its threads.
-fn run_task(mut waiter: Waiter<Name, Session>) -> Given<Name, Session> {
+fn run_task(mut waiter: Waiter<Name, Session>) -> Granted<Name, Session> {
     if let Poll::Ready(given) = poll(&mut waiter, &Arc::new(Parker::new())) {
         return given;
     }
@@ -242,7 +242,7 @@ fn run_task(mut waiter: Waiter<Name, Session>) -> Given<Name, Session> {
     }
 }
 
-fn poll(waiter: &mut Waiter<Name, Session>, parker: &Arc<Parker>) -> Poll<Given<Name, Session>> {
+fn poll(waiter: &mut Waiter<Name, Session>, parker: &Arc<Parker>) -> Poll<Granted<Name, Session>> {
     let waker = Waker::from(Arc::clone(parker));
     Pin::new(waiter).poll(&mut Context::from_waker(&waker))
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 
-use wait_queue::{Accepts, Enqueued, Given, Permit, Phase, WaitQueue, Waiter};
+use wait_queue::{Accepts, Enqueued, Granted, Permit, Phase, WaitQueue, Waiter};
 
 type Name = &'static str;
 type Queue<T> = Arc<WaitQueue<Name, T>>;
@@ -41,19 +41,19 @@ fn behind<T>(queue: &Queue<T>, name: Name, accepts: Accepts<Name>) -> Waiter<Nam
     }
 }
 
-fn poll_with<T>(waiter: &mut Waiter<Name, T>, waker: &Waker) -> Option<Given<Name, T>> {
+fn poll_with<T>(waiter: &mut Waiter<Name, T>, waker: &Waker) -> Option<Granted<Name, T>> {
     match Pin::new(waiter).poll(&mut Context::from_waker(waker)) {
         Poll::Ready(given) => Some(given),
         Poll::Pending => None,
     }
 }
 
-fn poll<T>(waiter: &mut Waiter<Name, T>) -> Option<Given<Name, T>> {
+fn poll<T>(waiter: &mut Waiter<Name, T>) -> Option<Granted<Name, T>> {
     poll_with(waiter, Waker::noop())
 }
 
 #[track_caller]
-fn ready<T>(waiter: &mut Waiter<Name, T>) -> Given<Name, T> {
+fn ready<T>(waiter: &mut Waiter<Name, T>) -> Granted<Name, T> {
     poll(waiter).expect("the waiter was given the permit")
 }
 

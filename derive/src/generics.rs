@@ -1,11 +1,11 @@
-//! Generic parameters as arguments.
+//! Converts generic parameters to arguments.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::GenericParam;
 
-/// The arguments `<'a, T, { N }>`, or `None` without parameters. Without its braces, a constant that
-/// has the name of a type in scope is read as that type (E0747).
+/// Returns the arguments `<'a, T, { N }>`, or `None` without parameters. Without braces, a constant
+/// with the name of a type in scope would be read as that type (E0747).
 pub(crate) fn as_arguments<'g>(
     params: impl IntoIterator<Item = &'g GenericParam>,
 ) -> Option<TokenStream> {

@@ -1,4 +1,4 @@
-//! The macros of `diesel-advisory-lock`, which re-exports them, and documents them there with examples that run.
+//! The macros of `diesel-advisory-lock`, which re-exports and documents them.
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;

@@ -16,7 +16,7 @@ use crate::options::{Krate, once, string};
 pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
     let mut krate = Krate::default();
     let body = options(&input.attrs, &mut krate).and_then(|()| body(input, &krate));
-    // After a mistake there is an impl all the same, so that it is the only error.
+    // An error expands to an impl too, so that no further errors follow.
     let (body, error, bound) = match body {
         Ok((body, bound)) => (body, TokenStream::new(), bound),
         Err(error) => (quote!({}), error.into_compile_error(), None),
@@ -48,27 +48,29 @@ fn body(input: &DeriveInput, krate: &Krate) -> Result<Body> {
                 if let Some(attribute) = field.attrs.iter().find(|a| a.path().is_ident("lock")) {
                     return Err(Error::new_spanned(
                         attribute,
-                        "a field takes no options: `#[lock(rename = \"..\")]` stands on a variant of an enum",
+                        "a field takes no options; write `#[lock(rename = \"..\")]` on a variant \
+                         of an enum",
                     ));
                 }
                 Ok(newtype(field, input, krate))
             }
             _ => Err(Error::new(
                 input.ident.span(),
-                "`LockKey` is derived for a struct of one field, `struct AccountId(i64);`; a composite key is a tuple",
+                "`LockKey` can be derived only for a struct with one field, such as `struct \
+                 AccountId(i64);`; for a composite key use a tuple",
             )),
         },
         Data::Enum(data) => Ok((variants(data, input)?, None)),
         Data::Union(data) => Err(Error::new(
             data.union_token.span,
-            "`LockKey` is derived for a struct of one field or an enum without fields",
+            "`LockKey` can be derived only for a struct with one field or an enum without fields",
         )),
     }
 }
 
 fn newtype(field: &Field, input: &DeriveInput, krate: &Krate) -> Body {
     let type_ = &field.ty;
-    // A field that cannot be a key is shown at its type.
+    // With this span, an error about a field that cannot be a key is shown at its type.
     let span = type_.span().resolved_at(Span::call_site());
     let member = match field.ident.clone() {
         Some(mut name) => {
@@ -91,7 +93,8 @@ fn variants(data: &DataEnum, input: &DeriveInput) -> Result<TokenStream> {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new_spanned(
                 &variant.fields,
-                "`LockKey` is derived for an enum without fields: a key is one value",
+                "`LockKey` can be derived only for an enum without fields; remove the fields of \
+                 this variant",
             ));
         }
         let name = &variant.ident;
@@ -101,7 +104,7 @@ fn variants(data: &DataEnum, input: &DeriveInput) -> Result<TokenStream> {
             return Err(Error::new(
                 text.span(),
                 format!(
-                    "`{other}` is written `{}` too, and so they would share a lock",
+                    "`{other}` has the text `{}` too, so both would share a lock; use another text",
                     text.value()
                 ),
             ));
@@ -111,7 +114,7 @@ fn variants(data: &DataEnum, input: &DeriveInput) -> Result<TokenStream> {
     if arms.is_empty() {
         return Err(Error::new(
             input.ident.span(),
-            "an enum without variants has no values that could be keys",
+            "an enum without variants has no values; add a variant",
         ));
     }
     Ok(quote!(parts.text(match self { #(#arms)* })))
@@ -125,7 +128,8 @@ fn options(attributes: &[Attribute], krate: &mut Krate) -> Result<()> {
         attribute.parse_nested_meta(|meta| match krate.take(&meta)? {
             true => Ok(()),
             false => Err(meta.error(
-                "a key type takes no such option; `#[lock(rename = \"..\")]` stands on a variant of an enum",
+                "unknown option: a key type takes only `crate = path`; write `#[lock(rename = \
+                 \"..\")]` on a variant of an enum",
             )),
         })?;
     }

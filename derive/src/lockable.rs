@@ -7,19 +7,19 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
 use crate::generics::as_arguments;
-use crate::options::{Krate, Module, Times, once, value};
+use crate::options::{Krate, Module, PolicyOptions, once, value};
 
 #[derive(Default)]
 struct Options {
     krate: Krate,
-    times: Times,
+    policy: PolicyOptions,
     table: Option<Path>,
     key: Option<Vec<Ident>>,
-    /// `table` or `key` was said, whether rightly or not.
+    /// Whether `table` or `key` is present, valid or not.
     is_row: bool,
 }
 
-/// Whose row a struct locks that is not `Identifiable`.
+/// The row that a struct locks if it is not `Identifiable`.
 struct Identity {
     table: Path,
     key: Vec<Ident>,
@@ -42,7 +42,8 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
     let Data::Struct(data) = &input.data else {
         return Err(Error::new(
             input.ident.span(),
-            "`Lockable` is derived for a struct: a model, or with `#[lock(table = accounts, key(id))]` what stands for one",
+            "`Lockable` can be derived only for a struct: a model, or with `#[lock(table = \
+             accounts, key(id))]` any struct",
         ));
     };
     for attribute in input
@@ -57,18 +58,20 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
         (Some(table), Some(key)) => Ok(Some(Identity { table, key })),
         (Some(table), None) => Err(Error::new_spanned(
             table,
-            "which row of it? add `key(..)` with the fields of its primary key: `#[lock(table = accounts, key(from_id))]`",
+            "`key(..)` is missing; name the fields that have the primary key, as in `#[lock(table \
+             = accounts, key(from_id))]`",
         )),
         (None, Some(key)) => Err(Error::new_spanned(
             &key[0],
-            "of which table? add `table = ..`: `#[lock(table = accounts, key(from_id))]`; an `Identifiable` model needs neither",
+            "`table = ..` is missing; write `#[lock(table = accounts, key(from_id))]`, or neither \
+             for an `Identifiable` model",
         )),
     }
 }
 
 impl Options {
     fn take(&mut self, meta: &syn::meta::ParseNestedMeta<'_>, fields: &Fields) -> Result<()> {
-        if self.krate.take(meta)? || self.times.take(meta)? {
+        if self.krate.take(meta)? || self.policy.take(meta)? {
             Ok(())
         } else if meta.path.is_ident("table") {
             self.is_row = true;
@@ -96,8 +99,9 @@ impl Options {
             once(&mut self.key, meta, key.into_iter().collect())
         } else {
             Err(meta.error(
-                "unknown option: a policy is one of `timeout = \"5s\"`, `no_wait`, `wait_forever`, `keep_alive = \"10m\"`; \
-                 a struct that is not `Identifiable` takes `table = accounts, key(from_id)`",
+                "unknown option: write `timeout = \"5s\"`, `no_wait`, `wait_forever`, \
+                 `keep_alive = \"10m\"` or `crate = path`, and for a struct that is not \
+                 `Identifiable` also `table = accounts, key(from_id)`",
             ))
         }
     }
@@ -121,7 +125,7 @@ fn known(part: &Ident, fields: &Fields) -> Result<()> {
     ))
 }
 
-/// An `Identifiable` model: its name is the blanket impl's, only the policy is its own.
+/// Expands for an `Identifiable` model, whose name comes from the blanket impl of `Lockable`.
 fn of_model(input: &DeriveInput, options: &Options) -> TokenStream {
     let krate = &options.krate;
     let lock = quote!(#krate::Lockable::lock(self).policy(Self::LOCK_POLICY));
@@ -137,12 +141,12 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
             #lock
         }
 
-        /// Locks the row by the model's lock policy, reloads it into `self`, runs `body`, and releases
-        /// the lock.
+        /// Acquires the row's lock by the model's lock policy, reloads the row into `self`, runs
+        /// `body`, and releases the lock.
         ///
         /// # Errors
         ///
-        /// What `body` returns, and the lock's own errors before and after it.
+        /// The error of `body`, and any `LockError` from before or after it.
         #vis fn with_lock<LockS, LockR, LockE>(
             &mut self,
             conn: &mut LockS,
@@ -156,12 +160,11 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
             #krate::LockDsl::run(self.lock(), conn, body)
         }
 
-        /// Runs `body` under the lock if the lock is free now, and returns `Ok(None)` if another
-        /// session holds it.
+        /// Like `with_lock`, but returns `Ok(None)` at once if another session holds the lock.
         ///
         /// # Errors
         ///
-        /// What `body` returns, and the lock's own errors before and after it.
+        /// The error of `body`, and any `LockError` from before or after it.
         #vis fn try_with_lock<LockS, LockR, LockE>(
             &mut self,
             conn: &mut LockS,
@@ -177,14 +180,14 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
     }
 }
 
-/// A struct that stands for another table's row: it has that row's lock, and no row to reload.
+/// Expands for a struct that locks a row of `table`. Nothing is reloaded for it.
 fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenStream {
     let krate = &options.krate;
     let Identity { table, key } = identity;
     let lock = quote!(#krate::Lockable::lock_name(self).lock().policy(Self::LOCK_POLICY));
     let methods = with_policy(input, options, &row_methods(input, options, &lock));
-    // A field that cannot be a key is shown where `key` names it, and at `table` that the struct is
-    // `Identifiable`, and so has this impl already.
+    // With these spans, an error about a field that cannot be a key is shown in `key(..)`, and the
+    // conflict with the impl of an `Identifiable` struct at `table`.
     let at = |span: Span| span.resolved_at(Span::call_site());
     let parts = key.iter().map(|part| {
         let mut member = part.clone();
@@ -223,7 +226,7 @@ fn row_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> To
     }
 }
 
-/// What callers call, so that after a mistake it is the only error.
+/// Expands to the methods without their bodies, so that no further errors follow an error.
 fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
     let krate = &options.krate;
     let vis = &input.vis;
@@ -246,18 +249,18 @@ fn stub(input: &DeriveInput, options: &Options) -> TokenStream {
     )
 }
 
-/// The type's own methods, and its policy: an inherent constant, and the trait's for generic code.
+/// Expands to the type's methods, and its policy as an inherent constant and as `HasLockPolicy`.
 fn with_policy(input: &DeriveInput, options: &Options, methods: &TokenStream) -> TokenStream {
     let krate = &options.krate;
-    let (name, vis, times) = (&input.ident, &input.vis, options.times.calls());
+    let (name, vis, policy) = (&input.ident, &input.vis, options.policy.calls());
     let (impl_generics, _, where_clause) = input.generics.split_for_impl();
     let arguments = as_arguments(&input.generics.params);
     quote! {
         #[automatically_derived]
         #[allow(dead_code)]
         impl #impl_generics #name #arguments #where_clause {
-            /// Timeout and keep-alive of this type's locks, where the call sets none.
-            #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #times;
+            /// Timeout and keep-alive of this type's locks, if the call sets none.
+            #vis const LOCK_POLICY: #krate::LockPolicy = #krate::LockPolicy::new() #policy;
 
             #methods
         }

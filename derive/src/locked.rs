@@ -12,7 +12,7 @@ use options::Options;
 use signature::Signature;
 
 pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream {
-    // After a mistake the method stays as it is, so that callers see no error of their own.
+    // An error leaves the method unchanged, so that no errors follow at its callers.
     let unlocked = |error: Error| {
         let error = error.into_compile_error();
         quote!(#error #method)
@@ -21,7 +21,7 @@ pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream
         let declared = syn::parse2::<TraitItemFn>(method.clone());
         Error::new(
             declared.map_or(error.span(), |method| method.sig.ident.span()),
-            "`#[locked]` stands on a method with a body, in an `impl` of a model",
+            "`#[locked]` must be on a method with a body, in an `impl` of a model",
         )
     });
     match parsed.and_then(|method| lock(&Options::parse(attribute)?, method)) {
@@ -31,7 +31,7 @@ pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream
 }
 
 fn lock(options: &Options, mut method: ImplItemFn) -> Result<TokenStream> {
-    // Those at the start of the body say the same on the method, and its body is no longer the first.
+    // Inner attributes are moved to the method, since its body will no longer come first.
     for attribute in &mut method.attrs {
         attribute.style = AttrStyle::Outer;
     }

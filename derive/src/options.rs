@@ -1,5 +1,4 @@
-//! What may stand in `#[locked(..)]` and `#[lock(..)]`: read once, with the mistakes told at the
-//! user's own tokens.
+//! The options that `#[locked(..)]` and `#[lock(..)]` share. Errors are shown at the user's tokens.
 
 use std::time::Duration;
 
@@ -9,15 +8,15 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type};
 
-/// How long to wait and to hold, if it was said.
+/// Timeout and keep-alive, if present.
 #[derive(Default)]
-pub(crate) struct Times {
+pub(crate) struct PolicyOptions {
     wait: Wait,
     keep_alive: Option<Duration>,
 }
 
-impl Times {
-    /// Takes the option if it is one of these.
+impl PolicyOptions {
+    /// Parses the option if it is one of these, and returns whether it is.
     pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
         if meta.path.is_ident("keep_alive") {
             let keep_alive = duration(meta, "keep_alive = \"10m\"")?;
@@ -27,7 +26,7 @@ impl Times {
         self.wait.take(meta)
     }
 
-    /// The calls on a builder or a policy, `.timeout(..)` and the like.
+    /// Returns the calls on a builder or a policy, such as `.timeout(..)`.
     pub(crate) fn calls(&self) -> TokenStream {
         let wait = self.wait.call();
         let keep_alive = self.keep_alive.map(|keep_alive| {
@@ -62,7 +61,8 @@ impl Wait {
         };
         if self.0.is_some() {
             return Err(meta.error(
-                "the wait was said before: keep one of `timeout = \"45s\"`, `no_wait`, `wait_forever`",
+                "the timeout is set twice; keep one of `timeout = \"45s\"`, `no_wait`, \
+                 `wait_forever`",
             ));
         }
         self.0 = Some(kind);
@@ -95,18 +95,16 @@ fn duration(meta: &ParseNestedMeta<'_>, example: &str) -> Result<Duration> {
         .map_err(|error| Error::new(text.span(), format!("{error}: {form}")))
 }
 
-/// An option that stands alone.
+/// Checks an option without a value.
 pub(crate) fn flag(meta: &ParseNestedMeta<'_>, name: &str) -> Result<()> {
     if meta.input.is_empty() || meta.input.peek(syn::Token![,]) {
         Ok(())
     } else {
-        Err(meta.error(format!(
-            "`{name}` stands alone: write `{name}` without a value"
-        )))
+        Err(meta.error(format!("`{name}` takes no value; write `{name}` alone")))
     }
 }
 
-/// The library's path: `crate = path` where it was renamed.
+/// The path of the library: `crate = path` if it is renamed.
 #[derive(Default)]
 pub(crate) struct Krate(Option<Path>);
 
@@ -130,14 +128,14 @@ impl ToTokens for Krate {
     }
 }
 
-/// A string after `=`.
+/// Parses a string after `=`.
 pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
-    let mut given = value(meta, form)?;
-    // As a `macro_rules!` passes on a `$text:literal`.
-    while let Expr::Group(group) = given {
-        given = *group.expr;
+    let mut expr = value(meta, form)?;
+    // A `$text:literal` of a `macro_rules!` arrives in a group.
+    while let Expr::Group(group) = expr {
+        expr = *group.expr;
     }
-    match given {
+    match expr {
         Expr::Lit(ExprLit {
             lit: Lit::Str(text),
             ..
@@ -146,7 +144,7 @@ pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
     }
 }
 
-/// A path without generic arguments, which would be no Rust once something is written after it.
+/// A path without generic arguments, so that further segments can follow it.
 pub(crate) struct Module(pub(crate) Path);
 
 impl Parse for Module {
@@ -155,7 +153,7 @@ impl Parse for Module {
     }
 }
 
-/// The type itself, where a `macro_rules!` has passed it on as `$type:ty`.
+/// Returns the type itself if a `macro_rules!` has passed it as `$type:ty`, which is a group.
 pub(crate) fn ungrouped(mut type_: &Type) -> &Type {
     while let Type::Group(group) = type_ {
         type_ = &group.elem;
@@ -163,7 +161,7 @@ pub(crate) fn ungrouped(mut type_: &Type) -> &Type {
     type_
 }
 
-/// What stands after `=`; `form` says what to write there.
+/// Parses the value after `=`. `form` is the error, which says what to write there.
 pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, form: &str) -> Result<T> {
     if !meta.input.peek(Token![=]) {
         return Err(meta.error(form));
@@ -174,7 +172,7 @@ pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, form: &str) -> Result<
     }
     value.parse().map_err(|error| {
         if value.is_empty() {
-            // Cut off: what is missing has no place of its own.
+            // The input has ended, so there is no token to show the error at.
             meta.error(form)
         } else {
             Error::new(error.span(), form)
@@ -182,7 +180,7 @@ pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, form: &str) -> Result<
     })
 }
 
-/// Keeps an option, which may be said once; the first stays, and what follows the mistake uses it.
+/// Stores an option that may occur once. The first one stays, for the code after an error.
 pub(crate) fn once<T>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>, value: T) -> Result<()> {
     if slot.is_none() {
         *slot = Some(value);
@@ -190,9 +188,6 @@ pub(crate) fn once<T>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>, value: T
     }
     Err(Error::new_spanned(
         &meta.path,
-        format!(
-            "`{}` was said before: keep one",
-            meta.path.to_token_stream()
-        ),
+        format!("`{}` is set twice; keep one", meta.path.to_token_stream()),
     ))
 }

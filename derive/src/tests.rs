@@ -1,4 +1,4 @@
-//! What fuzzing found; `fuzz/` has the rest.
+//! Regressions that fuzzing has found.
 
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;
@@ -6,7 +6,7 @@ use syn::{File, parse_quote};
 
 use crate::{lock_key, lockable, locked};
 
-/// As the compiler hands on what a `macro_rules!` was given, a `$type:ty` or a `$text:literal`.
+/// The group in which the compiler passes a `$type:ty` or a `$text:literal` of a `macro_rules!`.
 fn passed_on(tokens: TokenStream) -> Group {
     Group::new(Delimiter::None, tokens)
 }
@@ -16,7 +16,7 @@ fn is_accepted(expansion: &TokenStream) -> bool {
     assert!(
         syn::parse2::<File>(quote!(impl Model { #expansion })).is_ok()
             || syn::parse2::<File>(expansion.clone()).is_ok(),
-        "no Rust: {text}"
+        "invalid Rust: {text}"
     );
     !text.starts_with(":: core :: compile_error !")
 }
@@ -113,7 +113,7 @@ fn the_library_is_named_once() {
     assert!(!is_accepted(&method(quote!(crate = a, crate = b), send)));
 }
 
-/// `r#type` is the identifier `type`, and another spelling of it is no other key.
+/// `r#type` and `type` are the same identifier, and so the same key.
 #[test]
 fn a_raw_variant_is_written_as_the_identifier_that_it_is() {
     let key = parse_quote!(
@@ -158,8 +158,8 @@ fn a_flag_takes_no_value() {
     );
     assert!(is_accepted(&method(quote!(no_wait), send.clone())));
     for options in [quote!(no_wait = 3), quote!(transaction(3))] {
-        // It would be refused in any case, but then as a comma that is missing.
+        // Without the check the error would be a missing comma.
         let refused = method(options, send.clone()).to_string();
-        assert!(refused.contains("stands alone"), "{refused}");
+        assert!(refused.contains("takes no value"), "{refused}");
     }
 }

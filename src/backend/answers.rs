@@ -1,18 +1,18 @@
-//! What is asked of a server, and what it answers.
+//! The requests to a backend, and its answers.
 
 use diesel::result::Error as DieselError;
 
 use crate::deadline::Wait;
 use crate::error::OpenTransactionReason;
 use crate::name::KeySource;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
-/// What is asked of a session.
+/// A request for a lock.
 #[derive(Debug)]
 pub struct Request<'n> {
     pub(crate) lock: KeySource<'n>,
     pub(crate) wait: Wait,
-    pub(crate) surroundings: Surroundings,
+    pub(crate) context: TransactionContext,
 }
 
 /// A lock that was acquired.
@@ -22,7 +22,7 @@ pub struct Acquired<K, S> {
     pub(crate) session: S,
     /// Whether the session held the lock before.
     pub(crate) reentrant: bool,
-    /// Whether another session held it first.
+    /// Whether the request had to wait for another session.
     pub(crate) contended: bool,
 }
 
@@ -35,7 +35,7 @@ pub enum AcquireError<K> {
     OpenTransaction(OpenTransactionReason),
     /// The holder waits for a lock of this session.
     Deadlock { key: K, error: DieselError },
-    /// The wait was ended from outside.
+    /// The server ended the wait, as for `KILL QUERY`.
     Interrupted(Option<DieselError>),
     /// Any other error.
     Database(DieselError),
@@ -44,7 +44,7 @@ pub enum AcquireError<K> {
 /// A session's answer to a release.
 #[derive(Debug)]
 pub enum ReleaseAnswer {
-    /// It held the lock, and has released it once. `still_held`: it holds it still.
+    /// It held the lock, and has released it once. `still_held`: it held the lock more than once.
     Released { still_held: bool },
     /// A transaction is open that would outlive the lock. Nothing was released.
     TransactionOpen,
@@ -58,11 +58,11 @@ pub enum ReleaseAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     All(Condition),
-    /// The first that the session does not hold.
+    /// The index of the first lock that the session does not hold.
     Missing(usize),
 }
 
-/// Whether the session, beside holding its locks, is as a new caller expects it.
+/// Whether the session is fit for a new caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     Clean,
@@ -72,17 +72,17 @@ pub enum Condition {
     OtherNamespace,
 }
 
-/// What became of a lock that was offered to the sessions that wait for it.
+/// A session's answer to a release that lets waiting sessions go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
-    /// No session waited: this one has it again.
-    Kept,
-    /// Another session has it.
+pub enum ReacquireAnswer {
+    /// No session waited, so this one holds the lock again.
+    Reacquired,
+    /// Another session may hold the lock now.
     Released,
-    /// This session holds it more than once, so that it could not be released.
+    /// This session held the lock more than once, and holds it still.
     StillHeld,
-    /// It was not this session's.
+    /// This session did not hold the lock.
     NotHeld,
-    /// Nothing was released: a transaction is open that would outlive the lock.
+    /// A transaction is open that would outlive the lock. Nothing was released.
     TransactionOpen,
 }

@@ -1,41 +1,30 @@
-//! [`Finding`]: something to know about a server, and whether locks hold in spite of it.
+//! [`Finding`]: a property of a server that matters for locks.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Something to know about a server.
+/// A property of a server or session that matters for locks; see
+/// [`ServerReport`](super::ServerReport).
 ///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// use diesel_advisory_lock::server::Finding;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// let report = diesel_advisory_lock::check_server(&mut conn)?;
-/// if report.findings().contains(&Finding::Replica) {
-///     eprintln!("connect to the source");
-/// }
-/// # Ok(())
-/// # }
-/// ```
+/// A finding is a refusal if locks do not hold in spite of it ([`is_refusal`](Self::is_refusal)),
+/// and a warning otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A node of a Galera cluster, such as MariaDB's or Percona XtraDB Cluster. Refused: locks are local to the node, so
-    /// two nodes grant one lock at once.
+    /// A node of a Galera cluster, such as MariaDB's or Percona XtraDB Cluster. Refused: locks are
+    /// local to the node, so two nodes grant one lock at the same time.
     #[non_exhaustive]
     Galera {
-        /// How many nodes there are, if it is connected.
+        /// How many nodes there are, if the node is connected.
         nodes: Option<u32>,
     },
-    /// A member of a group (Group Replication, InnoDB Cluster) that writes on several members. Refused: locks are local
-    /// to the member.
+    /// A member of a replication group (Group Replication, InnoDB Cluster) with several primaries.
+    /// Refused: locks are local to the member.
     SeveralPrimaries,
-    /// A server from before a session could hold two locks: the second released the first. Refused.
+    /// A server on which a session can hold only one lock: the second releases the first. Refused.
     #[non_exhaustive]
     TooOld {
-        /// From which version on it would do.
+        /// The first version that can be used.
         needs: &'static str,
     },
     /// The session has `autocommit = 0`. Refused: what the closure writes is committed later, when
@@ -49,18 +38,20 @@ pub enum Finding {
         /// The value: `CHAIN` or `RELEASE`.
         value: String,
     },
-    /// The client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does (measured). Refused: keys
-    /// that are text, and with them the names of rows, would all be the same.
+    /// The client library returns every text as an empty one, as MariaDB Connector/C 3.3.19 does
+    /// (measured). Refused: all rows with a text key would have the same lock.
     TextIsLost,
-    /// A replica of another server, whose locks it knows nothing of. Only sessions that lock on this server exclude each other.
+    /// A replica, which does not share the locks of its source. Only sessions that lock on this
+    /// server exclude each other.
     Replica,
-    /// A server that takes no writes: a replica, or the reader of a managed service.
+    /// A server that accepts no writes: a replica, or the reader of a managed service.
     ReadOnly,
-    /// TiDB, by its documentation: locks hold across its cluster, but a wait takes 1 to 3,600 seconds,
-    /// deadlocks are not detected, the holder of a lock is not reported, and a lock that is held for
-    /// longer than `max-txn-ttl` (an hour) is lost.
+    /// TiDB, by its documentation. Locks hold across its cluster, but a wait takes 1 to 3,600
+    /// seconds, deadlocks are not detected, and the holder of a lock is not reported. A lock that
+    /// is held for longer than `max-txn-ttl` (an hour) is lost.
     TiDb,
-    /// Vitess, by its documentation: locks are on a connection of their own, and not on that of the transaction. Refused.
+    /// Vitess, by its documentation. Refused: locks are held on another connection than that of the
+    /// transaction.
     Vitess,
     /// The server ignores the case of table names: `lower_case_table_names` is not 0, as on Windows
     /// and macOS. Names of locks are spelled as in `table!`, so a table that is spelled in two ways
@@ -70,20 +61,20 @@ pub enum Finding {
         /// The value of `lower_case_table_names`: 1 or 2.
         lower_case_table_names: u8,
     },
-    /// Sessions end before the longest hold does.
+    /// The server ends idle sessions before the keep-alive of the check.
     #[non_exhaustive]
     ShortWaitTimeout {
-        /// After what time without a word a session ends.
+        /// For how long a session may be idle.
         wait_timeout: Duration,
         /// The keep-alive that the check was given.
         keep_alive: Duration,
     },
-    /// Sessions that are idle in a transaction end before the longest hold does.
+    /// The server ends sessions that are idle in a transaction before the keep-alive of the check.
     #[non_exhaustive]
     ShortIdleTransactionTimeout {
-        /// MariaDB's variable that says so.
+        /// The variable of MariaDB that sets the limit.
         variable: String,
-        /// After what time without a word a session ends.
+        /// For how long a session may be idle in a transaction.
         limit: Duration,
         /// The keep-alive that the check was given.
         keep_alive: Duration,
@@ -91,7 +82,7 @@ pub enum Finding {
     /// Something that this session cannot read, and that was therefore not checked.
     #[non_exhaustive]
     Unchecked {
-        /// What was to be found out.
+        /// What was not checked.
         what: &'static str,
         /// Which privilege or setting is required to read it.
         needs: &'static str,
@@ -99,14 +90,7 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether locks do not hold there. Other findings are warnings.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::server::Finding;
-    ///
-    /// assert!(Finding::AutocommitOff.is_refusal());
-    /// assert!(!Finding::Replica.is_refusal()); // a warning
-    /// ```
+    /// Returns whether locks do not hold on the server. Other findings are warnings.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -130,20 +114,21 @@ impl fmt::Display for Finding {
                     write!(f, " of {nodes}")?;
                 }
                 f.write_str(
-                    ": locks are local to the node, so two nodes grant one lock at once; \
-                     have all programs that lock connect to a single node, or lock on a server of its own",
+                    ": locks are local to the node, so two nodes grant one lock at the same time; \
+                     connect all programs that lock to a single node, or use a separate server \
+                     for locks",
                 )
             }
             Finding::SeveralPrimaries => f.write_str(
-                "a member of a replication group with several primaries: locks are local to the member; \
-                 run the group with a single primary, and lock there",
+                "a member of a replication group with several primaries: locks are local to the \
+                 member; run the group with a single primary, and lock there",
             ),
             Finding::TooOld { needs } => write!(
                 f,
                 "too old: a session's second lock releases its first; upgrade to {needs} or later"
             ),
             Finding::AutocommitOff => f.write_str(
-                "this session has autocommit off: locks would be released before what was written is committed; \
+                "this session has autocommit off: locks would be released before the COMMIT; run \
                  `SET autocommit = 1`",
             ),
             Finding::CompletionType { value } => {
@@ -155,25 +140,28 @@ impl fmt::Display for Finding {
                          released"
                     }
                 })?;
-                f.write_str("; `SET completion_type = NO_CHAIN`")
+                f.write_str("; run `SET completion_type = NO_CHAIN`")
             }
             Finding::TextIsLost => f.write_str(
-                "the client library gives back every text as an empty one, as MariaDB Connector/C 3.3.19 does \
-                 (Debian's libmariadb3 10.11.18); install a later one",
+                "the client library returns every text as an empty one, as MariaDB Connector/C \
+                 3.3.19 does (Debian's libmariadb3 10.11.18); install a later version",
             ),
             Finding::Replica => f.write_str(
-                "a replica: it knows nothing of the locks on its source; lock where you write",
+                "a replica, which does not share the locks of its source; lock on the server that \
+                 you write to",
             ),
-            Finding::ReadOnly => {
-                f.write_str("takes no writes, as a replica does not: lock where you write")
-            }
+            Finding::ReadOnly => f.write_str(
+                "accepts no writes, like a replica; lock on the server that you write to",
+            ),
             Finding::TiDb => f.write_str(
-                "TiDB waits for a lock for 1 to 3,600 seconds, whatever it is told, does not see deadlocks, cannot tell \
-                 who holds a lock, and loses one that is held for longer than `max-txn-ttl`, which is an hour",
+                "TiDB waits for a lock for 1 to 3,600 seconds whatever the timeout, does not \
+                 detect \
+                 deadlocks, does not report the holder of a lock, and loses a lock that is held \
+                 for longer than `max-txn-ttl` (an hour)",
             ),
             Finding::Vitess => f.write_str(
-                "Vitess takes locks on another connection than the transaction's, so one may end without the other; lock \
-                 on a server of its own",
+                "Vitess holds locks on another connection than the transaction's, so one may end \
+                 without the other; use a separate server for locks",
             ),
             Finding::CaseInsensitiveTableNames {
                 lower_case_table_names,
@@ -190,8 +178,8 @@ impl fmt::Display for Finding {
                 keep_alive,
             } => write!(
                 f,
-                "ends a session that is idle for {wait_timeout:?}, and a lock is to be held for up to {keep_alive:?}; \
-                 ask for it with `.keep_alive(..)`, or raise `wait_timeout`",
+                "ends a session that is idle for {wait_timeout:?}, which is less than the \
+                 keep-alive of {keep_alive:?}; use `.keep_alive(..)`, or raise `wait_timeout`",
             ),
             Finding::ShortIdleTransactionTimeout {
                 variable,
@@ -199,8 +187,9 @@ impl fmt::Display for Finding {
                 keep_alive,
             } => write!(
                 f,
-                "ends a session that is idle in a transaction for {limit:?}, and a lock is to be held for up to \
-                 {keep_alive:?}; raise `{variable}`, or do not be busy elsewhere in `.transaction(..)`",
+                "ends a session that is idle in a transaction for {limit:?}, which is less than \
+                 the keep-alive of {keep_alive:?}; raise `{variable}`, or do slow work outside of \
+                 `.transaction(..)`",
             ),
             Finding::Unchecked { what, needs } => {
                 write!(

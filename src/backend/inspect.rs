@@ -1,4 +1,4 @@
-//! What a server says of its locks.
+//! The public types of an inspection: [`LockStatus`], [`HeldLock`], [`InspectError`].
 
 use std::time::Duration;
 
@@ -7,67 +7,32 @@ use diesel::result::Error as DieselError;
 use crate::holder::Session;
 use crate::name::ParsedLockName;
 
-/// Whether a lock is free, as far as the connection that was asked is concerned.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// use diesel_advisory_lock::LockStatus;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// let job = LockName::named("job");
-/// let mut held = job.lock().acquire(&mut conn)?;
-/// assert_eq!(job.status(&mut held)?, LockStatus::HeldHere);
-/// assert!(matches!(job.status(&mut establish_connection())?, LockStatus::HeldBy { .. }));
-/// # held.release()?;
-/// # Ok(())
-/// # }
-/// ```
+/// Whether a lock is free: the result of [`LockName::status`](crate::name::LockName::status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockStatus {
     /// No session holds it.
     Free,
-    /// The session of the connection that was asked holds it.
+    /// The session of the given connection holds it.
     HeldHere,
     /// Another session holds it.
     HeldBy {
-        /// What `CONNECTION_ID()` is there, and what `KILL` takes.
+        /// The holder's `CONNECTION_ID()`, which `KILL` takes.
         connection_id: u64,
     },
 }
 
-/// A lock that is held.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// use diesel_advisory_lock::inspect;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// # let watching = &mut establish_connection();
-/// # let held = LockName::row(notifications::table, 42).lock().acquire(&mut conn)?;
-/// # if let Ok(all) = inspect::held_locks(watching) {
-/// # let all = all.into_iter().filter(|lock| lock.name.to_string().ends_with("/notifications:42"));
-/// for lock in all {
-///     println!("{}: {}, {} waiting", lock.name, lock.holder, lock.waiters.len());
-/// }
-/// # }
-/// # held.release()?;
-/// # Ok(())
-/// # }
-/// ```
+/// A lock that is held: an item of [`inspect::held_locks`](crate::inspect::held_locks).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeldLock {
-    /// Its name, read back.
+    /// The name of the lock, parsed.
     pub name: ParsedLockName,
     /// The session that holds it.
     pub holder: Session,
-    /// For how long.
+    /// For how long it has been held.
     pub held_for: HoldDuration,
-    /// The sessions that wait for it on the server. Requests in the queue of a `LockPool` have none.
+    /// The sessions that wait for it on the server. Requests in the queue of a `LockPool` have no
+    /// session yet.
     pub waiters: Vec<Session>,
 }
 
@@ -87,26 +52,26 @@ pub struct HeldLock {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldDuration {
-    /// So long (MariaDB, to the millisecond).
+    /// Exactly this long, to the millisecond (MariaDB).
     Exactly(Duration),
-    /// At least so long: MySQL only tells since when the holder has been idle or in its present statement, in seconds.
+    /// At least this long, in whole seconds: MySQL reports only for how long the holder has been
+    /// idle or in its current statement.
     AtLeast(Duration),
 }
 
 /// Why the locks of a server cannot be listed.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
+/// # include!("../doctest_setup.rs");
 /// use diesel_advisory_lock::inspect::{self, InspectError};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// match inspect::held_locks(&mut conn) {
 ///     Ok(held) => println!("{} locks", held.len()),
-///     Err(InspectError::MissingPlugin { remedy, .. }) => println!("MariaDB has it as a plugin: {remedy}"),
+///     Err(InspectError::MissingPlugin { remedy, .. }) => println!("install the plugin: {remedy}"),
 ///     Err(InspectError::Incomplete { held, lost, .. }) => {
-///         println!("{} locks or more, since {lost} were not recorded", held.len());
+///         println!("at least {} locks; {lost} records are missing", held.len());
 ///     }
 ///     Err(error) => println!("{error}"),
 /// }
@@ -116,13 +81,14 @@ pub enum HoldDuration {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InspectError {
-    /// The account may not read where it stands.
+    /// The account may not read the server's list of locks.
     #[error(
-        "this account may not see who holds which lock; an administrator can allow it: {remedy}"
+        "this account may not read which session holds which lock; ask an administrator to run \
+         {remedy}"
     )]
     #[non_exhaustive]
     MissingGrant {
-        /// What an administrator would run, with `<account>` for the account.
+        /// What an administrator must run, with `<account>` for the account.
         remedy: &'static str,
         /// What the server answered.
         source: DieselError,
@@ -130,23 +96,22 @@ pub enum InspectError {
 
     /// MariaDB's plugin is not installed.
     #[error(
-        "MariaDB tells who holds which lock by a plugin that is not installed; an administrator can install it: {remedy}"
+        "MariaDB reports which session holds which lock only with a plugin that is not installed; \
+         ask an administrator to run {remedy}"
     )]
     #[non_exhaustive]
     MissingPlugin {
-        /// What an administrator would run.
+        /// What an administrator must run.
         remedy: &'static str,
         /// What the server answered.
         source: DieselError,
     },
 
-    /// MySQL keeps no record of locks.
-    #[error(
-        "MySQL keeps no record of who holds which lock; an administrator can have it do so: {remedy}"
-    )]
+    /// MySQL does not record locks.
+    #[error("MySQL does not record which session holds which lock; to enable it, {remedy}")]
     #[non_exhaustive]
     NotRecorded {
-        /// What an administrator would run or set.
+        /// What an administrator must run and set.
         remedy: &'static str,
     },
 
@@ -156,24 +121,27 @@ pub enum InspectError {
     /// wait.
     #[error(
         "MySQL has not recorded {lost} metadata locks since its start, so locks or waiters may be \
-         missing from the {} that it reports; an administrator can make room for them: {remedy}",
+         missing from the {} that it reports; to record all of them, {remedy}",
         held.len()
     )]
     #[non_exhaustive]
     Incomplete {
-        /// The locks that could be read, as [`held_locks`](crate::inspect::held_locks) would return them.
+        /// The locks that could be read, as [`held_locks`](crate::inspect::held_locks) would return
+        /// them.
         held: Vec<HeldLock>,
         /// How many metadata locks of any kind, those of tables included, MySQL has not recorded
-        /// since it started: `Performance_schema_metadata_lock_lost`. No release lowers this
-        /// counter, so the error is returned until the server restarts. `FLUSH STATUS` sets it to
-        /// 0; locks that were lost before may then be missing without this error.
+        /// since it started: `Performance_schema_metadata_lock_lost`.
+        ///
+        /// No release decreases this counter, so the error is returned until the server restarts.
+        /// `FLUSH STATUS` resets it to 0. Locks that were lost before may then be missing without
+        /// this error.
         lost: u64,
-        /// What an administrator would set.
+        /// What an administrator must set.
         remedy: &'static str,
     },
 
     /// Any other database error.
-    #[error("the database failed when asked who holds which lock")]
+    #[error("a database error occurred while listing locks; see the source of this error")]
     #[non_exhaustive]
     Database {
         /// The error as Diesel reports it.

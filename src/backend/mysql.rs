@@ -1,17 +1,18 @@
-//! MySQL and MariaDB: all the SQL, with what the servers answer.
+//! MySQL and MariaDB: all SQL, and the servers' answers.
 //!
 //! Sources: the MySQL manual on [locking functions][my], MariaDB's pages on [`GET_LOCK`][maria]
-//! and [`RELEASE_LOCK`][release], and, wherever these are silent or differ from what is seen, the
-//! tests in `tests/suite/` and `tests/mysql/`, which run every statement here on both.
+//! and [`RELEASE_LOCK`][release]. Where these are silent or wrong: the tests in `tests/suite/` and
+//! `tests/mysql/`, which run every statement on both servers.
 //!
-//! | | answers |
+//! | function | answers |
 //! |---|---|
 //! | `GET_LOCK` | 1 acquired, 0 timed out, NULL interrupted (MariaDB) |
 //! | `RELEASE_LOCK` | 1 released, 0 held by another session, NULL free |
 //! | `IS_USED_LOCK` | the holder's connection id, NULL if free |
 //!
-//! `GET_LOCK` stands in the select list, to the right of whatever is to be known from before: there it is evaluated once,
-//! and the other has been already. (Under `FROM`, `WHERE` or `HAVING` it would be evaluated any number of times.)
+//! `GET_LOCK` is in the select list, to the right of everything that must be evaluated before it.
+//! There it is evaluated once; in `FROM`, `WHERE` or `HAVING` it would be evaluated any number of
+//! times.
 //!
 //! [my]: https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html
 //! [maria]: https://mariadb.com/kb/en/get_lock/

@@ -1,21 +1,27 @@
-//! [`ServerReport`]: all that was found out about a server.
+//! [`ServerReport`]: the result of a server check.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::finding::Finding;
 
-/// What was found out about a server. `Display` writes it as text of several lines.
+/// The result of [`check_server`](crate::server::check_server). `Display` writes it as several
+/// lines.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("../doctest_setup.rs");
+/// use diesel_advisory_lock::server::Finding;
+///
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// let report = diesel_advisory_lock::check_server(&mut conn)?;
 /// println!("{report}");
 /// // MariaDB (11.8.3-MariaDB)
-/// //   locks hold here, until a session says nothing for 28800s (`wait_timeout`)
+/// //   locks hold here, until a session has been idle for 28800s (`wait_timeout`)
+///
+/// if report.findings().contains(&Finding::Replica) {
+///     eprintln!("connect to the source of {} {}", report.vendor(), report.version());
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -28,107 +34,43 @@ pub struct ServerReport {
 }
 
 impl ServerReport {
-    /// Whose server it is.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// use diesel_advisory_lock::server::Vendor;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
-    /// assert!(matches!(report.vendor(), Vendor::MySql | Vendor::MariaDb));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the vendor of the server.
     pub fn vendor(&self) -> Vendor {
         self.vendor
     }
 
-    /// What `VERSION()` says.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
-    /// println!("{}", report.version()); // 9.1.0, or 11.8.3-MariaDB
-    /// # assert!(report.version().contains('.'));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns `VERSION()`, such as `9.1.0` or `11.8.3-MariaDB`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// After what time without a word this session ends, and its locks with it; `None` if the server does not say.
+    /// Returns for how long this session may be idle before the server ends it, and its locks with
+    /// it. `None` if the server does not report it.
     ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// use std::time::Duration;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
-    /// if report.wait_timeout().is_some_and(|limit| limit < Duration::from_secs(600)) {
-    ///     println!("who is busy elsewhere under a lock for ten minutes needs `.keep_alive(..)`");
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// A program that is idle for longer under a lock needs
+    /// [`keep_alive`](crate::lock::Lock::keep_alive).
     pub fn wait_timeout(&self) -> Option<Duration> {
         self.wait_timeout
     }
 
-    /// What there is to know, refusals first.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let report = diesel_advisory_lock::check_server(&mut conn)?;
-    /// for finding in report.findings() {
-    ///     println!("{finding}"); // none of them is a refusal: those are errors
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the findings, refusals first. A report that
+    /// [`check_server`](crate::server::check_server) returns as `Ok` has no refusals.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 }
 
-/// Whose server it is.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// use diesel_advisory_lock::server::Vendor;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut conn = establish_connection();
-/// let report = diesel_advisory_lock::check_server(&mut conn)?;
-/// match report.vendor() {
-///     Vendor::MySql | Vendor::MariaDb => println!("{}: everything here is tested on it", report.vendor()),
-///     other => println!("{other}: known by its documentation"),
-/// }
-/// # Ok(())
-/// # }
-/// ```
+/// The vendor of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Vendor {
-    /// MySQL, Percona Server, and what calls itself neither of the others.
+    /// MySQL, Percona Server, and any server that does not identify itself as one of the others.
     MySql,
     /// MariaDB.
     MariaDb,
     /// TiDB.
     TiDb,
-    /// Vitess, and PlanetScale, which is made of it.
+    /// Vitess, and PlanetScale, which is based on it.
     Vitess,
 }
 
@@ -158,7 +100,7 @@ impl fmt::Display for ServerReport {
             if let Some(wait_timeout) = self.wait_timeout {
                 write!(
                     f,
-                    ", until a session says nothing for {wait_timeout:?} (`wait_timeout`)"
+                    ", until a session has been idle for {wait_timeout:?} (`wait_timeout`)"
                 )?;
             }
         }

@@ -1,4 +1,4 @@
-//! [`Backend`], [`Inspect`], [`CheckServer`]: what a server must be able to do.
+//! [`Backend`], [`Inspect`], [`CheckServer`]: the traits that a backend implements.
 
 use std::fmt;
 use std::hash::Hash;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use diesel::result::{Error as DieselError, QueryResult};
 
-use super::answers::{AcquireError, Acquired, Held, Offered, ReleaseAnswer, Request};
+use super::answers::{AcquireError, Acquired, Held, ReacquireAnswer, ReleaseAnswer, Request};
 use super::inspect::{HeldLock, InspectError, LockStatus};
 use super::server_report::ServerReport;
 use crate::driver::Driver;
 use crate::holder::Session;
 use crate::name::KeySource;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 /// What [`Backend::acquire`] returns.
 pub(crate) type AcquireResult<B> = Result<
@@ -22,16 +22,16 @@ pub(crate) type AcquireResult<B> = Result<
 
 /// A server with advisory locks.
 pub trait Backend: Sized + Send + Sync + 'static {
-    /// Its SQL dialect, in Diesel's terms.
+    /// Diesel's backend.
     type Db: diesel::backend::Backend + 'static;
 
-    /// A lock, as the server is asked for it. Sets are sorted by it, and the text is for people.
+    /// A lock's name as sent to the server. Sets are sorted by it; the text is for diagnostics.
     type Key: AsRef<str> + Clone + fmt::Debug + Eq + Hash + Ord + Send + Sync;
 
-    /// A number that tells the session from those before and after it on the connection.
+    /// A number that distinguishes the session from other sessions of the connection.
     type Session: Copy + fmt::Debug + PartialEq + Send + Sync;
 
-    /// Acquires a lock, or waits for it. On an error nothing is left behind.
+    /// Acquires a lock, or waits for it. On an error the session holds no further lock.
     fn acquire<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         request: Request<'_>,
@@ -41,64 +41,67 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn release<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = ReleaseAnswer> + Send;
 
-    /// Whether the session holds all of these locks, and what else a new caller would find.
+    /// Returns whether the session holds all of these locks, and whether it is fit for a new
+    /// caller.
     fn are_held<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         keys: &[&Self::Key],
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = QueryResult<Held>> + Send;
 
-    /// Offers a lock to the sessions that wait for it, and takes it again if there are none.
+    /// Releases a lock to the sessions that wait for it, and acquires it again if there are none.
     fn release_and_reacquire<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
-    ) -> impl Future<Output = QueryResult<Offered>> + Send;
+    ) -> impl Future<Output = QueryResult<ReacquireAnswer>> + Send;
 
-    /// The session's number.
+    /// Returns the session's number.
     fn session<D: Driver<Db = Self::Db>>(
         driver: &mut D,
     ) -> impl Future<Output = QueryResult<Self::Session>> + Send;
 
-    /// Keys to sort a set by, one for each name. What all names share may be left out.
+    /// Returns keys to sort a set by, one for each name. A prefix that all names share may be
+    /// missing.
     fn sort_keys<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
     ) -> impl Future<Output = QueryResult<Vec<Self::Key>>> + Send;
 
-    /// Whether two keys of a set may be one lock to the server.
+    /// Returns whether two keys of a set may be the same lock on the server.
     fn may_be_same(one: &Self::Key, other: &Self::Key) -> bool {
         one == other
     }
 
-    /// Ends the session, and with it everything that it holds, and marks the connection as broken.
+    /// Ends the session, which releases its locks, and marks the connection as broken.
     fn end_session<D: Driver<Db = Self::Db>>(driver: &mut D) -> impl Future<Output = ()> + Send;
 
-    /// Makes sure that no pool hands the connection out again. Its locks may live until it closes.
+    /// Marks the connection as broken, so that a pool discards it. Its locks may be held until it
+    /// closes.
     fn discard<D: Driver<Db = Self::Db>>(driver: &mut D) -> impl Future<Output = ()> + Send;
 
-    /// Whether a statement that failed may have begun to run, so that its effect is unknown.
+    /// Returns whether a failed statement may have begun to run, so that its effect is unknown.
     fn may_have_run<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         error: &DieselError,
     ) -> impl Future<Output = bool> + Send;
 
-    /// The session that holds a lock, as far as the server says within a second.
+    /// Returns the session that holds a lock, if the server reports it within a second.
     fn holder<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
     ) -> impl Future<Output = Option<Session>> + Send;
 
-    /// Keeps the server from ending the session while it is idle for as long. Returns the timeout
-    /// that was there, if it was too short and has been raised.
+    /// Raises the session's idle timeout to `at_least`. Returns the previous timeout if it was
+    /// shorter.
     fn raise_idle_timeout<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         at_least: Duration,
     ) -> impl Future<Output = QueryResult<Option<Duration>>> + Send;
 
-    /// Sets back what [`raise_idle_timeout`](Self::raise_idle_timeout) has raised.
+    /// Restores what [`raise_idle_timeout`](Self::raise_idle_timeout) has raised.
     fn restore_idle_timeout<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         timeout: Duration,
@@ -118,7 +121,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
         driver.commit()
     }
 
-    /// Rolls back whatever is open, also what Diesel does not know of.
+    /// Rolls back any open transaction, also one that Diesel does not know of.
     fn roll_back_all<D: Driver<Db = Self::Db>>(
         driver: &mut D,
     ) -> impl Future<Output = QueryResult<()>> + Send;
@@ -126,21 +129,21 @@ pub trait Backend: Sized + Send + Sync + 'static {
 
 /// A server that lists its locks.
 pub trait Inspect: Backend {
-    /// Whether a lock is free.
+    /// Returns whether a lock is free.
     fn status<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         lock: KeySource<'_>,
     ) -> impl Future<Output = QueryResult<LockStatus>> + Send;
 
-    /// All locks of this crate that are held.
+    /// Lists the locks of this crate that are held.
     fn held_locks<D: Driver<Db = Self::Db>>(
         driver: &mut D,
     ) -> impl Future<Output = Result<Vec<HeldLock>, InspectError>> + Send;
 }
 
-/// A server that says what it is.
+/// A server that can be checked.
 pub trait CheckServer: Backend {
-    /// What there is to know of it, for a program that is silent under a lock for up to
+    /// Checks the server, for a program that leaves a session idle under a lock for up to
     /// `keep_alive`.
     fn check_server<D: Driver<Db = Self::Db>>(
         driver: &mut D,

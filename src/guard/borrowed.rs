@@ -12,16 +12,15 @@ use crate::session_lock::without_second_panic;
 
 use super::run::{Guard, Parts};
 
-/// A lock that is held, or a set of locks, and the connection that holds it.
+/// A lock or a set of locks that is held, and the connection that holds it.
 ///
-/// Derefs to the connection, which cannot be used in any other way while the lock is held.
-/// [`release`](Self::release) ends it, and returns an error if the lock was lost. Dropping it
-/// releases the lock too, but `Drop` cannot return an error.
+/// The guard derefs to the connection, which cannot be used in any other way while the lock is
+/// held. [`release`](Self::release) releases the lock, and returns an error if the lock was lost.
+/// Dropping the guard releases the lock too, but `Drop` cannot return an error.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("../doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// let name = LockName::named("nightly-report");
 /// let mut held = name.lock().acquire(&mut conn)?;
@@ -32,10 +31,10 @@ use super::run::{Guard, Parts};
 /// # }
 /// ```
 ///
-/// Either way a transaction that was begun under the lock and is still open is rolled back first.
-/// If the server does not confirm the release, or the session still holds the lock after its
-/// outermost release, the session is ended (`KILL CONNECTION_ID()`), which frees the lock, and the
-/// connection is marked as broken, so that a pool discards it.
+/// In both cases a transaction that was begun under the lock and is still open is rolled back
+/// first. If the server does not confirm the release, or the session still holds the lock after its
+/// outermost release, the session is ended (`KILL CONNECTION_ID()`), which frees the lock. The
+/// connection is then marked as broken, so that a pool discards it.
 ///
 /// # Limitations
 ///
@@ -44,12 +43,11 @@ use super::run::{Guard, Parts};
 /// - **A leaked guard** (`std::mem::forget`, a reference cycle) releases nothing. If it was the
 ///   outermost one on a pooled connection, the connection returns to the pool with the lock held,
 ///   until its session ends. A later lock of the same name on that connection is then re-entrant. A
-///   [`LockPool`](crate::LockPool) knows that it has just checked out the connection, and ends such
-///   a session after its next lock of that name.
+///   [`LockPool`](crate::LockPool) ends such a session after its next lock of that name.
 /// - **A swapped connection.** The guard derefs mutably, so `std::mem::swap` can put another
-///   connection in its place. The release then goes to a session that does not hold the lock: it is
-///   [`LockError::Lost`], and that session is ended. The session that holds the lock is wherever
-///   the swap has put it, and keeps the lock until it ends.
+///   connection in its place. The release then goes to a session that does not hold the lock: it
+///   returns [`LockError::Lost`], and that session is ended. The session that holds the lock keeps
+///   it until it ends.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct LockGuard<'c, S: LockSource> {
     source: &'c mut S,
@@ -69,80 +67,32 @@ impl<'c, S: LockSource> LockGuard<'c, S> {
         }
     }
 
-    /// The name of the lock, or of the first one of a set.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let held = LockName::named("job").lock().acquire(&mut conn)?;
-    /// assert_eq!(held.name().to_string(), "=job");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the name of the lock, or of the first lock of a set.
     pub fn name(&self) -> &LockName {
         self.locks.name()
     }
 
-    /// Whether the session held the lock already when this guard was acquired, or all locks of a
-    /// set. The session still holds the lock when this guard ends.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let mut outer = LockName::named("job").lock().acquire(&mut conn)?;
-    /// let inner = LockName::named("job").lock().acquire(&mut outer)?;
-    /// assert!(inner.is_reentrant());
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns whether the session already held the lock, or all locks of a set, when this guard
+    /// was acquired. If so, the session still holds them after this guard ends.
     pub fn is_reentrant(&self) -> bool {
         self.locks.is_reentrant()
     }
 
-    /// Asks the server whether this session holds the lock at this moment. One round trip: for a
-    /// check after a long time, before something that cannot be undone.
+    /// Asks the server, in one round trip, whether this session holds the lock at this moment.
     ///
-    /// It says nothing about the time before: a lock that was released by raw SQL and acquired anew
-    /// in the same session passes.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let mut held = LockName::named("nightly-report").lock().acquire(&mut conn)?;
-    /// // Something that takes an hour; then, before a mail goes out:
-    /// held.verify()?;
-    /// held.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Use it after a long time, before something that cannot be undone. It says nothing about the
+    /// time before: a lock that was released by raw SQL and acquired again in the same session
+    /// passes.
     ///
     /// # Errors
     ///
-    /// [`LockError::Lost`] if the server does not confirm it. The connection is then marked as broken, and the
-    /// session is ended with the guard.
+    /// [`LockError::Lost`] if the server does not confirm it. The connection is then marked as
+    /// broken, and the session is ended when the guard ends.
     pub fn verify(&mut self) -> Result<(), LockError> {
         ready(self.locks.verify(self.source.connection()))
     }
 
     /// Releases the lock, and returns an error if the lock was lost.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// let mut held = LockName::named("job").lock().acquire(&mut conn)?;
-    /// diesel::sql_query("DO RELEASE_ALL_LOCKS()").execute(&mut *held)?; // as if the session had been killed
-    /// assert!(matches!(held.release(), Err(LockError::Lost { .. })));
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// # Errors
     ///
@@ -150,8 +100,9 @@ impl<'c, S: LockSource> LockGuard<'c, S> {
     ///   session has been ended.
     /// - [`LockError::TransactionLeftOpen`] if a transaction was begun under the lock and is still
     ///   open. It has been rolled back, and the lock is released.
-    /// - [`LockError::Database`] if Diesel has given up on the connection meanwhile, so that it is
-    ///   unknown whether a transaction was left open. What was open has been rolled back.
+    /// - [`LockError::Database`] if Diesel has marked the connection as broken meanwhile, so that
+    ///   it is unknown whether a transaction was left open. An open transaction has been rolled
+    ///   back.
     pub fn release(mut self) -> Result<(), LockError> {
         self.end_once()
     }

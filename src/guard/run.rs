@@ -1,4 +1,4 @@
-//! [`Guard`]: what holds locks and a connection. [`run`] is the life of every closure form.
+//! [`Guard`]: what both guards have in common. [`run`] has the steps of every closure form.
 
 use crate::backend::LockConnection;
 use crate::driver::ready;
@@ -7,14 +7,14 @@ use crate::held_locks::HeldLocks;
 use crate::in_use::{Enclosing, InUse};
 use crate::set::{ReloadSet, Rows};
 
-/// Whether a closure runs in a transaction of the lock's.
+/// Whether the library runs the closure in a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transaction {
     No,
     Begin,
 }
 
-/// What holds locks and a connection. It releases the locks when it is dropped.
+/// A guard, which holds locks and a connection. It releases the locks when it is dropped.
 pub(crate) trait Guard: Sized {
     type Connection: LockConnection;
 
@@ -32,7 +32,7 @@ pub(crate) trait Guard: Sized {
 /// A guard's connection and locks.
 pub(crate) type Parts<'g, C> = (&'g mut C, &'g mut HeldLocks<<C as LockConnection>::Server>);
 
-/// Runs `body` under the locks of a guard, which ends with it. An error or a panic of `body` leaves
+/// Runs `body` under the locks of a guard, and ends the guard. An error or a panic of `body` leaves
 /// no lock and no transaction behind.
 pub(crate) fn run<G, L, R, E>(
     mut guard: G,
@@ -55,7 +55,7 @@ where
     Ok(value)
 }
 
-/// What comes before a closure: BEGIN, if it runs in a transaction.
+/// The steps before a closure: BEGIN, if it runs in a transaction.
 pub(crate) fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<(), LockError> {
     let (conn, locks) = guard.parts();
     match transaction {
@@ -64,7 +64,7 @@ pub(crate) fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result
     }
 }
 
-/// Reloads the models of a set, which are in use as long as the result lives.
+/// Reloads the models of a set, which are in use until the result is dropped.
 pub(crate) fn reload<G, L>(guard: &mut G, set: &mut L) -> Result<InUse, LockError>
 where
     G: Guard,
@@ -76,7 +76,7 @@ where
     Ok(rows.into_in_use())
 }
 
-/// What comes after a closure that succeeded: COMMIT, if it ran in a transaction, and the release.
+/// The steps after a closure that succeeded: COMMIT, if it ran in a transaction, and the release.
 pub(crate) fn finish<G: Guard>(mut guard: G, transaction: Transaction) -> Result<(), LockError> {
     let (conn, locks) = guard.parts();
     if transaction == Transaction::Begin {

@@ -1,4 +1,4 @@
-//! One spelling for dates and times, so that `chrono` and `time` name one row alike.
+//! One text form of dates and times, so that `chrono` and `time` give a row the same name.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -8,7 +8,7 @@ pub(super) struct Date {
     pub(super) day: u32,
 }
 
-/// The fraction is cut to microseconds, which is all that a column stores.
+/// The fraction is truncated to microseconds, the most that a column stores.
 pub(super) struct Time {
     pub(super) hour: u32,
     pub(super) minute: u32,

@@ -1,4 +1,4 @@
-//! `chrono`'s types. A zoned date-time counts as its UTC value, which is what a column stores.
+//! The types of `chrono`. A zoned date-time is written as UTC, which is what a column stores.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 

@@ -1,4 +1,4 @@
-//! [`KeyParts`]: the parts of a primary key, on their way into a name.
+//! [`KeyParts`]: writes the parts of a primary key into a name.
 
 use std::fmt::{self, Write as _};
 
@@ -6,9 +6,8 @@ use data_encoding::HEXLOWER;
 
 use crate::name_format::NameWriter;
 
-/// Takes the parts of a primary key, one call a column, in the order of the columns.
-///
-/// Handed to [`LockKey::write_parts`](crate::LockKey::write_parts).
+/// Receives the parts of a primary key in [`LockKey::write_parts`](crate::LockKey::write_parts):
+/// one call for each column, in the order of the columns.
 ///
 /// ```
 /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
@@ -42,72 +41,23 @@ impl<'n> KeyParts<'n> {
         }
     }
 
-    /// A part that is text already.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
-    ///
-    /// # diesel::table! {
-    /// #     things (id) { id -> Binary, }
-    /// # }
-    /// struct Country(&'static str);
-    ///
-    /// impl LockKey for Country {
-    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
-    ///         parts.text(self.0);
-    ///     }
-    /// }
-    /// # assert_eq!(LockName::row_unchecked(things::table, Country("ch")).to_string(), "things:ch");
-    /// ```
+    /// Adds a part that is text.
     pub fn text(&mut self, part: &str) {
         self.name.component(self.separator, part);
         self.separator = ",";
     }
 
-    /// A part as `Display` writes it.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
-    ///
-    /// # diesel::table! {
-    /// #     things (id) { id -> Binary, }
-    /// # }
-    /// struct Port(std::num::NonZero<u16>);
-    ///
-    /// impl LockKey for Port {
-    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
-    ///         parts.display(self.0);
-    ///     }
-    /// }
-    /// # let port = Port(std::num::NonZero::new(443).expect("not zero"));
-    /// # assert_eq!(LockName::row_unchecked(things::table, port).to_string(), "things:443");
-    /// ```
+    /// Adds a part as `Display` writes it.
     pub fn display(&mut self, part: impl fmt::Display) {
         let mut buffer = Buffer::default();
         match write!(buffer, "{part}") {
             Ok(()) => self.text(buffer.as_str()),
-            // Longer than any number or date: a type of the user's own.
+            // A custom type whose text is longer than any number or date.
             Err(fmt::Error) => self.text(&part.to_string()),
         }
     }
 
-    /// A part that is bytes: lower-case hex.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::{KeyParts, LockKey, LockName};
-    ///
-    /// # diesel::table! {
-    /// #     things (id) { id -> Binary, }
-    /// # }
-    /// struct Digest([u8; 4]);
-    ///
-    /// impl LockKey for Digest {
-    ///     fn write_parts(&self, parts: &mut KeyParts<'_>) {
-    ///         parts.bytes(&self.0);
-    ///     }
-    /// }
-    /// # assert_eq!(LockName::row_unchecked(things::table, Digest([0, 1, 0xfe, 0xff])).to_string(), "things:0001feff");
-    /// ```
+    /// Adds bytes as a part, in lower-case hex.
     pub fn bytes(&mut self, part: &[u8]) {
         let mut buffer = [0; 64];
         match buffer.get_mut(..part.len() * 2) {
@@ -125,7 +75,7 @@ impl fmt::Debug for KeyParts<'_> {
     }
 }
 
-/// Room on the stack for the longest number (`i128::MIN`) or date-time.
+/// A buffer on the stack, for the longest number (`i128::MIN`) or date-time.
 struct Buffer {
     bytes: [u8; 48],
     len: usize,

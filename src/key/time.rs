@@ -1,4 +1,5 @@
-//! `time`'s types. A date-time with an offset counts as its UTC value, which is what a column stores.
+//! The types of `time`. A date-time with an offset is written as UTC, which is what a column
+//! stores.
 
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 

@@ -1,27 +1,27 @@
-//! What metrics count a lock by. Without the feature `metrics` nothing is stored.
+//! The label of a lock in metrics. Without the feature `metrics` nothing is stored.
 
 use crate::table::TableIdentity;
 
-/// What metrics count a lock by.
+/// The label of a lock in metrics.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Copy)]
 pub(crate) enum NameLabel<'n> {
     Table(&'static str),
-    /// As `=nightly-report`, without a scope.
+    /// Such as `=nightly-report`, without a scope.
     Named(&'n str),
     /// A name that is not readable.
     Hashed,
     Exact,
 }
 
-/// The table that a name is of. A thin reference, since every error contains a name.
+/// The table of a name. A thin reference, since every error contains a name.
 #[derive(Clone, Copy)]
 pub(super) struct Label {
     #[cfg(feature = "metrics")]
     table: Option<&'static TableIdentity>,
 }
 
-/// A table that is a value. There may be any number of them.
+/// All tables that are values, since there may be any number of them.
 #[cfg(feature = "metrics")]
 static DYNAMIC: TableIdentity = TableIdentity {
     schema: None,
@@ -41,7 +41,7 @@ impl Label {
 
     #[cfg_attr(
         not(feature = "metrics"),
-        allow(unused_variables, reason = "only metrics count")
+        allow(unused_variables, reason = "only metrics have labels")
     )]
     pub(super) fn table(table: &'static TableIdentity) -> Self {
         Label {

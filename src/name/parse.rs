@@ -1,19 +1,21 @@
-//! [`ParsedLockName`]: a lock's name, read back from a server.
+//! [`ParsedLockName`]: the parts of a full name.
 
 use std::fmt;
 
 use crate::name_format::{HASH_CHARS, SLUG_MAX, is_plain, namespace_prefix};
 
-/// The whole name of a lock as a server has it, read back.
+/// A lock's full name, parsed: what [`LockName::full_name`](crate::name::LockName::full_name)
+/// returns and what a server lists.
 ///
 /// ```
 /// use diesel_advisory_lock::inspect::{LockedObject, ParsedLockName};
 ///
-/// let name = ParsedLockName::parse("a172cedc/memberships:7,alice#send").expect("a name of this crate");
+/// let name = "a172cedc/memberships:7,alice#send";
+/// let name = ParsedLockName::parse(name).expect("a name of this crate");
 /// assert!(name.is_in("app"));
 /// assert_eq!(name.scope(), Some("send"));
 /// let LockedObject::Row { table, key } = name.subject() else { panic!("a row") };
-/// assert_eq!((table.as_str(), key.as_slice()), ("memberships", &["7".to_owned(), "alice".to_owned()][..]));
+/// assert_eq!((&**table, key.join(",")), ("memberships", "7,alice".to_owned()));
 ///
 /// assert!(ParsedLockName::parse("some other program's lock").is_none());
 /// ```
@@ -24,20 +26,7 @@ pub struct ParsedLockName {
     scope: Option<String>,
 }
 
-/// What a lock is of, as far as its name tells.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use diesel_advisory_lock::inspect::{LockedObject, ParsedLockName};
-///
-/// let written = LockName::table(notifications::table).full_name("app");
-/// let read = ParsedLockName::parse(&written).expect("a name of this crate");
-/// assert_eq!(*read.subject(), LockedObject::Table { table: "notifications".into() });
-/// # Ok(())
-/// # }
-/// ```
+/// What a lock locks, as far as its name says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockedObject {
@@ -58,23 +47,16 @@ pub enum LockedObject {
         /// The name.
         name: String,
     },
-    /// A name that was too long or had other characters than `[a-z0-9_.-]`, of which only a resemblance is left.
+    /// A name that was hashed, since it was too long or had other characters than `[a-z0-9_.-]`.
     Hashed {
-        /// The start of what the name would be, in lower case, with `-` for all that is not plain.
+        /// The start of the readable name, in lower case, with `-` for all other characters.
         resembles: String,
     },
 }
 
 impl ParsedLockName {
-    /// Reads a whole name, such as [`LockName::full_name`](crate::LockName::full_name) gives. `None`: it is not written as
-    /// this crate writes names, or [exact](crate::LockName::exact), which looks like any other program's.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::inspect::ParsedLockName;
-    ///
-    /// assert!(ParsedLockName::parse("a172cedc/notifications:42").is_some());
-    /// assert!(ParsedLockName::parse("notification|42").is_none());
-    /// ```
+    /// Parses a full name. Returns `None` if it does not have the format of this crate, as an
+    /// [exact](crate::name::LockName::exact) name.
     pub fn parse(written: &str) -> Option<Self> {
         let (namespace, text) = written.split_once('/')?;
         let is_hex = |char: char| matches!(char, '0'..='9' | 'a'..='f');
@@ -92,68 +74,34 @@ impl ParsedLockName {
         })
     }
 
-    /// The whole name.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::inspect::ParsedLockName;
-    ///
-    /// let name = ParsedLockName::parse("a172cedc/=nightly").expect("a name of this crate");
-    /// assert_eq!(name.as_str(), "a172cedc/=nightly");
-    /// ```
+    /// Returns the full name.
     pub fn as_str(&self) -> &str {
         &self.written
     }
 
-    /// The eight hex digits before the slash: the start of the SHA-256 of the namespace.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::inspect::ParsedLockName;
-    ///
-    /// let name = ParsedLockName::parse("a172cedc/=nightly").expect("a name of this crate");
-    /// assert_eq!(name.namespace(), "a172cedc");
-    /// ```
+    /// Returns the eight hex digits before the slash: the start of the SHA-256 of the namespace.
     pub fn namespace(&self) -> &str {
         &self.written[..8]
     }
 
-    /// Whether the lock is in this namespace, such as a schema (`""` for none).
-    ///
-    /// ```
-    /// use diesel_advisory_lock::inspect::ParsedLockName;
-    ///
-    /// let name = ParsedLockName::parse("a172cedc/=nightly").expect("a name of this crate");
-    /// assert!(name.is_in("app") && !name.is_in("shop"));
-    /// ```
+    /// Returns whether the lock is in this namespace, such as a schema (`""` for none).
     pub fn is_in(&self, namespace: &str) -> bool {
         self.namespace().as_bytes() == namespace_prefix(namespace)
     }
 
-    /// What is locked.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::inspect::{LockedObject, ParsedLockName};
-    ///
-    /// let name = ParsedLockName::parse("a172cedc/=nightly").expect("a name of this crate");
-    /// assert_eq!(*name.subject(), LockedObject::Named { name: "nightly".into() });
-    /// ```
+    /// Returns what is locked.
     pub fn subject(&self) -> &LockedObject {
         &self.subject
     }
 
-    /// The [scope](crate::LockName::scope), where it is plain. A hashed name may have one that cannot be told.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::inspect::ParsedLockName;
-    ///
-    /// let name = ParsedLockName::parse("a172cedc/accounts:7#statement").expect("a name of this crate");
-    /// assert_eq!(name.scope(), Some("statement"));
-    /// ```
+    /// Returns the [scope](crate::name::LockName::scope), if there is one and the name is not
+    /// hashed.
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 }
 
-/// The whole name.
+/// Writes the full name.
 impl fmt::Display for ParsedLockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.written)

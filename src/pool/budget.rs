@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How often and how long a lock is handed off.
+/// How often and for how long a lock is handed off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(super) max_handoffs: u32,
@@ -20,9 +20,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// From the moment that the server grants a lock. A request that comes later waits for the next
-    /// budget, as it would on the server: otherwise a few that return at once would keep all others
-    /// out.
+    /// The budget of a lock that the server has just granted. It covers the requests that wait now:
+    /// a few requests that come back at once would otherwise keep other processes out.
     pub(crate) fn budget(self, waiting: usize) -> HandoffBudget {
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         HandoffBudget {
@@ -32,16 +31,16 @@ impl Limits {
     }
 }
 
-/// What is left of the limits for one lock.
+/// What remains of the limits for one lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandoffBudget {
     handoffs: u32,
-    /// `None` is later than the clock can say.
+    /// `None` is later than an `Instant` can express.
     until: Option<Instant>,
 }
 
 impl HandoffBudget {
-    /// After one more handoff, if that is within the limits.
+    /// The budget after one more handoff, if that is within the limits.
     pub(crate) fn next(self) -> Option<HandoffBudget> {
         let handoffs = self.handoffs.checked_sub(1)?;
         let in_time = self.until.is_none_or(|until| Instant::now() < until);

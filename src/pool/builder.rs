@@ -10,14 +10,14 @@ use super::budget::Limits;
 use super::connection::PoolConnection;
 use super::lock_pool::LockPool;
 
-/// The limits of a [`LockPool`].
+/// Sets the limits of a [`LockPool`]: how often a lock is handed off within the process before
+/// sessions of other processes get their turn.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("../doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let pool = pool()?;
 /// let locks = LockPool::builder()
 ///     .max_handoffs(4)
@@ -34,54 +34,22 @@ pub struct LockPoolBuilder<C> {
 }
 
 impl<C: PoolConnection> LockPoolBuilder<C> {
-    /// How often a lock is handed off before waiters in other processes get their turn: 16 by
-    /// default. So a single waiter in another process waits for at most 17 closures of this one.
-    /// With 0, the server is asked each time.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::builder().max_handoffs(4).build(pool()?);
-    /// # locks.acquire(LockName::named("job").lock())?.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets how often a lock is handed off before waiters in other processes get their turn. The
+    /// default is 16: a waiter in another process waits for at most 17 closures of this process.
+    /// With 0, each request acquires the lock on the server.
     pub fn max_handoffs(mut self, max_handoffs: u32) -> Self {
         self.limits.max_handoffs = max_handoffs;
         self
     }
 
-    /// How long a lock is handed off, from when the server granted it: 100 milliseconds by default. A
-    /// closure that runs longer is not cut short, but is the last.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// use std::time::Duration;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::builder().max_handoff_time(Duration::from_millis(20)).build(pool()?);
-    /// # locks.acquire(LockName::named("job").lock())?.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets for how long a lock is handed off after the server has granted it. The default is 100
+    /// milliseconds. A closure that runs longer is not interrupted, but is the last one.
     pub fn max_handoff_time(mut self, max_handoff_time: Duration) -> Self {
         self.limits.max_handoff_time = max_handoff_time;
         self
     }
 
-    /// Makes the pool of locks over a pool of connections.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::builder().build(pool()?); // the same as `LockPool::new`
-    /// # locks.acquire(LockName::named("job").lock())?.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Makes a `LockPool` from a pool of connections.
     pub fn build(self, pool: Pool<ConnectionManager<C>>) -> LockPool<C> {
         LockPool::with_limits(pool, self.limits)
     }
@@ -101,18 +69,9 @@ impl<C> fmt::Debug for LockPoolBuilder<C> {
         self.limits.fmt(f)
     }
 }
+
 impl<C: PoolConnection> LockPool<C> {
-    /// Starts a `LockPool` whose limits are set first.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::builder().max_handoffs(4).build(pool()?);
-    /// # locks.run(LockName::named("job").lock(), |_, _| Ok::<_, LockError>(()))?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Starts a `LockPool` with other limits than the defaults; see [`LockPoolBuilder`].
     pub fn builder() -> LockPoolBuilder<C> {
         LockPoolBuilder::default()
     }

@@ -7,29 +7,26 @@ use diesel::r2d2::{ConnectionManager, Pool, PoolError, PooledConnection, R2D2Con
 use crate::backend::LockConnection;
 use crate::deadline::Deadline;
 
-/// A connection that can be pooled, and on which locks can be acquired. Never implemented by hand.
+/// A connection that can be pooled, and on which locks can be acquired.
+///
+/// It is implemented for all such connections.
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
 /// use diesel_advisory_lock::PoolConnection;
+/// use diesel_advisory_lock::prelude::*;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// /// Works with a pool of any such connections.
 /// fn run_job<C: PoolConnection>(locks: &LockPool<C>) -> Result<(), LockError> {
 ///     locks.run(LockName::named("job").lock(), |_, _| Ok(()))
 /// }
-/// # run_job(&LockPool::new(pool()?))?;
-/// # Ok(())
-/// # }
 /// ```
 pub trait PoolConnection: LockConnection + R2D2Connection + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
 impl<C: LockConnection + R2D2Connection + Send + 'static> PoolConnection for C {}
 
-/// A call that does not wait for a lock does not wait for a connection to be returned either. It
-/// waits for one that the pool, which may grow, has still to establish.
+/// A call that does not wait for a lock does not wait for a connection in use either. It waits only
+/// for one that the pool has still to establish.
 pub(super) fn check_out<C: PoolConnection>(
     pool: &Pool<ConnectionManager<C>>,
     deadline: &Deadline,

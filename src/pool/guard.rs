@@ -15,29 +15,18 @@ use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::session_lock::without_second_panic;
 
-/// A lock that is held, or a set of locks, and the pooled connection that holds it.
+/// A lock or a set of locks that is held, and the pooled connection that holds it.
 ///
-/// Like [`LockGuard`](crate::LockGuard), but it owns the connection, so that it may be kept and sent to
-/// another thread. When it ends, the connection goes back to the pool, or to the next request that
-/// waits for the lock in the same [`LockPool`](crate::LockPool).
+/// It is like [`LockGuard`](crate::LockGuard), but owns the connection, so that it can be stored
+/// and sent to another thread. When it is released or dropped, the connection returns to the pool,
+/// or goes to the next request that waits for the lock in the same [`LockPool`](crate::LockPool).
 ///
 /// If the server does not confirm the release, or the session still holds the lock after it, the
 /// session is ended, and the pool discards the connection.
 ///
-/// # Limitations
-///
-/// - **A leaked guard** (`std::mem::forget`, a reference cycle) keeps its connection and its lock:
-///   the pool is one connection smaller, and the lock is held until the session ends. In a
-///   `LockPool` it keeps the lock's turn as well, so later requests for the name time out.
-/// - **A swapped connection** (`std::mem::swap` with another pooled one, through `DerefMut`) is
-///   found out by the release, which is [`LockError::Lost`]. The session that holds the lock is
-///   wherever the swap has put it, and keeps the lock until it ends; see
-///   [`LockGuard`](crate::LockGuard#limitations).
-///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # include!("../doctest_setup.rs");
+/// # fn main() -> TestResult {
 /// # let locks = LockPool::new(pool()?);
 /// let mut held = locks.acquire(LockName::named("nightly-report").lock())?;
 /// let count: i64 = notifications::table.count().get_result(&mut *held)?;
@@ -46,9 +35,18 @@ use crate::session_lock::without_second_panic;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Limitations
+///
+/// - **A leaked guard** (`std::mem::forget`, a reference cycle) keeps its connection and its lock
+///   until the session ends. The pool is one connection smaller, and later requests for the name in
+///   the same `LockPool` time out.
+/// - **A swapped connection** (`std::mem::swap` with another pooled one, through `DerefMut`) makes
+///   the release return [`LockError::Lost`]. The session that holds the lock keeps it until it
+///   ends; see [`LockGuard`](crate::LockGuard#limitations).
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct PooledLockGuard<C: PoolConnection> {
-    /// `None` once it has ended.
+    /// `None` once the guard has ended.
     held: Option<(LockedConnection<C>, QueueSlot<C>)>,
 }
 
@@ -59,45 +57,23 @@ impl<C: PoolConnection> PooledLockGuard<C> {
         }
     }
 
-    /// Goes on with locks that were handed off.
+    /// Starts a new call under locks that were handed off.
     pub(super) fn take_over(
         &mut self,
         names: &OneOrMany<LockName>,
         deadline: &Deadline,
     ) -> Result<(), LockError> {
         let LockedConnection { conn, locks, .. } = self.locked_mut();
-        ready(locks.hand_to::<C>(names, conn, deadline))
+        ready(locks.take_over::<C>(names, conn, deadline))
     }
 
-    /// The name of the lock, or of the first one of a set.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let locks = LockPool::new(pool()?);
-    /// let held = locks.acquire(LockName::named("job").lock())?;
-    /// assert_eq!(held.name(), &LockName::named("job"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the name of the lock, or of the first lock of a set.
     pub fn name(&self) -> &LockName {
         self.locked().locks.name()
     }
 
-    /// Asks the server whether this session holds the lock at this moment: see [`LockGuard::verify`](crate::LockGuard::verify).
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::new(pool()?);
-    /// let mut held = locks.acquire(LockName::named("job").lock())?;
-    /// held.verify()?;
-    /// held.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Asks the server whether this session holds the lock at this moment: see
+    /// [`LockGuard::verify`](crate::LockGuard::verify).
     ///
     /// # Errors
     ///
@@ -108,17 +84,6 @@ impl<C: PoolConnection> PooledLockGuard<C> {
     }
 
     /// Releases the lock, and returns an error if the lock was lost.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let locks = LockPool::new(pool()?);
-    /// let held = locks.acquire(LockName::named("job").lock())?;
-    /// held.release()?; // an error, if it was lost meanwhile
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// # Errors
     ///
@@ -143,7 +108,7 @@ impl<C: PoolConnection> PooledLockGuard<C> {
     }
 }
 
-const HELD: &str = "a guard is consumed by what ends it";
+const HELD: &str = "only a method that consumes the guard ends it";
 
 impl<C: PoolConnection> Guard for PooledLockGuard<C> {
     type Connection = C;

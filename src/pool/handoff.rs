@@ -15,6 +15,7 @@ use crate::error::LockError;
 use crate::held_locks::HeldLocks;
 use crate::in_use;
 use crate::name::LockName;
+use crate::one_or_many::OneOrMany;
 use crate::session_lock::{self, Armed, Closed, Progress, SessionLock, without_second_panic};
 use crate::transaction;
 
@@ -46,7 +47,7 @@ impl<C: PoolConnection> Drop for LockedConnection<C> {
     }
 }
 
-/// What the next request in the queue gets beside its permit: all that it needs to go on.
+/// What the next request in the queue gets beside its permit.
 pub(super) struct Handoff<C: PoolConnection> {
     pub(super) locked: LockedConnection<C>,
     /// The permits of a set's other names.
@@ -54,21 +55,9 @@ pub(super) struct Handoff<C: PoolConnection> {
     pub(super) budget: HandoffBudget,
 }
 
-/// The names of a request, each once, in the order in which their permits are waited for.
-#[derive(Clone)]
-pub(super) enum QueuedNames {
-    One(LockName),
-    Many(Arc<[LockName]>),
-}
-
-impl QueuedNames {
-    pub(super) fn as_slice(&self) -> &[LockName] {
-        match self {
-            QueuedNames::One(name) => std::slice::from_ref(name),
-            QueuedNames::Many(names) => names,
-        }
-    }
-}
+/// The names of a request, each once, in the order in which their permits are waited for. They are
+/// shared with the queue, which compares whole sets.
+pub(super) type QueuedNames = OneOrMany<LockName, Arc<[LockName]>>;
 
 /// A request's place at the front of the queue, at each of its names.
 pub(super) struct QueueSlot<C: PoolConnection> {
@@ -87,20 +76,21 @@ impl<C: PoolConnection> QueueSlot<C> {
         }
     }
 
-    /// The request waits for its turn at `name` too.
+    /// Records that the request also waits for the permit of `name`.
     pub(super) fn set_behind(&self, name: &LockName) {
         for permit in &self.permits {
             permit.set_behind(name);
         }
     }
 
-    /// A closure runs under the locks on this thread.
+    /// Records that a closure runs under the locks on this thread.
     pub(super) fn set_running(&self) {
         self.set_phase(Phase::Running(in_use::thread()));
     }
 
-    /// How many requests wait for these locks and can take them over. None if a request waits for
-    /// one of the locks alone, or for other ones beside it: it must not be overtaken.
+    /// How many requests wait for these locks and can take them over. It is 0 if a request waits
+    /// for only one of the locks, or for other locks besides, since that request must not be
+    /// overtaken.
     pub(super) fn handoff_count(&self) -> usize {
         match self.permits.split_first() {
             Some((first, others)) if others.iter().all(|permit| permit.waiter_count() == 0) => {
@@ -110,13 +100,12 @@ impl<C: PoolConnection> QueueSlot<C> {
         }
     }
 
-    /// A new budget, from the moment that the server has granted the locks.
+    /// Starts a new budget when the server has granted the locks.
     pub(super) fn renew_budget(&mut self) {
         self.budget = self.limits.budget(self.handoff_count());
     }
 
-    /// Ends one call's time under the locks. The next request in the queue goes on with them, or
-    /// the sessions that wait on the server.
+    /// Ends one call. The locks are handed off to the next request in the queue, or released.
     pub(super) fn end(self, mut locked: LockedConnection<C>) -> Result<(), LockError> {
         let LockedConnection { conn, locks, ended } = &mut locked;
         // A panic ends the session, and with it the locks.
@@ -126,12 +115,12 @@ impl<C: PoolConnection> QueueSlot<C> {
         armed.disarm();
         *ended = budget.is_none();
         let Some(budget) = budget else {
-            // The connection first: the next request may need it.
+            // The connection is returned first, since the next request may need it.
             drop(locked);
             drop(self.permits);
             return result;
         };
-        // No closure runs on this thread any more.
+        // The closure has ended.
         self.set_phase(Phase::Holding);
         let mut other_permits = self.permits;
         let first = other_permits.remove(0);
@@ -150,7 +139,8 @@ impl<C: PoolConnection> QueueSlot<C> {
         }
     }
 
-    /// With a budget, the session still holds the locks, for the next request.
+    /// Ends one call. If a budget is returned, the session still holds the locks for the next
+    /// request.
     async fn end_or_keep(
         &self,
         conn: &mut C,
@@ -161,20 +151,20 @@ impl<C: PoolConnection> QueueSlot<C> {
         let closed = session_lock::close(conn, locks, held.before, progress).await;
         let waiters = self.handoff_count();
         if waiters > 0 {
-            // The next request has options of its own.
+            // The next request has other options.
             session_lock::restore_idle_timeouts(conn, locks).await;
         }
         let can_go_on = waiters > 0
             && !thread::panicking()
             && !matches!(closed, Closed::Failed(_))
-            && transaction::works(conn);
+            && transaction::is_usable(conn);
         if can_go_on && let Some(budget) = self.budget.next() {
             if is_fit(conn, locks, progress).await {
                 return (session_lock::keep(locks, closed, progress), Some(budget));
             }
         } else if can_go_on
             && let [lock] = locks
-            // With no connection left, the pool gets this one, which has been kept for long enough.
+            // If the pool has no idle connection, this one is returned to it instead.
             && self.pool.state().idle_connections > 0
         {
             let (ended, is_kept) =
@@ -188,8 +178,8 @@ impl<C: PoolConnection> QueueSlot<C> {
     }
 }
 
-/// Whether the session holds the locks, and is as the next request expects it. What was proved
-/// before a COMMIT that succeeded is still so.
+/// Whether the session holds the locks and is fit for the next request. The proof before a COMMIT
+/// that succeeded is still valid.
 async fn is_fit<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],

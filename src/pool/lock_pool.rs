@@ -9,7 +9,7 @@ use super::budget::Limits;
 use super::connection::{PoolConnection, check_out};
 use super::guard::PooledLockGuard;
 use super::handoff::{Handoff, LockedConnection, Queue, QueueSlot, QueuedNames};
-use super::wait_queue::{Accepts, Enqueued, Permit, Phase, WaitQueue, Waiter};
+use super::wait_queue::{Accepts, Enqueued, Granted, Phase, WaitQueue, Waiter};
 use crate::deadline::Deadline;
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError, TimeoutCause};
@@ -23,21 +23,21 @@ use crate::session_lock::PendingLock;
 use crate::set::ReloadSet;
 use crate::telemetry;
 
-/// Locks through a pool that one contended lock cannot exhaust.
+/// Acquires locks on connections from a pool, which one contended lock cannot exhaust.
 ///
 /// A request that waits for a lock on a connection occupies that connection. Sixty-four requests
 /// for one row exhaust a pool of four, and then every *other* request fails for lack of a
-/// connection. Through a `LockPool` the requests for one name queue in the process, first come,
-/// first served, **without a connection**. Only the first of them checks one out and asks the
-/// server. When it is done, it hands off *the connection with the lock still held* to the next.
+/// connection. Through a `LockPool` the requests for one name queue in the process, in FIFO order,
+/// **without a connection**. Only the first request checks out a connection and asks the server.
+/// When it is done, it hands off *the connection with the lock still held* to the next request.
 ///
 /// The pool is the receiver of the six finishing methods, and takes the [`Lock`] with its options:
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
+/// # include!("../doctest_setup.rs");
 /// use diesel_advisory_lock::prelude::*;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> TestResult {
 /// # let mut conn = establish_connection();
 /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
 /// let pool: Pool<ConnectionManager<MysqlConnection>> = pool()?;
@@ -45,64 +45,70 @@ use crate::telemetry;
 ///
 /// locks.run(notification.lock(), Notification::send)?;
 /// # assert!(notification.sent);
+///
+/// if let Some(mut held) = locks.try_acquire(notification.lock().scope("archive"))? {
+///     diesel::delete(&notification).execute(&mut *held)?;
+///     held.release()?;
+/// }
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Guarantees
 ///
-/// The same as on a connection of the caller's: the row is reloaded, an open transaction is
-/// refused, a lost lock is reported, and on a panic or an error the open transaction is rolled
-/// back.
+/// The guarantees are those of a lock on a connection of the caller's. The row is reloaded, an open
+/// transaction is refused, and a lost lock is an error. On a panic or an error the open transaction
+/// is rolled back.
 ///
 /// Before the connection is handed off, the server is asked whether the session still holds the
-/// lock, and whether it is as the next request expects it: no transaction open, no other schema. If
-/// it does not hold the lock, the call that has ended returns [`LockError::Lost`], and nothing is
-/// handed off. After a
+/// lock, and whether it has an open transaction or another schema. If it does not hold the lock,
+/// the call that has ended returns [`LockError::Lost`], and nothing is handed off. After a
 /// [`transaction`](Self::transaction) the server is not asked again: the session has proved before
 /// the COMMIT that it holds the lock.
 ///
-/// A timeout counts from when the request was made, and covers its turn, its connection and its
-/// lock. A request that gives up leaves the queue, and delays no other.
+/// The timeout starts with the request, and covers the queue, the connection and the lock. A
+/// request that times out leaves the queue, and delays no other.
 ///
 /// A request that does not wait (a `try_` form, `.no_wait()`) does not wait for a connection
-/// either: if all are in use, it returns [`LockError::Pool`] at once. Where the pool has not
-/// reached its size, it waits for the connection that the pool then establishes.
+/// either: if all are in use, it returns [`LockError::Pool`] at once. If the pool has not reached
+/// its size yet, the request waits for the connection that the pool then establishes.
 ///
 /// # Sets
 ///
-/// A set of locks is handed off as one lock is, if the first request in the queue wants exactly the
-/// same locks. A request for a set waits for the turn of each of its locks. Where another request
-/// waits for one of them alone, or beside other locks, and came first, the set is released instead, so
-/// that this request is not overtaken.
+/// A set of locks is handed off like a single lock, if the first request in the queue is for
+/// exactly the same locks. A request for a set waits at the queue of each of its locks. If a
+/// request for only one of them, or for other locks besides, came first, the set is released
+/// instead, so that this request is not overtaken.
 ///
 /// # Fairness to other processes
 ///
-/// While a lock is handed off within the process, sessions that wait for it on the server do not get
-/// it. So this goes on only for as many requests as waited here when the server granted the lock,
-/// and at most [`max_handoffs`](crate::LockPoolBuilder::max_handoffs) times and for
+/// While a lock is handed off within the process, sessions that wait for it on the server do not
+/// get it. So a lock is handed off only to as many requests as waited here when the server granted
+/// it, at most [`max_handoffs`](crate::LockPoolBuilder::max_handoffs) times and for
 /// [`max_handoff_time`](crate::LockPoolBuilder::max_handoff_time). Then sessions that wait on the
 /// server get their turn.
 ///
 /// # Limitations
 ///
 /// The server does not see requests that wait here, so it does not detect deadlocks among them.
-/// Within a closure, use the connection that it is given. A call to the pool for the same lock
-/// would wait for the closure that it is in. It is refused at once with
-/// [`TimeoutCause::EnclosingCall`] where it would wait for its turn behind a closure on the same
-/// thread. Neither are two threads told apart from slow ones that nest calls for two locks in
-/// opposite orders: they wait until their timeouts. To acquire several locks, use
-/// [`lock_all`](crate::lock_all).
+///
+/// - Within a closure, use the connection that it is given. A call to the pool for the same lock
+///   would wait for its own closure. If the lock is held by a closure on the same thread, the call
+///   returns [`TimeoutCause::EnclosingCall`] at once.
+/// - Two threads that nest calls for two locks in opposite orders wait until their timeouts. To
+///   acquire several locks, use [`lock_all`](crate::lock_all).
 ///
 /// # Cost
 ///
-/// While others wait here, one round trip beside the closure's own: whether the session still holds
-/// the lock. It is made after a plain closure, and before the COMMIT of a transaction. There is no
-/// wake-up through the server. With 64 threads on one row and nothing to do under the lock, four
-/// connections did 1.9 to 3.6 times as many closures as 64 connections did; with a millisecond to
-/// the server and back, 1.07 to 1.18 times as many. (`cargo xtask bench --only hot`; the ratios are
-/// of one interleaved run.) A request that waits takes some 80 bytes and its name twice; a name
-/// without requests takes none (`tests/allocations.rs` counts).
+/// While other requests wait here, the lock costs one round trip beside the closure's own: whether
+/// the session still holds the lock. It is made after a plain closure, and before the COMMIT of a
+/// transaction. No waiter is woken through the server.
+///
+/// With 64 threads on one row and nothing to do under the lock, four connections ran 1.9 to 3.6
+/// times as many closures as 64 connections did. With a round trip of one millisecond, they ran
+/// 1.07 to 1.18 times as many (`cargo xtask bench --only hot`, one interleaved run). A request that
+/// waits takes some 80 bytes and its name twice; a name without requests takes none
+/// (`tests/allocations.rs`).
 ///
 /// Clones share one queue. Two `LockPool`s made from clones of one pool do not.
 pub struct LockPool<C: PoolConnection> {
@@ -112,33 +118,12 @@ pub struct LockPool<C: PoolConnection> {
 }
 
 impl<C: PoolConnection> LockPool<C> {
-    /// A `LockPool` with the default limits.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::new(pool()?);
-    /// locks.run(LockName::named("job").lock(), |_, _| Ok::<_, LockError>(()))?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Makes a `LockPool` with the default limits; [`builder`](Self::builder) sets others.
     pub fn new(pool: Pool<ConnectionManager<C>>) -> Self {
         Self::with_limits(pool, Limits::default())
     }
 
-    /// The pool, for all that needs no lock.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let locks = LockPool::new(pool()?);
-    /// let unsent: i64 = notifications::table.count().get_result(&mut locks.pool().get()?)?;
-    /// # assert_eq!(unsent, 1);
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the pool of connections, for work that needs no lock.
     pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
         &self.pool
     }
@@ -151,13 +136,12 @@ impl<C: PoolConnection> LockPool<C> {
         }
     }
 
-    /// How many names are held or waited for in this `LockPool` at this moment, and how many
-    /// requests wait.
+    /// Returns how many names are held or waited for in this `LockPool` at this moment, and how
+    /// many requests wait.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # include!("../doctest_setup.rs");
+    /// # fn main() -> TestResult {
     /// let locks = LockPool::new(pool()?);
     /// let held = locks.acquire(LockName::named("job").lock())?;
     /// assert_eq!((locks.state().names, locks.state().waiting), (1, 0));
@@ -171,20 +155,7 @@ impl<C: PoolConnection> LockPool<C> {
         LockPoolState { names, waiting }
     }
 
-    /// [`LockDsl::run`](crate::LockDsl::run) on a connection from the pool.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// let sent = locks.run(notification.lock().scope("send"), Notification::send)?;
-    /// # assert!(sent);
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Like [`LockDsl::run`](crate::LockDsl::run), on a connection from the pool.
     ///
     /// # Errors
     ///
@@ -202,20 +173,7 @@ impl<C: PoolConnection> LockPool<C> {
         guard::run(guard, lock.into_set(), Transaction::No, body)
     }
 
-    /// [`LockDsl::try_run`](crate::LockDsl::try_run) on a connection from the pool.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// let sent = locks.try_run(notification.lock(), Notification::send)?;
-    /// # assert_eq!(sent, Some(true));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Like [`LockDsl::try_run`](crate::LockDsl::try_run), on a connection from the pool.
     ///
     /// # Errors
     ///
@@ -235,25 +193,10 @@ impl<C: PoolConnection> LockPool<C> {
         }
     }
 
-    /// [`LockDsl::transaction`](crate::LockDsl::transaction) on a connection from the pool.
+    /// Like [`LockDsl::transaction`](crate::LockDsl::transaction), on a connection from the pool.
     ///
-    /// While other requests wait in the process, the lock costs one round trip: the proof before the
-    /// COMMIT that the session holds it. Neither acquiring nor releasing it costs one.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// locks.transaction(notification.lock(), |n, conn| {
-    ///     n.message.push('!');
-    ///     diesel::update(&*n).set(&*n).execute(conn)
-    /// })?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// While other requests wait in the process, the lock costs one round trip: the proof before
+    /// the COMMIT that the session holds it. Neither acquiring nor releasing it costs one.
     ///
     /// # Errors
     ///
@@ -271,24 +214,13 @@ impl<C: PoolConnection> LockPool<C> {
         guard::run(guard, lock.into_set(), Transaction::Begin, body)
     }
 
-    /// [`LockDsl::try_transaction`](crate::LockDsl::try_transaction) on a connection from the pool.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// let sent = locks.try_transaction(notification.lock(), Notification::send)?;
-    /// # assert_eq!(sent, Some(true));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Like [`LockDsl::try_transaction`](crate::LockDsl::try_transaction), on a connection from the
+    /// pool.
     ///
     /// # Errors
     ///
-    /// As for [`LockDsl::try_transaction`](crate::LockDsl::try_transaction), and [`LockError::Pool`].
+    /// As for [`LockDsl::try_transaction`](crate::LockDsl::try_transaction), and
+    /// [`LockError::Pool`].
     pub fn try_transaction<L, R, E>(
         &self,
         lock: Lock<L>,
@@ -304,22 +236,8 @@ impl<C: PoolConnection> LockPool<C> {
         }
     }
 
-    /// [`LockDsl::acquire`](crate::LockDsl::acquire) on a connection from the pool, which the guard owns. The model is always reloaded, so
-    /// unsaved changes are overwritten.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// let mut held = locks.acquire(notification.lock())?;
-    /// notification.send(&mut held)?;
-    /// held.release()?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Like [`LockDsl::acquire`](crate::LockDsl::acquire), on a connection from the pool, which the
+    /// guard owns.
     ///
     /// # Errors
     ///
@@ -333,22 +251,8 @@ impl<C: PoolConnection> LockPool<C> {
         Ok(guard)
     }
 
-    /// [`LockDsl::try_acquire`](crate::LockDsl::try_acquire) on a connection from the pool, which the guard owns.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-    /// # use diesel_advisory_lock::prelude::*;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut conn = establish_connection();
-    /// # let mut notification: Notification = notifications::table.find(42).first(&mut conn)?;
-    /// # let locks = LockPool::new(pool()?);
-    /// if let Some(mut held) = locks.try_acquire(notification.lock())? {
-    ///     notification.send(&mut held)?;
-    ///     held.release()?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Like [`LockDsl::try_acquire`](crate::LockDsl::try_acquire), on a connection from the pool,
+    /// which the guard owns.
     ///
     /// # Errors
     ///
@@ -365,14 +269,14 @@ impl<C: PoolConnection> LockPool<C> {
         Ok(Some(guard))
     }
 
-    /// Waits for the turn of each name without a connection, in one order everywhere. Then either
+    /// Waits for the permit of each name without a connection, in one order everywhere. Then either
     /// the request in front hands off its locks, or the server is asked for them.
     fn guard(
         &self,
         requested: &OneOrMany<LockName>,
         deadline: &Deadline,
     ) -> Result<PooledLockGuard<C>, LockError> {
-        // A refused name must not meet the lock of another one that looks like it.
+        // Before the queue: an invalid name must not wait behind a valid one of the same text.
         held_locks::check_names(requested.as_slice(), deadline)?;
         let mut slot = QueueSlot {
             pool: self.pool.clone(),
@@ -389,9 +293,9 @@ impl<C: PoolConnection> LockPool<C> {
                 Enqueued::Behind(waiter) => {
                     contended = true;
                     slot.set_behind(name);
-                    wait_for_turn(waiter, name, deadline).map_err(|phase| {
+                    wait_for_permit(waiter, name, deadline).map_err(|phase| {
                         let pending = PendingLock::with(name.clone(), None, true);
-                        pending.refused(deadline, |name| not_your_turn(name, phase, deadline))
+                        pending.refused(deadline, |name| queue_timeout(name, phase, deadline))
                     })?
                 }
             };
@@ -410,12 +314,12 @@ impl<C: PoolConnection> LockPool<C> {
             }
         }
         slot.set_phase(Phase::Connecting);
-        self.acquire_in_turn(slot, requested, deadline, contended)
+        self.acquire_on_server(slot, requested, deadline, contended)
     }
 
-    /// Checks out a connection, and acquires the locks on it. On an error the turn goes to the next
-    /// request.
-    fn acquire_in_turn(
+    /// Checks out a connection, and acquires the locks on it. On an error the permits go to the
+    /// next requests.
+    fn acquire_on_server(
         &self,
         mut slot: QueueSlot<C>,
         requested: &OneOrMany<LockName>,
@@ -485,23 +389,21 @@ impl<C: PoolConnection> fmt::Debug for LockPool<C> {
     }
 }
 
-type Turn<C> = (Permit<LockName, Handoff<C>>, Option<Handoff<C>>);
-
-/// Does not wait for a turn that cannot come: where the request in front runs a closure on this
-/// thread, this call is made in that closure.
-fn wait_for_turn<C: PoolConnection>(
+/// Waits for the permit. If the request in front runs a closure on this thread, this call is made
+/// in that closure, and fails at once.
+fn wait_for_permit<C: PoolConnection>(
     waiter: Waiter<LockName, Handoff<C>>,
     name: &LockName,
     deadline: &Deadline,
-) -> Result<Turn<C>, Option<Phase>> {
+) -> Result<Granted<LockName, Handoff<C>>, Option<Phase>> {
     match waiter.phase() {
         Some(Phase::Running(thread)) if thread == in_use::thread() => Err(waiter.cancel()),
         _ => telemetry::while_queued(name, || waiter.wait_until(deadline.instant())),
     }
 }
 
-/// The error of a request whose turn has not come, which says what it was waiting for.
-fn not_your_turn(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> LockError {
+/// The error of a request that did not get its permit, which says what it was waiting for.
+fn queue_timeout(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> LockError {
     let is_own = match phase {
         Some(Phase::Running(thread)) => thread == in_use::thread(),
         _ => false,
@@ -511,7 +413,7 @@ fn not_your_turn(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> L
         Some(Phase::Connecting) if !deadline.is_without_wait() => {
             return LockError::Pool {
                 name,
-                source: "the request in front of this one still waits for a connection".into(),
+                source: "the request ahead of this one still waits for a connection".into(),
             };
         }
         Some(Phase::Asking) => TimeoutCause::Session,
@@ -521,24 +423,11 @@ fn not_your_turn(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> L
 }
 
 /// How many names and requests are in a [`LockPool`] at a moment.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest_setup.rs"));
-/// # use diesel_advisory_lock::prelude::*;
-/// use diesel_advisory_lock::LockPoolState;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let locks = LockPool::new(pool()?);
-/// let LockPoolState { names, waiting, .. } = locks.state();
-/// assert_eq!((names, waiting), (0, 0));
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockPoolState {
     /// Names that are held or waited for. A name without requests takes no memory.
     pub names: usize,
-    /// Requests that wait for their turn.
+    /// Requests that wait.
     pub waiting: usize,
 }

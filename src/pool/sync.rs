@@ -7,12 +7,12 @@ use std::time::Instant;
 
 pub(super) use std::sync::{Mutex, MutexGuard};
 
-/// A poisoned mutex is used like any other: no panic separates two changes that belong together.
+/// Ignores poisoning: no panic leaves the queue half changed.
 pub(super) fn unpoisoned<G>(locked: LockResult<G>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Blocks the thread that made it until its waker is woken.
+/// Blocks the thread that made it until the thread's waker is woken.
 pub(super) struct Parker(Thread);
 
 impl Parker {
@@ -20,8 +20,8 @@ impl Parker {
         Parker(thread::current())
     }
 
-    /// Returns when the waker is woken, at the deadline, or for no reason: `false` if the deadline
-    /// had passed before the call.
+    /// Returns when the waker is woken, at the deadline, or spuriously. Returns `false` if the
+    /// deadline had passed before the call.
     pub(super) fn park_until(&self, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else {
             thread::park();

@@ -1,22 +1,22 @@
-//! [`WaitQueue`]: one permit per name, passed on in FIFO order, without a connection.
+//! [`WaitQueue`]: one permit per name, granted in FIFO order, without a connection.
 //!
 //! A request enqueues for a name and receives either the name's [`Permit`] or a [`Waiter`]. The
 //! permit's holder asks the server for the lock. When the holder is done, it hands the permit off
-//! together with what it holds ([`Permit::hand_off`]), or passes on the permit alone by dropping
-//! it. A permit that ends without a waiter is removed, and its name forgotten. The states of one
-//! name:
+//! together with what it holds ([`Permit::hand_off`]), or grants the permit alone to the next
+//! waiter by dropping it. A permit that ends without a waiter is removed, and its name is
+//! forgotten. The states of one name:
 //!
 //! ```text
 //!            enqueue                  dropped, no waiter
 //! forgotten ─────────▶ permit held ──────────────────────▶ forgotten
 //!                        │     ▲
 //!            handed off, │     │ the waiter is polled and takes the permit,
-//!            or dropped  ▼     │ or is dropped and passes it on
-//!                 given to the first waiter
+//!            or dropped  ▼     │ or is dropped and grants it to the next
+//!                 granted to the first waiter
 //! ```
 //!
-//! A waiter is a future; a thread waits with [`Waiter::wait_until`]. Both stand in one line. No
-//! waker is cloned, woken or dropped while the mutex is locked: a waker runs code of its task.
+//! A waiter is a future; a thread waits with [`Waiter::wait_until`]. Both share one order. No waker
+//! is cloned, woken or dropped while the mutex is locked, since a waker runs foreign code.
 //!
 //! The queue knows nothing of servers, so that `tests/queue.rs` can run it under loom.
 
@@ -44,9 +44,10 @@ struct WaitList<N, T> {
     phase: Phase,
     /// The name at which the permit's holder waits for another permit.
     behind: Option<N>,
-    /// The permit, while it is on its way to the waiter with this number.
-    given: Option<(u64, Option<T>)>,
-    /// By number, in the order of arrival. Boxed, because each node has room for eleven.
+    /// The permit, from when it is granted to the waiter with this number until that waiter takes
+    /// it.
+    granted: Option<(u64, Option<T>)>,
+    /// By number, in the order of arrival. Boxed, because a node of the map has room for eleven.
     entries: BTreeMap<u64, Box<Entry<N>>>,
     next_number: u64,
 }
@@ -54,7 +55,7 @@ struct WaitList<N, T> {
 /// One waiter's entry in its list.
 struct Entry<N> {
     accepts: Accepts<N>,
-    /// Absent until the waiter is polled.
+    /// `None` until the waiter is polled.
     waker: Option<Waker>,
 }
 
@@ -89,11 +90,11 @@ pub(crate) enum Enqueued<N: Eq + Hash + Clone, T> {
     Behind(Waiter<N, T>),
 }
 
-/// A place in line: the future of the name's permit and of what is handed off with it.
+/// A place in the queue: the future of the name's permit and of what is handed off with it.
 ///
-/// Dropping it cancels the wait, at any moment. If the waiter had already been given the permit,
-/// what came with the permit is dropped, and then the permit goes to the next waiter. A waiter that
-/// is neither polled nor dropped keeps what it was given, and all behind it wait.
+/// Dropping it cancels the wait, at any moment. If the permit had already been granted, what was
+/// handed off with it is dropped, and then the permit goes to the next waiter. A waiter that is
+/// neither polled nor dropped keeps its permit, and all waiters behind it wait.
 #[must_use = "dropping it cancels the wait"]
 pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
     /// `None` once the waiter has left the list.
@@ -103,15 +104,15 @@ pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
 
 /// The right to ask the server for a name, which only one request in this process has at a time.
 ///
-/// Dropping it passes it on to the first waiter.
-#[must_use = "dropping it passes it on"]
+/// Dropping it grants it to the first waiter.
+#[must_use = "dropping it grants it to the next waiter"]
 pub(crate) struct Permit<N: Eq + Hash + Clone, T> {
     list: ListRef<N, T>,
     handed_off: bool,
 }
 
-/// A permit, and what was handed off with it, which is to be dropped before the permit.
-pub(crate) type Given<N, T> = (Permit<N, T>, Option<T>);
+/// A permit, and what was handed off with it, which must be dropped before the permit.
+pub(crate) type Granted<N, T> = (Permit<N, T>, Option<T>);
 
 /// A list, by its name.
 struct ListRef<N, T> {
@@ -164,7 +165,7 @@ impl<N: Eq, T> WaitList<N, T> {
         WaitList {
             phase: Phase::Connecting,
             behind: None,
-            given: None,
+            granted: None,
             entries: BTreeMap::new(),
             next_number: 0,
         }
@@ -181,42 +182,45 @@ impl<N: Eq, T> WaitList<N, T> {
         if is_accepted { self.entries.len() } else { 0 }
     }
 
-    /// Gives the permit, and `thing` with it, to the first waiter, which is then to be woken.
-    fn give_to_first(&mut self, phase: Phase, thing: Option<T>) -> Option<Box<Entry<N>>> {
+    /// Grants the permit, and `payload` with it, to the first waiter, which the caller then wakes.
+    fn grant_to_first(&mut self, phase: Phase, payload: Option<T>) -> Option<Box<Entry<N>>> {
         let (number, entry) = self.entries.pop_first()?;
         self.phase = phase;
         self.behind = None;
-        self.given = Some((number, thing));
+        self.granted = Some((number, payload));
         Some(entry)
     }
 
-    fn take_given(&mut self, number: u64) -> Option<Option<T>> {
-        let given = self.given.take_if(|(to, _)| *to == number);
-        given.map(|(_, thing)| thing)
+    fn take_granted(&mut self, number: u64) -> Option<Option<T>> {
+        let granted = self.granted.take_if(|(to, _)| *to == number);
+        granted.map(|(_, payload)| payload)
     }
 }
 
 impl<N: Eq + Hash + Clone, T> ListRef<N, T> {
-    /// `None` if the list is gone, which it is not while there is a permit or a waiter.
+    /// Returns `None` if the list is gone, which cannot happen while there is a permit or a waiter.
     fn with<R>(&self, action: impl FnOnce(&mut WaitList<N, T>) -> R) -> Option<R> {
         self.queue.lock().get_mut(&self.name).map(action)
     }
 }
 
 impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
-    /// Blocks the thread until the permit arrives. At the deadline it cancels the wait, and the
-    /// error is the phase of the permit in front; where its holder waits for another permit, the
-    /// phase of that one. A permit that has arrived by then is returned.
+    /// Blocks the thread until the permit is granted, or cancels the wait at the deadline. A permit
+    /// that has been granted by then is returned.
+    ///
+    /// # Errors
+    ///
+    /// The phase of the permit in front, or, if its holder waits for another permit, of that one.
     pub(crate) fn wait_until(
         mut self,
         deadline: Option<Instant>,
-    ) -> Result<Given<N, T>, Option<Phase>> {
+    ) -> Result<Granted<N, T>, Option<Phase>> {
         let parker = Arc::new(Parker::new());
         let waker = Waker::from(Arc::clone(&parker));
         let mut context = Context::from_waker(&waker);
         loop {
-            if let Poll::Ready(given) = Pin::new(&mut self).poll(&mut context) {
-                return Ok(given);
+            if let Poll::Ready(granted) = Pin::new(&mut self).poll(&mut context) {
+                return Ok(granted);
             }
             if !parker.park_until(deadline) {
                 return self.leave();
@@ -224,10 +228,10 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         }
     }
 
-    /// Cancels the wait, and returns the phase as [`Waiter::wait_until`] does: `None` if this waiter
-    /// had already been given the permit.
+    /// Cancels the wait, and returns the phase as [`Waiter::wait_until`] does, or `None` if the
+    /// permit had already been granted.
     pub(crate) fn cancel(mut self) -> Option<Phase> {
-        self.leave_and_pass_on()
+        self.leave_and_grant()
     }
 
     /// The phase of the permit in front.
@@ -235,11 +239,12 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         self.list.as_ref()?.with(|list| list.phase)
     }
 
-    fn leave_and_pass_on(&mut self) -> Option<Phase> {
+    fn leave_and_grant(&mut self) -> Option<Phase> {
         match self.leave() {
-            Ok((permit, thing)) => {
-                // The next waiter may need what is dropped. If it panics, the permit still goes on.
-                drop(thing);
+            Ok((permit, payload)) => {
+                // The next waiter may need what is dropped. If that drop panics, the permit is
+                // still granted.
+                drop(payload);
                 drop(permit);
                 None
             }
@@ -247,42 +252,41 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
         }
     }
 
-    /// Leaves the list, with what this waiter was given, or else with the phase that explains the
-    /// wait.
-    fn leave(&mut self) -> Result<Given<N, T>, Option<Phase>> {
+    /// Leaves the list. Returns what was granted, or else the phase that explains the wait.
+    fn leave(&mut self) -> Result<Granted<N, T>, Option<Phase>> {
         let list_ref = self.list.take().ok_or(None)?;
         let mut lists = list_ref.queue.lock();
         let phase = phase_in_front(&lists, &list_ref.name);
         let list = lists.get_mut(&list_ref.name).ok_or(None)?;
-        let given = list.take_given(self.number);
+        let granted = list.take_granted(self.number);
         let entry = list.entries.remove(&self.number);
         drop(lists);
         drop(entry);
-        let thing = given.ok_or(phase)?;
-        Ok((Permit::new(list_ref), thing))
+        let payload = granted.ok_or(phase)?;
+        Ok((Permit::new(list_ref), payload))
     }
 }
 
 impl<N: Eq + Hash + Clone, T> Future for Waiter<N, T> {
-    type Output = Given<N, T>;
+    type Output = Granted<N, T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let waiter = self.get_mut();
         let mut waker = Some(context.waker().clone());
         let list_ref = waiter.list.take().expect("polled after it was ready");
-        let given = list_ref.with(|list| {
-            let given = list.take_given(waiter.number);
+        let granted = list_ref.with(|list| {
+            let granted = list.take_granted(waiter.number);
             if let Some(entry) = list.entries.get_mut(&waiter.number) {
                 mem::swap(&mut entry.waker, &mut waker);
             }
-            given
+            granted
         });
-        if let Some(thing) = given.flatten() {
-            let given = (Permit::new(list_ref), thing);
-            // Before the end of the scope: Rust leaks the value of a block whose locals panic as they
-            // are dropped (rust-lang/rust#47949), and with it the permit.
+        if let Some(payload) = granted.flatten() {
+            let granted = (Permit::new(list_ref), payload);
+            // Dropped explicitly, because a panic at the end of the block would leak the block's
+            // value (rust-lang/rust#47949), and with it the permit.
             drop(waker);
-            return Poll::Ready(given);
+            return Poll::Ready(granted);
         }
         waiter.list = Some(list_ref);
         Poll::Pending
@@ -293,7 +297,7 @@ impl<N: Eq + Hash + Clone, T> Unpin for Waiter<N, T> {}
 
 impl<N: Eq + Hash + Clone, T> Drop for Waiter<N, T> {
     fn drop(&mut self) {
-        self.leave_and_pass_on();
+        self.leave_and_grant();
     }
 }
 
@@ -313,8 +317,8 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
         });
     }
 
-    /// The holder waits for the permit of `name` too, which explains why others wait for this one.
-    /// Lasts until the next phase.
+    /// Records that the holder also waits for the permit of `name`, which explains why others wait
+    /// for this one. It lasts until the next phase.
     pub(crate) fn set_behind(&self, name: &N) {
         self.list.with(|list| list.behind = Some(name.clone()));
     }
@@ -333,17 +337,17 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
         count.unwrap_or(0)
     }
 
-    /// Hands the permit off to the first waiter together with `thing`, which is for the names of
+    /// Hands the permit off to the first waiter together with `payload`, which is for the names of
     /// `set`. Returns both if no waiter is there, or if the first one does not accept them.
-    pub(crate) fn hand_off(mut self, set: &[N], thing: T) -> Result<(), (Self, T)> {
+    pub(crate) fn hand_off(mut self, set: &[N], payload: T) -> Result<(), (Self, T)> {
         let ListRef { name, .. } = &self.list;
-        let mut thing = Some(thing);
+        let mut payload = Some(payload);
         let first = self.list.with(|list| {
             let is_accepted = list.handoff_count(name, set) > 0;
-            is_accepted.then(|| list.give_to_first(Phase::Holding, thing.take()))?
+            is_accepted.then(|| list.grant_to_first(Phase::Holding, payload.take()))?
         });
-        if let Some(thing) = thing {
-            return Err((self, thing));
+        if let Some(payload) = payload {
+            return Err((self, payload));
         }
         self.handed_off = true;
         wake(first.flatten());
@@ -359,18 +363,18 @@ impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
         let ListRef { queue, name } = &self.list;
         let mut lists = queue.lock();
         let list = lists.get_mut(name);
-        let first = list.and_then(|list| list.give_to_first(Phase::Connecting, None));
+        let first = list.and_then(|list| list.grant_to_first(Phase::Connecting, None));
         if first.is_none() {
             lists.remove(name);
-            forget_room(&mut lists);
+            shrink_if_sparse(&mut lists);
         }
         drop(lists);
         wake(first);
     }
 }
 
-/// The phase of the permit that the waiters of `name` wait for in the end. All holders wait for
-/// permits in one order, so that no path comes back.
+/// The phase of the permit that the waiters of `name` ultimately wait for. All holders wait for
+/// permits in one order, so there is no cycle.
 fn phase_in_front<N: Eq + Hash, T>(lists: &WaitLists<N, T>, name: &N) -> Option<Phase> {
     let mut list = lists.get(name)?;
     while let Some(next) = list.behind.as_ref().and_then(|name| lists.get(name)) {
@@ -379,15 +383,15 @@ fn phase_in_front<N: Eq + Hash, T>(lists: &WaitLists<N, T>, name: &N) -> Option<
     Some(list.phase)
 }
 
-/// Wakes a waiter that was given the permit. One that was not polled yet finds it when it is.
+/// Wakes a waiter whose permit was granted. A waiter that was not polled yet finds it when polled.
 fn wake<N>(first: Option<Box<Entry<N>>>) {
     if let Some(waker) = first.and_then(|entry| entry.waker) {
         waker.wake();
     }
 }
 
-/// A table keeps its room for the most names it ever had. This gives back what is far too much.
-fn forget_room<N: Eq + Hash, T>(lists: &mut WaitLists<N, T>) {
+/// Frees memory after a peak: a map keeps its capacity when entries are removed.
+fn shrink_if_sparse<N: Eq + Hash, T>(lists: &mut WaitLists<N, T>) {
     const SMALL: usize = 64;
     if lists.capacity() > SMALL && lists.len() < lists.capacity() / 8 {
         lists.shrink_to(lists.len() * 2);

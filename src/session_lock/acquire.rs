@@ -23,12 +23,12 @@ impl<B: Backend> SessionLock<B> {
                 return Err(pending.refused(deadline, |name| LockError::before(&name, source)));
             }
         };
-        // Inside a transaction the release would precede the COMMIT, and the snapshot may predate
-        // the lock, unless the session holds the lock around that transaction anyway.
+        // Inside a transaction only a re-entrant lock is acquired: the release of a new lock would
+        // precede the COMMIT, and the snapshot may predate the lock.
         let request = Request {
             lock: pending.name.key_source(),
             wait: deadline.remaining(),
-            surroundings: before.surroundings(),
+            context: before.context(),
         };
         let acquired = match B::acquire(conn, request).await {
             Ok(acquired) => acquired,
@@ -55,7 +55,7 @@ impl<B: Backend> SessionLock<B> {
         match lock.begin(conn, deadline).await {
             Ok(()) => Ok(lock),
             Err(error) => {
-                // The first error is the caller's; telemetry records both.
+                // Telemetry records both errors; the first one is returned.
                 let locks = std::slice::from_mut(&mut lock);
                 drop(end_steps(conn, locks, before, Progress::Plain).await);
                 Err(error)
@@ -63,7 +63,7 @@ impl<B: Backend> SessionLock<B> {
         }
     }
 
-    /// The lock is held: records it, and does what the request asks for beside it.
+    /// Records that the lock is held, and applies the request's keep-alive.
     pub(super) async fn begin<C: LockConnection<Server = B>>(
         &mut self,
         conn: &mut C,
@@ -78,9 +78,9 @@ impl<B: Backend> SessionLock<B> {
         Ok(())
     }
 
-    /// Goes on with the lock for another call, which has requested it, too. The caller has
+    /// Starts another call, which has requested the same lock. The caller has
     /// [armed](super::Armed) the connection.
-    pub(crate) async fn hand_to<C: LockConnection<Server = B>>(
+    pub(crate) async fn take_over<C: LockConnection<Server = B>>(
         &mut self,
         pending: PendingLock,
         conn: &mut C,
@@ -103,7 +103,7 @@ async fn refused<C: LockConnection>(
         _ => None,
     };
     let holder = match key {
-        // A `try_` form discards the error.
+        // A `try_` form does not return the error, so the query would be wasted.
         Some(key) if !deadline.is_try() => C::Server::holder(conn, key).await.map(Box::new),
         _ => None,
     };

@@ -1,14 +1,14 @@
-//! [`Armed`]: what protects a step against a panic, or against a future that is dropped.
+//! [`Armed`]: ends the session if a step panics or its future is dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::backend::{Backend, LockConnection};
 use crate::driver::poll_once;
 
-/// A connection in the middle of a step. Dropped before [`disarm`](Self::disarm), it ends the
-/// session, since it is unknown what the session holds.
+/// A connection during a step. If it is dropped before [`disarm`](Self::disarm), it ends the
+/// session, since it is unknown which locks the session holds.
 ///
-/// A panic comes from Diesel's instrumentation or from a `tracing` subscriber.
+/// Panics come from Diesel's instrumentation or from a `tracing` subscriber.
 pub(crate) struct Armed<'c, C: LockConnection> {
     conn: &'c mut C,
     is_armed: bool,
@@ -26,7 +26,7 @@ impl<'c, C: LockConnection> Armed<'c, C> {
         self.conn
     }
 
-    /// The step is done, and says itself what the session holds.
+    /// The step is done, and its result says what the session holds.
     pub(crate) fn disarm(mut self) {
         self.is_armed = false;
     }
@@ -35,14 +35,14 @@ impl<'c, C: LockConnection> Armed<'c, C> {
 impl<C: LockConnection> Drop for Armed<'_, C> {
     fn drop(&mut self) {
         if self.is_armed {
-            // One poll marks the connection as broken. A blocking one also ends its session in it.
+            // One poll marks the connection as broken, and for a blocking one ends the session.
             let _ = poll_once(C::Server::end_session(self.conn));
         }
     }
 }
 
-/// For `Drop`. While a panic unwinds, a second one would abort the process, and what ran has been
-/// undone by [`Armed`].
+/// Runs the steps of a `Drop`. While a panic unwinds, a second panic is caught, since it would
+/// abort the process; [`Armed`] has then ended the session.
 pub(crate) fn without_second_panic<R>(steps: impl FnOnce() -> R) -> Option<R> {
     match std::thread::panicking() {
         true => catch_unwind(AssertUnwindSafe(steps)).ok(),

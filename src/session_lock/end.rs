@@ -1,32 +1,31 @@
-//! The end of a lock: what is left of a transaction is rolled back, and only then the lock is
-//! released.
+//! The end of a lock: open transactions are rolled back, and only then is the lock released.
 
 use std::slice;
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{Backend, Condition, LockConnection, Offered, ReleaseAnswer};
+use crate::backend::{Backend, Condition, LockConnection, ReacquireAnswer, ReleaseAnswer};
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::{self, Ended};
-use crate::transaction::{self, Depth, Surroundings};
+use crate::transaction::{self, Depth, TransactionContext};
 
 use super::armed::Armed;
 use super::lock::SessionLock;
 
-/// How far the work under a lock has come.
+/// The state of the work under a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It is not in a transaction of ours.
+    /// It is not in a transaction of the library's.
     Plain,
-    /// It is in a transaction that we began, and that is rolled back unless it is committed.
+    /// It is in a transaction of the library's, which is not committed yet.
     Begun,
-    /// It is committed, by a session that had proved that it held the lock; and in this condition.
+    /// It is committed, by a session in this condition that had proved that it held the lock.
     Committed(Condition),
 }
 
 impl Progress {
-    /// What an error after the closure means.
+    /// The outcome of an error after the closure.
     fn outcome(self) -> Outcome {
         match self {
             Progress::Plain => Outcome::Ran,
@@ -44,8 +43,8 @@ impl Progress {
         }
     }
 
-    /// After a COMMIT no error is the caller's: the work was done under the lock. Telemetry records
-    /// it all the same.
+    /// After a COMMIT no error is returned, since the work was done under the lock. Telemetry still
+    /// records it.
     fn result(self, error: Option<LockError>) -> Result<(), LockError> {
         match (error, self) {
             (Some(error), Progress::Plain | Progress::Begun) => Err(error),
@@ -54,18 +53,18 @@ impl Progress {
     }
 }
 
-/// What was still open when the lock ended.
+/// The result of [`close`].
 pub(crate) enum Closed {
-    /// Nothing, or only what was to be rolled back.
+    /// No transaction was open, or only the library's.
     Clean,
-    /// It has been rolled back, and that is an error.
+    /// An open transaction has been rolled back, which is an error.
     LeftOpen(LockError),
-    /// It could not be rolled back.
+    /// An open transaction could not be rolled back.
     Failed(DieselError),
 }
 
-/// Ends what was begun under the locks and is still open, and only then releases them, the last one
-/// first.
+/// Rolls back transactions that were begun under the locks and are still open. Then releases the
+/// locks, the last one first.
 pub(crate) async fn end<C: LockConnection>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
@@ -88,7 +87,7 @@ pub(super) async fn end_steps<C: LockConnection>(
     release(conn, locks, closed, progress).await
 }
 
-/// Rolls back what is still open.
+/// Rolls back transactions that were begun under the locks and are still open.
 pub(crate) async fn close<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
@@ -98,7 +97,7 @@ pub(crate) async fn close<C: LockConnection>(
     // A set may be empty.
     let name = || match locks.first() {
         Some(lock) => lock.name.clone(),
-        None => LockName::of_nothing().clone(),
+        None => LockName::of_empty_set().clone(),
     };
     let left = match Depth::of(conn) {
         Ok(_) => match transaction::roll_back_to(conn, before).await {
@@ -106,7 +105,7 @@ pub(crate) async fn close<C: LockConnection>(
             Ok(true) => LockError::TransactionLeftOpen { name: name() },
             Err(source) => return Closed::Failed(source),
         },
-        // Diesel has given up on the connection. Nothing on it commits any more.
+        // Diesel has marked the connection as broken, and commits nothing on it.
         Err(broken) => match C::Server::roll_back_all(conn).await {
             Ok(()) => LockError::Database {
                 name: name(),
@@ -132,8 +131,8 @@ pub(crate) async fn release<C: LockConnection>(
     release_by(conn, locks, closed, progress, None).await
 }
 
-/// After [`close`], lets the sessions that wait on the server have the lock. Returns whether there
-/// were none, so that this session has it again.
+/// After [`close`], releases the lock to sessions that wait on the server. Returns `true` if there
+/// were none, so that this session holds the lock again.
 pub(crate) async fn release_and_reacquire<C: LockConnection>(
     conn: &mut C,
     lock: &mut SessionLock<C::Server>,
@@ -141,16 +140,16 @@ pub(crate) async fn release_and_reacquire<C: LockConnection>(
     progress: Progress,
 ) -> (Result<(), LockError>, bool) {
     let answer = match C::Server::release_and_reacquire(conn, &lock.key).await {
-        Ok(Offered::Kept) => {
+        Ok(ReacquireAnswer::Reacquired) => {
             let locks = slice::from_mut(lock);
             return (keep(locks, closed, progress), true);
         }
-        Ok(Offered::TransactionOpen) => None,
-        Ok(Offered::Released) => Some(Ok(Freed::Free)),
-        Ok(Offered::StillHeld) => Some(Ok(Freed::StillHeld)),
-        Ok(Offered::NotHeld) => Some(Err(None)),
+        Ok(ReacquireAnswer::TransactionOpen) => None,
+        Ok(ReacquireAnswer::Released) => Some(Ok(LockState::Free)),
+        Ok(ReacquireAnswer::StillHeld) => Some(Ok(LockState::StillHeld)),
+        Ok(ReacquireAnswer::NotHeld) => Some(Err(None)),
         Err(error) if C::Server::may_have_run(conn, &error).await => Some(Err(Some(error))),
-        // Nothing was released: the release has ways of its own.
+        // Nothing was released. A plain release has fallbacks.
         Err(_) => None,
     };
     let locks = slice::from_mut(lock);
@@ -158,22 +157,22 @@ pub(crate) async fn release_and_reacquire<C: LockConnection>(
     (ended, false)
 }
 
-/// What became of a lock. The error is why the server does not confirm the release, if it said.
-type Released = Result<Freed, Option<DieselError>>;
+/// The result of a release. The error is why the server does not confirm it, if known.
+type ReleaseResult = Result<LockState, Option<DieselError>>;
 
-enum Freed {
+enum LockState {
     Free,
-    /// After its outermost release: a guard was leaked, or raw SQL has acquired the lock again.
+    /// Held after its outermost release: a guard was leaked, or raw SQL has acquired the lock.
     StillHeld,
 }
 
-/// `answer`: what the server has said already of the last lock.
+/// `answer`: the server's answer for the last lock, if it was released already.
 async fn release_by<C: LockConnection>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     closed: Closed,
     progress: Progress,
-    mut answer: Option<Released>,
+    mut answer: Option<ReleaseResult>,
 ) -> Result<(), LockError> {
     let (mut left_open, mut failed) = match closed {
         Closed::Clean => (None, None),
@@ -185,15 +184,15 @@ async fn release_by<C: LockConnection>(
     let is_outermost = locks.iter().any(|lock| !lock.reentrant);
     for lock in locks.iter_mut().rev() {
         let released = match (&mut failed, answer.take()) {
-            // If not even a transaction can be rolled back, no lock is released before it.
+            // No lock is released before its transaction: ending the session does both.
             (Some(error), _) => Err(error.take()),
             (None, Some(answer)) => answer,
             (None, None) => release_one(conn, lock, &mut left_open).await,
         };
         lock.restore_idle_timeout(conn).await;
         let error = match released {
-            Ok(Freed::Free) => None,
-            Ok(Freed::StillHeld) => {
+            Ok(LockState::Free) => None,
+            Ok(LockState::StillHeld) => {
                 telemetry::still_held(&lock.name);
                 discard = true;
                 None
@@ -211,8 +210,8 @@ async fn release_by<C: LockConnection>(
         lock.telemetry.ended(&lock.name, ended);
         lost = lost.or(error);
     }
-    // What is marked as broken may still have a statement in it that must not run again.
-    if discard || (is_outermost && !transaction::works(conn)) {
+    // A connection that is marked as broken may have a cached statement that must not run again.
+    if discard || (is_outermost && !transaction::is_usable(conn)) {
         C::Server::end_session(conn).await;
     }
     progress.result(lost.or(left_open))
@@ -222,24 +221,24 @@ async fn release_one<C: LockConnection>(
     conn: &mut C,
     lock: &SessionLock<C::Server>,
     left_open: &mut Option<LockError>,
-) -> Released {
-    // What the server calls open after it was rolled back once is a setting of the session.
-    let mut surroundings = match left_open {
-        None => lock.before.surroundings(),
-        Some(_) => Surroundings::Transaction,
+) -> ReleaseResult {
+    // After a rollback, a transaction that the server still reports is due to a session setting.
+    let mut context = match left_open {
+        None => lock.before.context(),
+        Some(_) => TransactionContext::Transaction,
     };
     loop {
-        return match C::Server::release(conn, &lock.key, surroundings).await {
+        return match C::Server::release(conn, &lock.key, context).await {
             ReleaseAnswer::Released { still_held } => Ok(match still_held && !lock.reentrant {
-                true => Freed::StillHeld,
-                false => Freed::Free,
+                true => LockState::StillHeld,
+                false => LockState::Free,
             }),
             ReleaseAnswer::TransactionOpen => {
                 C::Server::roll_back_all(conn).await.map_err(Some)?;
                 *left_open = Some(LockError::TransactionLeftOpen {
                     name: lock.name.clone(),
                 });
-                surroundings = Surroundings::Transaction;
+                context = TransactionContext::Transaction;
                 continue;
             }
             ReleaseAnswer::NotHeld => Err(None),
@@ -248,7 +247,7 @@ async fn release_one<C: LockConnection>(
     }
 }
 
-/// Ends one call's time under the locks. The session keeps them for the next call.
+/// Ends one call. The session keeps the locks for the next call.
 pub(crate) fn keep<B: Backend>(
     locks: &mut [SessionLock<B>],
     closed: Closed,
@@ -265,7 +264,7 @@ pub(crate) fn keep<B: Backend>(
     progress.result(error)
 }
 
-/// Restores what the locks' options have raised.
+/// Restores the idle timeouts that the locks' options have raised.
 pub(crate) async fn restore_idle_timeouts<C: LockConnection>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
@@ -276,7 +275,7 @@ pub(crate) async fn restore_idle_timeouts<C: LockConnection>(
 }
 
 impl<B: Backend> SessionLock<B> {
-    /// A session that cannot restore its timeout is of no further use.
+    /// Restores the idle timeout. A session that fails to do so is discarded.
     async fn restore_idle_timeout<C: LockConnection<Server = B>>(&mut self, conn: &mut C) {
         if let Some(timeout) = self.idle_timeout_before.take()
             && let Err(error) = B::restore_idle_timeout(conn, timeout).await

@@ -13,10 +13,10 @@ pub(crate) struct SessionLock<B: Backend> {
     pub(crate) telemetry: LockTelemetry,
     pub(crate) key: B::Key,
     pub(super) session: B::Session,
-    /// Whether the session held it before.
+    /// Whether the session held the lock before.
     pub(crate) reentrant: bool,
-    /// Transactions that were open before the lock, which are not ours to end.
+    /// The transactions that were open before the lock, which the library does not end.
     pub(crate) before: Depth,
-    /// The session's idle timeout, if it was too short and has to be restored.
+    /// The session's previous idle timeout, if it was raised.
     pub(super) idle_timeout_before: Option<Duration>,
 }

@@ -16,8 +16,8 @@ impl PendingLock {
         Self::with(name, None, false)
     }
 
-    /// In a set, `outer` is the lock before this one. `contended`: another request of this process
-    /// had the lock.
+    /// In a set, `outer` is the lock before this one. `contended`: the request had to wait for
+    /// another request of this process.
     pub(crate) fn with(name: LockName, outer: Option<&LockTelemetry>, contended: bool) -> Self {
         let mut telemetry = LockTelemetry::requested(&name, outer);
         if contended {
@@ -26,7 +26,7 @@ impl PendingLock {
         PendingLock { name, telemetry }
     }
 
-    /// Records that the lock was not acquired, and gives the error to return.
+    /// Records that the lock was not acquired, and returns the error.
     pub(crate) fn refused(
         self,
         deadline: &Deadline,

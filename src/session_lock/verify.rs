@@ -2,43 +2,43 @@
 
 use crate::backend::{Backend, Condition, Held, LockConnection};
 use crate::error::{LockError, Outcome};
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 use super::armed::Armed;
 use super::lock::SessionLock;
 
 impl<B: Backend> SessionLock<B> {
-    /// Asks the server whether the lock is held at this moment.
+    /// Asks the server whether the session holds the locks at this moment.
     pub(crate) async fn verify<C: LockConnection<Server = B>>(
         locks: &[SessionLock<B>],
         conn: &mut C,
     ) -> Result<(), LockError> {
         let mut armed = Armed::new(conn);
-        let surroundings = Surroundings::TestTransaction;
-        let held = prove(armed.conn(), locks, surroundings, Outcome::Ran).await;
+        let context = TransactionContext::TestTransaction;
+        let held = prove(armed.conn(), locks, context, Outcome::Ran).await;
         armed.disarm();
         held.map(drop)
     }
 
-    /// Whether the session still holds the locks, and is otherwise as the next caller expects it.
+    /// Whether the session still holds the locks, and is fit for the next caller.
     pub(crate) async fn are_fit_for_next<C: LockConnection<Server = B>>(
         locks: &[SessionLock<B>],
         conn: &mut C,
     ) -> bool {
-        let held = are_held(conn, locks, Surroundings::NoTransaction).await;
+        let held = are_held(conn, locks, TransactionContext::NoTransaction).await;
         matches!(held, Ok(Held::All(Condition::Clean)))
     }
 }
 
-/// The server's answer that the session holds all of these locks, and whether it is fit for a new
-/// caller. A session that does not hold one of them, or cannot answer, is discarded.
+/// Proves that the session holds all of these locks, and returns whether it is fit for a new
+/// caller. A session that does not hold one of them, or does not answer, is discarded.
 pub(super) async fn prove<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
-    surroundings: Surroundings,
+    context: TransactionContext,
     outcome: Outcome,
 ) -> Result<Condition, LockError> {
-    let (index, source) = match are_held(conn, locks, surroundings).await {
+    let (index, source) = match are_held(conn, locks, context).await {
         Ok(Held::All(condition)) => return Ok(condition),
         Ok(Held::Missing(index)) => (index, None),
         Err(error) => (0, Some(error)),
@@ -54,14 +54,14 @@ pub(super) async fn prove<C: LockConnection>(
 async fn are_held<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> Result<Held, diesel::result::Error> {
     match locks {
         [] => Ok(Held::All(Condition::Clean)),
-        [lock] => C::Server::are_held(conn, &[&lock.key], surroundings).await,
+        [lock] => C::Server::are_held(conn, &[&lock.key], context).await,
         locks => {
             let keys: Vec<_> = locks.iter().map(|lock| &lock.key).collect();
-            C::Server::are_held(conn, &keys, surroundings).await
+            C::Server::are_held(conn, &keys, context).await
         }
     }
 }

@@ -1,12 +1,8 @@
-//! The life of a lock, for `tracing` and `metrics`.
+//! Telemetry with `tracing`, `metrics` or both.
 
 #![cfg_attr(
     not(all(feature = "tracing", feature = "metrics")),
-    allow(
-        dead_code,
-        unused_variables,
-        reason = "each of them records what the other does not"
-    )
+    allow(dead_code, unused_variables, reason = "each feature uses a part of it")
 )]
 
 use std::time::{Duration, Instant};
@@ -25,7 +21,7 @@ use super::metrics::{self, Series};
 #[cfg(feature = "tracing")]
 use super::tracing::{self, Span};
 
-/// What is recorded of one request for a lock, until the lock has ended.
+/// The record of one request for a lock, until the lock has ended.
 pub(crate) struct LockTelemetry {
     #[cfg(feature = "tracing")]
     span: Span,
@@ -39,12 +35,12 @@ pub(crate) struct LockTelemetry {
 struct Holding {
     since: Instant,
     reentrant: bool,
-    /// A longer hold is an event.
+    /// An event is emitted for a longer hold.
     expected: Duration,
 }
 
 impl LockTelemetry {
-    /// A call requests the lock. In a set, the span of each lock is within that of the one before.
+    /// A call requests the lock. In a set, the span of each lock is a child of the previous one's.
     pub(crate) fn requested(name: &LockName, outer: Option<&LockTelemetry>) -> Self {
         LockTelemetry {
             #[cfg(feature = "tracing")]
@@ -56,7 +52,7 @@ impl LockTelemetry {
         }
     }
 
-    /// Another session or another request of this process has the lock.
+    /// Another session, or another request of this process, holds the lock.
     pub(crate) fn contended(&mut self) {
         self.contended = true;
     }
@@ -82,7 +78,7 @@ impl LockTelemetry {
         let wait = deadline.elapsed();
         #[cfg(feature = "tracing")]
         self.span.acquired(wait, reentrant);
-        // A lock that the session holds already is not counted again.
+        // A re-entrant lock is not counted again.
         #[cfg(feature = "metrics")]
         if !reentrant {
             self.series.waited(wait);
@@ -145,7 +141,7 @@ impl Scope {
     }
 }
 
-/// Counts a request that waits for its turn in a `LockPool`, until `wait` returns.
+/// Counts a request that waits in the queue of a `LockPool`, until `wait` returns.
 pub(crate) fn while_queued<R>(name: &LockName, wait: impl FnOnce() -> R) -> R {
     #[cfg(feature = "metrics")]
     let queued = {
@@ -162,20 +158,20 @@ pub(crate) fn while_queued<R>(name: &LockName, wait: impl FnOnce() -> R) -> R {
         Queued(series)
     };
     let result = wait();
-    // Before the end of the scope: a recorder may panic, and Rust leaks the value of a block whose
-    // locals panic as they are dropped (rust-lang/rust#47949).
+    // Dropped explicitly: a recorder may panic, and a panic at the end of a block leaks the block's
+    // value (rust-lang/rust#47949).
     #[cfg(feature = "metrics")]
     drop(queued);
     result
 }
 
-/// The holder of a lock could not be looked up. The error of the caller stays a timeout.
-pub(crate) fn holder_lookup_failed(server_name: &str, error: &DieselError) {
+/// The holder of a lock could not be looked up. The call still returns its timeout.
+pub(crate) fn holder_lookup_failed(key: &str, error: &DieselError) {
     #[cfg(feature = "tracing")]
-    tracing::holder_lookup_failed(server_name, error);
+    tracing::holder_lookup_failed(key, error);
 }
 
-/// A session still holds a lock whose outermost use has ended.
+/// A session still held a lock after its outermost release.
 pub(crate) fn still_held(name: &LockName) {
     #[cfg(feature = "tracing")]
     tracing::still_held(name);

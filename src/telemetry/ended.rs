@@ -1,4 +1,4 @@
-//! [`Ended`]: how a lock ended, as telemetry records it.
+//! [`Ended`]: how a lock ended.
 
 use crate::error::LockError;
 
@@ -12,8 +12,8 @@ pub(crate) enum Ended<'e> {
     Released,
     /// The closure of a `.transaction(..)` form returned an error, or panicked.
     RolledBack,
-    /// The caller gets this error, or would get it if it did not have another one.
+    /// This error is returned, unless the call returns another one.
     Failed(&'e LockError),
-    /// The work is committed, and the caller gets its value.
+    /// The work is committed, and the closure's value is returned instead of this error.
     AfterCommit(&'e LockError),
 }

@@ -1,4 +1,4 @@
-//! `metrics`: how long calls wait and hold, and what goes wrong, by table.
+//! `metrics`: wait and hold times, contention, timeouts and losses, by table.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -18,26 +18,30 @@ const TIMEOUTS: &str = "diesel_advisory_lock_timeouts_total";
 const LOST: &str = "diesel_advisory_lock_lost_total";
 const QUEUED: &str = "diesel_advisory_lock_queued";
 
-/// Registers a description of each metric with the installed recorder. Call it once, after the
-/// recorder is installed; without it the metrics have no descriptions.
+/// Registers a description of each metric with the installed recorder.
 ///
-/// The counters of a label exist, at 0, from its first request on. The label is `table`: a table's
-/// name, `=name` for a readable named lock (the first 100 distinct ones), `(named)` for all other
-/// named locks, `(exact)` for exact names, `(dynamic)` for tables that are values.
+/// Call it once, after the recorder is installed. Without it the metrics have no descriptions.
 ///
-/// ```
-/// diesel_advisory_lock::describe_metrics();
-/// ```
+/// The label of each metric is `table`. Its counters exist, at 0, from the label's first request
+/// on.
+///
+/// | `table` | locks |
+/// |---|---|
+/// | a table's name | of its rows, and of the whole table |
+/// | `=name` | a readable named lock, for the first 100 distinct names |
+/// | `(named)` | all other named locks |
+/// | `(exact)` | exact names |
+/// | `(dynamic)` | tables that are values |
 pub fn describe_metrics() {
     describe_histogram!(
         WAIT,
         Unit::Seconds,
-        "From the request for a lock to holding it, or giving up"
+        "Time from the request for a lock until it is acquired or the request fails"
     );
     describe_histogram!(
         HOLD,
         Unit::Seconds,
-        "From acquiring a lock to the end of its release"
+        "Time from acquiring a lock to the end of its release"
     );
     describe_counter!(
         CONTENDED,
@@ -47,17 +51,17 @@ pub fn describe_metrics() {
     describe_counter!(
         TIMEOUTS,
         Unit::Count,
-        "Requests that gave up waiting; those of a `try_` form are not among them"
+        "Requests that timed out, except those of a `try_` form"
     );
     describe_counter!(
         LOST,
         Unit::Count,
-        "Locks that the server did not confirm at their end"
+        "Locks whose release the server did not confirm"
     );
     describe_gauge!(
         QUEUED,
         Unit::Count,
-        "Requests that wait for their turn in a `LockPool`"
+        "Requests that wait in the queue of a `LockPool`"
     );
 }
 
@@ -71,9 +75,9 @@ pub(super) struct Series {
     queued: Key,
 }
 
-/// Names beyond these share a label, as all hashed ones do, so that a name for each user does not become a series for each
-/// user.
-const MOST_NAMED: usize = 100;
+/// Further names share a label, as all hashed names do, so that a name for each user does not
+/// become a series for each user.
+const MAX_NAMED_SERIES: usize = 100;
 
 const NAMED: &str = "(named)";
 const EXACT: &str = "(exact)";
@@ -89,10 +93,11 @@ static KNOWN: RwLock<Known> = RwLock::new(Known {
     named: BTreeMap::new(),
 });
 
-/// Counters are there at 0 with the first request of a label, so that an alert on an increase sees the first one.
+/// Returns the series of a label, and registers its counters at 0, so that an alert on an increase
+/// sees the first event.
 pub(super) fn of(label: NameLabel<'_>) -> &'static Series {
     let series = find(label).unwrap_or_else(|| add(label));
-    // Each time, since a recorder may have been installed since the last.
+    // On each call, since another recorder may have been installed.
     for counter in [&series.contended, &series.timeouts, &series.lost] {
         count(counter, 0);
     }
@@ -100,7 +105,7 @@ pub(super) fn of(label: NameLabel<'_>) -> &'static Series {
 }
 
 fn find(label: NameLabel<'_>) -> Option<&'static Series> {
-    // A panic cannot leave the maps half written.
+    // Poisoning is ignored: a panic cannot leave the maps half written.
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     match label {
         NameLabel::Table(table) => known.tables.get(table),
@@ -113,7 +118,7 @@ fn find(label: NameLabel<'_>) -> Option<&'static Series> {
 
 fn add(label: NameLabel<'_>) -> &'static Series {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    let is_full = known.named.len() >= MOST_NAMED;
+    let is_full = known.named.len() >= MAX_NAMED_SERIES;
     let (map, text) = match label {
         NameLabel::Table(table) => (&mut known.tables, table),
         NameLabel::Exact => (&mut known.tables, EXACT),
@@ -127,7 +132,7 @@ fn add(label: NameLabel<'_>) -> &'static Series {
 }
 
 impl Series {
-    /// There are few, and they are kept for good.
+    /// Series are few and never freed.
     fn new(table: &str) -> &'static Self {
         let labels: &'static [Label] = Box::leak(Box::new([Label::new("table", table.to_owned())]));
         let key = |name| Key::from_static_labels(name, labels);

@@ -1,4 +1,4 @@
-//! Without `tracing` and `metrics`: the same functions, which do nothing.
+//! Telemetry without `tracing` and `metrics`: the functions do nothing.
 
 use diesel::result::Error as DieselError;
 

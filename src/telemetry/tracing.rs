@@ -1,4 +1,4 @@
-//! `tracing`: a span for each lock, and events for what an operator should look at.
+//! `tracing`: a span for each lock, and events for problems.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -25,7 +25,8 @@ impl Default for Span {
     }
 }
 
-/// A subscriber may panic as the span closes. While another panic unwinds, that would abort the process.
+/// A subscriber may panic as the span closes, which would abort the process while another panic
+/// unwinds.
 impl Drop for Span {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -62,7 +63,7 @@ impl Span {
         self.0.record("wait", wait.as_secs_f64());
         let outcome = match error {
             LockError::Timeout { .. } if deadline.is_try() => "taken",
-            error => error.word(),
+            error => error.label(),
         };
         self.0.record("outcome", outcome);
     }
@@ -87,7 +88,7 @@ impl Span {
         let outcome = match ended {
             Ended::Released | Ended::AfterCommit(_) => "released",
             Ended::RolledBack => "rolled_back",
-            Ended::Failed(error) => error.word(),
+            Ended::Failed(error) => error.label(),
         };
         self.0.record("outcome", outcome);
         let span = &self.0;
@@ -102,15 +103,16 @@ impl Span {
             ),
             Ended::Failed(LockError::Lost { source: None, .. }) => tracing::error!(
                 target: TARGET, parent: span, lock = %name,
-                "a lock was lost: the server says that this session did not hold it at the end",
+                "a lock was lost: its session did not hold it at the release",
             ),
             Ended::Failed(error) => tracing::warn!(
                 target: TARGET, parent: span, lock = %name, error = %error,
-                "a lock was released, but not as it should be",
+                "a lock was released, but the call returned an error",
             ),
             Ended::AfterCommit(error) => tracing::warn!(
                 target: TARGET, parent: span, lock = %name, error = %error,
-                "the release of a lock was not confirmed after COMMIT: the work is committed, the session was ended",
+                "the release of a lock was not confirmed after COMMIT: the work is committed, and \
+                 the session was ended",
             ),
         }
         if hold > expected {
@@ -127,30 +129,31 @@ impl Span {
     }
 }
 
-pub(super) fn holder_lookup_failed(server_name: &str, error: &DieselError) {
+pub(super) fn holder_lookup_failed(key: &str, error: &DieselError) {
     tracing::warn!(
-        target: TARGET, lock = server_name, error = %error,
-        "who holds a lock could not be looked up",
+        target: TARGET, lock = key, error = %error,
+        "the holder of a lock could not be looked up",
     );
 }
 
 pub(super) fn still_held(name: &LockName) {
     tracing::warn!(
         target: TARGET, lock = %name,
-        "a session held a lock after its last release, by a leaked guard or a `GET_LOCK` of its own, and was ended",
+        "a session held a lock after its last release, through a leaked guard or a raw \
+         `GET_LOCK`, and was ended",
     );
 }
 
 pub(super) fn idle_timeout_not_restored(name: &LockName, error: &DieselError) {
     tracing::warn!(
         target: TARGET, lock = %name, error = %error,
-        "the session's limit on idling could not be set back; the connection is marked as broken",
+        "the session's idle timeout could not be restored; the connection is marked as broken",
     );
 }
 
 impl LockError {
-    /// A word for each.
-    fn word(&self) -> &'static str {
+    /// The `outcome` of a span.
+    fn label(&self) -> &'static str {
         match self {
             LockError::Timeout { .. } => "timeout",
             LockError::Deadlock { .. } => "deadlock",

@@ -1,4 +1,4 @@
-//! What a locked method becomes.
+//! The expansion of a locked method.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
@@ -7,7 +7,8 @@ use syn::{FnArg, ImplItemFn, Pat, Type};
 use super::{Options, Signature};
 use crate::generics::as_arguments;
 
-/// `&mut self`: the body stays in the method, and so may return what it borrows from `self`.
+/// Expands a method on `&mut self`: the body stays in the method, so it may return a borrow of
+/// `self`.
 pub(super) fn in_place(
     options: &Options,
     method: ImplItemFn,
@@ -22,7 +23,7 @@ pub(super) fn in_place(
         sig,
         block,
     } = method;
-    // With the user's braces, the method counts as the user's where rustc looks for unused ones.
+    // With the span of the user's braces, rustc reports the method if it is unused.
     let braces = block.brace_token.span.join();
     let calls = options.calls(&sig.ident);
     let in_transaction = options.in_transaction();
@@ -71,7 +72,7 @@ pub(super) fn in_place(
     }
 }
 
-/// `&self`: the body becomes a method of its own, whose `self` is the copy.
+/// Expands a method on `&self`: the body becomes a separate method, whose `self` is the copy.
 pub(super) fn on_a_copy(
     options: &Options,
     method: ImplItemFn,
@@ -79,7 +80,7 @@ pub(super) fn on_a_copy(
 ) -> TokenStream {
     let krate = &options.krate;
     let Signature { conn, returned, .. } = signature;
-    // With the user's braces, the method counts as the user's where rustc looks for unused ones.
+    // With the span of the user's braces, rustc reports the method if it is unused.
     let braces = method.block.brace_token.span.join();
     let calls = options.calls(&method.sig.ident);
     let in_transaction = options.in_transaction();
@@ -161,14 +162,14 @@ pub(super) fn on_a_copy(
         #[allow(clippy::used_underscore_binding)]
         #vis #defaultness #sig #whole
 
-        // Its signature is not the user's choice.
+        // The lints are about a signature that the user cannot change.
         #[doc(hidden)]
         #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
         #body
     }
 }
 
-/// A `match` that an error about its type is shown at the method's return type for.
+/// Returns a `match`. An error about its type is shown at the method's return type.
 fn match_at(returned: &Type, on: &TokenStream, arms: TokenStream) -> TokenStream {
     let tokens = returned.to_token_stream().into_iter();
     let (first, last) = tokens.fold((None, None), |(first, _), token| {

@@ -1,16 +1,16 @@
-//! What may stand in `#[locked(..)]`.
+//! The options of `#[locked(..)]`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::parse::Parser;
 use syn::{LitStr, Result};
 
-use crate::options::{Krate, Times, flag, once, string, value};
+use crate::options::{Krate, PolicyOptions, flag, once, string, value};
 
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) krate: Krate,
-    times: Times,
+    policy: PolicyOptions,
     scope: Option<Scope>,
     transaction: Option<()>,
     pub(super) conn: Option<Ident>,
@@ -26,14 +26,14 @@ impl Options {
     pub(super) fn parse(attribute: TokenStream) -> Result<Self> {
         let mut options = Options::default();
         let parser = syn::meta::parser(|meta| {
-            if options.krate.take(&meta)? || options.times.take(&meta)? {
+            if options.krate.take(&meta)? || options.policy.take(&meta)? {
                 return Ok(());
             }
             if meta.path.is_ident("scope") {
                 let scope = if meta.input.peek(syn::Token![=]) {
                     Scope::Text(string(
                         &meta,
-                        "write `scope = \"archive\"`, or `scope` alone for the method's own name",
+                        "write `scope = \"archive\"`, or `scope` alone to use the method's name",
                     )?)
                 } else {
                     flag(&meta, "scope")?;
@@ -49,8 +49,9 @@ impl Options {
                 once(&mut options.conn, &meta, name)
             } else {
                 Err(meta.error(
-                    "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, `no_wait`, \
-                     `wait_forever`, `keep_alive = \"10m\"`, `transaction`, `conn = name` or `crate = path`",
+                    "unknown option: write `scope`, `scope = \"archive\"`, `timeout = \"500ms\"`, \
+                     `no_wait`, `wait_forever`, `keep_alive = \"10m\"`, `transaction`, \
+                     `conn = name` or `crate = path`",
                 ))
             }
         });
@@ -62,9 +63,9 @@ impl Options {
         self.transaction.is_some()
     }
 
-    /// The options as calls on a builder.
+    /// Returns the options as calls on a builder.
     pub(super) fn calls(&self, method: &Ident) -> TokenStream {
-        let times = self.times.calls();
+        let policy = self.policy.calls();
         let scope = match &self.scope {
             None => TokenStream::new(),
             Some(Scope::Text(text)) => quote!(.scope(#text)),
@@ -73,6 +74,6 @@ impl Options {
                 quote!(.scope(#name))
             }
         };
-        quote!(#times #scope)
+        quote!(#policy #scope)
     }
 }

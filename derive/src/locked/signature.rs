@@ -1,4 +1,4 @@
-//! What a method must look like that runs under a lock, and which of its arguments is the connection.
+//! Checks the signature of a locked method, and finds the connection among its arguments.
 
 use proc_macro2::Ident;
 use syn::{Error, FnArg, ImplItemFn, Pat, PatIdent, Receiver, Result, ReturnType, Type};
@@ -7,10 +7,10 @@ use super::Options;
 use crate::options::ungrouped;
 
 pub(super) struct Signature {
-    /// The argument to take the lock on.
+    /// The argument that is the connection.
     pub(super) conn: PatIdent,
     pub(super) returned: Type,
-    /// It has `&mut self`, and not `&self`.
+    /// Whether the receiver is `&mut self`, not `&self`.
     pub(super) is_in_place: bool,
 }
 
@@ -27,11 +27,12 @@ impl Signature {
 }
 
 fn receiver(method: &ImplItemFn) -> Result<&Receiver> {
-    let form = "write `&mut self`, and the row is read again into it, or `&self`, and the body gets a fresh copy";
+    let form = "write `&mut self`, into which the row is reloaded, or `&self`, for which the body \
+                gets a reloaded copy";
     let Some(receiver) = method.sig.receiver() else {
         return Err(Error::new(
             method.sig.ident.span(),
-            format!("`#[locked]` stands on a method, whose `self` is the row: {form}"),
+            format!("`#[locked]` must be on a method, whose `self` is the row; {form}"),
         ));
     };
     if matches!(ungrouped(&receiver.ty), Type::Reference(_)) {
@@ -39,7 +40,7 @@ fn receiver(method: &ImplItemFn) -> Result<&Receiver> {
     } else {
         Err(Error::new_spanned(
             receiver,
-            format!("a locked method does not consume its row: {form}"),
+            format!("a locked method cannot take `self` by value; {form}"),
         ))
     }
 }
@@ -48,20 +49,22 @@ fn refuse_qualifiers(method: &ImplItemFn) -> Result<()> {
     if let Some(asyncness) = method.sig.asyncness {
         return Err(Error::new_spanned(
             asyncness,
-            "Diesel's connections block: write a plain `fn`, and call it where blocking is allowed",
+            "a locked method cannot be async, since Diesel's connections block; write a plain \
+             `fn`, and call it where blocking is allowed",
         ));
     }
     if let Some(constness) = method.sig.constness {
         return Err(Error::new_spanned(
             constness,
-            "a lock is taken at run time: write a plain `fn`",
+            "a locked method cannot be const; write a plain `fn`",
         ));
     }
     Ok(())
 }
 
 fn returned(method: &ImplItemFn) -> Result<&Type> {
-    let form = "the lock may not be had, so a locked method returns a `Result`: write `-> QueryResult<()>`, or `-> Result<.., E>` with an `E: From<LockError>`";
+    let form = "a locked method must return a `Result`, since acquiring the lock may fail; write \
+                `-> QueryResult<()>`, or `-> Result<.., E>` with an `E: From<LockError>`";
     match &method.sig.output {
         ReturnType::Default => Err(Error::new(method.sig.ident.span(), form)),
         ReturnType::Type(_, type_) => match ungrouped(type_) {
@@ -93,7 +96,8 @@ fn connection(options: &Options, method: &ImplItemFn) -> Result<PatIdent> {
     if conn.by_ref.is_some() || conn.subpat.is_some() {
         return Err(Error::new_spanned(
             conn,
-            "the connection is an argument with a plain name, such as `conn: &mut MysqlConnection`",
+            "the connection must be an argument with a plain name, such as `conn: &mut \
+             MysqlConnection`",
         ));
     }
     Ok(conn.clone())
@@ -107,14 +111,15 @@ fn named<'m>(name: &Ident, arguments: &[Argument<'m>]) -> Result<&'m PatIdent> {
         return Err(Error::new(
             name.span(),
             format!(
-                "there is no argument `{name}`: `conn = ..` names the connection among the method's arguments"
+                "there is no argument `{name}`; `conn = ..` must name the argument that is the \
+                 connection"
             ),
         ));
     };
     if !is_mut_reference(type_) {
         return Err(Error::new_spanned(
             type_,
-            "the connection is a `&mut`, such as `conn: &mut MysqlConnection`",
+            "the connection must be a `&mut`, such as `conn: &mut MysqlConnection`",
         ));
     }
     Ok(pattern)
@@ -129,11 +134,12 @@ fn only_candidate<'m>(method: &ImplItemFn, arguments: &[Argument<'m>]) -> Result
         [(pattern, _)] => Ok(pattern),
         [] => Err(Error::new(
             method.sig.ident.span(),
-            "on which connection? take a `conn: &mut MysqlConnection` (or a pooled one); one of another type is named in `#[locked(conn = name)]`",
+            "the method has no connection; add an argument such as `conn: &mut MysqlConnection`, \
+             or name the argument that is the connection: `#[locked(conn = name)]`",
         )),
         [_, (second, _), ..] => Err(Error::new(
             second.ident.span(),
-            "a second connection: say which one the lock is taken on, `#[locked(conn = name)]`",
+            "the method has a second connection; name the one to lock on: `#[locked(conn = name)]`",
         )),
     }
 }
@@ -142,8 +148,8 @@ fn is_mut_reference(type_: &Type) -> bool {
     matches!(ungrouped(type_), Type::Reference(reference) if reference.mutability.is_some())
 }
 
-/// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut LockGuard<..>`, `&mut PooledLockGuard<..>`,
-/// `&mut impl LockSource`.
+/// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut LockGuard<..>`,
+/// `&mut PooledLockGuard<..>`, `&mut impl LockSource`.
 fn looks_like_connection(type_: &Type) -> bool {
     let Type::Reference(reference) = ungrouped(type_) else {
         return false;

@@ -1,4 +1,5 @@
-//! Acquiring a lock that is free, or held already: one statement, prepared once a connection.
+//! Acquires a lock that is free or re-entrant, with one statement that is prepared once for each
+//! connection.
 
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use super::end_session::end_session;
 use super::error_code::Failure;
 use super::key::Key;
 use super::query::{UncachedQuery, push_text};
-use super::session_checks::{self, Checks, for_surroundings};
+use super::session_checks::{self, Checks, for_context};
 use super::{namespace, wait};
 use crate::backend::{AcquireError, Acquired, Request};
 use crate::deadline::Wait;
@@ -21,14 +22,14 @@ use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
 use crate::name::KeySource;
 
-/// The session, as far as an answer has room for it.
+/// The session's number, in the 28 bits that an answer has for it.
 macro_rules! session {
     () => {
         "CAST(CONNECTION_ID() % 268435456 AS SIGNED)"
     };
 }
 
-/// To compare with [`Acquired::session`].
+/// Returns the session's number, to compare with [`Acquired::session`].
 pub(super) async fn session<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<u32> {
     const SESSION: UncachedQuery<'_, BigInt> =
         UncachedQuery::new(&[concat!("SELECT ", session!())]);
@@ -45,33 +46,32 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
     let Request {
         mut lock,
         wait,
-        surroundings,
+        context,
     } = request;
     let mut has_set_namespace = false;
     let (got, reentrant, namespace, session) = loop {
         let answer = match &lock {
-            KeySource::InSessionNamespace(text) => for_surroundings!(surroundings, In => {
-                driver.load_one(TryAcquire::<_, In>::new(InNamespace(text))).await
+            KeySource::InSessionNamespace(text) => for_context!(context, Context => {
+                driver.load_one(TryAcquire::<_, Context>::new(InNamespace(text))).await
             }),
-            KeySource::FullName(name) => for_surroundings!(surroundings, In => {
-                driver.load_one(TryAcquire::<_, In>::new(FullName(name))).await
+            KeySource::FullName(name) => for_context!(context, Context => {
+                driver.load_one(TryAcquire::<_, Context>::new(FullName(name))).await
             }),
         };
         match answer.map(Answer::read) {
-            Ok(Answer::Said {
+            Ok(Answer::Attempted {
                 got,
                 held_before,
                 namespace,
                 session,
             }) => break (got, held_before, namespace, session),
-            // The first lock of the connection hashes the namespace.
+            // The first lock of a connection computes the namespace.
             Ok(Answer::NoNamespace) if !has_set_namespace => {
                 let set = namespace::set(driver).await;
                 set.map_err(Failure::into_acquire_error)?;
                 has_set_namespace = true;
             }
-            // This statement was prepared in another schema than the one that the session's
-            // namespace goes by.
+            // This statement was prepared in another schema than that of the session's namespace.
             Ok(Answer::NoNamespace) => {
                 let namespace = namespace::compute(driver).await;
                 let namespace = namespace.map_err(AcquireError::Database)?;
@@ -89,11 +89,11 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
     let key = Key(lock.full_name(prefix));
     if !got {
         let deadline = match wait {
-            // `None` is later than the clock can say.
+            // `None` is later than an `Instant` can express.
             Wait::For(wait) => start.checked_add(wait),
             Wait::Forever => None,
         };
-        // The full name, so that waiting means the same schema.
+        // The full name, so that the wait is for the lock in the same schema.
         wait::wait_until(driver, &key, deadline).await?;
     }
     Ok(Acquired {
@@ -104,8 +104,8 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
     })
 }
 
-/// An error does not say whether the lock was granted, unless the statement never ran. So the
-/// session ends here. Waiting, which is what fails in practice, has a statement of its own.
+/// Ends the session unless the statement never ran, since an error does not say whether the lock
+/// was granted. Waits, which fail more often, have another statement.
 async fn failed<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> AcquireError<Key> {
     let failure = Failure::of(driver, error).await;
     if failure.may_have_run() {
@@ -114,19 +114,19 @@ async fn failed<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> Ac
     failure.into_acquire_error()
 }
 
-/// What a session answers that is asked for a lock without waiting: one number, since each column of a row takes Diesel
-/// as long as half of the lock takes the C client.
+/// The answer to [`TryAcquire`]: one number, since Diesel takes as long for each column of a row as
+/// the C client takes for half of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// From the lowest bit on: what `GET_LOCK` says, whether this session held the lock before, the namespace, and the
-    /// session as [`session!`] has it.
-    Said {
+    /// From the lowest bit: the result of `GET_LOCK`, whether this session held the lock before,
+    /// the namespace (32 bits), and the number of the session (`session!`).
+    Attempted {
         got: bool,
         held_before: bool,
         namespace: u32,
         session: u32,
     },
-    /// -1: the name needs a namespace, and the session has none for its schema yet. Nothing was locked.
+    /// -1: the name needs a namespace, and the session has none for its schema. Nothing was locked.
     NoNamespace,
     /// A transaction is open. Nothing was locked.
     OpenTransaction(OpenTransactionReason),
@@ -139,11 +139,11 @@ impl Answer {
         match number {
             None => Answer::Interrupted,
             Some(-1) => Answer::NoNamespace,
-            // This session does not hold the lock that it should hold.
+            // -2: the lock must be held already, and is not.
             Some(-2) => Answer::OpenTransaction(OpenTransactionReason::Diesel),
             Some(number) => match session_checks::reason(number) {
                 Some(reason) => Answer::OpenTransaction(reason),
-                None => Answer::Said {
+                None => Answer::Attempted {
                     got: number & 1 == 1,
                     held_before: number & 2 == 2,
                     namespace: (number >> 2) as u32,
@@ -156,12 +156,13 @@ impl Answer {
 
 /// The SQL of a lock's full name.
 trait NameSql: QueryFragment<Mysql> + QueryId + Copy + Send {
-    /// The namespace's number, and a branch for when there is none, if the server has to put the namespace in front.
+    /// The namespace's number, and a CASE branch for when it is missing, if the server prepends the
+    /// namespace.
     const NUMBER: &'static str;
     const MISSING: &'static str;
 }
 
-/// The text after the slash; the session knows the namespace.
+/// The text after the slash, to which the session prepends its namespace.
 #[derive(Clone, Copy)]
 struct InNamespace<'n>(&'n str);
 
@@ -178,7 +179,7 @@ impl NameSql for FullName<'_> {
     const MISSING: &'static str = "";
 }
 
-// A static id has Diesel prepare a statement once a connection; the derive does not drop lifetimes.
+// With a static id Diesel caches the statement. The derive does not remove lifetimes.
 impl QueryId for InNamespace<'_> {
     type QueryId = InNamespace<'static>;
 }
@@ -202,37 +203,37 @@ impl QueryFragment<Mysql> for FullName<'_> {
     }
 }
 
-/// See [`Answer`]. Whether the lock is held is asked to the left of `GET_LOCK`, and so before it.
+/// Answered by [`Answer`]. `IS_USED_LOCK` is to the left of `GET_LOCK`, and so evaluated before it.
 #[derive(QueryId)]
-struct TryAcquire<N, In> {
+struct TryAcquire<N, Context> {
     name: N,
-    surroundings: PhantomData<In>,
+    context: PhantomData<Context>,
 }
 
-impl<N, In> TryAcquire<N, In> {
+impl<N, Context> TryAcquire<N, Context> {
     fn new(name: N) -> Self {
         TryAcquire {
             name,
-            surroundings: PhantomData,
+            context: PhantomData,
         }
     }
 }
 
-impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
+impl<N: NameSql, Context: Checks> QueryFragment<Mysql> for TryAcquire<N, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
-        out.push_sql(In::SQL);
+        out.push_sql(Context::SQL);
         out.push_sql(N::MISSING);
-        out.push_sql(if In::REQUIRE_HELD {
+        out.push_sql(if Context::REQUIRE_HELD {
             "ELSE IF(("
         } else {
             "ELSE ("
         });
-        // 0 or 1, never NULL.
+        // The comparison is 0 or 1, never NULL.
         out.push_sql("IS_USED_LOCK(");
         self.name.walk_ast(out.reborrow())?;
         out.push_sql(") <=> CONNECTION_ID())");
-        out.push_sql(if In::REQUIRE_HELD {
+        out.push_sql(if Context::REQUIRE_HELD {
             ", 2 + "
         } else {
             " * 2 + "
@@ -241,7 +242,7 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
         out.push_sql(concat!(" + ", session!(), " * 17179869184 + GET_LOCK("));
         self.name.walk_ast(out.reborrow())?;
         out.push_sql(", 0)");
-        out.push_sql(if In::REQUIRE_HELD {
+        out.push_sql(if Context::REQUIRE_HELD {
             ", -2) END"
         } else {
             " END"
@@ -251,6 +252,6 @@ impl<N: NameSql, In: Checks> QueryFragment<Mysql> for TryAcquire<N, In> {
     }
 }
 
-impl<N, In> Query for TryAcquire<N, In> {
+impl<N, Context> Query for TryAcquire<N, Context> {
     type SqlType = Nullable<BigInt>;
 }

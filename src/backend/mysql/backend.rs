@@ -1,4 +1,4 @@
-//! [`MySql`]: the server, as the rest of the crate sees it.
+//! [`MySql`]: the backend for MySQL and MariaDB.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::key::Key;
 use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace, release};
 use crate::backend::{
     AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError, LockConnection,
-    LockSource, LockStatus, Offered, ReleaseAnswer, Request, ServerReport, sealed,
+    LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport, sealed,
 };
 use crate::driver::Driver;
 use crate::holder::Session;
 use crate::name::KeySource;
-use crate::transaction::{self, Surroundings};
+use crate::transaction::{self, TransactionContext};
 
 impl sealed::Sealed for MysqlConnection {}
 
@@ -50,23 +50,23 @@ impl Backend for MySql {
     fn release<D: Driver<Db = Mysql>>(
         driver: &mut D,
         key: &Key,
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = ReleaseAnswer> + Send {
-        release::release(driver, key, surroundings)
+        release::release(driver, key, context)
     }
 
     fn are_held<D: Driver<Db = Mysql>>(
         driver: &mut D,
         keys: &[&Key],
-        surroundings: Surroundings,
+        context: TransactionContext,
     ) -> impl Future<Output = QueryResult<Held>> + Send {
-        release::are_held(driver, keys, surroundings)
+        release::are_held(driver, keys, context)
     }
 
     fn release_and_reacquire<D: Driver<Db = Mysql>>(
         driver: &mut D,
         key: &Key,
-    ) -> impl Future<Output = QueryResult<Offered>> + Send {
+    ) -> impl Future<Output = QueryResult<ReacquireAnswer>> + Send {
         release::release_and_reacquire(driver, key)
     }
 
@@ -83,7 +83,7 @@ impl Backend for MySql {
         let is_in_session =
             |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace(_));
         let is_mixed = sources.iter().any(is_in_session) && !sources.iter().all(is_in_session);
-        // Where all names have the session's namespace, or none has, it makes no difference.
+        // If all names have the session's namespace, or none has, it does not affect the order.
         let namespace = match is_mixed {
             true => namespace::get(driver).await?,
             false => String::new(),
@@ -102,7 +102,7 @@ impl Backend for MySql {
         end_session(driver)
     }
 
-    /// Diesel does not mend a connection that is marked as broken.
+    /// Diesel never reuses a connection that is marked as broken.
     async fn discard<D: Driver<Db = Mysql>>(driver: &mut D) {
         transaction::mark_broken(driver);
     }

@@ -1,4 +1,4 @@
-//! What the server says of itself, and what follows from it for locks.
+//! The server check: [`Facts`] of the server, and the findings that follow from them.
 
 use std::time::Duration;
 

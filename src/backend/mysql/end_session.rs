@@ -1,4 +1,4 @@
-//! Ending the session.
+//! Ends the session.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,20 +10,19 @@ use diesel::mysql::Mysql;
 use crate::driver::Driver;
 use crate::transaction;
 
-/// Ends the session. The server answers with an error, if at all. If the connection is gone
-/// already, so is the session, or it will be as soon as the server notices.
+/// Ends the session with `KILL CONNECTION_ID()`, which the server answers with an error. If the
+/// connection is lost already, the server ends the session as soon as it notices.
 pub(super) async fn end_session<D: Driver<Db = Mysql>>(driver: &mut D) {
-    // First: what follows may not come to its end.
+    // First, since the future may be dropped before its end.
     transaction::mark_broken(driver);
     if kill(driver).await.is_err() {
-        // Diesel's instrumentation has panicked, and its panic may be the reason for this. It is
-        // not asked again.
+        // Diesel's instrumentation has panicked, so it is removed before the second attempt.
         driver.silence();
         let _ = kill(driver).await;
     }
 }
 
-/// A text, for which the server needs no prepared statement. The error is a panic.
+/// Sends the statement as text, which needs no prepared statement. Returns `Err` for a panic.
 async fn kill<D: Driver<Db = Mysql>>(driver: &mut D) -> Result<(), ()> {
     let mut killed = pin!(driver.batch("KILL CONNECTION_ID()"));
     poll_fn(

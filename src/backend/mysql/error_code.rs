@@ -1,5 +1,5 @@
-//! Server error codes. Errors are distinguished by them, since Diesel passes on only the message,
-//! which `lc_messages` translates.
+//! Server error codes, which are read from the server: Diesel passes on only the message, which
+//! `lc_messages` translates.
 //!
 //! Sources: [MySQL's reference][my], [MariaDB's][maria].
 //!
@@ -19,27 +19,29 @@ use crate::driver::Driver;
 pub(super) const LOCK_DEADLOCK: i64 = 1213;
 /// MySQL's deadlock of user locks.
 pub(super) const USER_LOCK_DEADLOCK: i64 = 3058;
-/// `KILL QUERY`, or a server that is stopping.
+/// `KILL QUERY`, or a shutdown.
 pub(super) const QUERY_INTERRUPTED: i64 = 1317;
-/// A table that the account may not read, or a column of it.
+/// The account may not read a table, or a column of it.
 pub(super) const TABLE_ACCESS_DENIED: i64 = 1142;
 pub(super) const SELECT_DENIED: i64 = 1143;
 /// `information_schema` has no such table: a plugin is missing.
 pub(super) const UNKNOWN_TABLE: i64 = 1109;
-/// A statement that requires a privilege which the account does not have.
+/// The account lacks a privilege for the statement.
 pub(super) const PRIVILEGE_MISSING: i64 = 1227;
 /// MariaDB's `max_statement_time`.
 pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
-/// MySQL's `MAX_EXECUTION_TIME`, as hint or as variable.
+/// MySQL's `MAX_EXECUTION_TIME`, as a hint or a variable.
 pub(super) const QUERY_TIMEOUT: i64 = 3024;
-/// A statement that would read more rows than `max_join_size` permits.
+/// The statement would read more rows than `max_join_size` permits.
 pub(super) const TOO_BIG_SELECT: i64 = 1104;
 /// The server has as many prepared statements as `max_prepared_stmt_count` permits.
 const TOO_MANY_PREPARED_STATEMENTS: i64 = 1461;
 
-/// Errors by which the server refuses a statement as it is prepared, or prepared anew since a table has changed:
-/// no schema, table, column or function of that name, no privilege, a table that `LOCK TABLES` left out, a view
-/// that no longer fits, too many rows to read, and no room for another prepared statement.
+/// Errors with which the server refuses a statement when it is prepared, or prepared again after a
+/// table has changed.
+///
+/// They are an unknown schema, table, column or function, a missing privilege, a table outside of
+/// `LOCK TABLES`, an invalid view, too many rows to read, or too many prepared statements.
 const BEFORE_EXECUTION: [i64; 16] = [
     1044,
     1046,
@@ -66,7 +68,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// To be asked before the connection is used again.
+    /// Reads the error's code. Call it before the connection is used again.
     pub(super) async fn of<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> Self {
         Failure {
             code: code_of(driver, &error).await,
@@ -74,9 +76,10 @@ impl Failure {
         }
     }
 
-    /// Whether the statement may have begun to run, so that its effect is unknown. If Diesel keeps
-    /// the statement, it must not run again: after an error while its result is read, libmariadb
-    /// waits forever for the rest of that result.
+    /// Whether the statement may have begun to run, so that its effect is unknown.
+    ///
+    /// If Diesel has cached the statement, it must not run again: after an error while its result
+    /// is read, libmariadb waits forever for the rest of that result.
     pub(super) fn may_have_run(&self) -> bool {
         may_have_run(&self.error, self.code)
     }
@@ -91,7 +94,7 @@ impl Failure {
     }
 }
 
-/// [`Failure::may_have_run`] of an error that the caller keeps.
+/// Like [`Failure::may_have_run`], for a borrowed error.
 pub(super) async fn error_may_have_run<D: Driver<Db = Mysql>>(
     driver: &mut D,
     error: &DieselError,
@@ -110,14 +113,14 @@ async fn code_of<D: Driver<Db = Mysql>>(driver: &mut D, error: &DieselError) -> 
 fn may_have_run(error: &DieselError, code: Option<i64>) -> bool {
     match (error, code) {
         (DieselError::DatabaseError(..), Some(code)) => !BEFORE_EXECUTION.contains(&code),
-        // Without a row, as under `sql_select_limit = 0`, nothing was evaluated.
+        // Without a row, such as under `sql_select_limit = 0`, nothing was evaluated.
         (DieselError::NotFound | DieselError::QueryBuilderError(_), _) => false,
         _ => true,
     }
 }
 
-/// `None` if there is none: the connection is gone, or the session keeps no diagnostics
-/// (`max_error_count = 0`).
+/// Returns the code of the session's last error, or `None` if the connection is lost or the session
+/// keeps no diagnostics (`max_error_count = 0`).
 pub(super) async fn of_last_error<D: Driver<Db = Mysql>>(driver: &mut D) -> Option<i64> {
     const SET: &str = "GET DIAGNOSTICS CONDITION 1 @diesel_advisory_lock_errno = MYSQL_ERRNO";
     const GET: UncachedQuery<'_, Nullable<BigInt>> =
@@ -125,7 +128,7 @@ pub(super) async fn of_last_error<D: Driver<Db = Mysql>>(driver: &mut D) -> Opti
     driver.batch(SET).await.ok()?;
     match driver.load_one(GET).await {
         Ok(code) => code,
-        // Not even this could be prepared, if that was the error.
+        // After that error this query cannot be prepared either.
         Err(_) => confirms(
             driver,
             &format!("@diesel_advisory_lock_errno = {TOO_MANY_PREPARED_STATEMENTS}"),

@@ -1,4 +1,4 @@
-//! How long a session may be idle: `wait_timeout`, in whole seconds.
+//! The idle timeout of a session: `wait_timeout`, in whole seconds.
 //!
 //! Sources: [MySQL's manual][my], [MariaDB's page][maria].
 //!
@@ -14,10 +14,10 @@ use diesel::sql_types::{BigInt, Unsigned};
 use super::query::UncachedQuery;
 use crate::driver::Driver;
 
-/// A year, the most that either server takes. In strict mode MariaDB refuses more.
-const LONGEST: u64 = 365 * 24 * 60 * 60;
+/// A year, the maximum on both servers. In strict mode MariaDB refuses more.
+const MAX_SECONDS: u64 = 365 * 24 * 60 * 60;
 
-/// Returns the timeout that was there, if it was shorter and has been raised.
+/// Raises the timeout, and returns the previous one if it was shorter.
 pub(super) async fn raise<D: Driver<Db = Mysql>>(
     driver: &mut D,
     at_least: Duration,
@@ -25,7 +25,7 @@ pub(super) async fn raise<D: Driver<Db = Mysql>>(
     const GET: UncachedQuery<'_, Unsigned<BigInt>> =
         UncachedQuery::new(&["SELECT CAST(@@SESSION.wait_timeout AS UNSIGNED)"]);
     let timeout = Duration::from_secs(driver.load_one(GET).await?);
-    if timeout >= at_least.min(Duration::from_secs(LONGEST)) {
+    if timeout >= at_least.min(Duration::from_secs(MAX_SECONDS)) {
         return Ok(None);
     }
     set(driver, at_least).await?;
@@ -41,7 +41,7 @@ pub(super) async fn set<D: Driver<Db = Mysql>>(
     let seconds = timeout
         .as_secs()
         .saturating_add(up)
-        .min(LONGEST)
+        .min(MAX_SECONDS)
         .to_string();
     let query = UncachedQuery::<()>::with(&seconds, SET);
     driver.execute(query).await.map(drop)

@@ -26,7 +26,7 @@ use crate::telemetry;
 
 type Id = Unsigned<BigInt>;
 
-/// What a session does. All is NULL if the account may not see it.
+/// What a session is doing. All columns are NULL if the account may not see it.
 #[derive(QueryableByName)]
 struct Process {
     #[diesel(sql_type = Nullable<Text>)]
@@ -39,7 +39,7 @@ struct Process {
     statement: Option<String>,
 }
 
-/// No more of a statement is looked at: some are of megabytes.
+/// The start of a statement, since some have megabytes.
 macro_rules! statement_start {
     ($of:literal) => {
         concat!("LEFT(", $of, ", 1000)")
@@ -57,14 +57,15 @@ macro_rules! process {
     };
 }
 
-/// Either server's limit on a statement: a second. Each reads the other's as a comment.
+/// A SELECT limited to one second, for both servers: each reads the other's limit as a comment.
 macro_rules! bounded_select {
     () => {
-        "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ "
+        "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ \
+         SELECT /*+ MAX_EXECUTION_TIME(1000) */ "
     };
 }
 
-/// The session that holds a lock. `None` also if the server does not say, as TiDB does not: it
+/// Returns the session that holds a lock. `None` also if the server does not report it: TiDB
 /// answers 1.
 pub(super) async fn holder<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) -> Option<Session> {
     const HOLDER: &[&str] = &[
@@ -168,7 +169,8 @@ async fn held_on_mysql<D: Driver<Db = Mysql>>(
          LEFT JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID \
          WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK'"
     )]);
-    // A session that reads the table holds a lock on it. If not even that is there, nothing is recorded.
+    // A session that reads this table holds a metadata lock on it. If that is missing, MySQL
+    // records no locks.
     const RECORDS: UncachedQuery<'_, Bool> = UncachedQuery::new(&[concat!(
         big_select!(select),
         "COUNT(*) > 0 FROM performance_schema.metadata_locks WHERE OBJECT_TYPE = 'TABLE'"
@@ -177,12 +179,13 @@ async fn held_on_mysql<D: Driver<Db = Mysql>>(
         Ok(rows) => rows,
         Err(source) => return Err(not_listed_by_mysql(driver, source).await),
     };
-    // Read after the locks, so that it counts all that they lack.
+    // Read after the locks, so that it counts every lock that is missing from them.
     let lost = lost_on_mysql(driver).await.map_err(database)?;
     if rows.is_empty() && lost == 0 && !driver.load_one(RECORDS).await.map_err(database)? {
         return Err(InspectError::NotRecorded {
-            remedy: "start it with `performance_schema = ON`, and run `UPDATE performance_schema.setup_instruments \
-                     SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl'`",
+            remedy: "start the server with `performance_schema = ON`, and run `UPDATE \
+                     performance_schema.setup_instruments SET ENABLED = 'YES' \
+                     WHERE NAME = 'wait/lock/metadata/sql/mdl'`",
         });
     }
     let mut held = BTreeMap::new();
@@ -193,7 +196,7 @@ async fn held_on_mysql<D: Driver<Db = Mysql>>(
         };
         let session = Session::new(id, activity(row.process));
         if row.is_granted {
-            // A session that holds a lock several times has it here once.
+            // A lock that a session holds several times is listed once.
             held.insert(name.as_str().to_owned(), lock(name, session, None));
         } else {
             waiting.push((name, session));
@@ -232,9 +235,9 @@ async fn not_listed_by_mysql<D: Driver<Db = Mysql>>(
     }
 }
 
-/// How many metadata locks of any kind MySQL had no room to record, since its start or the last
-/// `FLUSH STATUS`. Any account may read it, under any `max_join_size`, since MySQL finds a single
-/// status variable by its name.
+/// Returns how many metadata locks of any kind MySQL had no room to record since its start or the
+/// last `FLUSH STATUS`. Any account may read it, under any `max_join_size`, since MySQL looks up a
+/// single status variable by its name.
 async fn lost_on_mysql<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<u64> {
     #[derive(QueryableByName)]
     struct Lost {
@@ -325,7 +328,7 @@ fn lock(name: ParsedLockName, holder: Session, age_in_ms: Option<i64>) -> HeldLo
     let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     let held_for = match (age_in_ms, &holder.activity) {
         (Some(age), _) => HoldDuration::Exactly(ms(age)),
-        // It may have got the lock by this very statement, at its end.
+        // A holder in a `GET_LOCK` statement may have acquired the lock at the end of it.
         (None, Some(activity)) if !is_acquiring(activity) => {
             HoldDuration::AtLeast(activity.elapsed)
         }

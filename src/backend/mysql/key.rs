@@ -1,11 +1,11 @@
-//! [`Key`]: a lock's name as these servers are asked for it.
+//! [`Key`]: a lock's name as sent to the server.
 
 use std::cmp::Ordering;
 
 /// The full name of a lock.
 ///
-/// MySQL folds case, and MariaDB does not. So keys are sorted by their folded form first: two that
-/// may be one lock are neighbors.
+/// MySQL folds case, MariaDB does not. Keys are sorted by their folded form first, so that two keys
+/// that may be one lock are neighbors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub(super) String);
 

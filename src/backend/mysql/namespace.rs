@@ -1,10 +1,14 @@
-//! What stands before the slash. To hash it in each statement took a fifth of the statement's time, so each session does it
-//! once for a schema and keeps it in three variables, NULL until then: as text with the slash, as the number that an answer
-//! has room for, and the schema that it was computed for.
+//! The namespace of a session: the part of a name before the slash.
 //!
-//! A statement that Diesel keeps goes on seeing the schema in which it was prepared, whatever `USE` says. So a session whose
-//! statements are kept goes on using one namespace, as its queries go on using one schema; with `CacheSize::Disabled` both
-//! follow `USE`. [`SET`] is kept, too, and so decides for all other statements.
+//! Hashing the schema in each statement took a fifth of the statement's time. So each session
+//! computes the namespace once for a schema, and keeps it in three variables, which are NULL until
+//! then. They are the text with the slash, the number for an answer, and the schema that it was
+//! computed for.
+//!
+//! A cached statement keeps the schema in which it was prepared, whatever `USE` says. So a session
+//! with a statement cache keeps one namespace, as its queries keep one schema. With
+//! `CacheSize::Disabled` both follow `USE`. [`Set`] is cached too, and so decides for all other
+//! statements.
 
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -28,24 +32,26 @@ macro_rules! variable {
     };
 }
 
-/// Whether the session knows its namespace, and its schema is the one that it was computed for. The comparison is of bytes,
-/// since schemas may differ by case alone.
+/// Whether the session has a namespace, computed for its current schema. The comparison is of
+/// bytes, since schemas may differ only by case.
 macro_rules! is_known {
     () => {
         "(@diesel_advisory_lock_namespace IS NOT NULL AND @diesel_advisory_lock_schema <=> DATABASE())"
     };
 }
 
-/// In one character set, whatever the session's are.
+/// The hash of the schema, in one character set, whatever those of the session are.
 ///
-/// Without a schema, an empty text, which is not written as one: to a session with `EMPTY_STRING_IS_NULL` that is NULL.
+/// Without a schema, the hash of an empty text. It is not written as `''`, which is NULL in a
+/// session with `EMPTY_STRING_IS_NULL`.
 macro_rules! hash {
     () => {
         "CONVERT(LEFT(SHA2(CONVERT(COALESCE(DATABASE(), LEFT('-', 0)) USING utf8mb4), 256), 8) USING utf8mb4)"
     };
 }
 
-/// One byte of it as a number. Under `character_set_connection = utf16`, MySQL's `CONV` gives 0.
+/// One byte of the hash as a number. Not with `CONV`, which on MySQL returns 0 under
+/// `character_set_connection = utf16`.
 macro_rules! byte {
     ($which:literal) => {
         concat!("ASCII(SUBSTRING(UNHEX(", hash!(), "), ", $which, ", 1))")
@@ -54,7 +60,7 @@ macro_rules! byte {
 
 pub(super) use {is_known, variable};
 
-/// The number is shifted by what else is in an answer.
+/// Computes the namespace. The number is shifted to its place in an answer.
 #[derive(QueryId)]
 struct Set;
 
@@ -83,7 +89,7 @@ impl QueryFragment<Mysql> for Set {
     }
 }
 
-/// Has the session compute its namespace.
+/// Makes the session compute its namespace.
 pub(super) async fn set<D: Driver<Db = Mysql>>(driver: &mut D) -> Result<(), Failure> {
     match driver.execute(Set).await {
         Ok(_) => Ok(()),
@@ -99,7 +105,7 @@ pub(super) async fn set<D: Driver<Db = Mysql>>(driver: &mut D) -> Result<(), Fai
 
 struct Known;
 
-/// NULL if it was computed for another schema.
+/// Answers NULL if the namespace was computed for another schema.
 impl Statement for Known {
     const SQL: &'static [&'static str] = &[concat!(
         "SELECT CASE WHEN ",
@@ -120,7 +126,7 @@ pub(super) async fn get<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<St
     }
 }
 
-/// What [`get`] would return, for a session that has none yet without computing it for good.
+/// Like [`get`], but does not set the namespace of a session that has none yet.
 pub(super) async fn peek<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<String> {
     const HERE: UncachedQuery<'_, Text> = UncachedQuery::new(&[concat!("SELECT ", hash!())]);
     match known(driver).await? {
@@ -145,7 +151,7 @@ async fn known<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<Option<Stri
     }
 }
 
-/// Computes it anew, and reads it whatever another statement believes the schema to be.
+/// Computes the namespace again, and reads it, whatever schema other statements were prepared in.
 pub(super) async fn compute<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<String> {
     const GET: UncachedQuery<'_, Nullable<Text>> =
         UncachedQuery::new(&[concat!("SELECT LEFT(", variable!(prefix), ", 8)")]);
@@ -154,11 +160,13 @@ pub(super) async fn compute<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResul
     namespace.ok_or_else(forgotten)
 }
 
-/// Locks need one session, too, so this is found out before any is acquired.
+/// The error for a proxy that spreads statements over sessions. It is returned before any lock is
+/// acquired.
 fn forgotten() -> DieselError {
     DieselError::QueryBuilderError(
-        "the server forgot a variable of the session that had just been set: locks need one session for all \
-         statements of a connection, so connect past the proxy that spreads them over several"
+        "a session variable that had just been set is NULL, so a proxy spreads the statements of \
+         this connection over several sessions; locks need a single session: connect to the server \
+         directly"
             .into(),
     )
 }

@@ -1,5 +1,5 @@
-//! Queries with one text in their gaps, such as a lock's name: [`CachedQuery`] is prepared once for
-//! each connection, [`UncachedQuery`] anew each time. [`confirms`] needs no prepared statement.
+//! Queries with one text in their gaps, such as a lock's name. [`CachedQuery`] is prepared once for
+//! each connection, [`UncachedQuery`] each time. [`confirms`] needs no prepared statement.
 
 use std::marker::PhantomData;
 
@@ -14,8 +14,8 @@ use crate::driver::Driver;
 /// The SQL around the gaps.
 type SqlTemplate = &'static [&'static str];
 
-/// A text as its UTF-8 bytes, whatever character sets the session has: MariaDB compares the bytes of
-/// lock names.
+/// Pushes a text as its UTF-8 bytes, whatever character sets the session has, since MariaDB
+/// compares the bytes of lock names.
 pub(super) fn push_text<'b>(out: &mut AstPass<'_, 'b, Mysql>, text: &'b &str) -> QueryResult<()> {
     out.push_sql("CONVERT(");
     out.push_bind_param::<Binary, [u8]>(text.as_bytes())?;
@@ -67,8 +67,8 @@ impl<S: Statement> Query for CachedQuery<'_, S> {
     type SqlType = S::Answer;
 }
 
-/// A query that is rare, or may be killed. A cached statement that fails while its result is read must
-/// never run again: see `error_code::may_have_run`.
+/// A query that is rare, or may be killed: a cached statement that fails while its result is read
+/// must never run again (`error_code::may_have_run`).
 pub(super) struct UncachedQuery<'n, A> {
     sql: SqlTemplate,
     text: &'n str,
@@ -76,7 +76,7 @@ pub(super) struct UncachedQuery<'n, A> {
 }
 
 impl<'n, A> UncachedQuery<'n, A> {
-    /// Without a gap.
+    /// A query without gaps.
     pub(super) const fn new(sql: SqlTemplate) -> Self {
         UncachedQuery::with("", sql)
     }
@@ -106,19 +106,19 @@ impl<A> Query for UncachedQuery<'_, A> {
     type SqlType = A;
 }
 
-/// Whether a condition holds, asked in plain text. This is for when the server prepares no more
-/// statements, or the session returns no rows. Diesel returns no rows of a text either, so a
-/// condition that does not hold is an error.
+/// Whether a condition holds, asked in plain text, for when the server prepares no more statements
+/// or the session returns no rows. Diesel returns no rows of a text, so the statement fails if the
+/// condition does not hold.
 ///
-/// A `SET`, since MariaDB's `DO` ignores that error. The error is an overflow of the greatest
-/// integer, and not that of a subquery with two rows: MySQL does not evaluate a subquery while a
-/// `KILL QUERY` is pending, and answers OK.
+/// It is a `SET`, since MariaDB's `DO` ignores the error. The error is an integer overflow, and not
+/// that of a subquery with two rows: MySQL does not evaluate a subquery while a `KILL QUERY` is
+/// pending, and answers OK.
 pub(super) async fn confirms<D: Driver<Db = Mysql>>(driver: &mut D, condition: &str) -> bool {
     let sql = format!("SET @diesel_advisory_lock_answer = ~0 + IF({condition}, 0, 1)");
     driver.batch(&sql).await.is_ok()
 }
 
-/// A text for [`confirms`]: hexadecimal digits cannot end a literal.
+/// A text for [`confirms`], in hexadecimal so that it needs no escapes.
 pub(super) fn literal(text: &str) -> String {
     format!(
         "CONVERT(X'{}' USING utf8mb4)",
@@ -126,9 +126,9 @@ pub(super) fn literal(text: &str) -> String {
     )
 }
 
-/// Lets one statement read tables under any `max_join_size` of the session. MariaDB's form stands
-/// before any statement, MySQL's in a SELECT. Each server takes the other's form for a comment, and
-/// so does MySQL before 8.0.3 with its own.
+/// Lets one statement read tables under any `max_join_size` of the session. MariaDB's form precedes
+/// any statement, MySQL's is part of a SELECT. Each server reads the other's form as a comment, and
+/// MySQL before 8.0.3 its own form too.
 macro_rules! big_select {
     (before any statement) => {
         "/*M!100102 SET STATEMENT sql_big_selects = 1 FOR */ "

@@ -1,7 +1,7 @@
-//! A lock that the session holds: whether it still does, and releasing it.
+//! Verifies and releases a lock that the session holds.
 //!
-//! Each falls back to a text where the server prepares no more statements (error 1461), or the
-//! session returns no rows.
+//! Both fall back to statements as text if the server prepares no more statements (error 1461) or
+//! the session returns no rows.
 
 use std::marker::PhantomData;
 
@@ -15,18 +15,18 @@ use super::error_code::Failure;
 use super::key::Key;
 use super::namespace;
 use super::query::{confirms, literal, push_text};
-use super::session_checks::{self, Checks, for_surroundings};
-use crate::backend::{Condition, Held, Offered, ReleaseAnswer};
+use super::session_checks::{self, Checks, for_context};
+use crate::backend::{Condition, Held, ReacquireAnswer, ReleaseAnswer};
 use crate::driver::Driver;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 pub(super) async fn release<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> ReleaseAnswer {
-    let answer: QueryResult<i64> = for_surroundings!(surroundings, In => {
-        driver.load_one(Ask::<Release, In>::new(key)).await
+    let answer: QueryResult<i64> = for_context!(context, Context => {
+        driver.load_one(LockQuery::<Release, Context>::new(key)).await
     });
     match answer {
         Ok(number) if session_checks::reason(number).is_some() => ReleaseAnswer::TransactionOpen,
@@ -39,7 +39,7 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
             if failure.may_have_run() {
                 return ReleaseAnswer::Failed(failure.error);
             }
-            match release_by_text(driver, key, surroundings).await {
+            match release_by_text(driver, key, context).await {
                 Some(still_held) => ReleaseAnswer::Released { still_held },
                 None => ReleaseAnswer::Failed(failure.error),
             }
@@ -51,12 +51,12 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
 async fn release_by_text<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> Option<bool> {
     let name = literal(key.as_ref());
     let released = format!("RELEASE_LOCK({name}) <=> 1");
     let free = format!("NOT (IS_USED_LOCK({name}) <=> CONNECTION_ID())");
-    if confirms(driver, session_checks::condition(surroundings)).await
+    if confirms(driver, session_checks::condition(context)).await
         && confirms(driver, &released).await
     {
         return Some(!confirms(driver, &free).await);
@@ -67,19 +67,21 @@ async fn release_by_text<D: Driver<Db = Mysql>>(
 pub(super) async fn are_held<D: Driver<Db = Mysql>>(
     driver: &mut D,
     keys: &[&Key],
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> QueryResult<Held> {
-    let surroundings = match surroundings {
-        Surroundings::NoTransaction => Surroundings::NoTransaction,
-        // Within a transaction of ours, the server's answer that one is open says nothing.
-        Surroundings::TestTransaction | Surroundings::Transaction => Surroundings::TestTransaction,
+    let context = match context {
+        TransactionContext::NoTransaction => TransactionContext::NoTransaction,
+        // In a transaction of the library's, the server always reports an open transaction.
+        TransactionContext::TestTransaction | TransactionContext::Transaction => {
+            TransactionContext::TestTransaction
+        }
     };
     let mut condition = Condition::Clean;
-    for (chunk, keys) in keys.chunks(MOST_AT_ONCE).enumerate() {
-        match are_held_in_one(driver, keys, surroundings).await? {
+    for (chunk, keys) in keys.chunks(MAX_LOCKS_PER_QUERY).enumerate() {
+        match are_held_in_one(driver, keys, context).await? {
             Held::All(Condition::Clean) => {}
             Held::All(other) => condition = other,
-            Held::Missing(index) => return Ok(Held::Missing(chunk * MOST_AT_ONCE + index)),
+            Held::Missing(index) => return Ok(Held::Missing(chunk * MAX_LOCKS_PER_QUERY + index)),
         }
     }
     Ok(Held::All(condition))
@@ -88,14 +90,14 @@ pub(super) async fn are_held<D: Driver<Db = Mysql>>(
 async fn are_held_in_one<D: Driver<Db = Mysql>>(
     driver: &mut D,
     keys: &[&Key],
-    surroundings: Surroundings,
+    context: TransactionContext,
 ) -> QueryResult<Held> {
     let answer: QueryResult<i64> = match keys {
-        [key] => for_surroundings!(surroundings, In => {
-            driver.load_one(Ask::<Holds, In>::new(key)).await
+        [key] => for_context!(context, Context => {
+            driver.load_one(LockQuery::<Holds, Context>::new(key)).await
         }),
-        keys => for_surroundings!(surroundings, In => {
-            driver.load_one(HoldsAll::<In>::new(keys)).await
+        keys => for_context!(context, Context => {
+            driver.load_one(HoldsAll::<Context>::new(keys)).await
         }),
     };
     let error = match answer {
@@ -121,26 +123,26 @@ async fn are_held_in_one<D: Driver<Db = Mysql>>(
             return Ok(Held::Missing(index));
         }
     }
-    // A session in this state is not for a new caller, whatever its state is.
+    // A session in this state is never fit for a new caller.
     Ok(Held::All(Condition::OtherNamespace))
 }
 
 pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-) -> QueryResult<Offered> {
-    let query = Ask::<ReleaseAndReacquire, session_checks::Outside>::new(key);
+) -> QueryResult<ReacquireAnswer> {
+    let query = LockQuery::<ReleaseAndReacquire, session_checks::OutsideTransaction>::new(key);
     let number: i64 = driver.load_one(query).await?;
     Ok(match number {
-        number if session_checks::reason(number).is_some() => Offered::TransactionOpen,
-        number if number & 1 == 0 => Offered::NotHeld,
-        number if number & STILL_HELD != 0 => Offered::StillHeld,
-        number if number & ACQUIRED != 0 => Offered::Kept,
-        _ => Offered::Released,
+        number if session_checks::reason(number).is_some() => ReacquireAnswer::TransactionOpen,
+        number if number & 1 == 0 => ReacquireAnswer::NotHeld,
+        number if number & STILL_HELD != 0 => ReacquireAnswer::StillHeld,
+        number if number & ACQUIRED != 0 => ReacquireAnswer::Reacquired,
+        _ => ReacquireAnswer::Released,
     })
 }
 
-/// A session whose locks have namespaces of their own knows of none.
+/// The number is NULL in a session whose locks all have explicit namespaces.
 macro_rules! same_schema {
     () => {
         concat!(
@@ -158,21 +160,22 @@ const ACQUIRED: i64 = 4;
 
 const HELD: i64 = 1;
 const OTHER_SCHEMA: i64 = 0;
-/// And the index of the lock.
+/// The index of the lock is added.
 const NOT_HELD: i64 = 2;
 
-/// What is asked of one lock, after the checks of the surroundings have passed.
-trait Question: 'static {
-    /// Around the name.
+/// The SQL for one lock, which is evaluated after the checks of the context have passed.
+trait LockSql: 'static {
+    /// The parts around the lock's name.
     const SQL: &'static [&'static str];
-    /// Before the checks.
+    /// CASE branches before the checks.
     const FIRST: &'static [&'static str] = &[];
 }
 
 struct Release;
 
-/// 0 if it was another session's or free (NULL); else 1, and 2 more if the session still has it.
-impl Question for Release {
+/// Answers 0 if another session held the lock or it was free (NULL), otherwise 1, plus 2 if the
+/// session still holds it.
+impl LockSql for Release {
     const SQL: &'static [&'static str] = &[
         "COALESCE(RELEASE_LOCK(",
         ") + 2 * (IS_USED_LOCK(",
@@ -182,17 +185,18 @@ impl Question for Release {
 
 struct Holds;
 
-impl Question for Holds {
+impl LockSql for Holds {
     const FIRST: &'static [&'static str] =
         &["WHEN NOT (IS_USED_LOCK(", ") <=> CONNECTION_ID()) THEN 2 "];
     const SQL: &'static [&'static str] = &[same_schema!()];
 }
 
 /// `RELEASE_LOCK` grants the lock to the session that has waited longest, if there is one, and then
-/// `GET_LOCK` gets 0. A session in another schema is not for a new caller, and does not ask again.
+/// `GET_LOCK` returns 0. A session in another schema is not fit for a new caller, and does not
+/// acquire the lock again.
 struct ReleaseAndReacquire;
 
-impl Question for ReleaseAndReacquire {
+impl LockSql for ReleaseAndReacquire {
     const SQL: &'static [&'static str] = &[
         "COALESCE(RELEASE_LOCK(",
         "), 0) + CASE WHEN IS_USED_LOCK(",
@@ -205,16 +209,16 @@ impl Question for ReleaseAndReacquire {
     ];
 }
 
-struct Ask<'n, Q, In> {
+struct LockQuery<'n, Q, Context> {
     name: &'n str,
-    question: PhantomData<(Q, In)>,
+    sql: PhantomData<(Q, Context)>,
 }
 
-impl<'n, Q, In> Ask<'n, Q, In> {
+impl<'n, Q, Context> LockQuery<'n, Q, Context> {
     fn new(key: &'n Key) -> Self {
-        Ask {
+        LockQuery {
             name: key.as_ref(),
-            question: PhantomData,
+            sql: PhantomData,
         }
     }
 
@@ -233,11 +237,11 @@ impl<'n, Q, In> Ask<'n, Q, In> {
     }
 }
 
-impl<Q: Question, In: Checks> QueryFragment<Mysql> for Ask<'_, Q, In> {
+impl<Q: LockSql, Context: Checks> QueryFragment<Mysql> for LockQuery<'_, Q, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
         self.push(&mut out, Q::FIRST)?;
-        out.push_sql(In::SQL);
+        out.push_sql(Context::SQL);
         out.push_sql("ELSE ");
         self.push(&mut out, Q::SQL)?;
         out.push_sql(" END AS SIGNED)");
@@ -245,25 +249,25 @@ impl<Q: Question, In: Checks> QueryFragment<Mysql> for Ask<'_, Q, In> {
     }
 }
 
-impl<Q: Question, In: Checks> QueryId for Ask<'_, Q, In> {
-    type QueryId = Ask<'static, Q, In>;
+impl<Q: LockSql, Context: Checks> QueryId for LockQuery<'_, Q, Context> {
+    type QueryId = LockQuery<'static, Q, Context>;
 }
 
-impl<Q, In> Query for Ask<'_, Q, In> {
+impl<Q, Context> Query for LockQuery<'_, Q, Context> {
     type SqlType = BigInt;
 }
 
-/// How many locks one statement asks for.
-const MOST_AT_ONCE: usize = 64;
+/// How many locks one statement verifies.
+const MAX_LOCKS_PER_QUERY: usize = 64;
 
-/// [`Holds`] for several locks. There is a statement for each power of two, so that sets of many
-/// sizes do not fill the connection's cache. The last name fills up the rest.
-struct HoldsAll<'n, In> {
+/// [`Holds`] for several locks. There is one statement for each power of two, so that sets of many
+/// sizes do not fill the connection's cache. The last name is repeated to fill it.
+struct HoldsAll<'n, Context> {
     names: Vec<&'n str>,
-    checks: PhantomData<In>,
+    checks: PhantomData<Context>,
 }
 
-impl<'n, In> HoldsAll<'n, In> {
+impl<'n, Context> HoldsAll<'n, Context> {
     fn new(keys: &[&'n Key]) -> Self {
         let mut names: Vec<&'n str> = keys.iter().map(|&key| key.as_ref()).collect();
         if let Some(&last) = names.last() {
@@ -276,7 +280,7 @@ impl<'n, In> HoldsAll<'n, In> {
     }
 }
 
-impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
+impl<Context: Checks> QueryFragment<Mysql> for HoldsAll<'_, Context> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CAST(CASE ");
         for (item, name) in self.names.iter().enumerate() {
@@ -285,7 +289,7 @@ impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
             let number = NOT_HELD as usize + item;
             out.push_sql(&format!(") <=> CONNECTION_ID()) THEN {number} "));
         }
-        out.push_sql(In::SQL);
+        out.push_sql(Context::SQL);
         out.push_sql("ELSE ");
         out.push_sql(same_schema!());
         out.push_sql(" END AS SIGNED)");
@@ -293,11 +297,11 @@ impl<In: Checks> QueryFragment<Mysql> for HoldsAll<'_, In> {
     }
 }
 
-impl<In> QueryId for HoldsAll<'_, In> {
+impl<Context> QueryId for HoldsAll<'_, Context> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<In> Query for HoldsAll<'_, In> {
+impl<Context> Query for HoldsAll<'_, Context> {
     type SqlType = BigInt;
 }

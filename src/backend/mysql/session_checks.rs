@@ -1,24 +1,24 @@
-//! Transactions that Diesel does not see, and the server does. What is asked here is evaluated anew each time that a
-//! statement runs, also in one that is kept.
+//! Checks for transactions that Diesel does not know of. They are part of each statement, also of
+//! cached ones, and evaluated each time that it runs.
 //!
-//! | | seen by |
+//! | transaction | reported by |
 //! |---|---|
 //! | `autocommit = 0`: every statement opens a transaction | both servers |
 //! | `completion_type`: every COMMIT opens one, or ends the session | both servers |
 //! | a `BEGIN` as raw SQL | MariaDB (`@@in_transaction`) |
 //!
-//! MySQL has no variable for the last (`tests/mysql/open_transactions.rs`).
+//! MySQL has no variable for a raw `BEGIN` (`tests/mysql/open_transactions.rs`).
 
 use diesel::query_builder::QueryId;
 
 use crate::error::OpenTransactionReason;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
 pub(super) const NO_AUTOCOMMIT: i64 = -3;
 pub(super) const COMPLETION_TYPE: i64 = -4;
 pub(super) const IN_TRANSACTION: i64 = -5;
 
-/// Reads one of these numbers.
+/// Returns the reason that one of these numbers stands for.
 pub(super) fn reason(number: i64) -> Option<OpenTransactionReason> {
     match number {
         NO_AUTOCOMMIT => Some(OpenTransactionReason::NoAutocommit),
@@ -28,11 +28,11 @@ pub(super) fn reason(number: i64) -> Option<OpenTransactionReason> {
     }
 }
 
-/// The surroundings of a statement, as a type, since each has its own SQL.
+/// A [`TransactionContext`] as a type, since the SQL of a statement depends on it.
 pub(super) trait Checks: QueryId + 'static {
-    /// The first branches of a CASE.
+    /// CASE branches.
     const SQL: &'static str;
-    /// Whether only a lock that is held already may be acquired.
+    /// Whether only a re-entrant lock may be acquired.
     const REQUIRE_HELD: bool = false;
 }
 
@@ -43,9 +43,9 @@ macro_rules! session_settings {
 }
 
 #[derive(QueryId)]
-pub(super) struct Outside;
+pub(super) struct OutsideTransaction;
 
-impl Checks for Outside {
+impl Checks for OutsideTransaction {
     // The comment is SQL to MariaDB alone.
     const SQL: &'static str = concat!(
         session_settings!(),
@@ -54,50 +54,52 @@ impl Checks for Outside {
 }
 
 #[derive(QueryId)]
-pub(super) struct InTest;
+pub(super) struct InTestTransaction;
 
-impl Checks for InTest {
+impl Checks for InTestTransaction {
     const SQL: &'static str = session_settings!();
 }
 
-/// Whatever is open, the lock around it was acquired before.
+/// The lock was acquired before the open transaction, so nothing is checked.
 #[derive(QueryId)]
-pub(super) struct Inside;
+pub(super) struct InTransaction;
 
-impl Checks for Inside {
+impl Checks for InTransaction {
     const SQL: &'static str = "WHEN FALSE THEN 0 ";
     const REQUIRE_HELD: bool = true;
 }
 
-/// Runs `$run` with `$checks` as the type for some [`Surroundings`].
-macro_rules! for_surroundings {
-    ($surroundings:expr, $checks:ident => $run:expr) => {
-        match $surroundings {
-            $crate::transaction::Surroundings::NoTransaction => {
-                type $checks = $crate::backend::mysql::session_checks::Outside;
+/// Runs `$run` with `$checks` as the type for some [`TransactionContext`].
+macro_rules! for_context {
+    ($context:expr, $checks:ident => $run:expr) => {
+        match $context {
+            $crate::transaction::TransactionContext::NoTransaction => {
+                type $checks = $crate::backend::mysql::session_checks::OutsideTransaction;
                 $run
             }
-            $crate::transaction::Surroundings::TestTransaction => {
-                type $checks = $crate::backend::mysql::session_checks::InTest;
+            $crate::transaction::TransactionContext::TestTransaction => {
+                type $checks = $crate::backend::mysql::session_checks::InTestTransaction;
                 $run
             }
-            $crate::transaction::Surroundings::Transaction => {
-                type $checks = $crate::backend::mysql::session_checks::Inside;
+            $crate::transaction::TransactionContext::Transaction => {
+                type $checks = $crate::backend::mysql::session_checks::InTransaction;
                 $run
             }
         }
     };
 }
 
-pub(super) use for_surroundings;
+pub(super) use for_context;
 
-/// As plain text, to be all true.
-pub(super) fn condition(surroundings: Surroundings) -> &'static str {
-    match surroundings {
-        Surroundings::NoTransaction => {
+/// The checks as a condition in plain text.
+pub(super) fn condition(context: TransactionContext) -> &'static str {
+    match context {
+        TransactionContext::NoTransaction => {
             "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN' /*M! AND NOT @@in_transaction */"
         }
-        Surroundings::TestTransaction => "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN'",
-        Surroundings::Transaction => "TRUE",
+        TransactionContext::TestTransaction => {
+            "@@autocommit = 1 AND @@completion_type = 'NO_CHAIN'"
+        }
+        TransactionContext::Transaction => "TRUE",
     }
 }

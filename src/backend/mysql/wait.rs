@@ -1,4 +1,4 @@
-//! Waiting for a lock that another session has.
+//! Waits for a lock that another session holds.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ use super::query::push_text;
 use super::release::release;
 use crate::backend::{AcquireError, ReleaseAnswer};
 use crate::driver::Driver;
-use crate::transaction::Surroundings;
+use crate::transaction::TransactionContext;
 
-/// The most that a `MAX_EXECUTION_TIME` hint takes, 49 days. What is longer takes several statements.
-const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
+/// The maximum of a `MAX_EXECUTION_TIME` hint, 49 days. A longer wait takes several statements.
+const MAX_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
 
-/// Waits with a statement that is prepared anew each time. `None` is forever.
+/// Waits until the lock is acquired or the deadline has passed. `None` means forever.
 pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
@@ -32,7 +32,7 @@ pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
         if left.is_some_and(|left| left.is_zero()) {
             return Err(AcquireError::Timeout { key: key.clone() });
         }
-        let wait = left.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        let wait = left.unwrap_or(MAX_WAIT).min(MAX_WAIT);
         let is_last = left == Some(wait);
         match wait_for(driver, key, wait).await {
             Err(AcquireError::Timeout { .. }) if !is_last => {}
@@ -65,7 +65,7 @@ async fn wait_for<D: Driver<Db = Mysql>>(
                         error: failure.error,
                     }
                 }
-                // The session keeps no diagnostics, but is alive: it has reached the limit.
+                // Without diagnostics there is no code, but a live session has reached the limit.
                 None if is_alive && elapsed >= wait => timeout(),
                 _ => failure.into_acquire_error(),
             })
@@ -73,10 +73,10 @@ async fn wait_for<D: Driver<Db = Mysql>>(
     }
 }
 
-/// The limit or the kill may come just after the lock was granted. It was not held before, so one
-/// release leaves nothing behind. Returns whether the session is alive.
+/// Releases the lock once after an error, which may have come just after the lock was granted. It
+/// was not held before, so one release suffices. Returns whether the session is alive.
 async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) -> bool {
-    match release(driver, key, Surroundings::Transaction).await {
+    match release(driver, key, TransactionContext::Transaction).await {
         ReleaseAnswer::NotHeld | ReleaseAnswer::Released { still_held: false } => true,
         _ => {
             end_session(driver).await;
@@ -85,9 +85,12 @@ async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) 
     }
 }
 
-/// `GET_LOCK` to the millisecond. MySQL rounds it to whole seconds, but keeps to the hint, which takes a literal only,
-/// ends the statement with an error, and goes before the session's `max_execution_time`. MariaDB ignores the hint, takes
-/// the fraction, and has the session's `max_statement_time` lifted for this statement.
+/// `GET_LOCK` with a timeout in milliseconds.
+///
+/// MySQL rounds the timeout to whole seconds, but obeys the hint. The hint takes only a literal,
+/// ends the statement with an error, and overrides the session's `max_execution_time`. MariaDB
+/// ignores the hint and takes a fraction of seconds; `SET STATEMENT` lifts the session's
+/// `max_statement_time`.
 struct WaitFor<'n> {
     name: &'n str,
     wait: Duration,
@@ -95,9 +98,9 @@ struct WaitFor<'n> {
 
 impl QueryFragment<Mysql> for WaitFor<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // Each number is another statement, which would fill the connection's cache.
+        // Each timeout is another statement, which would fill the connection's cache.
         out.unsafe_to_cache_prepared();
-        // Rounded up, since 0 would mean no limit.
+        // Rounded up, since 0 means no limit.
         let ms = self.wait.as_nanos().div_ceil(1_000_000);
         out.push_sql(&format!(
             "/*M!100100 SET STATEMENT max_statement_time = 0 FOR */ \
@@ -125,8 +128,8 @@ impl Query for WaitFor<'_> {
 
 const TAG_CHARS: usize = 16;
 
-/// MariaDB lists which sessions wait, with their statement, but not the lock: its name is a
-/// parameter. So the statement has a comment with a hash of the name.
+/// A hash of the lock's name, for a comment in the statement. MariaDB lists waiting sessions with
+/// their statements, but without the lock, whose name is a parameter.
 pub(super) fn lock_tag(name: &str) -> String {
     let hash = Sha256::digest(name);
     HEXLOWER.encode(&hash[..TAG_CHARS / 2])
@@ -150,7 +153,7 @@ mod tests {
     use diesel::debug_query;
     use diesel::mysql::Mysql;
 
-    use super::{LONGEST_WAIT, WaitFor};
+    use super::{MAX_WAIT, WaitFor};
 
     fn sql(wait: Duration) -> String {
         debug_query::<Mysql, _>(&WaitFor { name: "n", wait }).to_string()
@@ -166,7 +169,7 @@ mod tests {
         assert!(sent.contains("45.000000, 45)"), "{sent}");
     }
 
-    /// A hint of 0 would mean no limit.
+    /// A hint of 0 means no limit.
     #[test]
     fn a_part_of_a_millisecond_is_rounded_up() {
         assert!(sql(Duration::from_nanos(1)).contains("MAX_EXECUTION_TIME(1)"));
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_longest_wait_is_the_most_that_the_hint_takes() {
-        let sent = sql(LONGEST_WAIT);
+        let sent = sql(MAX_WAIT);
         assert!(sent.contains("MAX_EXECUTION_TIME(4294967295)"), "{sent}");
         assert!(sent.contains("4294967.295000, 4294968)"), "{sent}");
     }

@@ -1,4 +1,4 @@
-//! [`Facts`]: what a server says of itself.
+//! [`Facts`]: version, variables and replication of a server.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use crate::backend::mysql::error_code;
 use crate::backend::mysql::query::{UncachedQuery, big_select};
 use crate::driver::Driver;
 
-/// Variables and states, by name.
-pub(super) type Named = BTreeMap<String, String>;
+/// Values of variables, by name.
+pub(super) type Values = BTreeMap<String, String>;
 
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) version: String,
-    pub(super) global: Named,
-    pub(super) session: Named,
-    pub(super) status: Named,
+    pub(super) global: Values,
+    pub(super) session: Values,
+    pub(super) status: Values,
     pub(super) replicates: Replicates,
     /// Whether the session's `max_join_size` kept variables from being read, as on MySQL before
     /// 8.0.3.
@@ -45,7 +45,7 @@ struct Variable {
     value: String,
 }
 
-/// Queries for variables of one scope, the second for where the first reads too many rows.
+/// Two queries for variables of one scope. The second is for when the first reads too many rows.
 /// Variables that a server does not have are missing from the rows.
 macro_rules! variables {
     ($scope:literal, $names:literal) => {
@@ -58,8 +58,7 @@ macro_rules! variables {
                 $names,
                 ")"
             )]),
-            // Where MySQL's SHOW reads them, but with room for its hint. Any account may read this
-            // table.
+            // MySQL's SHOW reads this table too, but takes no hint. Any account may read it.
             UncachedQuery::new(&[concat!(
                 big_select!(select),
                 "VARIABLE_NAME AS Variable_name, COALESCE(VARIABLE_VALUE, '') AS Value \
@@ -92,13 +91,13 @@ impl Facts {
         )])];
         let version: String = driver.load_one(VERSION).await?;
         if version.is_empty() {
-            // Then so is all else.
+            // The client library returns every text as an empty one.
             return Ok(Facts::default());
         }
         let replicates = replicates(driver, &version).await?;
-        let global = named(driver, GLOBAL).await?;
-        let session = named(driver, SESSION).await?;
-        let status = named(driver, STATUS).await?;
+        let global = read_values(driver, GLOBAL).await?;
+        let session = read_values(driver, SESSION).await?;
+        let status = read_values(driver, STATUS).await?;
         Ok(Facts {
             version,
             replicates,
@@ -110,12 +109,12 @@ impl Facts {
     }
 }
 
-/// The answer to the first of these queries that the session's `max_join_size` permits; `None` if
-/// it permits none.
-async fn named<D: Driver<Db = Mysql>, const N: usize>(
+/// Returns the answer to the first of these queries that the session's `max_join_size` permits, or
+/// `None` if it permits none.
+async fn read_values<D: Driver<Db = Mysql>, const N: usize>(
     driver: &mut D,
     queries: [Variables; N],
-) -> QueryResult<Option<Named>> {
+) -> QueryResult<Option<Values>> {
     let mut too_big = false;
     for query in queries {
         let error = match driver.load_all::<_, Variable>(query).await {
@@ -130,7 +129,7 @@ async fn named<D: Driver<Db = Mysql>, const N: usize>(
         } else if !too_big {
             return Err(error);
         }
-        // Else the server has no such table.
+        // Otherwise the server has no such table.
     }
     Ok(None)
 }
@@ -139,15 +138,15 @@ async fn replicates<D: Driver<Db = Mysql>>(
     driver: &mut D,
     version: &str,
 ) -> QueryResult<Replicates> {
-    /// Each source has a name, of which the first is often empty.
+    /// A source. The name of the first one is often empty.
     #[derive(QueryableByName)]
     struct Source {
         #[diesel(sql_type = Text, column_name = "Connection_name")]
         _name: String,
     }
     const SOURCES: UncachedQuery<'_, Untyped> = UncachedQuery::new(&["SHOW ALL SLAVES STATUS"]);
-    // Not by `SHOW REPLICA STATUS`, of which a prepared statement has no columns. A group's own
-    // channels say nothing of another server.
+    // Not `SHOW REPLICA STATUS`, which returns no columns as a prepared statement. The channels of
+    // Group Replication do not count as sources.
     const CHANNELS: UncachedQuery<'_, BigInt> = UncachedQuery::new(&[concat!(
         big_select!(select),
         "COUNT(*) FROM performance_schema.replication_connection_configuration \
@@ -158,7 +157,7 @@ async fn replicates<D: Driver<Db = Mysql>>(
             let sources = driver.load_all::<_, Source>(SOURCES).await;
             sources.map(|sources| !sources.is_empty())
         }
-        // The table is of 5.7.6.
+        // The table exists since 5.7.6.
         Vendor::MySql if numbers(version) >= [5, 7, 6] => {
             let channels = driver.load_one::<_, i64>(CHANNELS).await;
             channels.map(|channels| channels > 0)
@@ -189,7 +188,7 @@ pub(super) fn vendor(version: &str) -> Vendor {
     named.map_or(Vendor::MySql, |(_, vendor)| *vendor)
 }
 
-/// The first three numbers of a version.
+/// Returns the first three numbers of a version.
 pub(super) fn numbers(version: &str) -> [u32; 3] {
     let mut numbers = [0; 3];
     let parts = version.split(|char: char| !char.is_ascii_digit());

@@ -1,10 +1,11 @@
-//! What follows for locks from what a server says of itself.
+//! The findings that follow from the facts of a server.
 //!
-//! Sources: the clusters of `tests/mysql/clusters.rs`, and what each vendor says, by address in `docs/operations.md`.
+//! Sources: `tests/mysql/clusters.rs`, and the vendors' documentation, linked in
+//! `docs/operations.md`.
 
 use std::time::Duration;
 
-use super::facts::{Facts, Named, Replicates, numbers, vendor};
+use super::facts::{Facts, Replicates, Values, numbers, vendor};
 use crate::backend::{Finding, ServerReport, Vendor};
 
 impl Facts {
@@ -47,7 +48,7 @@ impl Facts {
         vendor(&self.version)
     }
 
-    /// Where it is compiled in but not used, `wsrep_on` may be set all the same.
+    /// Without a provider Galera is not in use, though `wsrep_on` may be set.
     fn galera(&self) -> Option<Finding> {
         let provider = self.global.get("wsrep_provider");
         let has_provider = provider.is_some_and(|it| !it.is_empty() && it != "none");
@@ -60,7 +61,7 @@ impl Facts {
         })
     }
 
-    /// The variable is there where the plugin is.
+    /// The variable exists if the plugin is installed.
     fn several_primaries(&self) -> Option<Finding> {
         let single = self.global.get("group_replication_single_primary_mode")?;
         (single == "OFF").then_some(Finding::SeveralPrimaries)
@@ -70,7 +71,7 @@ impl Facts {
         let (version, first, needs) = match self.vendor() {
             Vendor::MySql => (&*self.version, [5, 7, 5], "MySQL 5.7.5"),
             Vendor::MariaDb => (&*self.version, [10, 0, 2], "MariaDB 10.0.2"),
-            // As `8.0.11-TiDB-v8.5.1`. `IS_USED_LOCK` is in the documentation from 7.5 on.
+            // Such as `8.0.11-TiDB-v8.5.1`. `IS_USED_LOCK` is documented since 7.5.
             Vendor::TiDb => {
                 let (_, version) = self.version.split_once("-v")?;
                 (version, [7, 5, 0], "TiDB 7.5")
@@ -83,7 +84,7 @@ impl Facts {
     fn autocommit(&self) -> Option<Finding> {
         let autocommit = self.session.get("autocommit");
         let is_off = !is_on(&self.session, "autocommit");
-        // Without a value it was not read, which is another finding.
+        // A variable that was not read is another finding.
         (is_off && (autocommit.is_some() || !self.too_big)).then_some(Finding::AutocommitOff)
     }
 
@@ -134,7 +135,7 @@ impl Facts {
         names.filter_map(move |variable| {
             let keep_alive = keep_alive?;
             let limit = seconds(&self.session, variable)?;
-            // 0 is no limit.
+            // 0 means no limit.
             (!limit.is_zero() && limit < keep_alive).then(|| Finding::ShortIdleTransactionTimeout {
                 variable: variable.clone(),
                 limit,
@@ -161,31 +162,31 @@ impl Facts {
             needs: match self.vendor() {
                 Vendor::MariaDb => "`GRANT SLAVE MONITOR ON *.* TO <account>`",
                 _ => {
-                    "`GRANT SELECT ON performance_schema.replication_connection_configuration TO <account>`, and \
-                     `performance_schema = ON`"
+                    "`GRANT SELECT ON performance_schema.replication_connection_configuration \
+                     TO <account>`, and `performance_schema = ON`"
                 }
             },
         })
     }
 }
 
-fn is_on(named: &Named, variable: &str) -> bool {
-    named
+fn is_on(values: &Values, variable: &str) -> bool {
+    values
         .get(variable)
         .is_some_and(|value| value == "ON" || value == "1")
 }
 
-fn seconds(named: &Named, variable: &str) -> Option<Duration> {
-    named.get(variable)?.parse().ok().map(Duration::from_secs)
+fn seconds(values: &Values, variable: &str) -> Option<Duration> {
+    values.get(variable)?.parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A server that nothing is to be said of, of that version.
+    /// A server of this version without findings.
     fn facts(version: &str) -> Facts {
-        let named = |pairs: &[(&str, &str)]| {
+        let values = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -193,9 +194,9 @@ mod tests {
         };
         Facts {
             version: version.to_owned(),
-            global: named(&[("read_only", "OFF")]),
-            session: named(&[("autocommit", "ON"), ("wait_timeout", "28800")]),
-            status: Named::new(),
+            global: values(&[("read_only", "OFF")]),
+            session: values(&[("autocommit", "ON"), ("wait_timeout", "28800")]),
+            status: Values::new(),
             replicates: Replicates::No,
             too_big: false,
         }
@@ -251,9 +252,9 @@ mod tests {
         );
     }
 
-    /// Debian's MariaDB has the variable without a cluster.
+    /// Debian's MariaDB sets the variable without a cluster.
     #[test]
-    fn galera_is_what_has_a_provider() {
+    fn only_a_server_with_a_wsrep_provider_is_a_galera_node() {
         let mut facts = facts("10.11.19-MariaDB");
         let set = |facts: &mut Facts, name: &str, value: &str| {
             facts.global.insert(name.to_owned(), value.to_owned());
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn variables_that_cannot_be_read_are_reported_as_unchecked() {
         let mut facts = facts("5.7.44");
-        (facts.global, facts.session) = (Named::new(), Named::new());
+        (facts.global, facts.session) = (Values::new(), Values::new());
         facts.too_big = true;
         let report = facts.report(None);
         let [finding @ Finding::Unchecked { .. }] = report.findings() else {
@@ -287,7 +288,7 @@ mod tests {
         assert_eq!(report.wait_timeout(), None);
     }
 
-    /// The servers report a word also where `completion_type` was set as a number.
+    /// The servers report a word even if `completion_type` was set as a number.
     #[test]
     fn completion_types_other_than_no_chain_are_refused() {
         let mut facts = facts("9.7.4");
@@ -329,12 +330,12 @@ mod tests {
 
     /// No server's version is empty.
     #[test]
-    fn a_client_library_that_loses_text_is_told() {
+    fn an_empty_version_is_reported_as_lost_text() {
         assert_eq!(found("").1, [Finding::TextIsLost]);
     }
 
     #[test]
-    fn a_report_is_text() {
+    fn display_of_a_report_lists_refusals_before_warnings() {
         let mut facts = facts("8.0.11-TiDB-v8.5.1");
         facts.session.insert("autocommit".into(), "OFF".into());
         let report = facts.report(None).to_string();
