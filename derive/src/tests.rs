@@ -1,4 +1,4 @@
-//! Regressions that fuzzing has found.
+//! Regression tests: mistakes that a fuzzer found in the macros.
 
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;

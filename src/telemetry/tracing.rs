@@ -48,8 +48,8 @@ impl Span {
                     wait = Empty,
                     hold = Empty,
                     outcome = Empty,
-                    nested = Empty,
-                    reread = Empty,
+                    reentrant = Empty,
+                    reloaded = Empty,
                 )
             };
         }
@@ -62,7 +62,7 @@ impl Span {
     pub(super) fn refused(&self, wait: Duration, deadline: &Deadline, error: &LockError) {
         self.0.record("wait", wait.as_secs_f64());
         let outcome = match error {
-            LockError::Timeout { .. } if deadline.is_try() => "taken",
+            LockError::Timeout { .. } if deadline.is_try() => "contended",
             error => error.label(),
         };
         self.0.record("outcome", outcome);
@@ -70,11 +70,11 @@ impl Span {
 
     pub(super) fn acquired(&self, wait: Duration, reentrant: bool) {
         self.0.record("wait", wait.as_secs_f64());
-        self.0.record("nested", reentrant);
+        self.0.record("reentrant", reentrant);
     }
 
     pub(super) fn reloaded(&self) {
-        self.0.record("reread", true);
+        self.0.record("reloaded", true);
     }
 
     pub(super) fn ended(

@@ -32,9 +32,9 @@ fn lock_has_a_span_and_metrics(db: &Db) {
     });
     let span = watch.span();
     assert!(span.has("name", "counters:7"), "{span:?}");
-    assert!(span.has("outcome", "released") && span.has("nested", "false"));
+    assert!(span.has("outcome", "released") && span.has("reentrant", "false"));
     assert!(span.seconds("wait") < 5.0 && span.seconds("hold") >= 0.05);
-    assert_eq!(span.fields.get("reread"), None);
+    assert_eq!(span.fields.get("reloaded"), None);
     assert!(watch.events().is_empty());
     assert_eq!(metrics.values("wait_seconds counters").len(), 1);
     assert!(metrics.values("hold_seconds counters")[0] >= 0.05);
@@ -58,7 +58,7 @@ fn reload_is_recorded_in_the_span(db: &Db) {
     });
     assert_eq!(watch.spans().len(), 3);
     for span in watch.spans() {
-        assert!(span.has("reread", "true"), "{span:?}");
+        assert!(span.has("reloaded", "true"), "{span:?}");
     }
 }
 
@@ -79,8 +79,8 @@ fn nested_lock_has_a_span_and_no_metrics(db: &Db) {
     let [inner, outer] = &watch.spans()[..] else {
         panic!("two spans");
     };
-    assert!(inner.has("nested", "true") && outer.has("nested", "false"));
-    assert!(!inner.has("reread", "true") && outer.has("reread", "true"));
+    assert!(inner.has("reentrant", "true") && outer.has("reentrant", "false"));
+    assert!(!inner.has("reloaded", "true") && outer.has("reloaded", "true"));
     assert_eq!(inner.parent.as_deref(), Some("counters:1"));
     assert_eq!(metrics.values("wait_seconds counters").len(), 1);
     assert_eq!(metrics.values("hold_seconds counters").len(), 1);
@@ -208,7 +208,7 @@ fn try_form_is_counted_as_contention_and_not_as_timeout(db: &Db) {
     let (watch, metrics) = watched(|| {
         assert!(name.lock().try_acquire(other).unwrap().is_none());
     });
-    assert!(watch.span().has("outcome", "taken"));
+    assert!(watch.span().has("outcome", "contended"));
     assert_eq!(metrics.count("timeouts_total counters"), 0);
     assert_eq!(metrics.count("contended_total counters"), 1);
 }

@@ -21,12 +21,14 @@ pub(crate) enum Need {
     Galera,
     /// Counts instructions.
     Valgrind,
+    /// Runs `docs/lock-names.py`, which the library's names are compared with.
+    Python,
 }
 
 impl Need {
     /// All that tests on these servers need.
     pub(crate) fn all(kinds: &[ServerKind]) -> Vec<Self> {
-        let mut needs = vec![Self::ClientLibrary, Self::Valgrind];
+        let mut needs = vec![Self::ClientLibrary, Self::Valgrind, Self::Python];
         needs.extend(kinds.iter().map(|&kind| Self::Server(kind)));
         if kinds.contains(&ServerKind::Mariadb) {
             needs.push(Self::Galera);
@@ -42,6 +44,7 @@ impl Need {
             Self::Server(kind) => kind.is_installed(),
             Self::Galera => Galera::availability().is_ok(),
             Self::Valgrind => runs("valgrind", &["--version"]),
+            Self::Python => runs("python3", &["--version"]),
         }
     }
 
@@ -59,6 +62,7 @@ impl Need {
             Self::Server(ServerKind::Mysql) => ("MySQL's server", "a mysqld of version 8 or later"),
             Self::Galera => ("Galera's library", "galera-4"),
             Self::Valgrind => ("valgrind", "valgrind"),
+            Self::Python => ("Python", "python3"),
         }
     }
 
@@ -70,6 +74,7 @@ impl Need {
             Self::Server(ServerKind::Mysql) => &["mysql"],
             Self::Galera => &["galera-4"],
             Self::Valgrind => &["valgrind"],
+            Self::Python => &["python3"],
         }
     }
 }

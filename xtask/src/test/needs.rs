@@ -3,8 +3,10 @@
 use crate::install::Need;
 
 /// Test programs that need no server.
-const WITHOUT_SERVER: [&str; 10] = [
+const WITHOUT_SERVER: [&str; 12] = [
     "diesel_advisory_lock",
+    "fuzz_checks",
+    "generated_inputs",
     "help",
     "lock_names",
     "packages",
@@ -54,6 +56,7 @@ pub(super) fn of_tests(mut all: Vec<Need>, tests: &[Test]) -> Vec<Need> {
             test.name.contains("::galera_") && test.name.ends_with("::mariadb_own_server")
         }),
         Need::Valgrind => any(|test| test.program == "guard"),
+        Need::Python => any(|test| test.program == "lock_names"),
     });
     all
 }
@@ -101,7 +104,7 @@ src/lock.rs - lock::Lock (line 12): test
     fn tests_need_only_what_they_use() {
         let library = Need::ClientLibrary;
         let server = Need::Server(ServerKind::Mariadb);
-        assert_eq!(needs("lock_names", "golden"), [library]);
+        assert_eq!(needs("lock_names", "golden"), [library, Need::Python]);
         assert_eq!(needs("mysql", "stale::mariadb_server"), [library, server]);
         assert_eq!(
             needs("mysql", "clusters::galera_is_refused::mariadb_own_server"),
