@@ -33,7 +33,7 @@ fn failed_look_up_of_the_holder_returns_timeout(db: &Db) {
 #[server_test]
 fn look_up_of_the_holder_is_limited_in_time(db: &Db) {
     const LIMITED: &str = "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ ";
-    let library = include_str!("../../src/backend/mysql/inspect.rs");
+    let library = include_str!("../../src/backend/mysql/inspect.rs").replace("\\\n         ", "");
     assert!(
         library.contains(&format!("\"{LIMITED}\"")),
         "the look-up begins with another text"

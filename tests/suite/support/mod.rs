@@ -51,25 +51,32 @@ pub(crate) fn wait_until_queued(locks: &Locks, count: usize) {
     wait_until("the requests are queued", || locks.state().waiting == count);
 }
 
-/// Asserts that `attempt` times out after `expected` while another session holds the lock.
+/// Tests that `attempt` returns `Timeout` after `expected`, while another session holds the lock.
+///
+/// No attempt may return early. Only one of three has to be on time, because a busy machine delays
+/// some of them.
+#[track_caller]
 pub(crate) fn assert_times_out(
     db: &Db,
     name: &LockName,
     expected: Duration,
-    attempt: impl FnOnce() -> Result<(), LockError>,
+    mut attempt: impl FnMut() -> Result<(), LockError>,
 ) {
     let holder = &mut db.conn();
     let held = name.lock().acquire(holder).unwrap();
-    let start = Instant::now();
-    let result = attempt();
-    let elapsed = start.elapsed();
-    assert!(
-        matches!(result, Err(LockError::Timeout { .. })),
-        "{result:?}"
-    );
-    assert!(
-        elapsed >= expected && elapsed < expected + Duration::from_millis(100),
-        "{elapsed:?}"
-    );
+    let mut times = Vec::new();
+    let is_on_time = (0..3).any(|_| {
+        let start = Instant::now();
+        let result = attempt();
+        let elapsed = start.elapsed();
+        assert!(
+            matches!(result, Err(LockError::Timeout { .. })),
+            "{result:?}"
+        );
+        assert!(elapsed >= expected, "{elapsed:?}");
+        times.push(elapsed);
+        elapsed < expected + Duration::from_millis(100)
+    });
+    assert!(is_on_time, "expected {expected:?}, took {times:?}");
     held.release().unwrap();
 }
