@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::backend::LockSource;
+use crate::backend::{LockConnection, LockSource};
 use crate::deadline::{Deadline, Wait};
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
@@ -273,21 +273,19 @@ impl<L> Lock<L> {
     }
 
     /// Acquires the locks on a connection.
-    // A call would copy the guard, and the future of `acquire`.
+    // Inlined, since a call would copy the future and the locks.
     #[inline(always)]
-    pub(crate) fn guard<'c, S: LockSource>(
+    pub(crate) fn acquire_locks<C: LockConnection>(
         &self,
-        source: &'c mut S,
+        conn: &mut C,
         deadline: &Deadline,
-    ) -> Result<LockGuard<'c, S>, LockError>
+    ) -> Result<HeldLocks<C::Server>, LockError>
     where
         L: LockSet,
     {
         let names = self.requested();
         held_locks::check_names(names.as_slice(), deadline)?;
-        let conn = source.connection();
-        let locks = ready(HeldLocks::acquire(conn, names, deadline, false))?;
-        Ok(LockGuard::new(source, locks))
+        ready(HeldLocks::acquire(conn, names, deadline, false))
     }
 
     pub(crate) fn into_set(self) -> L {
@@ -503,7 +501,9 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let guard = self.guard(conn.connection(), &self.deadline())?;
+        let conn = conn.connection();
+        let locks = self.acquire_locks(conn, &self.deadline())?;
+        let guard = LockGuard::new(conn, locks);
         guard::run(guard, self.set, Transaction::No, body)
     }
 
@@ -517,10 +517,12 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        match or_none(self.guard(conn.connection(), &self.try_deadline()))? {
-            Some(guard) => guard::run(guard, self.set, Transaction::No, body).map(Some),
-            None => Ok(None),
-        }
+        let conn = conn.connection();
+        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline()))? else {
+            return Ok(None);
+        };
+        let guard = LockGuard::new(conn, locks);
+        guard::run(guard, self.set, Transaction::No, body).map(Some)
     }
 
     fn transaction<S, R, E>(
@@ -533,7 +535,9 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        let guard = self.guard(conn.connection(), &self.deadline())?;
+        let conn = conn.connection();
+        let locks = self.acquire_locks(conn, &self.deadline())?;
+        let guard = LockGuard::new(conn, locks);
         guard::run(guard, self.set, Transaction::Begin, body)
     }
 
@@ -547,10 +551,12 @@ impl<L> LockDsl<L> for Lock<L> {
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
-        match or_none(self.guard(conn.connection(), &self.try_deadline()))? {
-            Some(guard) => guard::run(guard, self.set, Transaction::Begin, body).map(Some),
-            None => Ok(None),
-        }
+        let conn = conn.connection();
+        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline()))? else {
+            return Ok(None);
+        };
+        let guard = LockGuard::new(conn, locks);
+        guard::run(guard, self.set, Transaction::Begin, body).map(Some)
     }
 
     fn acquire<S>(mut self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
@@ -558,7 +564,9 @@ impl<L> LockDsl<L> for Lock<L> {
         S: LockSource,
         L: ReloadSet<S::Connection>,
     {
-        let mut guard = self.guard(conn.connection(), &self.deadline())?;
+        let conn = conn.connection();
+        let locks = self.acquire_locks(conn, &self.deadline())?;
+        let mut guard = LockGuard::new(conn, locks);
         guard::reload(&mut guard, &mut self.set)?;
         Ok(guard)
     }
@@ -571,10 +579,11 @@ impl<L> LockDsl<L> for Lock<L> {
         S: LockSource,
         L: ReloadSet<S::Connection>,
     {
-        let guard = self.guard(conn.connection(), &self.try_deadline());
-        let Some(mut guard) = or_none(guard)? else {
+        let conn = conn.connection();
+        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline()))? else {
             return Ok(None);
         };
+        let mut guard = LockGuard::new(conn, locks);
         guard::reload(&mut guard, &mut self.set)?;
         Ok(Some(guard))
     }
@@ -583,7 +592,7 @@ impl<L> LockDsl<L> for Lock<L> {
 /// Turns the timeout of a `try_` method into `None`.
 pub(crate) fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match acquired {
-        Ok(guard) => Ok(Some(guard)),
+        Ok(acquired) => Ok(Some(acquired)),
         Err(LockError::Timeout { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -135,7 +135,8 @@ fn begin<'c, L: LockSet, S: LockSource>(
         true => Transaction::Begin,
         false => Transaction::No,
     };
-    let mut guard = lock.guard(source, &lock.deadline())?;
+    let locks = lock.acquire_locks(source.connection(), &lock.deadline())?;
+    let mut guard = LockGuard::new(source, locks);
     guard::begin(&mut guard, transaction)?;
     Ok((guard, transaction))
 }

@@ -60,8 +60,7 @@ macro_rules! process {
 /// A SELECT limited to one second, for both servers: each reads the other's limit as a comment.
 macro_rules! bounded_select {
     () => {
-        "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ \
-         SELECT /*+ MAX_EXECUTION_TIME(1000) */ "
+        "/*M!100100 SET STATEMENT max_statement_time = 1 FOR */ SELECT /*+ MAX_EXECUTION_TIME(1000) */ "
     };
 }
 
