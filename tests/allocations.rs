@@ -1,4 +1,4 @@
-//! What names and waiting cost, counted in allocations, so that a slow machine changes nothing.
+//! The allocations of names and waiters, which do not depend on the speed of the machine.
 
 use allocation_counter::measure;
 #[cfg(feature = "r2d2")]
@@ -39,7 +39,7 @@ fn a_readable_name_is_one_allocation() {
     assert_eq!(allocations(|| LockName::named("nightly-report")), 1);
 }
 
-/// The second is the state of the hash, which a scope goes on from.
+/// The second allocation is the state of the hash, which a scope continues.
 #[test]
 fn a_hashed_name_is_two_however_long_the_key() {
     let long = "É".repeat(10_000);
@@ -50,9 +50,10 @@ fn a_hashed_name_is_two_however_long_the_key() {
     assert_eq!(allocations(|| LockName::named("Nightly report")), 2);
 }
 
-/// One is the library's: the full name. The others are Diesel's, which makes the parameters and
-/// columns of each statement anew: the name twice to acquire the lock, and twice to release it,
-/// since the release says whether the session still holds it. `tracing` and `metrics` add none.
+/// The crate allocates the full name. Diesel allocates the rest: it builds the parameters and
+/// columns of each statement anew. The acquisition has the name as two parameters, and so has the
+/// release, which checks whether the session still holds the lock. `tracing` and `metrics` allocate
+/// nothing.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn a_lock_takes_as_many_allocations_as_stated() {
@@ -69,8 +70,8 @@ fn a_lock_takes_as_many_allocations_as_stated() {
     assert_eq!(cost.count_current, 0, "{cost:?}");
 }
 
-/// What waiting in line takes beside the thread itself: the name, a place, and something to wake it by. The first in line
-/// takes a block of eleven places.
+/// Besides its thread, a waiter allocates the name, its entry in the queue, and its wake-up. The
+/// first waiter of a queue allocates a block of eleven entries.
 #[cfg(all(feature = "mysql", feature = "r2d2"))]
 #[test]
 fn a_waiter_in_a_lock_pool_takes_a_few_hundred_bytes() {
@@ -100,7 +101,7 @@ fn a_name_that_nobody_is_here_for_takes_nothing() {
     let kept = measure(|| hold_and_release(1_010..3_000)).bytes_current;
     assert_eq!(kept, 0);
 
-    // Nor is the room kept that many at once once needed.
+    // The capacity for many locks at once is also freed.
     let all_at_once = || {
         let held: Vec<_> = (0..1_000)
             .map(|number| LockName::row(memberships::table, (number, "bob")))
