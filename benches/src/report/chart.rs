@@ -13,12 +13,6 @@ const NAMES: u32 = 330;
 const FONT: (&str, u32) = ("sans-serif", 14);
 const TITLE: (&str, u32) = ("sans-serif", 17);
 
-/// Two palettes that stay distinguishable with impaired colour vision: warm colours for this crate.
-const OURS: [u32; 4] = [0xd55e00, 0xe69f00, 0x9c2f6f, 0x7a1f00];
-const OTHERS: [u32; 7] = [
-    0x333333, 0x0072b2, 0x009e73, 0x56b4e9, 0x8c8c8c, 0x5b4aa8, 0x1f6f6f,
-];
-
 /// Returns `None` if the finding has no chart.
 pub(super) fn of(finding: &Finding) -> Result<Option<String>> {
     let mut svg = String::new();
@@ -55,7 +49,7 @@ fn bars(svg: &mut String, finding: &Finding, column: usize) -> Result<()> {
     for (number, (row, value)) in rows.iter().zip(values).enumerate() {
         let (length, middle) = (value.unwrap_or(0.0), number as f64 + 0.5);
         let corners = [(0.0, middle - 0.35), (length, middle + 0.35)];
-        let fill = colour(if row.ours { OURS[0] } else { OTHERS[4] }).filled();
+        let fill = BLUE.mix(if row.ours { 0.9 } else { 0.3 }).filled();
         let cell = shown.show(row.cells[column]);
         chart.draw_series([Rectangle::new(corners, fill)])?;
         chart.draw_series([
@@ -95,15 +89,8 @@ fn lines(svg: &mut String, finding: &Finding, (x, y): (&str, &str), at: &[f64]) 
         .x_label_formatter(&f64::to_string)
         .y_label_formatter(&f64::to_string)
         .draw()?;
-    let (mut ours, mut others) = (OURS.iter().cycle(), OTHERS.iter().cycle());
     for (index, row) in finding.rows.iter().enumerate() {
-        let next = if row.ours { ours.next() } else { others.next() };
-        let line = colour(*next.unwrap_or(&0)).stroke_width(if row.ours { 3 } else { 2 });
-        // Neighbours in the legend differ in the marker, too.
-        let marker = ShapeStyle {
-            filled: index % 2 == 0,
-            ..line
-        };
+        let line = Palette99::pick(index).stroke_width(if row.ours { 4 } else { 2 });
         let points = at.iter().zip(&row.cells);
         let points: Vec<_> = points
             .map(|(at, value)| Some((*at, positive(*value)?)))
@@ -112,19 +99,12 @@ fn lines(svg: &mut String, finding: &Finding, (x, y): (&str, &str), at: &[f64]) 
         for part in points.split(Option::is_none) {
             let part = part.iter().copied().flatten();
             chart.draw_series(LineSeries::new(part.clone(), line))?;
-            chart.draw_series(part.map(|point| Circle::new(point, 4, marker)))?;
+            chart.draw_series(part.map(|point| Circle::new(point, 4, line.filled())))?;
         }
         let (left, middle) = ((WIDTH - NAMES) as i32 + 10, 50 + 26 * index as i32);
-        root.draw(&PathElement::new(
-            [(left, middle), (left + 32, middle)],
-            line,
-        ))?;
-        root.draw(&Circle::new((left + 16, middle), 4, marker))?;
-        root.draw(&Text::new(
-            row.name.as_str(),
-            (left + 40, middle),
-            label(HPos::Left),
-        ))?;
+        let (sample, name) = ([(left, middle), (left + 32, middle)], row.name.as_str());
+        root.draw(&PathElement::new(sample, line))?;
+        root.draw(&Text::new(name, (left + 40, middle), label(HPos::Left)))?;
     }
     Ok(root.present()?)
 }
@@ -133,11 +113,6 @@ fn area(svg: &mut String, height: u32) -> Result<DrawingArea<SVGBackend<'_>, Shi
     let area = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     Ok(area)
-}
-
-fn colour(rgb: u32) -> RGBColor {
-    let [_, red, green, blue] = rgb.to_be_bytes();
-    RGBColor(red, green, blue)
 }
 
 /// The style of a text that is vertically centred beside a point.
@@ -161,8 +136,8 @@ mod tests {
     #[test]
     fn a_line_has_a_gap_where_a_number_is_missing() {
         let svg = drawn(&lines());
-        // Five numbers, and two rows in the legend.
-        assert_eq!(svg.matches("<circle").count(), 5 + 2, "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 5, "{svg}");
+
         assert!(svg.contains("C client, &quot;prepared&quot;"), "{svg}");
     }
 
