@@ -19,6 +19,7 @@ mod starvation;
 mod sweep;
 mod uncontended;
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,14 +44,19 @@ fn main() -> Result<()> {
     let database = Database::start(options.server)?;
     let directory = directory(options.server);
     let mut report = Report::new(directory.clone(), run(&options, &database)?)?;
-    let redis = redis::start(&database);
-    let redis = redis.as_ref();
+    let redis = LazyCell::new(|| redis::start(&database));
     for benchmark in Benchmark::value_variants() {
         if options.only.is_empty() || options.only.contains(benchmark) {
             match benchmark {
-                Benchmark::Uncontended => uncontended::run(&database, redis, plan, &mut report)?,
-                Benchmark::Contended => contended::run(&database, redis, plan, &mut report)?,
-                Benchmark::ManyNames => many_names::run(&database, redis, plan, &mut report)?,
+                Benchmark::Uncontended => {
+                    uncontended::run(&database, redis.as_ref(), plan, &mut report)?
+                }
+                Benchmark::Contended => {
+                    contended::run(&database, redis.as_ref(), plan, &mut report)?
+                }
+                Benchmark::ManyNames => {
+                    many_names::run(&database, redis.as_ref(), plan, &mut report)?
+                }
                 Benchmark::Distance => distance::run(&database, plan, &mut report)?,
                 Benchmark::Cpu => {
                     cpu::run(&database, &directory.join("criterion"), &mut report)?;
