@@ -1,16 +1,16 @@
-//! More and more threads that all want one lock, with closures that do nothing: this measures how the
-//! lock passes from one caller to the next.
+//! 2 to 256 threads that contend for one lock. The closures do nothing, so the numbers are the cost
+//! of passing the lock from one caller to the next.
 
 use anyhow::Result;
 
-use crate::contenders::{
-    CClient, Call, DistributedLock, ForUpdate, Load, LockTable, Lockers, MysqlCrate, Others, Ours,
-    Size, Watch,
+use crate::competitors::{
+    CClient, Call, Competitors, DistributedLock, ForUpdate, Load, LockTable, MysqlCrate, Ours,
+    Size, Watch, redis,
 };
 use crate::database::{Database, Transport};
-use crate::lines::{Axis, CONNECTIONS, Growing, P50, P99, THROUGHPUT, UNFAIRNESS};
+use crate::interleave::Plan;
 use crate::report::Report;
-use crate::rounds::Plan;
+use crate::sweep::{Axis, CONNECTIONS, P50, P99, Sweep, THROUGHPUT, UNFAIRNESS};
 
 const THREADS: Axis = Axis {
     name: "threads",
@@ -19,11 +19,11 @@ const THREADS: Axis = Axis {
 
 pub(crate) fn run(
     database: &Database,
-    others: &mut Others,
+    redis: Option<&redis::Server>,
     plan: Plan,
     report: &mut Report,
 ) -> Result<()> {
-    let growing = Growing {
+    let sweep = Sweep {
         id: "contended",
         title: "Many threads, one lock",
         axis: &THREADS,
@@ -35,21 +35,16 @@ pub(crate) fn run(
         },
         measures: &[THROUGHPUT, P50, P99, UNFAIRNESS, CONNECTIONS],
     };
-    growing.run(lockers(database, others), plan.rounds, report)
-}
-
-fn lockers<'a>(database: &'a Database, others: &'a mut Others) -> Lockers<'a> {
-    let transport = Transport::Tcp;
-    let at = database.by(transport);
-    let mut lockers: Lockers<'a> = vec![
-        Box::new(Ours::plain(at, Call::Hold)),
-        Box::new(Ours::pooled(at, Call::Hold, Size::OneFor(16))),
+    let at = database.by(Transport::Tcp);
+    let mut competitors: Competitors<'_> = vec![
+        Box::new(Ours::plain(at, Call::Run)),
+        Box::new(Ours::lock_pool(at, Call::Run, Size::OnePer(16))),
         Box::new(CClient(at)),
         Box::new(MysqlCrate(at)),
         Box::new(DistributedLock(at)),
         Box::new(ForUpdate(at)),
         Box::new(LockTable(at)),
     ];
-    lockers.extend(others.all(transport));
-    lockers
+    competitors.extend(redis::competitors(redis, at.transport));
+    sweep.run(competitors, plan.rounds, report)
 }

@@ -1,5 +1,5 @@
-//! What needs no server, or of a server only quick answers: time by criterion, and instructions, which are the same at
-//! each run.
+//! The client's CPU time, by criterion, and its instructions, by valgrind. The instructions are the
+//! same in each run.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use instructions::{Counter, Part, valgrind_is_installed};
 use serde::Deserialize;
 
 use crate::database::{Database, SCHEMA, Transport};
-use crate::finding::{Column, Finding, Picture, Row};
+use crate::finding::{Chart, Column, Finding, Row};
 use crate::report::Report;
 
 pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) -> Result<()> {
     let counter = match valgrind_is_installed() {
         true => Some(Counter::build()?),
         false => {
-            println!("left out, the counts of instructions: valgrind is not installed\n");
+            println!("The instruction counts are left out: valgrind is not installed\n");
             None
         }
     };
@@ -41,14 +41,14 @@ pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) ->
     let url = database.by(Transport::Tcp).url()?;
     let port = database.port().to_string();
     for (name, ours, work) in [
-        ("hold, the client's side", true, vec!["hold", &url]),
+        ("name.lock().run, the client", true, vec!["run", &url]),
         (
-            "diesel::select, prepared once, the same",
+            "diesel::select, the same functions",
             false,
             vec!["diesel-select", &url],
         ),
         (
-            "C client, prepared, the same",
+            "C client, the same functions",
             false,
             vec!["raw-client", &port, SCHEMA],
         ),
@@ -61,20 +61,21 @@ pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) ->
     }
     report.add(Finding {
         id: "cpu".to_owned(),
-        title: "What the processor does".to_owned(),
-        text: "Instructions of the process alone, without the kernel, counted by valgrind: its processor has no instructions for SHA-256, \
-               so hashed names take fewer in earnest."
+        title: "CPU time and instructions".to_owned(),
+        text: "Instructions of the client process, without the kernel, counted by valgrind. \
+               Valgrind does not provide the SHA-256 instructions of the processor, so hashed \
+               names need fewer in reality."
             .to_owned(),
         columns: vec![
             Column::new("time", "ns", 0),
             Column::new("instructions", "", 0),
         ],
         rows,
-        picture: Picture::None,
+        chart: Chart::None,
     })
 }
 
-/// What criterion writes of a measurement.
+/// The part of criterion's output that is used.
 #[derive(Deserialize)]
 struct Estimates {
     median: Estimate,

@@ -1,4 +1,4 @@
-//! The private server, its table, and ways to it.
+//! The private server, its tables, and connections to it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// What people do who know no lock: a row for each name.
+    /// The lock table: a row for each held lock.
     claims (name) {
         name -> VarChar,
     }
@@ -39,10 +39,10 @@ impl Account {
     }
 }
 
-/// As many as the largest number of names, and one for each of the most threads.
+/// The largest number of names, and a warm-up name for each of the most threads.
 const ACCOUNTS: usize = 100_000 + 256;
 
-/// What an account's lock is called by who locks in their own way.
+/// The lock's name for competitors that do not use this crate's names.
 pub(crate) fn id_name(id: i64) -> String {
     format!("accounts:{id}")
 }
@@ -51,8 +51,8 @@ pub(crate) fn lock_name(id: i64) -> LockName {
     LockName::row(accounts::table, id)
 }
 
-/// The name that this library sends to the server.
-pub(crate) fn written(id: i64) -> String {
+/// The full name that this crate sends to the server.
+pub(crate) fn full_name(id: i64) -> String {
     lock_name(id).full_name(SCHEMA)
 }
 
@@ -65,16 +65,16 @@ pub(crate) struct Database {
     proxy: Proxy,
 }
 
-/// How clients get to the server.
+/// How clients reach the server.
 #[derive(Clone, Copy)]
 pub(crate) enum Transport {
     Tcp,
-    /// TCP by way of the proxy, which takes as long as it is told.
+    /// TCP through the proxy, which adds a [delay](Database::set_delay).
     Delayed,
     Socket,
 }
 
-/// The database, and a way to it.
+/// The database over one transport.
 #[derive(Clone, Copy)]
 pub(crate) struct Endpoint<'a> {
     pub(crate) database: &'a Database,
@@ -117,10 +117,10 @@ impl Database {
 
     pub(crate) fn socket(&self) -> Result<&str> {
         let path = self.server.socket_path().to_str();
-        path.context("the socket's path is no text")
+        path.context("the path of the socket is not UTF-8")
     }
 
-    /// `MariaDB 10.11.19`, `MySQL 9.7.4`.
+    /// Returns product and version, such as `MariaDB 10.11.19`.
     pub(crate) fn version(&self) -> Result<String> {
         let mut conn = self.by(Transport::Tcp).connect()?;
         let version: String =
@@ -139,12 +139,12 @@ impl Database {
         self.server.pid()
     }
 
-    /// For whatever is to go when the server does.
+    /// Returns the server's directory, which is removed when the server ends.
     pub(crate) fn directory(&self) -> &Path {
         self.server.directory()
     }
 
-    /// How long the proxy takes in each direction.
+    /// Sets the delay of the proxy, in each direction.
     pub(crate) fn set_delay(&self, one_way: Duration) {
         self.proxy.set_delay(one_way);
     }
@@ -173,7 +173,7 @@ impl<'a> Endpoint<'a> {
             .build(ConnectionManager::new(self.url()?))?)
     }
 
-    /// For the C client.
+    /// Returns the address for the C client.
     pub(crate) fn address(&self) -> Result<Address<'a>> {
         Ok(match self.transport {
             Transport::Tcp => Address::Tcp(self.database.port()),
@@ -182,10 +182,10 @@ impl<'a> Endpoint<'a> {
         })
     }
 
-    /// For the `mysql` crate.
+    /// Returns the options for the `mysql` crate.
     pub(crate) fn options(&self) -> Result<OptsBuilder> {
         let options = OptsBuilder::new().user(Some("root")).db_name(Some(SCHEMA));
-        // It would change to the socket by itself.
+        // By default, the client changes to the socket.
         let options = options.prefer_socket(false);
         let tcp = |port| {
             options
@@ -200,7 +200,7 @@ impl<'a> Endpoint<'a> {
         })
     }
 
-    /// For sqlx, which would encrypt where the server can. Nobody else here does.
+    /// Returns the URL for sqlx, without TLS, as for the other competitors.
     pub(crate) fn sqlx_url(&self) -> Result<String> {
         let tcp = |url: String| url + "?ssl-mode=DISABLED";
         Ok(match self.transport {

@@ -1,50 +1,48 @@
-//! [`Finding`]: what one subject found, as a table and as what to draw of it.
+//! [`Finding`]: the results of one measurement, as a table and a chart.
 
-/// Rows are contenders; columns are either measures of one run, or one measure at growing sizes.
+/// Rows are competitors. Columns are several measures of one run, or one measure at several sizes.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// Names its files, such as `alone-tcp`.
+    /// The stem of its file names, such as `uncontended-tcp`.
     pub(crate) id: String,
     pub(crate) title: String,
     /// What the numbers are, in a sentence or two.
     pub(crate) text: String,
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Row>,
-    pub(crate) picture: Picture,
+    pub(crate) chart: Chart,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// Empty where the name says it all, or the number is a ratio.
+    /// Empty if the name states the unit, or the number is a ratio.
     pub(crate) unit: &'static str,
-    /// Digits after the point.
+    /// Digits after the decimal point.
     pub(crate) digits: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// This library, and not one of those it is compared to.
+    /// Whether the row measures this crate.
     pub(crate) ours: bool,
-    /// `None` where nothing could be measured: nobody got through, or it was left out.
+    /// `None` if there is no result.
     pub(crate) cells: Vec<Option<f64>>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Picture {
+pub(crate) enum Chart {
     /// A bar for each row.
     Bars {
         column: usize,
     },
-    /// A line for each row over its columns.
+    /// A line for each row over its columns, on logarithmic axes.
     Lines {
-        /// What grows, and how far along each column is.
         x: &'static str,
+        /// The position of each column on the x axis.
         at: Vec<f64>,
         y: String,
-        /// The scale of `y` is logarithmic too; that of `x` always is.
-        logarithmic: bool,
     },
     None,
 }
@@ -55,7 +53,7 @@ impl Column {
         Column { name, unit, digits }
     }
 
-    /// The head of the column, for people.
+    /// Returns the heading with its unit.
     pub(crate) fn heading(&self) -> String {
         match self.unit {
             "" => self.name.clone(),
@@ -63,7 +61,7 @@ impl Column {
         }
     }
 
-    /// A cell, for people.
+    /// Formats a cell.
     pub(crate) fn show(&self, value: Option<f64>) -> String {
         match value {
             Some(value) if value.is_finite() => format!("{value:.*}", self.digits),

@@ -1,83 +1,115 @@
-//! 64 threads on one lock: each on a connection of its own, or all through a `LockPool` of four. On loopback, and with a
-//! millisecond to the server and back.
+//! A hot lock on plain connections and through a `LockPool`, on loopback and with a round trip of
+//! 1 ms.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::contenders::{Call, Load, Lockers, Ours, Size, Watch};
-use crate::database::{Database, Transport};
-use crate::finding::{Column, Finding, Picture, Row};
+use crate::competitors::{Call, Competitors, Load, Ours, Size, Watch};
+use crate::database::{Database, Endpoint, Transport};
+use crate::finding::{Chart, Column, Finding, Row};
+use crate::interleave::{Plan, median_of, under_loads};
 use crate::report::Report;
-use crate::rounds::{Plan, median_of, under_loads};
 
-const THREADS: usize = 64;
 const CONNECTIONS: usize = 4;
 
+/// One lock, 64 threads: on a connection for each thread, and through a `LockPool` of four.
 pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
-    let near = measure(database, plan, Transport::Tcp, "on loopback")?;
-    report.add(finding("hot-loopback", near))?;
-    database.set_delay(Duration::from_micros(500));
-    let far = measure(
-        database,
-        plan,
-        Transport::Delayed,
-        "with 1 ms of round trip",
-    );
-    database.set_delay(Duration::ZERO);
-    report.add(finding("hot-1ms", far?))
-}
-
-/// The title, and a row for each call: plain, then pooled.
-fn measure(
-    database: &Database,
-    plan: Plan,
-    transport: Transport,
-    far: &str,
-) -> Result<(String, Vec<Row>)> {
-    let at = database.by(transport);
-    let mut lockers: Lockers<'_> = Vec::new();
-    for call in [Call::Hold, Call::WithLock, Call::Transaction] {
-        lockers.push(Box::new(Ours::plain(at, call)));
-        lockers.push(Box::new(Ours::pooled(at, call, Size::Always(CONNECTIONS))));
-    }
-    let title = format!("64 threads on one lock, {far}");
-    let load = Load {
-        threads: THREADS,
-        names: 1,
-        time: plan.time,
-        watch: Watch::Nothing,
+    let hot = Hot {
+        id: "hot",
+        title: "64 threads, one lock",
+        threads: 64,
+        competitors: |at| {
+            let mut competitors: Competitors<'_> = Vec::new();
+            for call in [Call::Run, Call::WithLock, Call::Transaction] {
+                competitors.push(Box::new(Ours::plain(at, call)));
+                let size = Size::Fixed(CONNECTIONS);
+                competitors.push(Box::new(Ours::lock_pool(at, call, size)));
+            }
+            competitors
+        },
     };
-    let table = under_loads(&title, plan.rounds, &mut lockers, &[load])?;
-    let of = |index: usize, of: fn(&_) -> f64| median_of(&table[index][0], of);
-    let rows = lockers.iter().enumerate().map(|(index, locker)| {
-        let own = of(index, |measures| measures.per_second);
-        // Plain ones have the even indices.
-        let plain = of(index & !1, |measures| measures.per_second);
-        Row {
-            name: locker.name(),
-            ours: true,
-            cells: vec![
-                of(index, |measures| measures.connections),
-                own,
-                own.zip(plain).map(|(own, plain)| own / plain),
-            ],
-        }
-    });
-    Ok((title, rows.collect()))
+    hot.run(database, plan, report)
 }
 
-fn finding(id: &str, (title, rows): (String, Vec<Row>)) -> Finding {
-    Finding {
-        id: id.to_owned(),
-        title,
-        text: "Nothing is done under the lock, so that what is seen is the lock.".to_owned(),
-        columns: vec![
-            Column::new("connections", "", 0),
-            Column::new("closures/s", "", 0),
-            Column::new("x plain", "", 2),
-        ],
-        rows,
-        picture: Picture::Bars { column: 1 },
+/// A set of two locks, 16 threads: on a pool of four connections, and through a `LockPool` of four.
+pub(crate) fn run_set(database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
+    let hot = Hot {
+        id: "hot-set",
+        title: "16 threads, a set of two locks",
+        threads: 16,
+        competitors: |at| {
+            let size = Size::Fixed(CONNECTIONS);
+            vec![
+                Box::new(Ours::on_pool(at, Call::RunSet, CONNECTIONS)),
+                Box::new(Ours::lock_pool(at, Call::RunSet, size)),
+            ]
+        },
+    };
+    hot.run(database, plan, report)
+}
+
+struct Hot {
+    id: &'static str,
+    title: &'static str,
+    threads: usize,
+    /// Returns pairs: without and with a `LockPool`.
+    competitors: fn(Endpoint<'_>) -> Competitors<'_>,
+}
+
+impl Hot {
+    fn run(&self, database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
+        let near = database.by(Transport::Tcp);
+        report.add(self.measure(near, plan, "loopback", "on loopback")?)?;
+        database.set_delay(Duration::from_micros(500));
+        let far = database.by(Transport::Delayed);
+        let far = self.measure(far, plan, "1ms", "round trip of 1 ms");
+        database.set_delay(Duration::ZERO);
+        report.add(far?)
+    }
+
+    fn measure(
+        &self,
+        at: Endpoint<'_>,
+        plan: Plan,
+        distance_id: &str,
+        distance: &str,
+    ) -> Result<Finding> {
+        let mut competitors = (self.competitors)(at);
+        let title = format!("{}, {distance}", self.title);
+        let load = Load {
+            threads: self.threads,
+            names: 1,
+            time: plan.time,
+            watch: Watch::Nothing,
+        };
+        let table = under_loads(&title, plan.rounds, &mut competitors, &[load])?;
+        let of = |index: usize, of: fn(&_) -> f64| median_of(&table[index][0], of);
+        let rows = competitors.iter().enumerate().map(|(index, competitor)| {
+            let own = of(index, |measures| measures.per_second);
+            // The plain competitor of a pair has the even index.
+            let plain = of(index & !1, |measures| measures.per_second);
+            Row {
+                name: competitor.name(),
+                ours: true,
+                cells: vec![
+                    of(index, |measures| measures.connections),
+                    own,
+                    own.zip(plain).map(|(own, plain)| own / plain),
+                ],
+            }
+        });
+        Ok(Finding {
+            id: format!("{}-{distance_id}", self.id),
+            title,
+            text: "The closures do nothing.".to_owned(),
+            columns: vec![
+                Column::new("connections", "", 0),
+                Column::new("closures/s", "", 0),
+                Column::new("x without LockPool", "", 2),
+            ],
+            rows: rows.collect(),
+            chart: Chart::Bars { column: 1 },
+        })
     }
 }

@@ -1,11 +1,10 @@
-//! What it was measured on.
+//! [`Machine`]: describes the machine of the measurement.
 
 use std::fmt;
 use std::fs;
 use std::process::Command;
 use std::thread;
 
-/// As far as the operating system tells.
 #[derive(Default)]
 pub(crate) struct Machine {
     processor: Option<String>,
@@ -31,7 +30,7 @@ impl Machine {
     }
 }
 
-/// The value of the first line with this key.
+/// Returns the value of the first line with this key.
 fn value(file: &str, key: &str, separator: char) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let mut lines = text.lines().filter_map(|line| line.split_once(separator));
@@ -60,7 +59,7 @@ impl fmt::Display for Machine {
         ];
         let known: Vec<_> = known.into_iter().flatten().collect();
         if known.is_empty() {
-            return f.write_str("A machine that tells nothing of itself");
+            return f.write_str("an unknown machine");
         }
         f.write_str(&known.join(", "))
     }

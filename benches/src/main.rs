@@ -1,24 +1,25 @@
-//! Measures the library on a private server. Everything that is compared runs interleaved in one process, so that
-//! what disturbs the machine disturbs all alike; read the ratios, not the numbers.
+//! Measures the library on a private server. All competitors run interleaved in one process, so
+//! that disturbances of the machine affect all alike: read the ratios, not the numbers.
 
-mod alone;
+mod competitors;
 mod contended;
-mod contenders;
 mod cpu;
-mod crowd;
 mod database;
 mod distance;
 mod finding;
-mod growth;
 mod hot;
-mod lines;
+mod interleave;
 mod machine;
+mod many_names;
 mod memory;
 mod options;
 mod report;
-mod rounds;
-mod spread;
+mod scaling;
+mod starvation;
+mod sweep;
+mod uncontended;
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,12 +28,12 @@ use clap::{Parser, ValueEnum};
 use test_server::ServerKind;
 use time::OffsetDateTime;
 
-use contenders::Others;
+use competitors::redis;
 use database::Database;
+use interleave::Plan;
 use machine::Machine;
-use options::{LockedObject, Options};
+use options::{Benchmark, Options};
 use report::Report;
-use rounds::Plan;
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -43,44 +44,35 @@ fn main() -> Result<()> {
     let database = Database::start(options.server)?;
     let directory = directory(options.server);
     let mut report = Report::new(directory.clone(), run(&options, &database)?)?;
-    let mut others = None;
-    let start = || Others::start(&database);
-    for subject in LockedObject::value_variants() {
-        if options.only.is_empty() || options.only.contains(subject) {
-            match subject {
-                LockedObject::Alone => {
-                    let others = others.get_or_insert_with(start);
-                    alone::run(&database, others, plan, &mut report)?;
+    let redis = LazyCell::new(|| redis::start(&database));
+    for benchmark in Benchmark::value_variants() {
+        if options.only.is_empty() || options.only.contains(benchmark) {
+            match benchmark {
+                Benchmark::Uncontended => {
+                    uncontended::run(&database, redis.as_ref(), plan, &mut report)?
                 }
-                LockedObject::Contended => {
-                    let others = others.get_or_insert_with(start);
-                    contended::run(&database, others, plan, &mut report)?;
+                Benchmark::Contended => {
+                    contended::run(&database, redis.as_ref(), plan, &mut report)?
                 }
-                LockedObject::Spread => {
-                    let others = others.get_or_insert_with(start);
-                    spread::run(&database, others, plan, &mut report)?;
+                Benchmark::ManyNames => {
+                    many_names::run(&database, redis.as_ref(), plan, &mut report)?
                 }
-                LockedObject::Distance => {
-                    let others = others.get_or_insert_with(start);
-                    distance::run(&database, others, plan, &mut report)?;
+                Benchmark::Distance => distance::run(&database, plan, &mut report)?,
+                Benchmark::Cpu => {
+                    cpu::run(&database, &directory.join("criterion"), &mut report)?;
                 }
-                LockedObject::Cpu => {
-                    cpu::run(&database, &directory.join("criterion"), &mut report)?
-                }
-                LockedObject::Growth => growth::run(&database, plan, &mut report)?,
-                LockedObject::Hot => hot::run(&database, plan, &mut report)?,
-                LockedObject::Crowd => crowd::run(&database, plan, &mut report)?,
+                Benchmark::Scaling => scaling::run(&database, plan, &mut report)?,
+                Benchmark::Hot => hot::run(&database, plan, &mut report)?,
+                Benchmark::HotSet => hot::run_set(&database, plan, &mut report)?,
+                Benchmark::Starvation => starvation::run(&database, plan, &mut report)?,
             }
         }
     }
-    println!(
-        "All of it, with pictures: file://{}",
-        report.page().display()
-    );
+    println!("The report: file://{}", report.page().display());
     Ok(())
 }
 
-/// In the target directory, beside the private servers' files.
+/// Returns the report's directory, below `target/`.
 fn directory(server: ServerKind) -> PathBuf {
     let servers = test_server::cache_dir();
     let target = servers.parent().unwrap_or(&servers);
@@ -91,9 +83,11 @@ fn run(options: &Options, database: &Database) -> Result<report::Run> {
     Ok(report::Run {
         server: database.version()?,
         method: format!(
-            "{}. A private server and all contenders on one machine, in one run of `cargo xtask bench --server {} --rounds {} --seconds {}`. \
-             Contenders take turns, A B C, A C B, ..: what disturbs the machine disturbs all alike. A number is the median of \
-             {} rounds of {} s; ratios say more than numbers. Before it is measured, each contender has to show that it excludes.",
+            "{}, `cargo xtask bench --server {} --rounds {} --seconds {}`. A private server and \
+             all competitors run on one machine. The competitors alternate, in a different order \
+             in each round, so that disturbances affect all alike. A number is the median of {} \
+             rounds of {} s; compare the ratios. Each competitor is first checked for mutual \
+             exclusion.",
             OffsetDateTime::now_utc().date(),
             options.server,
             options.rounds,

@@ -1,10 +1,10 @@
-//! How much memory processes take, as Linux counts it; unknown elsewhere.
+//! The resident memory of this process and of the server. Known on Linux only.
 
 use std::fs;
 
 use crate::database::Database;
 
-/// Bytes that are resident.
+/// In bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) process: Option<u64>,

@@ -1,4 +1,5 @@
-//! The command line. `cargo xtask bench` includes this file, to answer `--help` before the benchmarks are built.
+//! The command line. `cargo xtask bench` includes this file, to answer `--help` before the
+//! benchmarks are built.
 
 use clap::{Parser, ValueEnum};
 use test_server::ServerKind;
@@ -10,35 +11,37 @@ pub(crate) struct Options {
     #[arg(long, value_name = "KIND", default_value = "mariadb")]
     pub(crate) server: ServerKind,
 
-    /// How often each contender runs
+    /// The number of rounds, in each of which every competitor runs once
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
 
-    /// How long each runs in a round
+    /// The duration of one competitor's run, in seconds
     #[arg(long, default_value_t = 0.5)]
     pub(crate) seconds: f64,
 
-    /// What to measure [default: all]
+    /// The benchmarks to run [default: all]
     #[arg(long, value_enum)]
-    pub(crate) only: Vec<LockedObject>,
+    pub(crate) only: Vec<Benchmark>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub(crate) enum LockedObject {
-    /// One session and an uncontended lock
-    Alone,
-    /// 2 to 256 threads on one lock
+pub(crate) enum Benchmark {
+    /// One session, an uncontended lock
+    Uncontended,
+    /// 2 to 256 threads, one lock
     Contended,
-    /// 64 threads on 1 to 100,000 locks
-    Spread,
-    /// One session, and half a millisecond or five to the server and back
+    /// 64 threads, 1 to 100,000 locks
+    ManyNames,
+    /// One session, an uncontended lock, round trips of 0.5 ms and 5 ms
     Distance,
-    /// Names and statements without a server
+    /// Names and statements: CPU time and instructions
     Cpu,
-    /// What grows with locks held, with waiters, and with names
-    Growth,
-    /// 64 threads on one lock
+    /// Cost by the number of held locks, of waiters and of names used
+    Scaling,
+    /// One lock: 64 threads on 64 connections, and through a LockPool of 4
     Hot,
-    /// What a hot lock does to others who use the pool
-    Crowd,
+    /// A set of two locks: 16 threads on a plain pool of 4, and through a LockPool of 4
+    HotSet,
+    /// The effect of a hot lock on other users of its pool
+    Starvation,
 }

@@ -1,48 +1,46 @@
-//! What was found, for people: tables while it runs, and a directory of files that is whole after each subject.
+//! [`Report`]: prints the tables, and writes them as CSV, Markdown and HTML, with charts.
 
+mod chart;
 mod csv;
 mod markdown;
 mod page;
-mod picture;
 mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use maud::Markup;
 
 use crate::finding::Finding;
 use crate::machine::Machine;
 
-/// All findings of a run, in their order.
 pub(crate) struct Report {
     directory: PathBuf,
     run: Run,
-    findings: Vec<Illustrated>,
+    findings: Vec<Section>,
 }
 
-/// Where and how it was measured.
+/// Where and how the numbers were measured.
 pub(crate) struct Run {
     pub(crate) server: String,
     pub(crate) method: String,
     pub(crate) machine: Machine,
 }
 
-struct Illustrated {
+struct Section {
     finding: Finding,
     svg: Option<String>,
 }
 
 impl Report {
-    /// Empties the directory.
+    /// Empties the directory, or creates it.
     pub(crate) fn new(directory: PathBuf, run: Run) -> Result<Self> {
         if directory.exists() {
             fs::remove_dir_all(&directory)
                 .with_context(|| format!("cannot empty {}", directory.display()))?;
         }
         fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+            .with_context(|| format!("cannot create {}", directory.display()))?;
         Ok(Self {
             directory,
             run,
@@ -50,14 +48,14 @@ impl Report {
         })
     }
 
-    /// Prints it, and writes all files anew, so that a run that is broken off leaves what it has.
+    /// Prints the finding and rewrites all files, so that an interrupted run leaves a valid report.
     pub(crate) fn add(&mut self, finding: Finding) -> Result<()> {
         println!("{}\n{}\n", finding.title, table::of(&finding));
-        let svg = picture::of(&finding).map(Markup::into_string);
+        let svg = chart::of(&finding)?;
         if let Some(svg) = &svg {
             self.write(&format!("{}.svg", finding.id), svg.as_bytes())?;
         }
-        self.findings.push(Illustrated { finding, svg });
+        self.findings.push(Section { finding, svg });
         self.write("results.csv", &csv::of(&self.findings)?)?;
         self.write(
             "tables.md",
@@ -67,7 +65,7 @@ impl Report {
         self.write("index.html", page.into_string().as_bytes())
     }
 
-    /// Where one can look at it.
+    /// Returns the path of the HTML page.
     pub(crate) fn page(&self) -> PathBuf {
         self.directory.join("index.html")
     }
@@ -81,9 +79,9 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Column, Picture, Row};
+    use crate::finding::{Chart, Column, Row};
 
-    /// Two contenders and all that is hard to show.
+    /// A missing number, quotes, and values that differ by orders of magnitude.
     pub(super) fn lines() -> Finding {
         let row = |name: &str, ours, cells: [Option<f64>; 3]| Row {
             name: name.to_owned(),
@@ -93,7 +91,7 @@ mod tests {
         Finding {
             id: "test".to_owned(),
             title: "A test".to_owned(),
-            text: "Of what is hard to show.".to_owned(),
+            text: "Edge cases.".to_owned(),
             columns: [2, 4, 8]
                 .map(|at| Column::new(at.to_string(), "µs", 1))
                 .to_vec(),
@@ -103,13 +101,12 @@ mod tests {
                     false,
                     [Some(0.1), Some(20.0), Some(3e6)],
                 ),
-                row("hold", true, [Some(5.0), None, Some(7.0)]),
+                row("run", true, [Some(5.0), None, Some(7.0)]),
             ],
-            picture: Picture::Lines {
+            chart: Chart::Lines {
                 x: "threads",
                 at: vec![2.0, 4.0, 8.0],
                 y: "µs".to_owned(),
-                logarithmic: true,
             },
         }
     }
@@ -117,19 +114,19 @@ mod tests {
     pub(super) fn run() -> Run {
         Run {
             server: "a server".to_owned(),
-            method: "By hand.".to_owned(),
+            method: "A method.".to_owned(),
             machine: Machine::default(),
         }
     }
 
     #[test]
-    fn all_files_are_there_after_each_finding() {
+    fn adding_a_finding_writes_all_files() {
         let directory = std::env::temp_dir().join(format!("bench-report-{}", std::process::id()));
         let mut report = Report::new(directory.clone(), run()).expect("a directory");
-        report.add(lines()).expect("to write");
+        report.add(lines()).expect("the files are written");
         for file in ["results.csv", "tables.md", "index.html", "test.svg"] {
             assert!(directory.join(file).exists(), "{file}");
         }
-        fs::remove_dir_all(directory).expect("to remove it");
+        fs::remove_dir_all(directory).expect("the directory is removed");
     }
 }

@@ -1,4 +1,4 @@
-//! Counting instructions with valgrind.
+//! Counts instructions with valgrind.
 
 use std::env;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// Counts what one run takes: the difference between many runs and few, so that what comes before and after is
-/// left out.
+/// Counts the instructions of one run, as the difference between many runs and few, which excludes
+/// start and end of the program.
 pub struct Counter {
     program: PathBuf,
 }
 
-/// Of what cargo tells, in lines of JSON.
+/// The part of cargo's JSON messages that is used.
 #[derive(Deserialize)]
 struct Artifact {
     executable: Option<PathBuf>,
@@ -23,11 +23,11 @@ const FEW: u64 = 100;
 const MANY: u64 = 1_100;
 
 impl Counter {
-    /// Builds the program as it is measured, which is not how tests are built.
+    /// Builds the program in release mode, unlike the tests.
     ///
     /// # Errors
     ///
-    /// If cargo fails.
+    /// Returns an error if cargo fails.
     pub fn build() -> Result<Self> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
@@ -41,22 +41,23 @@ impl Counter {
             ])
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         let output = build.stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "cannot build the program to count");
-        let said = String::from_utf8_lossy(&output.stdout);
-        let mut artifacts = said
+        ensure!(output.status.success(), "the program does not build");
+        let messages = String::from_utf8_lossy(&output.stdout);
+        let mut artifacts = messages
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
         let program = artifacts.find_map(|Artifact { executable }| executable);
         Ok(Self {
-            program: program.context("cargo does not say where the program is")?,
+            program: program.context("cargo names no executable")?,
         })
     }
 
-    /// Instructions in user space of one run, where `work` is what the program takes after `--times`.
+    /// Returns the instructions in user space of one run. `work` is the program's arguments after
+    /// `--times`.
     ///
     /// # Errors
     ///
-    /// If valgrind is missing, or the program fails.
+    /// Returns an error if valgrind is missing, or the program fails.
     pub fn per_run(&self, work: &[&str]) -> Result<u64> {
         let (few, many) = (self.of(FEW, work)?, self.of(MANY, work)?);
         Ok((many - few) / (MANY - FEW))
@@ -70,12 +71,10 @@ impl Counter {
             .args(work)
             .output()
             .context("cannot run valgrind")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{work:?} failed:\n{said}");
-        let collected = said
-            .lines()
-            .find_map(|line| line.split_once("Collected : "));
-        let (_, count) = collected.with_context(|| format!("no count:\n{said}"))?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{work:?} failed:\n{log}");
+        let collected = log.lines().find_map(|line| line.split_once("Collected : "));
+        let (_, count) = collected.with_context(|| format!("no count:\n{log}"))?;
         Ok(count.trim().parse()?)
     }
 }

@@ -1,5 +1,5 @@
-//! Parts of the library that need no server, or nothing of it but quick answers: to be timed, and to have their
-//! instructions counted, which are the same on any machine of a kind.
+//! Times parts of the library, and counts their instructions, which do not depend on the load of
+//! the machine.
 
 mod count;
 mod part;

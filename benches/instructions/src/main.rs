@@ -1,4 +1,4 @@
-//! Does something a number of times, for valgrind to watch.
+//! Repeats a piece of work, for valgrind to count its instructions.
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
@@ -21,11 +21,11 @@ struct Options {
 enum Work {
     /// A part that needs no server
     Part { part: Part },
-    /// `run` on a name, with a closure that does nothing
-    Hold { url: String },
-    /// The two functions by `diesel::select`, as Diesel prepares and keeps them
+    /// `run` on a name, with an empty closure
+    Run { url: String },
+    /// The two functions through `diesel::select`, prepared once
     DieselSelect { url: String },
-    /// The same by the C client's own prepared statements
+    /// The two functions through the C client, prepared once
     RawClient { port: u16, schema: String },
 }
 
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
             let work = part.work();
             (0..times).for_each(|_| work());
         }
-        Work::Hold { url } => {
+        Work::Run { url } => {
             let mut conn = MysqlConnection::establish(&url)?;
             let name = LockName::named("nightly-report");
             for _ in 0..times {

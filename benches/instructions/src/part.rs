@@ -1,4 +1,4 @@
-//! [`Part`]: what is measured.
+//! [`Part`]: a part of the library that is measured without a server.
 
 use std::fmt;
 use std::hint::black_box;
@@ -33,19 +33,19 @@ struct Membership {
     user: &'static str,
 }
 
-/// A part of the library that runs without a server.
+/// A part of the library that is measured without a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// The name of a loaded model, `notifications:42`
     Name,
-    /// The same of two keys, `memberships:7,alice`
+    /// The name of a model with two keys, `memberships:7,alice`
     TwoKeys,
-    /// The same of a key that is hashed, because it cannot stand in a name
+    /// The name of a model with a hashed key
     Hashed,
-    /// A scope for a name that is there
+    /// A scope added to a name
     Scope,
-    /// What the server is told: the name with the hash of its namespace
-    Written,
+    /// The full name that is sent to the server
+    FullName,
 }
 
 impl Part {
@@ -53,14 +53,14 @@ impl Part {
         Part::value_variants()
     }
 
-    /// What it is, in a few words.
+    /// Returns the description on the command line.
     pub fn title(self) -> String {
         let value = self.to_possible_value();
         let help = value.as_ref().and_then(|value| value.get_help());
         help.map(ToString::to_string).unwrap_or_default()
     }
 
-    /// Gives a closure that does it once.
+    /// Returns a closure that runs the part once.
     pub fn work(self) -> Box<dyn Fn()> {
         let notification = Notification { id: 42 };
         let name = notification.lock_name();
@@ -73,13 +73,13 @@ impl Part {
             Part::Scope => {
                 Box::new(move || drop(black_box(black_box(&name).clone().scope("send"))))
             }
-            Part::Written => Box::new(move || drop(black_box(black_box(&name).full_name("app")))),
+            Part::FullName => Box::new(move || drop(black_box(black_box(&name).full_name("app")))),
         }
     }
 }
 
 impl fmt::Display for Part {
-    /// As on the command line.
+    /// Writes the name on the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.to_possible_value();
         f.write_str(value.as_ref().map_or("", |value| value.get_name()))

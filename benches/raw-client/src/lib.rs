@@ -1,5 +1,5 @@
-//! A session of the C client, with prepared statements that take one text, wherever they have a gap, and give one number,
-//! their last column. It does what a program in C would do that locks and unlocks, and not a thing more.
+//! A session of the C client, with prepared statements that take one text and return one number. It
+//! does what a C program would do to acquire and release a lock.
 
 use std::ffi::{CStr, CString, c_char, c_ulong, c_void};
 use std::mem;
@@ -7,7 +7,7 @@ use std::ptr;
 
 use mysqlclient_sys as ffi;
 
-/// What the client or the server said.
+/// The error message of the client or the server.
 #[derive(Debug)]
 pub struct Error(pub String);
 
@@ -21,12 +21,12 @@ impl std::error::Error for Error {}
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// A connection.
+/// A connection to the server.
 pub struct Session {
     mysql: *mut ffi::MYSQL,
 }
 
-/// Where to connect, as root without a password.
+/// The server's address. The user is root, without a password.
 #[derive(Clone, Copy)]
 pub enum Address<'a> {
     /// A port of 127.0.0.1.
@@ -35,9 +35,11 @@ pub enum Address<'a> {
 }
 
 impl Session {
+    /// Connects to the server.
+    ///
     /// # Errors
     ///
-    /// If nobody answers there.
+    /// Returns an error if the connection fails.
     pub fn connect(address: Address<'_>, schema: &str) -> Result<Self> {
         let text = |text: &str| CString::new(text).map_err(|error| Error(error.to_string()));
         let (host, port, socket) = match address {
@@ -50,10 +52,10 @@ impl Session {
         // SAFETY: a null pointer makes a new handle, which is closed on drop.
         let mysql = unsafe { ffi::mysql_init(ptr::null_mut()) };
         if mysql.is_null() {
-            return Err(Error("no memory".to_owned()));
+            return Err(Error("out of memory".to_owned()));
         }
         let session = Self { mysql };
-        // SAFETY: the handle is fresh, and the texts live until the call is over.
+        // SAFETY: the handle is fresh, and the texts outlive the call.
         let connected = unsafe {
             ffi::mysql_real_connect(
                 session.mysql,
@@ -67,37 +69,38 @@ impl Session {
             )
         };
         if connected.is_null() {
-            // SAFETY: the handle is valid, and the text is copied at once.
-            return Err(unsafe { said(ffi::mysql_error(session.mysql)) });
+            // SAFETY: the handle is valid, and the message is copied at once.
+            return Err(unsafe { message(ffi::mysql_error(session.mysql)) });
         }
         Ok(session)
     }
 
-    /// Runs a statement that gives nothing.
+    /// Executes a statement without a result.
     ///
     /// # Errors
     ///
-    /// If the server does not take it.
+    /// Returns an error if the server does.
     pub fn run(&self, sql: &str) -> Result<()> {
         let sql = CString::new(sql).map_err(|error| Error(error.to_string()))?;
-        // SAFETY: the session is connected, and the text lives until the call is over.
+        // SAFETY: the session is connected, and the text outlives the call.
         match unsafe { ffi::mysql_query(self.mysql, sql.as_ptr()) } {
             0 => Ok(()),
-            // SAFETY: the handle is valid, and the text is copied at once.
-            _ => Err(unsafe { said(ffi::mysql_error(self.mysql)) }),
+            // SAFETY: the handle is valid, and the message is copied at once.
+            _ => Err(unsafe { message(ffi::mysql_error(self.mysql)) }),
         }
     }
 
-    /// Prepares a statement with one text to fill in, once or several times, whose last column is a number.
+    /// Prepares a statement. All of its parameters get the same text, and its last column is a
+    /// number.
     ///
     /// # Errors
     ///
-    /// If the server does not take it.
+    /// Returns an error if the server does.
     pub fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
         // SAFETY: the session is connected, and outlives the statement.
         let stmt = unsafe { ffi::mysql_stmt_init(self.mysql) };
         if stmt.is_null() {
-            return Err(Error("no memory".to_owned()));
+            return Err(Error("out of memory".to_owned()));
         }
         let mut statement = Statement {
             stmt,
@@ -116,15 +119,15 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // SAFETY: the handle is ours, and no statement of it is left.
+        // SAFETY: the handle is valid, and its statements, which borrow the session, are closed.
         unsafe { ffi::mysql_close(self.mysql) }
     }
 }
 
-/// A prepared statement, bound once to buffers of its own.
+/// A prepared statement, bound once to its buffers.
 pub struct Statement<'s> {
     stmt: *mut ffi::MYSQL_STMT,
-    /// In a box, because the client keeps their addresses.
+    /// Boxed, because the client keeps their addresses.
     buffers: Box<Buffers>,
     _session: &'s Session,
 }
@@ -132,7 +135,7 @@ pub struct Statement<'s> {
 struct Buffers {
     text: [u8; 64],
     text_length: c_ulong,
-    /// What comes in the columns before the last, all in the same place.
+    /// The columns before the last, which overwrite each other.
     ignored: [u8; 64],
     number: i64,
     is_null: ffi::my_bool,
@@ -177,8 +180,8 @@ impl Statement<'_> {
             last.buffer = (&raw mut buffers.number).cast::<c_void>();
             last.is_null = &raw mut buffers.is_null;
         }
-        // SAFETY: there is a binding for each gap and each column; the client copies them; what they point to is as old as
-        // the statement.
+        // SAFETY: there is a binding for each parameter and column, and the client copies them. The
+        // buffers live as long as the statement.
         let failed = unsafe {
             ffi::mysql_stmt_bind_param(self.stmt, params.as_mut_ptr()) != ffi::FALSE
                 || ffi::mysql_stmt_bind_result(self.stmt, columns.as_mut_ptr()) != ffi::FALSE
@@ -186,17 +189,17 @@ impl Statement<'_> {
         self.check(failed)
     }
 
-    /// Runs it with a text of at most 64 bytes, and gives its number.
+    /// Executes the statement with a text of at most 64 bytes, and returns its number.
     ///
     /// # Errors
     ///
-    /// If the server says no, or the connection is gone.
+    /// Returns an error if the text is too long or the execution fails.
     pub fn ask(&mut self, text: &str) -> Result<Option<i64>> {
         let Some(buffer) = self.buffers.text.get_mut(..text.len()) else {
             return Err(Error(format!("`{text}` is too long")));
         };
         buffer.copy_from_slice(text.as_bytes());
-        // At most 64, which fits anything.
+        // At most 64.
         self.buffers.text_length = text.len() as c_ulong;
         // SAFETY: the statement is prepared and bound; each result is read to its end and freed.
         let failed = unsafe {
@@ -212,14 +215,14 @@ impl Statement<'_> {
         if !failed {
             return Ok(());
         }
-        // SAFETY: the statement is valid, and the text is copied at once.
-        Err(unsafe { said(ffi::mysql_stmt_error(self.stmt)) })
+        // SAFETY: the statement is valid, and the message is copied at once.
+        Err(unsafe { message(ffi::mysql_stmt_error(self.stmt)) })
     }
 }
 
 impl Drop for Statement<'_> {
     fn drop(&mut self) {
-        // SAFETY: the statement is ours, and its session is still there.
+        // SAFETY: the statement is valid, and its session, which it borrows, is open.
         unsafe {
             ffi::mysql_stmt_close(self.stmt);
         }
@@ -227,15 +230,15 @@ impl Drop for Statement<'_> {
 }
 
 fn empty_binding() -> ffi::MYSQL_BIND {
-    // SAFETY: all bits zero is how C programs begin with a binding.
+    // SAFETY: the C API documents a binding of zeros as the initial state.
     unsafe { mem::zeroed() }
 }
 
 /// # Safety
 ///
-/// A valid C text.
-unsafe fn said(text: *const c_char) -> Error {
-    // SAFETY: as the caller promises.
+/// `text` must be a valid C string.
+unsafe fn message(text: *const c_char) -> Error {
+    // SAFETY: the caller guarantees it.
     Error(
         unsafe { CStr::from_ptr(text) }
             .to_string_lossy()

@@ -1,17 +1,24 @@
-//! For programs: a line for each number, as it was measured.
+//! CSV: a line for each number.
 
 use anyhow::Result;
 use csv::Writer;
 
-use super::Illustrated;
+use super::Section;
 
-pub(super) fn of(findings: &[Illustrated]) -> Result<Vec<u8>> {
+pub(super) fn of(findings: &[Section]) -> Result<Vec<u8>> {
     let mut writer = Writer::from_writer(Vec::new());
-    writer.write_record(["subject", "contender", "ours", "measure", "unit", "value"])?;
-    for Illustrated { finding, .. } in findings {
+    writer.write_record([
+        "benchmark",
+        "competitor",
+        "ours",
+        "measure",
+        "unit",
+        "value",
+    ])?;
+    for Section { finding, .. } in findings {
         for row in &finding.rows {
             for (column, value) in finding.columns.iter().zip(&row.cells) {
-                // What could not be measured stands there as empty.
+                // A missing number is empty.
                 let value = value.map(|value| value.to_string()).unwrap_or_default();
                 writer.write_record([
                     finding.id.as_str(),
@@ -33,9 +40,9 @@ mod tests {
     use crate::report::tests::lines;
 
     #[test]
-    fn names_with_commas_and_missing_numbers_keep_their_places() {
+    fn quotes_and_missing_numbers_keep_their_columns() {
         let finding = lines();
-        let bytes = of(&[Illustrated { finding, svg: None }]).expect("to write to memory");
+        let bytes = of(&[Section { finding, svg: None }]).expect("a CSV table");
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let records: Vec<_> = reader.records().collect::<Result<_, _>>().expect("a table");
         assert_eq!(records.len(), 6);

@@ -1,14 +1,14 @@
-//! For `docs/benchmarks.md`, which is made of these.
+//! Markdown, for `docs/benchmarks.md`.
 
 use std::fmt::Write as _;
 
-use super::{Illustrated, Run};
+use super::{Run, Section};
 use crate::finding::Finding;
 
-pub(super) fn of(run: &Run, findings: &[Illustrated]) -> String {
+pub(super) fn of(run: &Run, findings: &[Section]) -> String {
     let mut text = format!("{}. {}.\n\n{}\n", run.server, run.machine, run.method);
-    for Illustrated { finding, svg } in findings {
-        // Writing to a string does not fail.
+    for Section { finding, svg } in findings {
+        // Writing to a string cannot fail.
         let _ = write!(text, "\n### {}\n\n{}\n\n", finding.title, finding.text);
         text.push_str(&table(finding));
         if svg.is_some() {

@@ -1,8 +1,8 @@
-//! A page that needs nothing but itself.
+//! A self-contained HTML page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Illustrated, Run};
+use super::{Run, Section};
 use crate::finding::Finding;
 
 const STYLE: &str = "
@@ -16,21 +16,21 @@ const STYLE: &str = "
     section { break-inside: avoid; margin-top: 3rem; }
 ";
 
-pub(super) fn of(run: &Run, findings: &[Illustrated]) -> Markup {
+pub(super) fn of(run: &Run, findings: &[Section]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "diesel-advisory-lock, measured" }
+                title { "diesel-advisory-lock benchmarks" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { "diesel-advisory-lock, measured" }
+                h1 { "diesel-advisory-lock benchmarks" }
                 p { (run.server) ". " (run.machine.to_string()) "." }
                 p { (run.method) }
-                @for Illustrated { finding, svg } in findings {
+                @for Section { finding, svg } in findings {
                     section id=(finding.id) {
                         h2 { (finding.title) }
                         p { (finding.text) }
@@ -68,10 +68,10 @@ mod tests {
     use crate::report::tests::{lines, run};
 
     #[test]
-    fn what_looks_like_markup_is_shown() {
+    fn markup_in_text_is_escaped() {
         let mut finding = lines();
         finding.title = "a < b".to_owned();
-        let page = of(&run(), &[Illustrated { finding, svg: None }]).into_string();
+        let page = of(&run(), &[Section { finding, svg: None }]).into_string();
         assert!(page.contains("<h2>a &lt; b</h2>"), "{page}");
         assert!(page.contains("<td>none</td>"), "{page}");
     }

@@ -1,4 +1,4 @@
-//! For the terminal.
+//! A table for the terminal.
 
 use comfy_table::{CellAlignment, Table};
 

@@ -1,0 +1,49 @@
+//! The competitors behind one trait: this crate, the alternatives, and the bare protocol.
+
+mod c_client;
+mod diesel_select;
+mod distributed_lock;
+mod for_update;
+mod load;
+mod lock_table;
+mod measures;
+mod mysql_crate;
+mod ours;
+mod poll;
+mod recorder;
+pub(crate) mod redis;
+mod run_statements;
+mod sql_query;
+#[cfg(test)]
+mod tests;
+
+use anyhow::Result;
+
+pub(crate) use c_client::CClient;
+pub(crate) use diesel_select::DieselSelect;
+pub(crate) use distributed_lock::DistributedLock;
+pub(crate) use for_update::ForUpdate;
+pub(crate) use load::{Load, Outcome};
+pub(crate) use lock_table::LockTable;
+pub(crate) use measures::{Measures, percentile};
+pub(crate) use mysql_crate::MysqlCrate;
+pub(crate) use ours::{Call, Ours, Size};
+pub(crate) use recorder::Watch;
+pub(crate) use run_statements::RunStatements;
+pub(crate) use sql_query::SqlQuery;
+
+/// A way to acquire and release a lock.
+pub(crate) trait Competitor {
+    /// Returns the label of its rows.
+    fn name(&self) -> String;
+
+    /// Returns whether it is this crate.
+    fn ours(&self) -> bool {
+        false
+    }
+
+    /// Connects, acquires and releases locks for the duration of the load, and disconnects.
+    fn run(&mut self, load: &Load) -> Result<Outcome>;
+}
+
+pub(crate) type Competitors<'a> = Vec<Box<dyn Competitor + 'a>>;

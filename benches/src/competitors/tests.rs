@@ -1,0 +1,69 @@
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{Competitor, Load, Outcome, Watch};
+use crate::interleave::check_exclusion;
+
+struct WithoutLock;
+
+impl Competitor for WithoutLock {
+    fn name(&self) -> String {
+        "without a lock".to_owned()
+    }
+
+    fn run(&mut self, load: &Load) -> Result<Outcome> {
+        load.in_threads(load.threads, |thread| {
+            thread.repeat(|_, recorder| {
+                recorder.requested();
+                recorder.acquired();
+                Ok(())
+            })
+        })
+    }
+}
+
+#[test]
+fn a_competitor_without_a_lock_fails_the_exclusion_check() {
+    let error = check_exclusion(&mut WithoutLock).expect_err("increments are lost");
+    assert!(error.to_string().contains("does not exclude"), "{error}");
+}
+
+#[test]
+fn an_error_in_one_thread_ends_the_run() {
+    let load = Load {
+        threads: 4,
+        names: 1,
+        time: Duration::from_secs(600),
+        watch: Watch::Nothing,
+    };
+    let outcome = load.in_threads(4, |thread| {
+        if thread.number == 2 {
+            bail!("no connection");
+        }
+        thread.repeat(|_, _| Ok(()))
+    });
+    let error = outcome.err().expect("an error");
+    assert_eq!(error.to_string(), "no connection");
+}
+
+#[test]
+fn all_names_of_a_load_are_used() {
+    let load = Load {
+        threads: 2,
+        names: 3,
+        time: Duration::from_millis(50),
+        watch: Watch::Nothing,
+    };
+    let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let outcome = load.in_threads(2, |thread| {
+        thread.repeat(|name, _| {
+            seen.lock().expect("no panic").insert(name);
+            Ok(())
+        })
+    });
+    // The last two are the names of the warm-up.
+    let seen: Vec<_> = seen.into_inner().expect("no panic").into_iter().collect();
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+    assert_eq!(outcome.expect("a run").counts.len(), 2);
+}
