@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use test_server::ServerKind;
 
-use crate::cargo::{cargo_packages, cargo_workspace};
+use crate::cargo::{LIBRARY, cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
 use needs::Test;
@@ -32,6 +32,20 @@ pub(crate) fn run(servers: &[ServerKind], arguments: &[String]) -> Result<()> {
     eprintln!("==> all tests passed on {} in {time}", target.name());
     Ok(())
 }
+
+/// Options of `cargo test` that select kinds of targets or targets.
+const TARGETS: [&str; 10] = [
+    "--all-targets",
+    "--bench",
+    "--benches",
+    "--bin",
+    "--bins",
+    "--example",
+    "--examples",
+    "--lib",
+    "--test",
+    "--tests",
+];
 
 /// The packages that the arguments of `cargo test` name.
 fn packages(arguments: &[String]) -> Vec<String> {
@@ -87,13 +101,28 @@ impl Target {
     }
 
     fn list(&self, arguments: &[String]) -> Result<Vec<Test>> {
-        let options = arguments.split(|argument| argument == "--").next();
-        let build = [options.unwrap_or_default(), &["--no-run".to_owned()]].concat();
+        let dashes = arguments.iter().position(|argument| argument == "--");
+        let (options, rest) = arguments.split_at(dashes.unwrap_or(arguments.len()));
+        let mut names = options.iter().filter_map(|option| option.split('=').next());
+        if names.clone().any(|name| name == "--doc") {
+            return Ok(vec![Test::of_documentation()]);
+        }
+        let mut options = options.to_vec();
+        let mut tests = Vec::new();
+        if !names.any(|name| TARGETS.contains(&name)) {
+            // Cargo would compile the examples in the documentation to list them.
+            options.push("--tests".to_owned());
+            let packages = packages(arguments);
+            if packages.is_empty() || packages.iter().any(|package| package == LIBRARY) {
+                tests.push(Test::of_documentation());
+            }
+        }
+        let build = [&options[..], &["--no-run".to_owned()]].concat();
         step::run("build the tests", &mut self.cargo_test(&build, &[]))?;
 
         // One pipe for both: cargo names each program before the program lists its tests.
         let (mut output, writer) = io::pipe()?;
-        let mut command = self.cargo_test(arguments, &["--list"]);
+        let mut command = self.cargo_test(&[&options[..], rest].concat(), &["--list"]);
         command.stdout(writer.try_clone()?).stderr(writer);
         let mut list = command.spawn().context("cannot run cargo")?;
         // It holds the pipe's writing end, and reading ends when that is closed.
@@ -101,7 +130,8 @@ impl Target {
         let mut text = String::new();
         output.read_to_string(&mut text)?;
         ensure!(list.wait()?.success(), "cannot list the tests:\n{text}");
-        Ok(needs::parse_list(&text))
+        tests.extend(needs::parse_list(&text));
+        Ok(tests)
     }
 
     /// `cargo test` with the arguments, and with further arguments for the test programs.

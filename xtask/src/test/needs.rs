@@ -3,11 +3,12 @@
 use crate::install::Need;
 
 /// Test programs that need no server.
-const WITHOUT_SERVER: [&str; 12] = [
+const WITHOUT_SERVER: [&str; 13] = [
     "diesel_advisory_lock",
     "fuzz_checks",
     "generated_inputs",
     "help",
+    "histories",
     "lock_names",
     "packages",
     "public_api",
@@ -21,9 +22,17 @@ const WITHOUT_SERVER: [&str; 12] = [
 /// A test that `cargo test -- --list` reports.
 #[derive(Debug, PartialEq)]
 pub(super) struct Test {
-    /// The name of its program, or `Doc-tests`.
     program: String,
     name: String,
+}
+
+impl Test {
+    /// Stands for the examples in the documentation.
+    pub(super) fn of_documentation() -> Self {
+        let program = "rustdoc".to_owned();
+        let name = String::new();
+        Self { program, name }
+    }
 }
 
 /// Reads cargo's messages together with the lists that the test programs print.
@@ -35,8 +44,6 @@ pub(super) fn parse_list(output: &str) -> Vec<Test> {
         if let Some(running) = line.trim_start().strip_prefix("Running ") {
             let file = running.rsplit(['/', '(']).next().unwrap_or_default();
             program = file.split('-').next().unwrap_or_default().to_owned();
-        } else if line.trim_start().starts_with("Doc-tests ") {
-            program = "Doc-tests".to_owned();
         } else if let Some(name) = line.strip_suffix(": test") {
             let (program, name) = (program.clone(), name.to_owned());
             tests.push(Test { program, name });
@@ -77,8 +84,6 @@ table::tests::name_is_read: test
 1 test, 0 benchmarks
      Running tests/mysql/main.rs (/elsewhere/debug/deps/mysql-0f1e2d3c)
 clusters::galera_is_refused::mariadb_own_server: test
-   Doc-tests diesel_advisory_lock
-src/lock.rs - lock::Lock (line 12): test
 ";
 
     fn needs(program: &str, name: &str) -> Vec<Need> {
@@ -95,7 +100,6 @@ src/lock.rs - lock::Lock (line 12): test
         let expected = [
             ("diesel_advisory_lock", "table::tests::name_is_read"),
             ("mysql", "clusters::galera_is_refused::mariadb_own_server"),
-            ("Doc-tests", "src/lock.rs - lock::Lock (line 12)"),
         ];
         assert_eq!(tests, expected.map(|(p, n)| (p.to_owned(), n.to_owned())));
     }
@@ -114,7 +118,12 @@ src/lock.rs - lock::Lock (line 12): test
             needs("guard", "names_take"),
             [library, Need::Valgrind, server]
         );
-        assert_eq!(of_tests(Need::all(&ServerKind::ALL), &[]), [library]);
+        let all = Need::all(&[ServerKind::Mariadb]);
+        assert_eq!(of_tests(all.clone(), &[]), [library]);
+        assert_eq!(
+            of_tests(all, &[Test::of_documentation()]),
+            [library, server]
+        );
     }
 
     #[test]
