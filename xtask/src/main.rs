@@ -27,7 +27,7 @@ enum Task {
     Bench(options::bench::Options),
 
     /// Run the stress test: lock from many processes, inject faults, and check the history
-    Stress(options::stress::Cli),
+    Stress(Box<options::stress::Cli>),
 
     /// Change a copy of the library in one place after the other, and expect a test to fail
     #[command(after_help = MUTANTS_EXAMPLES)]

@@ -16,7 +16,7 @@ const TIMED_OUT: i32 = 3;
 
 pub(crate) fn run(kind: ServerKind, arguments: &[String]) -> Result<()> {
     let mut needs = Need::all(&[kind]);
-    needs.retain(|need| *need != Need::Valgrind);
+    needs.retain(|need| !matches!(need, Need::Valgrind | Need::Python));
     install::ensure(&needs)?;
     let mut mutants = tools::cargo(&Tool::MUTANTS)?;
     mutants.arg("mutants").args(arguments);
