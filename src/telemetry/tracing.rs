@@ -162,7 +162,7 @@ impl LockError {
             LockError::TransactionLeftOpen { .. } => "transaction_left_open",
             LockError::Lost { .. } => "lost",
             LockError::CommitUnknown { .. } => "commit_unknown",
-            LockError::RowNotFound { .. } => "gone",
+            LockError::RowNotFound { .. } => "row_not_found",
             LockError::KeyMismatch { .. } => "key_mismatch",
             LockError::InvalidName { .. } => "invalid_name",
             LockError::Pool { .. } => "pool",
