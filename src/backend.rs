@@ -1,7 +1,7 @@
 //! The traits of a backend, and a folder for each.
 //!
-//! A backend's folder has all its SQL, its answers and its error codes. Code outside of it depends
-//! on none of them.
+//! A backend's folder has all its SQL, its answers and its error codes. Code outside of it
+//! depends on none of them, except public types that name a server's settings, such as `Finding`.
 
 #![cfg_attr(
     not(feature = "mysql"),

@@ -12,8 +12,8 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// The timeout of one call. It starts with the request, and covers the queue, the connection and
-/// the lock.
+/// The limits of one call: its timeout, its keep-alive, and whether it is a `try_` form. The
+/// timeout starts with the request, and covers the queue, the connection and the lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     requested: Instant,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-use crate::holder::Session;
 use crate::name::LockName;
+use crate::session::Session;
 
 /// Why a lock could not be acquired, or was lost.
 ///
@@ -187,7 +187,7 @@ pub enum LockError {
         name: LockName,
     },
 
-    /// The reloaded row has another lock than the one that was acquired. The closure did not run,
+    /// The reloaded row has a different lock from the one acquired. The closure did not run,
     /// and the caller's model is unchanged.
     ///
     /// Either the model's key is not spelled as it is stored, or its `primary_key(..)` is not the
@@ -218,9 +218,9 @@ pub enum LockError {
 
     /// The pool returned no connection in time: all are in use, or the server cannot be reached.
     ///
-    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if the pool has
-    /// its full size and all connections are in use. Otherwise it waits for the connection that the
-    /// pool establishes.
+    /// A call that does not wait (a `try_` form, `.no_wait()`) returns this at once if the pool is
+    /// at its maximum size and all connections are in use. Otherwise it waits for the connection
+    /// that the pool establishes.
     #[error(
         "the pool returned no connection for lock `{name}`; see the source of this error; if all \
          connections were in use, enlarge the pool, or acquire the lock through a `LockPool`, \
@@ -264,7 +264,8 @@ pub enum Outcome {
     NothingHappened,
     /// The closure ran, and its transaction has been rolled back.
     RolledBack,
-    /// The closure ran outside of a transaction of the lock: its work is done, as far as it got.
+    /// The closure ran outside of a transaction of the lock. What it did before it ended stays in
+    /// effect.
     Ran,
     /// The closure ran, and its work is committed.
     ///
@@ -302,8 +303,8 @@ pub enum TimeoutCause {
     Session,
     /// Another request in the same `LockPool`.
     Queue,
-    /// The closure that the call was made in. It runs on this thread under a lock of this name, on
-    /// another connection, so the call would wait for itself.
+    /// The closure that made the call: it holds this lock on another connection of the same thread,
+    /// so the call would wait for itself.
     EnclosingCall,
 }
 

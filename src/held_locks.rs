@@ -27,7 +27,7 @@ pub(crate) struct HeldLocks<B: Backend> {
 pub(crate) fn check_names(names: &[LockName], deadline: &Deadline) -> Result<(), LockError> {
     for name in names {
         if let Err(error) = name.check() {
-            return Err(PendingLock::new(name.clone()).refused(deadline, |_| error));
+            return Err(PendingLock::new(name.clone()).not_acquired(deadline, |_| error));
         }
     }
     Ok(())
@@ -113,9 +113,9 @@ impl<B: Backend> HeldLocks<B> {
         })
     }
 
-    /// Treats every lock as its session's outermost, for a connection that has just been checked
-    /// out. A caller that returned the connection with a lock held will not release it. So the
-    /// session is ended if it holds one of these locks after its release.
+    /// Treats every lock as its session's outermost, on a connection that has just been checked
+    /// out. If the session already held a lock, an earlier user of the connection left it, and will
+    /// not release it. So the session is ended if it still holds the lock after the release.
     pub(crate) fn treat_as_outermost(&mut self) {
         let locks = self.locks.as_mut_slice();
         for index in 0..locks.len() {
@@ -151,16 +151,16 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Records that a closure runs under these locks on this thread, until the result is dropped.
-    pub(crate) fn enclosing(&self) -> Enclosing {
+    pub(crate) fn enter_closure(&self) -> Enclosing {
         let of_one = self.locks.as_slice().iter().map(|lock| &lock.name);
         let of_set = self.items.iter().map(|(name, _)| name);
         Enclosing::enter(of_one.chain(of_set))
     }
 
     /// The span that a closure runs in.
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn span(&self) -> Scope {
         let last = self.locks.as_slice().last();
-        last.map_or_else(Scope::default, |lock| lock.telemetry.scope())
+        last.map_or_else(Scope::default, |lock| lock.telemetry.span())
     }
 
     pub(crate) async fn verify<C: LockConnection<Server = B>>(

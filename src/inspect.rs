@@ -6,8 +6,8 @@ use crate::error::LockError;
 use crate::name::LockName;
 
 pub use crate::backend::{HeldLock, HoldDuration, InspectError, LockStatus};
-pub use crate::holder::{Activity, Session};
 pub use crate::name::{LockedObject, ParsedLockName};
+pub use crate::session::{Activity, Session};
 
 /// Lists all locks of this crate that are held on the server at this moment, in the order of their
 /// names. The waiters of each are listed with the longest wait first.

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! `with_lock` acquires the lock of row 42, **reloads the row**, runs `send`, and releases the
-//! lock. No other process that uses this server runs under this row's lock meanwhile, and the next
-//! holder sees what `send` has saved. However many processes try, one mail is sent.
+//! lock. Meanwhile no other session on this server can hold this row's lock, and the next holder
+//! sees what `send` has saved. However many processes try, one mail is sent.
 //!
 //! The server holds the lock (`GET_LOCK` of MySQL and MariaDB) for **the very connection that the
 //! closure gets**. If that connection is lost, the server releases the lock and rolls back the open
@@ -72,9 +72,9 @@
 //!   refuses such servers, or warns.
 //! - **MySQL does not report a raw `BEGIN`**, so a lock may then be released before the COMMIT.
 //!   Start transactions through Diesel.
-//! - A raw `BEGIN` on MariaDB, and on both servers `autocommit = 0` and a `completion_type` other
-//!   than `NO_CHAIN`, are refused when a lock is acquired ([`OpenTransactionReason`]). If a closure
-//!   leaves them, its transaction is rolled back and reported as an error
+//! - A lock is refused ([`OpenTransactionReason`]) after a raw `BEGIN` on MariaDB, and on both
+//!   servers with `autocommit = 0` or a `completion_type` other than `NO_CHAIN`. If a closure
+//!   leaves the session in such a state, its transaction is rolled back and reported as an error
 //!   ([`LockError::TransactionLeftOpen`]).
 //! - A leaked guard, or a connection swapped under a guard, keeps the lock until its session ends;
 //!   see [`LockGuard`](LockGuard#limitations).
@@ -98,9 +98,9 @@
 //! ```
 //!
 //! `conn.test_transaction(..)` is refused ([`LockError::OpenTransaction`]): it runs its closure in
-//! an ordinary transaction, which cannot be distinguished from one that will commit. Inside a test
-//! transaction the reload reads that transaction's snapshot. To test two connections against each
-//! other, use neither.
+//! an ordinary transaction, which this crate cannot distinguish from one that commits. Inside a
+//! test transaction the reload reads that transaction's snapshot. To test two connections against
+//! each other, use neither.
 //!
 //! # Features
 //!
@@ -134,7 +134,6 @@ mod guard;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod held_locks;
-mod holder;
 mod in_use;
 pub mod inspect;
 mod invalid_name;
@@ -151,6 +150,7 @@ mod options;
 mod pool;
 mod reload;
 pub mod server;
+mod session;
 mod session_lock;
 mod set;
 mod table;
@@ -195,9 +195,9 @@ pub use telemetry::describe_metrics;
 /// The text is part of the lock's name. If you rename a variant, keep its text with
 /// `#[lock(rename = "..")]`. If the library is renamed, pass its path with `#[lock(crate = path)]`.
 ///
-/// [`LockName::row`] takes what Diesel's `find` takes, so a newtype also needs Diesel's `AsExpression`
-/// there. A model's [`lock_name`](Lockable::lock_name) does not need it, and neither does
-/// `#[derive(Lockable)]` with `#[lock(table = .., key(..))]`.
+/// [`LockName::row`] takes what Diesel's `find` takes, so a newtype also needs Diesel's
+/// `AsExpression` there. A model's [`lock_name`](Lockable::lock_name) does not need it, and neither
+/// does `#[derive(Lockable)]` with `#[lock(table = .., key(..))]`.
 #[cfg(feature = "derive")]
 pub use diesel_advisory_lock_derive::LockKey;
 
@@ -235,8 +235,8 @@ pub use diesel_advisory_lock_derive::LockKey;
 /// acquired: two structs with the same table and key exclude each other, whatever their policies.
 /// The `try_` forms ignore the policy's timeout.
 ///
-/// These three are inherent methods of the type. Generic code (`T: Lockable`) and [`lock_all`] do
-/// not call them, and **start from the default policy**. For them, the derive implements
+/// Generic code (`T: Lockable`) and [`lock_all`] **start from the default policy**, because these
+/// three are inherent methods of the type. For such code, the derive implements
 /// [`HasLockPolicy`], whose constant is the policy: write `model.lock().policy(T::LOCK_POLICY)`
 /// with `T: Lockable + HasLockPolicy`, and `lock_all(..).policy(Account::LOCK_POLICY)`.
 ///

@@ -21,8 +21,8 @@ use crate::set::{LockSet, ReloadSet};
 /// | [`name.lock()`](LockName::lock) | anything that has a [`LockName`] |
 /// | [`lock_all(set)`](lock_all) | several of these at once |
 ///
-/// The options are the methods of this type. The finishing methods are those of [`LockDsl`], for a
-/// connection of the caller's, and of [`LockPool`](crate::LockPool), for a connection from a pool.
+/// The options are the methods of this type. The finishing methods are those of [`LockDsl`], for
+/// the caller's connection, and of [`LockPool`](crate::LockPool), for a connection from a pool.
 ///
 /// ```
 /// # include!("doctest_setup.rs");
@@ -56,8 +56,7 @@ use crate::set::{LockSet, ReloadSet};
 ///
 /// - The locks are acquired in the server's order, whatever order the set is in, so that no two
 ///   calls can deadlock. They are released in reverse.
-/// - A lock that is in the set twice is acquired once. Two models of one row are then two copies of
-///   it, both current.
+/// - A lock that is in the set twice is acquired once. Two models of one row are both reloaded.
 /// - One timeout covers all locks. If one of them cannot be acquired, those that were acquired are
 ///   released, and the error names that one.
 /// - Each model is reloaded once **all** locks are held.
@@ -73,7 +72,7 @@ use crate::set::{LockSet, ReloadSet};
 ///
 /// - Before the closure runs: `Timeout`, `OpenTransaction`, `Deadlock`, `Interrupted`,
 ///   `InvalidName`, `Database`; `RowNotFound` if there is no row with a model's key; `KeyMismatch`
-///   if the row's own lock is another one; through a pool, `Pool`.
+///   if the reloaded row has a different lock name; through a pool, `Pool`.
 /// - After it: `Lost`, `TransactionLeftOpen`, `Database`, and from `transaction` also
 ///   `CommitUnknown`. [`LockError::outcome`] says what became of the work.
 ///
@@ -190,11 +189,11 @@ impl<L> Lock<L> {
     ///
     /// The servers end a session that has been idle for `wait_timeout`: 8 hours by default, often
     /// set to minutes. The lock is then [`LockError::Lost`]. If the session's timeout is shorter
-    /// than `keep_alive`, it is raised once the lock is acquired, and restored when the lock ends.
+    /// than `keep_alive`, it is raised once the lock is acquired, and restored after its release.
     /// The time is rounded up to seconds, and a year at most.
     ///
-    /// This is not a limit: a lock may be held longer, at its own risk. With the feature `tracing`,
-    /// an event is emitted for a longer hold.
+    /// This is not a limit. A lock may be held longer, but the server may then end the session.
+    /// With the feature `tracing`, an event is emitted for a longer hold.
     ///
     /// The option costs two round trips to read the timeout, and four more to raise and restore it.
     /// It has no effect on other limits on idle sessions: a proxy's, a firewall's, MariaDB's
@@ -293,7 +292,7 @@ impl<L> Lock<L> {
     }
 }
 
-/// The finishing methods of a [`Lock`], on a connection of the caller's.
+/// The finishing methods of a [`Lock`], on the caller's connection.
 ///
 /// | method | waits | if the lock is held elsewhere for longer |
 /// |---|---|---|
@@ -371,7 +370,7 @@ pub trait LockDsl<L>: Sized {
     /// The session is then ended, and with the feature `tracing` an event is emitted.
     ///
     /// After a rollback the rows are as before, but the caller's model keeps the changes of `body`:
-    /// load it anew before you use it.
+    /// reload it before you use it.
     ///
     /// ```
     /// # include!("doctest_setup.rs");
@@ -439,9 +438,9 @@ pub trait LockDsl<L>: Sized {
     /// [`LockGuard::release`] also returns an error if the lock was lost.
     ///
     /// **Under a guard the model is always reloaded**, here and by each further call that locks it
-    /// on the guard. Unsaved changes are overwritten, so save them first. A guard cannot know how
-    /// long the model is in use; only a closure that was given this very model under this same lock
-    /// keeps its changes.
+    /// on the guard. Unsaved changes are overwritten, so save them first. Only a closure that was
+    /// given this model under this lock keeps its changes: the crate cannot know how long code under
+    /// a guard uses the model.
     ///
     /// ```
     /// # include!("doctest_setup.rs");

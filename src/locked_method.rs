@@ -68,7 +68,7 @@ impl<'c, S: LockSource> Entered<'c, S> {
     fn new(mut guard: LockGuard<'c, S>, in_use: InUse, transaction: Transaction) -> Self {
         Entered {
             in_use,
-            enclosing: guard.enclosing(),
+            enclosing: guard.enter_closure(),
             guard,
             transaction,
         }
@@ -76,7 +76,7 @@ impl<'c, S: LockSource> Entered<'c, S> {
 
     /// The span in which the body runs.
     pub fn scope(&mut self) -> Scope {
-        Scope(self.guard.parts().1.scope())
+        Scope(self.guard.parts().1.span())
     }
 
     /// The connection, with the type that the method declares.

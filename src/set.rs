@@ -83,7 +83,7 @@ pub trait ReloadSet<C>: LockSet {
         C: LockConnection;
 }
 
-/// Reloads the models of a set, item by item, in the order of their names.
+/// Reloads the models of a set, in the order of its items.
 #[doc(hidden)]
 pub struct Rows<'h, C: LockConnection> {
     conn: &'h mut C,

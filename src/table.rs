@@ -11,8 +11,8 @@ use diesel::query_source::Table;
 
 use crate::key::LockKey;
 
-/// The SQL dialect in which Diesel renders a table's name. It needs no server and no client
-/// library.
+/// The SQL dialect in which Diesel renders a table's name, for every backend: the result is part of
+/// the frozen lock name. It needs no server and no client library.
 type Dialect = diesel::mysql::Mysql;
 
 /// A table that can be locked: every table that `table!` makes.

@@ -459,7 +459,7 @@ fn wait_behind_a_set_ends_with_the_phase_that_the_set_waits_for() {
     let in_front = first(&queue, "b");
     let set = first(&queue, "a");
     let of_set = behind(&queue, "b", Accepts::PermitOnly);
-    set.set_behind(&"b");
+    set.set_waits_at(&"b");
     for phase in [Phase::Connecting, Phase::Asking, Phase::Running(7)] {
         in_front.set_phase(phase);
         let waiter = behind(&queue, "a", Accepts::Handoff);

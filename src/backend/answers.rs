@@ -50,7 +50,7 @@ pub enum ReleaseAnswer {
     TransactionOpen,
     /// It did not hold the lock.
     NotHeld,
-    /// It is unknown whether it holds the lock.
+    /// It is unknown whether it holds the lock; also if the connection is dead.
     Failed(DieselError),
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-use crate::holder::Session;
 use crate::name::ParsedLockName;
+use crate::session::Session;
 
 /// Whether a lock is free: the result of [`LockName::status`](crate::name::LockName::status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,13 +10,13 @@ use super::answers::{AcquireError, Acquired, Held, ReacquireAnswer, ReleaseAnswe
 use super::inspect::{HeldLock, InspectError, LockStatus};
 use super::server_report::ServerReport;
 use crate::driver::Driver;
-use crate::holder::Session;
 use crate::name::KeySource;
+use crate::session::Session;
 use crate::transaction::TransactionContext;
 
 /// What [`Backend::acquire`] returns.
 pub(crate) type AcquireResult<B> = Result<
-    Acquired<<B as Backend>::Key, <B as Backend>::Session>,
+    Acquired<<B as Backend>::Key, <B as Backend>::SessionId>,
     AcquireError<<B as Backend>::Key>,
 >;
 
@@ -25,11 +25,12 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Diesel's backend.
     type Db: diesel::backend::Backend + 'static;
 
-    /// A lock's name as sent to the server. Sets are sorted by it; the text is for diagnostics.
+    /// A lock as the server knows it. Sets are sorted by it; the text is for diagnostics. A backend
+    /// whose keys are numbers hashes the full name.
     type Key: AsRef<str> + Clone + fmt::Debug + Eq + Hash + Ord + Send + Sync;
 
-    /// A number that distinguishes the session from other sessions of the connection.
-    type Session: Copy + fmt::Debug + PartialEq + Send + Sync;
+    /// Identifies the session: a connection that was swapped or has reconnected has another one.
+    type SessionId: Copy + fmt::Debug + PartialEq + Send + Sync;
 
     /// Acquires a lock, or waits for it. On an error the session holds no further lock.
     fn acquire<D: Driver<Db = Self::Db>>(
@@ -37,7 +38,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
         request: Request<'_>,
     ) -> impl Future<Output = AcquireResult<Self>> + Send;
 
-    /// Releases a lock once, unless a transaction is open that would outlive it.
+    /// Releases one hold of the lock. If an open transaction would outlive the lock, nothing is
+    /// released.
     fn release<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
@@ -61,10 +63,10 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Returns the session's number.
     fn session<D: Driver<Db = Self::Db>>(
         driver: &mut D,
-    ) -> impl Future<Output = QueryResult<Self::Session>> + Send;
+    ) -> impl Future<Output = QueryResult<Self::SessionId>> + Send;
 
-    /// Returns keys to sort a set by, one for each name. A prefix that all names share may be
-    /// missing.
+    /// Returns keys to sort a set by, one for each name. They serve for nothing else, so a prefix
+    /// that all of them share may be left out.
     fn sort_keys<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,

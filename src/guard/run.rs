@@ -23,9 +23,9 @@ pub(crate) trait Guard: Sized {
     /// Rolls back what is open, and releases the locks.
     fn end(self) -> Result<(), LockError>;
 
-    /// Records that a closure runs on this thread.
-    fn enclosing(&mut self) -> Enclosing {
-        self.parts().1.enclosing()
+    /// Records that a closure runs on this thread, until the result is dropped.
+    fn enter_closure(&mut self) -> Enclosing {
+        self.parts().1.enter_closure()
     }
 }
 
@@ -47,9 +47,9 @@ where
 {
     begin(&mut guard, transaction)?;
     let in_use = reload(&mut guard, &mut set)?;
-    let enclosing = guard.enclosing();
+    let enclosing = guard.enter_closure();
     let (conn, locks) = guard.parts();
-    let value = locks.scope().run(|| body(set.into_locked(), conn))?;
+    let value = locks.span().run(|| body(set.into_locked(), conn))?;
     drop((enclosing, in_use));
     finish(guard, transaction)?;
     Ok(value)

@@ -20,8 +20,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The budget of a lock that the server has just granted. It covers the requests that wait now:
-    /// a few requests that come back at once would otherwise keep other processes out.
+    /// The budget of a lock that the server has just granted. It covers the requests that wait now.
+    /// Later ones do not extend it, so that a few requests in a loop cannot keep other processes
+    /// out.
     pub(crate) fn budget(self, waiting: usize) -> HandoffBudget {
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         HandoffBudget {

@@ -25,8 +25,8 @@ pub trait PoolConnection: LockConnection + R2D2Connection + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<C: LockConnection + R2D2Connection + Send + 'static> PoolConnection for C {}
 
-/// A call that does not wait for a lock does not wait for a connection in use either. It waits only
-/// for one that the pool has still to establish.
+/// Checks out a connection within the deadline. A call that does not wait for a lock waits only for
+/// a connection that the pool must still establish, and not for one in use.
 pub(super) fn check_out<C: PoolConnection>(
     pool: &Pool<ConnectionManager<C>>,
     deadline: &Deadline,

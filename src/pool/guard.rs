@@ -122,10 +122,10 @@ impl<C: PoolConnection> Guard for PooledLockGuard<C> {
         self.end_once()
     }
 
-    fn enclosing(&mut self) -> Enclosing {
+    fn enter_closure(&mut self) -> Enclosing {
         let (locked, slot) = self.held.as_ref().expect(HELD);
         slot.set_running();
-        locked.locks.enclosing()
+        locked.locks.enter_closure()
     }
 }
 

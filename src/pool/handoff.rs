@@ -1,5 +1,5 @@
-//! The end of a lock from a [`LockPool`](super::LockPool): it is handed off to the next request in
-//! the queue, or released.
+//! What a request of a [`LockPool`](super::LockPool) holds, its permits and its locked connection,
+//! and how that ends: it is handed off to the next request in the queue, or released.
 
 use std::sync::Arc;
 use std::thread;
@@ -22,7 +22,7 @@ use crate::transaction;
 /// The queue of a [`LockPool`](super::LockPool).
 pub(super) type Queue<C> = Arc<WaitQueue<LockName, Handoff<C>>>;
 
-/// A connection from the pool, and the locks that its session holds. Dropped, it releases them.
+/// A connection from the pool, and the locks that its session holds. Dropping it releases them.
 pub(super) struct LockedConnection<C: PoolConnection> {
     pub(super) conn: PooledConnection<ConnectionManager<C>>,
     pub(super) locks: HeldLocks<C::Server>,
@@ -59,7 +59,7 @@ pub(super) struct Handoff<C: PoolConnection> {
 /// shared with the queue, which compares whole sets.
 pub(super) type QueuedNames = OneOrMany<LockName, Arc<[LockName]>>;
 
-/// A request's place at the front of the queue, at each of its names.
+/// The permits that a request holds, and what it needs to pass them on.
 pub(super) struct QueueSlot<C: PoolConnection> {
     pub(super) pool: Pool<ConnectionManager<C>>,
     pub(super) limits: Limits,
@@ -77,9 +77,9 @@ impl<C: PoolConnection> QueueSlot<C> {
     }
 
     /// Records that the request also waits for the permit of `name`.
-    pub(super) fn set_behind(&self, name: &LockName) {
+    pub(super) fn set_waits_at(&self, name: &LockName) {
         for permit in &self.permits {
-            permit.set_behind(name);
+            permit.set_waits_at(name);
         }
     }
 
@@ -151,20 +151,20 @@ impl<C: PoolConnection> QueueSlot<C> {
         let closed = session_lock::close(conn, locks, held.before, progress).await;
         let waiters = self.handoff_count();
         if waiters > 0 {
-            // The next request has other options.
+            // The keep-alive belongs to the call that ends.
             session_lock::restore_idle_timeouts(conn, locks).await;
         }
-        let can_go_on = waiters > 0
+        let may_keep_session = waiters > 0
             && !thread::panicking()
             && !matches!(closed, Closed::Failed(_))
             && transaction::is_usable(conn);
-        if can_go_on && let Some(budget) = self.budget.next() {
+        if may_keep_session && let Some(budget) = self.budget.next() {
             if is_fit(conn, locks, progress).await {
                 return (session_lock::keep(locks, closed, progress), Some(budget));
             }
-        } else if can_go_on
+        } else if may_keep_session
             && let [lock] = locks
-            // If the pool has no idle connection, this one is returned to it instead.
+            // Without an idle connection, this one is returned, since other requests may need it.
             && self.pool.state().idle_connections > 0
         {
             let (ended, is_kept) =

@@ -56,7 +56,7 @@ use crate::telemetry;
 ///
 /// # Guarantees
 ///
-/// The guarantees are those of a lock on a connection of the caller's. The row is reloaded, an open
+/// The guarantees are those of a lock on the caller's connection. The row is reloaded, an open
 /// transaction is refused, and a lost lock is an error. On a panic or an error the open transaction
 /// is rolled back.
 ///
@@ -100,14 +100,14 @@ use crate::telemetry;
 ///
 /// # Cost
 ///
-/// While other requests wait here, the lock costs one round trip beside the closure's own: whether
-/// the session still holds the lock. It is made after a plain closure, and before the COMMIT of a
-/// transaction. No waiter is woken through the server.
+/// While other requests wait here, the lock costs one round trip besides the closure's own: the
+/// check that the session still holds the lock. It is made after a plain closure, and before the
+/// COMMIT of a transaction. No waiter is woken through the server.
 ///
 /// With 64 threads on one row and nothing to do under the lock, four connections ran 1.9 to 3.6
 /// times as many closures as 64 connections did. With a round trip of one millisecond, they ran
-/// 1.07 to 1.18 times as many (`cargo xtask bench --only hot`, one interleaved run). A request that
-/// waits takes some 80 bytes and its name twice; a name without requests takes none
+/// 1.07 to 1.18 times as many (`cargo xtask bench --only hot`, one interleaved run). A waiting
+/// request takes about 80 bytes and two copies of its name; an unused name takes no memory
 /// (`tests/allocations.rs`).
 ///
 /// Clones share one queue. Two `LockPool`s made from clones of one pool do not.
@@ -169,7 +169,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.guard(&lock.requested(), &lock.deadline())?;
+        let guard = self.acquire_guard(&lock.requested(), &lock.deadline())?;
         guard::run(guard, lock.into_set(), Transaction::No, body)
     }
 
@@ -187,7 +187,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        match or_none(self.guard(&lock.requested(), &lock.try_deadline()))? {
+        match or_none(self.acquire_guard(&lock.requested(), &lock.try_deadline()))? {
             Some(guard) => guard::run(guard, lock.into_set(), Transaction::No, body).map(Some),
             None => Ok(None),
         }
@@ -210,7 +210,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.guard(&lock.requested(), &lock.deadline())?;
+        let guard = self.acquire_guard(&lock.requested(), &lock.deadline())?;
         guard::run(guard, lock.into_set(), Transaction::Begin, body)
     }
 
@@ -230,7 +230,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        match or_none(self.guard(&lock.requested(), &lock.try_deadline()))? {
+        match or_none(self.acquire_guard(&lock.requested(), &lock.try_deadline()))? {
             Some(guard) => guard::run(guard, lock.into_set(), Transaction::Begin, body).map(Some),
             None => Ok(None),
         }
@@ -246,7 +246,7 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let mut guard = self.guard(&lock.requested(), &lock.deadline())?;
+        let mut guard = self.acquire_guard(&lock.requested(), &lock.deadline())?;
         guard::reload(&mut guard, &mut lock.into_set())?;
         Ok(guard)
     }
@@ -261,7 +261,7 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let guard = self.guard(&lock.requested(), &lock.try_deadline());
+        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline());
         let Some(mut guard) = or_none(guard)? else {
             return Ok(None);
         };
@@ -269,9 +269,9 @@ impl<C: PoolConnection> LockPool<C> {
         Ok(Some(guard))
     }
 
-    /// Waits for the permit of each name without a connection, in one order everywhere. Then either
-    /// the request in front hands off its locks, or the server is asked for them.
-    fn guard(
+    /// Waits, without a connection, for the permit of each name, in the order that all requests
+    /// use. Then the request in front hands off its locks, or the server is asked for them.
+    fn acquire_guard(
         &self,
         requested: &OneOrMany<LockName>,
         deadline: &Deadline,
@@ -292,10 +292,10 @@ impl<C: PoolConnection> LockPool<C> {
                 Enqueued::First(permit) => (permit, None),
                 Enqueued::Behind(waiter) => {
                     contended = true;
-                    slot.set_behind(name);
+                    slot.set_waits_at(name);
                     wait_for_permit(waiter, name, deadline).map_err(|phase| {
                         let pending = PendingLock::with(name.clone(), None, true);
-                        pending.refused(deadline, |name| queue_timeout(name, phase, deadline))
+                        pending.not_acquired(deadline, |name| queue_timeout(name, phase, deadline))
                     })?
                 }
             };
@@ -330,7 +330,7 @@ impl<C: PoolConnection> LockPool<C> {
             let label = held_locks::label(requested.as_slice());
             let pending = PendingLock::with(label, None, contended);
             let source = Box::new(source);
-            pending.refused(deadline, |name| LockError::Pool { name, source })
+            pending.not_acquired(deadline, |name| LockError::Pool { name, source })
         })?;
         slot.set_phase(Phase::Asking);
         let names = requested.clone();

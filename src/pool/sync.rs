@@ -1,4 +1,4 @@
-//! What the wait queue is built on. `tests/queue.rs` builds it on loom instead.
+//! What the wait queue is built on. `tests/wait_queue_loom.rs` builds it on loom instead.
 
 use std::sync::{Arc, LockResult, PoisonError};
 use std::task::Wake;

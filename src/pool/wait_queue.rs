@@ -18,7 +18,7 @@
 //! A waiter is a future; a thread waits with [`Waiter::wait_until`]. Both share one order. No waker
 //! is cloned, woken or dropped while the mutex is locked, since a waker runs foreign code.
 //!
-//! The queue knows nothing of servers, so that `tests/queue.rs` can run it under loom.
+//! The queue knows nothing of servers, so that `tests/wait_queue_loom.rs` can run it under loom.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -43,7 +43,7 @@ type WaitLists<N, T> = HashMap<N, WaitList<N, T>>;
 struct WaitList<N, T> {
     phase: Phase,
     /// The name at which the permit's holder waits for another permit.
-    behind: Option<N>,
+    waits_at: Option<N>,
     /// The permit, from when it is granted to the waiter with this number until that waiter takes
     /// it.
     granted: Option<(u64, Option<T>)>,
@@ -164,7 +164,7 @@ impl<N: Eq, T> WaitList<N, T> {
     fn new() -> Self {
         WaitList {
             phase: Phase::Connecting,
-            behind: None,
+            waits_at: None,
             granted: None,
             entries: BTreeMap::new(),
             next_number: 0,
@@ -186,7 +186,7 @@ impl<N: Eq, T> WaitList<N, T> {
     fn grant_to_first(&mut self, phase: Phase, payload: Option<T>) -> Option<Box<Entry<N>>> {
         let (number, entry) = self.entries.pop_first()?;
         self.phase = phase;
-        self.behind = None;
+        self.waits_at = None;
         self.granted = Some((number, payload));
         Some(entry)
     }
@@ -313,14 +313,14 @@ impl<N: Eq + Hash + Clone, T> Permit<N, T> {
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.list.with(|list| {
             list.phase = phase;
-            list.behind = None;
+            list.waits_at = None;
         });
     }
 
     /// Records that the holder also waits for the permit of `name`, which explains why others wait
     /// for this one. It lasts until the next phase.
-    pub(crate) fn set_behind(&self, name: &N) {
-        self.list.with(|list| list.behind = Some(name.clone()));
+    pub(crate) fn set_waits_at(&self, name: &N) {
+        self.list.with(|list| list.waits_at = Some(name.clone()));
     }
 
     /// The number of waiters at this name.
@@ -377,7 +377,7 @@ impl<N: Eq + Hash + Clone, T> Drop for Permit<N, T> {
 /// permits in one order, so there is no cycle.
 fn phase_in_front<N: Eq + Hash, T>(lists: &WaitLists<N, T>, name: &N) -> Option<Phase> {
     let mut list = lists.get(name)?;
-    while let Some(next) = list.behind.as_ref().and_then(|name| lists.get(name)) {
+    while let Some(next) = list.waits_at.as_ref().and_then(|name| lists.get(name)) {
         list = next;
     }
     Some(list.phase)

@@ -20,7 +20,7 @@ impl<B: Backend> SessionLock<B> {
         let before = match Depth::of(conn) {
             Ok(before) => before,
             Err(source) => {
-                return Err(pending.refused(deadline, |name| LockError::before(&name, source)));
+                return Err(pending.not_acquired(deadline, |name| LockError::before(&name, source)));
             }
         };
         // Inside a transaction only a re-entrant lock is acquired: the release of a new lock would
@@ -32,7 +32,7 @@ impl<B: Backend> SessionLock<B> {
         };
         let acquired = match B::acquire(conn, request).await {
             Ok(acquired) => acquired,
-            Err(error) => return Err(refused(conn, pending, error, deadline).await),
+            Err(error) => return Err(not_acquired(conn, pending, error, deadline).await),
         };
         let Acquired {
             key,
@@ -52,7 +52,7 @@ impl<B: Backend> SessionLock<B> {
             before,
             idle_timeout_before: None,
         };
-        match lock.begin(conn, deadline).await {
+        match lock.start_hold(conn, deadline).await {
             Ok(()) => Ok(lock),
             Err(error) => {
                 // Telemetry records both errors; the first one is returned.
@@ -64,7 +64,7 @@ impl<B: Backend> SessionLock<B> {
     }
 
     /// Records that the lock is held, and applies the request's keep-alive.
-    pub(super) async fn begin<C: LockConnection<Server = B>>(
+    pub(super) async fn start_hold<C: LockConnection<Server = B>>(
         &mut self,
         conn: &mut C,
         deadline: &Deadline,
@@ -87,11 +87,11 @@ impl<B: Backend> SessionLock<B> {
         deadline: &Deadline,
     ) -> Result<(), LockError> {
         self.telemetry = pending.telemetry;
-        self.begin(conn, deadline).await
+        self.start_hold(conn, deadline).await
     }
 }
 
-async fn refused<C: LockConnection>(
+async fn not_acquired<C: LockConnection>(
     conn: &mut C,
     pending: PendingLock,
     error: AcquireError<<C::Server as Backend>::Key>,
@@ -107,7 +107,7 @@ async fn refused<C: LockConnection>(
         Some(key) if !deadline.is_try() => C::Server::holder(conn, key).await.map(Box::new),
         _ => None,
     };
-    pending.refused(deadline, |name| match error {
+    pending.not_acquired(deadline, |name| match error {
         AcquireError::Timeout { .. } => LockError::Timeout {
             cause: match in_use::is_enclosing(&name) {
                 true => TimeoutCause::EnclosingCall,

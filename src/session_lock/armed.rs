@@ -26,7 +26,7 @@ impl<'c, C: LockConnection> Armed<'c, C> {
         self.conn
     }
 
-    /// The step is done, and its result says what the session holds.
+    /// Marks the step as complete: dropping this no longer ends the session.
     pub(crate) fn disarm(mut self) {
         self.is_armed = false;
     }

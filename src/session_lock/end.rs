@@ -16,9 +16,9 @@ use super::lock::SessionLock;
 /// The state of the work under a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It is not in a transaction of the library's.
+    /// The closure runs without a transaction of the library.
     Plain,
-    /// It is in a transaction of the library's, which is not committed yet.
+    /// The library has begun a transaction, and has not committed it yet.
     Begun,
     /// It is committed, by a session in this condition that had proved that it held the lock.
     Committed(Condition),
@@ -259,7 +259,7 @@ pub(crate) fn keep<B: Backend>(
     };
     for lock in locks {
         lock.telemetry
-            .ended(&lock.name, progress.ended(error.as_ref()));
+            .kept(&lock.name, progress.ended(error.as_ref()));
     }
     progress.result(error)
 }

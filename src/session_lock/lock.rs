@@ -12,7 +12,7 @@ pub(crate) struct SessionLock<B: Backend> {
     pub(crate) name: LockName,
     pub(crate) telemetry: LockTelemetry,
     pub(crate) key: B::Key,
-    pub(super) session: B::Session,
+    pub(super) session: B::SessionId,
     /// Whether the session held the lock before.
     pub(crate) reentrant: bool,
     /// The transactions that were open before the lock, which the library does not end.

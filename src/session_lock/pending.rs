@@ -27,13 +27,13 @@ impl PendingLock {
     }
 
     /// Records that the lock was not acquired, and returns the error.
-    pub(crate) fn refused(
+    pub(crate) fn not_acquired(
         self,
         deadline: &Deadline,
         error: impl FnOnce(LockName) -> LockError,
     ) -> LockError {
         let error = error(self.name);
-        self.telemetry.refused(deadline, &error);
+        self.telemetry.not_acquired(deadline, &error);
         error
     }
 }

@@ -1,4 +1,5 @@
-//! Whether the session still holds its locks.
+//! Whether the session still holds its locks: `are_held` asks the server, `prove` makes an error of
+//! the answer, `verify` is the public call, and `are_fit_for_next` also requires a clean session.
 
 use crate::backend::{Backend, Condition, Held, LockConnection};
 use crate::error::{LockError, Outcome};

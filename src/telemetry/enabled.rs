@@ -29,6 +29,8 @@ pub(crate) struct LockTelemetry {
     series: &'static Series,
     contended: bool,
     holding: Option<Holding>,
+    /// The call has ended, and the session keeps the lock for the next one.
+    kept: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -49,6 +51,7 @@ impl LockTelemetry {
             series: metrics::of(name.label()),
             contended: false,
             holding: None,
+            kept: false,
         }
     }
 
@@ -57,11 +60,11 @@ impl LockTelemetry {
         self.contended = true;
     }
 
-    pub(crate) fn refused(self, deadline: &Deadline, error: &LockError) {
+    pub(crate) fn not_acquired(self, deadline: &Deadline, error: &LockError) {
         let wait = deadline.elapsed();
         let is_timeout = matches!(error, LockError::Timeout { .. });
         #[cfg(feature = "tracing")]
-        self.span.refused(wait, deadline, error);
+        self.span.not_acquired(wait, deadline, error);
         #[cfg(feature = "metrics")]
         {
             self.series.waited(wait);
@@ -101,23 +104,38 @@ impl LockTelemetry {
     /// The lock has ended. Only the first call records anything.
     pub(crate) fn ended(&mut self, name: &LockName, ended: Ended<'_>) {
         let Some(holding) = self.holding.take() else {
+            if std::mem::take(&mut self.kept) {
+                self.failed(name, ended, false);
+            }
             return;
         };
         let hold = holding.since.elapsed();
         #[cfg(feature = "tracing")]
         self.span.ended(name, hold, holding.expected, ended);
         #[cfg(feature = "metrics")]
-        {
-            if !holding.reentrant {
-                self.series.held(hold);
-                if matches!(ended, Ended::Failed(LockError::Lost { .. })) {
-                    self.series.lost();
-                }
-            }
+        if !holding.reentrant {
+            self.series.held(hold);
+        }
+        self.failed(name, ended, holding.reentrant);
+    }
+
+    /// The call has ended, and the session keeps the lock for the next one. If that one has left the
+    /// queue, the lock is released, and an error of the release is recorded, too.
+    pub(crate) fn kept(&mut self, name: &LockName, ended: Ended<'_>) {
+        self.ended(name, ended);
+        self.kept = true;
+    }
+
+    fn failed(&self, name: &LockName, ended: Ended<'_>, reentrant: bool) {
+        #[cfg(feature = "tracing")]
+        self.span.failed(name, ended);
+        #[cfg(feature = "metrics")]
+        if !reentrant && matches!(ended, Ended::Failed(LockError::Lost { .. })) {
+            self.series.lost();
         }
     }
 
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn span(&self) -> Scope {
         Scope {
             #[cfg(feature = "tracing")]
             span: self.span.clone(),

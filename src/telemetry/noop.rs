@@ -17,7 +17,7 @@ impl LockTelemetry {
 
     pub(crate) fn contended(&mut self) {}
 
-    pub(crate) fn refused(self, _deadline: &Deadline, _error: &LockError) {}
+    pub(crate) fn not_acquired(self, _deadline: &Deadline, _error: &LockError) {}
 
     pub(crate) fn acquired(&mut self, _deadline: &Deadline, _reentrant: bool) {}
 
@@ -25,7 +25,9 @@ impl LockTelemetry {
 
     pub(crate) fn ended(&mut self, _name: &LockName, _ended: Ended<'_>) {}
 
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn kept(&mut self, _name: &LockName, _ended: Ended<'_>) {}
+
+    pub(crate) fn span(&self) -> Scope {
         Scope
     }
 }

@@ -59,7 +59,7 @@ impl Span {
         })
     }
 
-    pub(super) fn refused(&self, wait: Duration, deadline: &Deadline, error: &LockError) {
+    pub(super) fn not_acquired(&self, wait: Duration, deadline: &Deadline, error: &LockError) {
         self.0.record("wait", wait.as_secs_f64());
         let outcome = match error {
             LockError::Timeout { .. } if deadline.is_try() => "contended",
@@ -91,6 +91,17 @@ impl Span {
             Ended::Failed(error) => error.label(),
         };
         self.0.record("outcome", outcome);
+        if hold > expected {
+            tracing::warn!(
+                target: TARGET, parent: &self.0, lock = %name,
+                hold = hold.as_secs_f64(), expected = expected.as_secs_f64(),
+                "a lock was held for longer than expected",
+            );
+        }
+    }
+
+    /// Emits the event of an end with an error.
+    pub(super) fn failed(&self, name: &LockName, ended: Ended<'_>) {
         let span = &self.0;
         match ended {
             Ended::Released | Ended::RolledBack => {}
@@ -114,13 +125,6 @@ impl Span {
                 "the release of a lock was not confirmed after COMMIT: the work is committed, and \
                  the session was ended",
             ),
-        }
-        if hold > expected {
-            tracing::warn!(
-                target: TARGET, parent: span, lock = %name,
-                hold = hold.as_secs_f64(), expected = expected.as_secs_f64(),
-                "a lock was held for longer than expected",
-            );
         }
     }
 

@@ -267,7 +267,7 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
 }
 
 #[server_test]
-fn waiters_that_time_out_do_not_disturb_others(db: &Db) {
+fn waiters_that_time_out_do_not_delay_other_waiters(db: &Db) {
     db.counter(1);
     let locks = &db.locks(2);
     let timed_out = &AtomicUsize::new(0);

@@ -6,7 +6,6 @@
 
 pub(crate) mod support;
 
-mod copies;
 mod derives;
 mod faults;
 pub(crate) mod healthy_connections;
@@ -19,15 +18,16 @@ pub(crate) mod lock_pool_faults;
 mod locked;
 mod lost_in_transaction;
 pub(crate) mod names;
-mod nesting;
 mod outcomes;
 mod panics;
-mod pooled;
+mod r2d2_connections;
+mod reentrant;
 mod release_failures;
 mod released;
+mod reload;
+mod reload_copies;
 mod returned_locked;
 mod sets;
-mod stale;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 pub(crate) mod telemetry;
 pub(crate) mod test_transactions;

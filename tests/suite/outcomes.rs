@@ -56,7 +56,7 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
 }
 
 #[server_test]
-fn cut_before_the_closure_returns_nothing_happened(db: &Db) {
+fn connection_cut_before_the_closure_returns_nothing_happened(db: &Db) {
     db.counter(1);
     for path in Path::essential() {
         for step in [ACQUIRE, BEGIN, RELOAD] {
@@ -72,7 +72,7 @@ fn cut_before_the_closure_returns_nothing_happened(db: &Db) {
 }
 
 #[server_test]
-fn cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
+fn connection_cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
     db.counter(1);
     for path in Path::essential_transactions() {
         let outcome = cut(db, path, |proxy| proxy.cut_before(VERIFY));
@@ -84,7 +84,7 @@ fn cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
 }
 
 #[server_test]
-fn cut_after_commit_returns_unknown_or_no_error(db: &Db) {
+fn connection_cut_after_commit_returns_unknown_or_no_error(db: &Db) {
     db.counter(1);
     for (path, done) in Path::essential_transactions().zip(1..) {
         let outcome = cut(db, path, |proxy| proxy.cut_after(COMMIT));
@@ -97,7 +97,7 @@ fn cut_after_commit_returns_unknown_or_no_error(db: &Db) {
 }
 
 #[server_test]
-fn cut_before_the_release_of_a_run_returns_ran(db: &Db) {
+fn connection_cut_before_the_release_of_a_run_returns_ran(db: &Db) {
     db.counter(1);
     for path in Path::essential_runs() {
         let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE));

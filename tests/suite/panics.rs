@@ -83,7 +83,7 @@ fn panic_while_the_idle_timeout_is_raised_leaves_the_lock_free(db: &Db) {
 }
 
 /// A lock pool of one connection, which has the hook.
-fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
+pub(super) fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
     let hook = hook.clone();
     let (pool, _) = Db::pool_at(&db.url(), 1, move |conn| hook.watch(conn));
     LockPool::new(pool)

@@ -298,7 +298,7 @@ fn model_whose_lock_is_held_is_not_reloaded_by_a_set(db: &Db) {
 }
 
 #[server_test]
-fn set_with_one_contended_lock_keeps_none(db: &Db) {
+fn set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
     let names = ["a", "b", "c"].map(LockName::named);
     let holder = &mut db.conn();
     let held = names[1].lock().acquire(holder).unwrap();

@@ -11,6 +11,8 @@ use metrics_util::debugging::DebuggingRecorder;
 use server_test::server_test;
 use tracing::Level;
 
+use super::lock_pool_faults::in_front_of;
+use super::panics::hooked_locks;
 use super::support::{
     Counter, Db, Hook, Path, Then, When, counters, documents, panics, wait_until, wait_until_queued,
 };
@@ -574,6 +576,42 @@ fn failed_release_after_commit_emits_a_warning_and_counts_no_loss(db: &Db) {
         assert_eq!(metrics.count("lost_total counters"), 0, "{path:?}");
         assert_eq!(metrics.count("lost_total =job"), 0, "{path:?}");
     }
+}
+
+/// The next request leaves the queue while the session is verified, and the session ends just before
+/// it would release the lock.
+#[server_test]
+fn failed_release_after_a_handoff_without_a_taker_emits_an_event(db: &Db) {
+    db.counter(1);
+    let hook = &Hook::default();
+    let locks = &hooked_locks(db, hook);
+    let name = &LockName::row(counters::table, 1);
+    let others = || {
+        let request = name.lock().timeout(Duration::from_secs(1));
+        let error = locks.acquire(request).unwrap_err();
+        assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
+    };
+    let (watch, metrics) = in_front_of(db, locks, 1, others, || {
+        watched(|| {
+            let mut held = locks.acquire(name.lock()).unwrap();
+            let session = session_id(&mut held);
+            let mut killer = db.conn();
+            let (queue, release) = (locks.clone(), hook.clone());
+            let kill = move || server::kill_session(&mut killer, session).unwrap();
+            let leave = move || {
+                wait_until_queued(&queue, 0);
+                release.arm(When::Start(statement::RELEASE), Then::Call(Box::new(kill)));
+            };
+            hook.arm(When::Start(statement::VERIFY), Then::Call(Box::new(leave)));
+            held.release().unwrap_err();
+        })
+    });
+    let (level, fields) = watch.event();
+    assert_eq!(level, Level::ERROR);
+    assert!(fields["message"].contains("could not be released"));
+    assert_eq!(fields["span"], "counters:1");
+    assert_eq!(metrics.count("lost_total counters"), 1);
+    assert_eq!(metrics.values("hold_seconds counters").len(), 1);
 }
 
 #[server_test]

@@ -29,7 +29,7 @@ enum Task {
     /// Run the stress test: lock from many processes, inject faults, and check the history
     Stress(Box<options::stress::Cli>),
 
-    /// Change a copy of the library in one place after the other, and expect a test to fail
+    /// Run mutation tests: change a copy of the library in one place at a time; a test must fail
     #[command(after_help = MUTANTS_EXAMPLES)]
     Mutants {
         /// The private server to start: mariadb or mysql
@@ -79,8 +79,8 @@ enum Task {
     Ci,
 }
 
-/// A case of `tests/suite/` or `tests/mysql/` is a test for each kind of server, whose name ends
-/// with that of the kind.
+/// A case of `tests/suite/` or `tests/mysql/` is one test for each kind of server, such as
+/// `case::mariadb_server` or `case::mariadb_own_server`.
 const TEST_EXAMPLES: &str = "\
 Examples:
   cargo xtask test                                              All tests, on MariaDB

@@ -13,8 +13,8 @@ use crate::backend::{
     LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport, sealed,
 };
 use crate::driver::Driver;
-use crate::holder::Session;
 use crate::name::KeySource;
+use crate::session::Session;
 use crate::transaction::{self, TransactionContext};
 
 impl sealed::Sealed for MysqlConnection {}
@@ -38,7 +38,7 @@ pub struct MySql;
 impl Backend for MySql {
     type Db = Mysql;
     type Key = Key;
-    type Session = u32;
+    type SessionId = u32;
 
     fn acquire<D: Driver<Db = Mysql>>(
         driver: &mut D,

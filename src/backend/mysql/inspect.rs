@@ -20,8 +20,8 @@ use super::query::{UncachedQuery, big_select};
 use super::{error_code, namespace, wait};
 use crate::backend::{HeldLock, HoldDuration, InspectError, LockStatus};
 use crate::driver::Driver;
-use crate::holder::{Activity, Session};
 use crate::name::{KeySource, ParsedLockName};
+use crate::session::{Activity, Session};
 use crate::telemetry;
 
 type Id = Unsigned<BigInt>;

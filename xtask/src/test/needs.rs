@@ -12,7 +12,7 @@ const WITHOUT_SERVER: [&str; 13] = [
     "lock_names",
     "packages",
     "public_api",
-    "queue",
+    "wait_queue_loom",
     "server_test",
     "stress_check",
     "wait_queue",
@@ -109,7 +109,7 @@ clusters::galera_is_refused::mariadb_own_server: test
         let library = Need::ClientLibrary;
         let server = Need::Server(ServerKind::Mariadb);
         assert_eq!(needs("lock_names", "golden"), [library, Need::Python]);
-        assert_eq!(needs("mysql", "stale::mariadb_server"), [library, server]);
+        assert_eq!(needs("mysql", "reload::mariadb_server"), [library, server]);
         assert_eq!(
             needs("mysql", "clusters::galera_is_refused::mariadb_own_server"),
             [library, server, Need::Galera]

@@ -474,7 +474,7 @@ fn waiter_behind_a_set_learns_the_phase_that_the_set_waits_for() {
         let in_front = world.first(OTHER_ROW);
         let set = world.first(ROW);
         let of_set = world.behind(OTHER_ROW, Accepts::PermitOnly);
-        set.set_behind(&OTHER_ROW);
+        set.set_waits_at(&OTHER_ROW);
         in_front.set_phase(Phase::Asking);
         let waiter = world.behind(ROW, Accepts::Handoff);
         let expires = thread::spawn(move || {
