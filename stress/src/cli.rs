@@ -60,7 +60,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "T", default_value_t = 6)]
     pub(crate) threads: u16,
 
-    /// Directory of the history, which is emptied first [default: target/stress/<server>]
+    /// Directory of the history, which is emptied first [default: target/stress/ and the server]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 
