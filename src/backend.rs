@@ -4,7 +4,7 @@
 //! depends on none of them, except public types that name a server's settings, such as `Finding`.
 
 #![cfg_attr(
-    not(feature = "mysql"),
+    not(any(feature = "mysql", feature = "postgres")),
     allow(dead_code, reason = "without a backend only names are used")
 )]
 
@@ -14,16 +14,22 @@ mod finding;
 mod inspect;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod server_report;
 mod traits;
 
 pub(crate) use answers::{
-    AcquireError, Acquired, Condition, Held, ReacquireAnswer, ReleaseAnswer, Request,
+    AcquireError, Acquired, CommitError, Condition, Held, LockMode, ReacquireAnswer, ReleaseAnswer,
+    Request,
 };
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use connection::sealed;
-pub use connection::{LockConnection, LockSource};
+pub use connection::{LockConnection, LockSource, Supports, SupportsUntilCommit};
 pub use finding::Finding;
 pub use inspect::{HeldLock, HoldDuration, InspectError, LockStatus};
 pub use server_report::{ServerReport, Vendor};
-pub(crate) use traits::{AcquireResult, Backend, CheckServer, Inspect};
+pub(crate) use traits::{
+    AcquireResult, Backend, BeginResult, CheckServer, Inspect, SharedLocks, TransactionLocks,
+    prove_and_commit,
+};

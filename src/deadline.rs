@@ -7,7 +7,7 @@ use crate::name::LockName;
 
 /// How long a request waits for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub enum Wait {
     For(Duration),
     Forever,
 }

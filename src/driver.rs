@@ -6,8 +6,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use diesel::backend::Backend;
+use diesel::connection::TransactionManagerStatus;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use diesel::connection::{
-    Connection, InstrumentationEvent, LoadConnection, TransactionManager, TransactionManagerStatus,
+    AnsiTransactionManager, Connection, InstrumentationEvent, SimpleConnection, TransactionManager,
 };
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::QueryMetadata;
@@ -39,11 +41,25 @@ pub trait Driver: Send {
         Q: Query<SqlType = Untyped> + QueryFragment<Self::Db> + QueryId + Send,
         R: QueryableByName<Self::Db> + Send + 'static;
 
+    /// Like [`load_one`](Self::load_one). Also returns whether the server has a transaction open
+    /// after the statement, if the client library knows.
+    fn load_one_and_transaction<Q, R>(
+        &mut self,
+        query: Q,
+    ) -> impl Future<Output = (QueryResult<R>, Option<bool>)> + Send
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+        Self::Db: QueryMetadata<Q::SqlType>;
+
     /// Runs SQL text that is not prepared.
     fn batch(&mut self, sql: &str) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Begins a transaction, or a savepoint in an open one.
     fn begin(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Begins a transaction by SQL text, on a connection without one.
+    fn begin_with(&mut self, sql: &str) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Commits the innermost transaction or savepoint.
     fn commit(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
@@ -83,64 +99,160 @@ pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-impl<C> Driver for C
+/// Implements [`Driver`] for a blocking connection. `$loaded` says how a row is loaded together
+/// with the state of the server's transaction.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+macro_rules! blocking_driver {
+    ($connection:ty, $loaded:path) => {
+        impl Driver for $connection {
+            type Db = <$connection as Connection>::Backend;
+
+            async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
+            where
+                Q: QueryFragment<Self::Db> + QueryId + Send,
+            {
+                RunQueryDsl::execute(Statement(query), self)
+            }
+
+            async fn load_one<Q, R>(&mut self, query: Q) -> QueryResult<R>
+            where
+                Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+                R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+                Self::Db: QueryMetadata<Q::SqlType>,
+            {
+                RunQueryDsl::get_result(Statement(query), self)
+            }
+
+            async fn load_all<Q, R>(&mut self, query: Q) -> QueryResult<Vec<R>>
+            where
+                Q: Query<SqlType = Untyped> + QueryFragment<Self::Db> + QueryId + Send,
+                R: QueryableByName<Self::Db> + Send + 'static,
+            {
+                RunQueryDsl::get_results(Statement(query), self)
+            }
+
+            async fn load_one_and_transaction<Q, R>(
+                &mut self,
+                query: Q,
+            ) -> (QueryResult<R>, Option<bool>)
+            where
+                Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+                R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+                Self::Db: QueryMetadata<Q::SqlType>,
+            {
+                $loaded(self, query)
+            }
+
+            async fn batch(&mut self, sql: &str) -> QueryResult<()> {
+                self.batch_execute(sql)
+            }
+
+            async fn begin(&mut self) -> QueryResult<()> {
+                AnsiTransactionManager::begin_transaction(self)
+            }
+
+            async fn begin_with(&mut self, sql: &str) -> QueryResult<()> {
+                AnsiTransactionManager::begin_transaction_sql(self, sql)
+            }
+
+            async fn commit(&mut self) -> QueryResult<()> {
+                AnsiTransactionManager::commit_transaction(self)
+            }
+
+            async fn roll_back(&mut self) -> QueryResult<()> {
+                AnsiTransactionManager::rollback_transaction(self)
+            }
+
+            fn transaction_status(&mut self) -> &mut TransactionManagerStatus {
+                AnsiTransactionManager::transaction_manager_status_mut(self)
+            }
+
+            fn is_broken(&mut self) -> bool {
+                AnsiTransactionManager::is_broken_transaction_manager(self)
+            }
+
+            fn silence(&mut self) {
+                self.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+            }
+        }
+    };
+}
+
+#[cfg(feature = "mysql")]
+blocking_driver!(diesel::mysql::MysqlConnection, load_without_transaction);
+#[cfg(feature = "postgres")]
+blocking_driver!(diesel::pg::PgConnection, load_with_transaction);
+
+/// Diesel does not pass on the server's state, which MySQL reports with each answer.
+#[cfg(feature = "mysql")]
+fn load_without_transaction<Q, R>(
+    conn: &mut diesel::mysql::MysqlConnection,
+    query: Q,
+) -> (QueryResult<R>, Option<bool>)
 where
-    C: Connection + LoadConnection,
-    C::Backend: 'static,
+    Q: Query<SqlType: SingleValue> + QueryFragment<diesel::mysql::Mysql> + QueryId,
+    R: FromSqlRow<Q::SqlType, diesel::mysql::Mysql> + 'static,
+    diesel::mysql::Mysql: QueryMetadata<Q::SqlType>,
 {
-    type Db = C::Backend;
+    (RunQueryDsl::get_result(Statement(query), conn), None)
+}
 
-    async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
-    where
-        Q: QueryFragment<Self::Db> + QueryId + Send,
-    {
-        RunQueryDsl::execute(Statement(query), self)
-    }
+/// PostgreSQL reports the state of its transaction with each answer. Diesel keeps it to itself, but
+/// corrects its own count of transactions if the server has none.
+///
+/// So the statement runs with a count of one. It is still one afterwards if the server has a
+/// transaction open that Diesel does not know of. The rows are loaded one by one, since Diesel then
+/// reads the state after the last of them.
+#[cfg(feature = "postgres")]
+fn load_with_transaction<Q, R>(
+    conn: &mut diesel::pg::PgConnection,
+    query: Q,
+) -> (QueryResult<R>, Option<bool>)
+where
+    Q: Query<SqlType: SingleValue> + QueryFragment<diesel::pg::Pg> + QueryId,
+    R: FromSqlRow<Q::SqlType, diesel::pg::Pg> + 'static,
+    diesel::pg::Pg: QueryMetadata<Q::SqlType>,
+{
+    use diesel::connection::TransactionDepthChange::{DecreaseDepth, IncreaseDepth};
 
-    async fn load_one<Q, R>(&mut self, query: Q) -> QueryResult<R>
-    where
-        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
-        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
-        Self::Db: QueryMetadata<Q::SqlType>,
-    {
-        RunQueryDsl::get_result(Statement(query), self)
+    let change = |conn: &mut diesel::pg::PgConnection, change| match conn.transaction_status() {
+        TransactionManagerStatus::Valid(status) => status.change_transaction_depth(change),
+        TransactionManagerStatus::InError => Ok(()),
+    };
+    let depth = |conn: &mut diesel::pg::PgConnection| {
+        let depth = conn.transaction_status().transaction_depth();
+        depth.map(|depth| depth.is_some())
+    };
+    if depth(conn) != Ok(false) {
+        return (RunQueryDsl::get_result(Statement(query), conn), Some(true));
     }
+    if let Err(error) = change(conn, IncreaseDepth) {
+        return (Err(error), None);
+    }
+    let loaded = load_row_by_row(conn, query);
+    let is_open = depth(conn).ok();
+    match is_open {
+        Some(true) => match change(conn, DecreaseDepth) {
+            Ok(()) => (loaded, is_open),
+            Err(error) => (loaded.and(Err(error)), is_open),
+        },
+        _ => (loaded, is_open),
+    }
+}
 
-    async fn load_all<Q, R>(&mut self, query: Q) -> QueryResult<Vec<R>>
-    where
-        Q: Query<SqlType = Untyped> + QueryFragment<Self::Db> + QueryId + Send,
-        R: QueryableByName<Self::Db> + Send + 'static,
-    {
-        RunQueryDsl::get_results(Statement(query), self)
-    }
+#[cfg(feature = "postgres")]
+fn load_row_by_row<Q, R>(conn: &mut diesel::pg::PgConnection, query: Q) -> QueryResult<R>
+where
+    Q: Query<SqlType: SingleValue> + QueryFragment<diesel::pg::Pg> + QueryId,
+    R: FromSqlRow<Q::SqlType, diesel::pg::Pg> + 'static,
+    diesel::pg::Pg: QueryMetadata<Q::SqlType>,
+{
+    use diesel::connection::LoadConnection;
+    use diesel::pg::PgRowByRowLoadingMode;
 
-    async fn batch(&mut self, sql: &str) -> QueryResult<()> {
-        self.batch_execute(sql)
-    }
-
-    async fn begin(&mut self) -> QueryResult<()> {
-        C::TransactionManager::begin_transaction(self)
-    }
-
-    async fn commit(&mut self) -> QueryResult<()> {
-        C::TransactionManager::commit_transaction(self)
-    }
-
-    async fn roll_back(&mut self) -> QueryResult<()> {
-        C::TransactionManager::rollback_transaction(self)
-    }
-
-    fn transaction_status(&mut self) -> &mut TransactionManagerStatus {
-        C::TransactionManager::transaction_manager_status_mut(self)
-    }
-
-    fn is_broken(&mut self) -> bool {
-        C::TransactionManager::is_broken_transaction_manager(self)
-    }
-
-    fn silence(&mut self) {
-        self.set_instrumentation(|_: InstrumentationEvent<'_>| {});
-    }
+    let mut rows = LoadConnection::<PgRowByRowLoadingMode>::load(conn, Statement(query))?;
+    let row = rows.next().ok_or(diesel::result::Error::NotFound)??;
+    R::build_from_row(&row).map_err(diesel::result::Error::DeserializationError)
 }
 
 /// Implements `RunQueryDsl` for any query of this crate.

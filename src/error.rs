@@ -22,6 +22,7 @@ use crate::session::Session;
 /// |---|---|---|
 /// | `Timeout`, `Deadlock`, `Interrupted`, `Pool` | did not run | |
 /// | `OpenTransaction`, `InvalidName` | did not run | |
+/// | `SharedHeld`, `IsolationLevel`, `NoTransaction` | did not run | |
 /// | `RowNotFound`, `KeyMismatch` | did not run | |
 /// | `TransactionLeftOpen` | ran | what was left open is rolled back |
 /// | `Lost` | ran | rolled back from a `.transaction` form, else done: `outcome` |
@@ -117,6 +118,46 @@ pub enum LockError {
         name: LockName,
         /// Which transaction, or which setting that opens one.
         reason: OpenTransactionReason,
+    },
+
+    /// The session holds the lock shared, and asked for it exclusively. Two sessions that both do
+    /// this would wait for each other. PostgreSQL only.
+    #[error(
+        "lock `{name}` is held shared by this session, which cannot also hold it exclusively: two \
+         sessions that do this would deadlock; release the shared lock first, or lock exclusively \
+         from the start"
+    )]
+    #[non_exhaustive]
+    SharedHeld {
+        /// The lock.
+        name: LockName,
+    },
+
+    /// `until_commit` was called in a transaction above READ COMMITTED, which would read the row as
+    /// it was before the lock. PostgreSQL only.
+    #[error(
+        "lock `{name}` was refused: the open transaction is {level}, so it would read the row as \
+         it was before the lock; use READ COMMITTED, or acquire the lock before the transaction, \
+         as `.lock().transaction(conn, ..)` does"
+    )]
+    #[non_exhaustive]
+    IsolationLevel {
+        /// The lock.
+        name: LockName,
+        /// The isolation level of the open transaction.
+        level: &'static str,
+    },
+
+    /// `until_commit` was called without an open transaction, so the lock would be released at
+    /// once. PostgreSQL only.
+    #[error(
+        "lock `{name}` was refused: no transaction is open, so the lock would be released at once; \
+         use `.lock().transaction(conn, ..)`, which begins one, or `.lock().run(conn, ..)`"
+    )]
+    #[non_exhaustive]
+    NoTransaction {
+        /// The lock.
+        name: LockName,
     },
 
     /// The closure returned, or the guard was released, while a transaction was open that had been
@@ -373,6 +414,9 @@ impl LockError {
             | LockError::Deadlock { name, .. }
             | LockError::Interrupted { name, .. }
             | LockError::OpenTransaction { name, .. }
+            | LockError::SharedHeld { name }
+            | LockError::IsolationLevel { name, .. }
+            | LockError::NoTransaction { name }
             | LockError::TransactionLeftOpen { name, .. }
             | LockError::Lost { name, .. }
             | LockError::CommitUnknown { name, .. }
@@ -415,6 +459,9 @@ impl LockError {
             | LockError::Deadlock { .. }
             | LockError::Interrupted { .. }
             | LockError::OpenTransaction { .. }
+            | LockError::SharedHeld { .. }
+            | LockError::IsolationLevel { .. }
+            | LockError::NoTransaction { .. }
             | LockError::RowNotFound { .. }
             | LockError::KeyMismatch { .. }
             | LockError::InvalidName { .. }
@@ -445,6 +492,9 @@ impl LockError {
                 matches!(outcome, Outcome::NothingHappened | Outcome::RolledBack)
             }
             LockError::OpenTransaction { .. }
+            | LockError::SharedHeld { .. }
+            | LockError::IsolationLevel { .. }
+            | LockError::NoTransaction { .. }
             | LockError::TransactionLeftOpen { .. }
             | LockError::CommitUnknown { .. }
             | LockError::RowNotFound { .. }

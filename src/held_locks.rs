@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use crate::backend::{Backend, LockConnection};
+use crate::backend::{Backend, LockConnection, LockMode, TransactionLocks};
 use crate::deadline::Deadline;
 use crate::error::LockError;
-use crate::in_use::Enclosing;
+use crate::in_use::{self, Enclosing};
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::session_lock::{self, Armed, PendingLock, Progress, SessionLock};
-use crate::telemetry::Scope;
-use crate::transaction::Depth;
+use crate::telemetry::{LockTelemetry, Scope};
+use crate::transaction::{Depth, TransactionContext};
 
 /// The locks that a guard holds in one session, in the order in which they were acquired.
 pub(crate) struct HeldLocks<B: Backend> {
@@ -23,10 +23,23 @@ pub(crate) struct HeldLocks<B: Backend> {
     pub(crate) progress: Progress,
 }
 
-/// Returns an error if one of the names must not be sent to a server.
-pub(crate) fn check_names(names: &[LockName], deadline: &Deadline) -> Result<(), LockError> {
+/// How a call holds its locks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    pub(crate) mode: LockMode,
+    /// The call runs its closure in a transaction of the library's.
+    pub(crate) in_transaction: bool,
+    /// The request had to wait for another request of this process.
+    pub(crate) contended: bool,
+}
+
+/// Returns an error if one of the names must not be sent to the server.
+pub(crate) fn check_names<B: Backend>(
+    names: &[LockName],
+    deadline: &Deadline,
+) -> Result<(), LockError> {
     for name in names {
-        if let Err(error) = name.check() {
+        if let Err(error) = name.check::<B>() {
             return Err(PendingLock::new(name.clone()).not_acquired(deadline, |_| error));
         }
     }
@@ -42,26 +55,88 @@ impl<B: Backend> HeldLocks<B> {
     /// Acquires all locks in the server's order, whatever order the names are in, so that no two
     /// sets can deadlock. On an error no lock is held. The caller has checked the names with
     /// [`check_names`].
-    ///
-    /// `contended`: the request had to wait for another request of this process.
     pub(crate) async fn acquire<C: LockConnection<Server = B>>(
         conn: &mut C,
         names: OneOrMany<LockName>,
         deadline: &Deadline,
-        contended: bool,
+        hold: Hold,
     ) -> Result<Self, LockError> {
         let mut armed = Armed::new(conn);
         let conn = armed.conn();
         let acquired = match names {
-            OneOrMany::One(name) => {
-                let pending = PendingLock::with(name, None, contended);
-                let lock = SessionLock::acquire(conn, pending, deadline).await;
-                lock.map(Self::of_one)
-            }
-            OneOrMany::Many(names) => Self::acquire_many(conn, &names, deadline, contended).await,
+            OneOrMany::One(name) => Self::acquire_one(conn, name, deadline, hold).await,
+            OneOrMany::Many(names) => Self::acquire_many(conn, &names, deadline, hold).await,
         };
         armed.disarm();
         acquired
+    }
+
+    // Inlined, since a call would copy the future and the lock.
+    #[inline(always)]
+    async fn acquire_one<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        name: LockName,
+        deadline: &Deadline,
+        hold: Hold,
+    ) -> Result<Self, LockError> {
+        let mut pending = PendingLock::with(name, None, hold.contended);
+        if B::BEGINS_WITH_LOCKS && hold.in_transaction {
+            let mut pendings = vec![pending];
+            if let Some(mut locks) =
+                Self::begin_with_locks(conn, &mut pendings, deadline, hold).await?
+            {
+                let lock = locks.remove(0);
+                return Ok(HeldLocks {
+                    progress: Progress::Begun,
+                    ..Self::of_one(lock)
+                });
+            }
+            pending = pendings.remove(0);
+        }
+        let lock = SessionLock::acquire(conn, pending, hold.mode, deadline).await;
+        lock.map(Self::of_one)
+    }
+
+    /// Begins the transaction of a `.transaction` form together with its locks, if the server can.
+    /// Otherwise the requests are left for [`SessionLock::acquire`].
+    async fn begin_with_locks<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        pendings: &mut Vec<PendingLock>,
+        deadline: &Deadline,
+        hold: Hold,
+    ) -> Result<Option<Vec<SessionLock<B>>>, LockError> {
+        let before = match Depth::of(conn) {
+            Ok(before) if before.context() == TransactionContext::NoTransaction => before,
+            // Acquiring reports the error.
+            _ => return Ok(None),
+        };
+        // Under a lock of its own, the session holds this one already.
+        if pendings.iter().any(|it| in_use::is_enclosing(&it.name)) {
+            return Ok(None);
+        }
+        let begun = {
+            let sources: Vec<_> = pendings.iter().map(|it| it.name.key_source()).collect();
+            B::begin_with_locks(conn, &sources, deadline.remaining(), hold.mode).await
+        };
+        let acquired = match begun {
+            Ok(Some(acquired)) => acquired,
+            Ok(None) => return Ok(None),
+            Err((index, error)) => {
+                let pending = pendings.swap_remove(index);
+                return Err(session_lock::not_acquired(conn, pending, error, deadline).await);
+            }
+        };
+        let mut locks = Vec::with_capacity(acquired.len());
+        for (pending, acquired) in pendings.drain(..).zip(acquired) {
+            match SessionLock::start(conn, pending, acquired, before, deadline).await {
+                Ok(lock) => locks.push(lock),
+                Err(error) => {
+                    drop(session_lock::end(conn, &mut locks, before, Progress::Begun).await);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Some(locks))
     }
 
     fn of_one(lock: SessionLock<B>) -> Self {
@@ -77,7 +152,7 @@ impl<B: Backend> HeldLocks<B> {
         conn: &mut C,
         names: &[LockName],
         deadline: &Deadline,
-        contended: bool,
+        hold: Hold,
     ) -> Result<Self, LockError> {
         let label = label(names);
         let failed = |source| LockError::before(&label, source);
@@ -86,24 +161,96 @@ impl<B: Backend> HeldLocks<B> {
         let keys = B::sort_keys(conn, sources).await.map_err(failed)?;
         let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_by(|&one, &other| keys[one].cmp(&keys[other]));
-        let mut locks: Vec<SessionLock<B>> = Vec::with_capacity(names.len());
         let mut items: Vec<_> = names.iter().map(|name| (name.clone(), 0)).collect();
-        let mut previous: Option<usize> = None;
+        // The first item of each lock.
+        let mut firsts: Vec<usize> = Vec::with_capacity(names.len());
         for item in order {
-            if previous.is_none_or(|previous| keys[previous] != keys[item]) {
-                let outer = locks.last().map(|lock| &lock.telemetry);
-                let pending = PendingLock::with(names[item].clone(), outer, contended);
-                match SessionLock::acquire(conn, pending, deadline).await {
-                    Ok(lock) => locks.push(lock),
-                    Err(error) => {
-                        // Telemetry records both errors; the first one is returned.
-                        drop(session_lock::end(conn, &mut locks, before, Progress::Plain).await);
-                        return Err(error);
-                    }
+            if firsts.last().is_none_or(|&first| keys[first] != keys[item]) {
+                firsts.push(item);
+            }
+            items[item].1 = firsts.len() - 1;
+        }
+        fn request(name: &LockName, outer: Option<&LockTelemetry>, hold: Hold) -> PendingLock {
+            PendingLock::with(name.clone(), outer, hold.contended)
+        }
+        let mut locks: Vec<SessionLock<B>> = Vec::with_capacity(firsts.len());
+        let mut progress = Progress::Plain;
+        if B::BEGINS_WITH_LOCKS && hold.in_transaction && !firsts.is_empty() {
+            let mut pendings: Vec<PendingLock> = Vec::with_capacity(firsts.len());
+            for &item in &firsts {
+                let outer = pendings.last().map(|outer| &outer.telemetry);
+                let pending = request(&names[item], outer, hold);
+                pendings.push(pending);
+            }
+            if let Some(begun) = Self::begin_with_locks(conn, &mut pendings, deadline, hold).await?
+            {
+                (locks, progress) = (begun, Progress::Begun);
+                firsts.clear();
+            }
+        }
+        for item in firsts {
+            let outer = locks.last().map(|lock| &lock.telemetry);
+            let pending = request(&names[item], outer, hold);
+            match SessionLock::acquire(conn, pending, hold.mode, deadline).await {
+                Ok(lock) => locks.push(lock),
+                Err(error) => {
+                    // Telemetry records both errors; the first one is returned.
+                    drop(session_lock::end(conn, &mut locks, before, Progress::Plain).await);
+                    return Err(error);
                 }
             }
-            items[item].1 = locks.len() - 1;
-            previous = Some(item);
+        }
+        Ok(HeldLocks {
+            locks: OneOrMany::Many(locks),
+            items,
+            before,
+            progress,
+        })
+    }
+
+    /// Acquires locks that end with the open transaction, whatever order the names are in. On an
+    /// error those that were acquired are held until it ends.
+    pub(crate) async fn acquire_until_commit<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        names: &[LockName],
+        deadline: &Deadline,
+        mode: LockMode,
+    ) -> Result<Self, LockError>
+    where
+        B: TransactionLocks,
+    {
+        let mut armed = Armed::new(conn);
+        let acquired = Self::acquire_each_until_commit(armed.conn(), names, deadline, mode).await;
+        armed.disarm();
+        acquired
+    }
+
+    async fn acquire_each_until_commit<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        names: &[LockName],
+        deadline: &Deadline,
+        mode: LockMode,
+    ) -> Result<Self, LockError>
+    where
+        B: TransactionLocks,
+    {
+        let label = label(names);
+        let failed = |source| LockError::before(&label, source);
+        let before = Depth::of(conn).map_err(failed)?;
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        if names.len() > 1 {
+            let sources = names.iter().map(LockName::key_source).collect();
+            let keys = B::sort_keys(conn, sources).await.map_err(failed)?;
+            order.sort_by(|&one, &other| keys[one].cmp(&keys[other]));
+        }
+        let mut locks: Vec<SessionLock<B>> = Vec::with_capacity(names.len());
+        let mut items: Vec<_> = names.iter().map(|name| (name.clone(), 0)).collect();
+        for item in order {
+            let outer = locks.last().map(|lock| &lock.telemetry);
+            let pending = PendingLock::with(names[item].clone(), outer, false);
+            let lock = SessionLock::acquire_until_commit(conn, pending, mode, deadline).await?;
+            items[item].1 = locks.len();
+            locks.push(lock);
         }
         Ok(HeldLocks {
             locks: OneOrMany::Many(locks),
@@ -175,6 +322,9 @@ impl<B: Backend> HeldLocks<B> {
         &mut self,
         conn: &mut C,
     ) -> Result<(), LockError> {
+        if self.progress == Progress::Begun {
+            return Ok(());
+        }
         let mut armed = Armed::new(conn);
         let begun = B::begin(armed.conn()).await;
         armed.disarm();
@@ -239,10 +389,11 @@ fn steps_are_send<C: LockConnection>(
     held: &mut HeldLocks<C::Server>,
     names: OneOrMany<LockName>,
     deadline: &Deadline,
+    hold: Hold,
 ) {
     fn is_send<T: Send>(_: T) {}
     is_send(held.take_over(&names, conn, deadline));
-    is_send(HeldLocks::acquire(conn, names, deadline, false));
+    is_send(HeldLocks::acquire(conn, names, deadline, hold));
     is_send(held.begin(conn));
     is_send(held.verify(conn));
     is_send(held.commit(conn));

@@ -108,7 +108,7 @@ impl LockName {
     /// - [`LockError::InvalidName`] if the name cannot be used.
     /// - [`LockError::Database`] if a query fails.
     pub fn status<S: LockSource>(&self, conn: &mut S) -> Result<LockStatus, LockError> {
-        self.check()?;
+        self.check::<<S::Connection as LockConnection>::Server>()?;
         let conn = conn.connection();
         let status = <S::Connection as LockConnection>::Server::status(conn, self.key_source());
         ready(status).map_err(|source| LockError::before(self, source))

@@ -1,5 +1,6 @@
 //! [`LockName::exact`], and the names that a server would refuse, truncate or confuse.
 
+use crate::backend::Backend;
 use crate::error::LockError;
 use crate::name::LockName;
 
@@ -42,15 +43,20 @@ impl LockName {
         }
     }
 
-    /// Returns an error if the name must not be sent to a server.
-    pub(crate) fn check(&self) -> Result<(), LockError> {
-        match self.refusal() {
-            None => Ok(()),
-            Some(reason) => Err(LockError::InvalidName {
-                name: self.clone(),
-                reason,
-            }),
-        }
+    /// Returns an error if the name must not be sent to the server.
+    pub(crate) fn check<B: Backend>(&self) -> Result<(), LockError> {
+        let reason = match self.refusal() {
+            Some(reason) => reason,
+            None if self.is_postgres_key() && !B::HAS_POSTGRES_KEYS => {
+                "only PostgreSQL has locks that are named by numbers; use `LockName::exact`, or \
+                 `LockName::named`"
+            }
+            None => return Ok(()),
+        };
+        Err(LockError::InvalidName {
+            name: self.clone(),
+            reason,
+        })
     }
 }
 

@@ -117,7 +117,7 @@
 //! | `bundled`, `buildtime_bindgen` | | the features of `mysqlclient-sys` |
 #![deny(missing_docs)]
 #![cfg_attr(
-    not(all(feature = "mysql", feature = "r2d2")),
+    not(all(any(feature = "mysql", feature = "postgres"), feature = "r2d2")),
     allow(
         dead_code,
         unreachable_pub,
@@ -142,6 +142,7 @@ mod lock;
 mod lockable;
 #[cfg(feature = "derive")]
 mod locked_method;
+pub mod mode;
 mod name;
 mod name_format;
 mod one_or_many;
@@ -157,7 +158,7 @@ mod table;
 mod telemetry;
 mod transaction;
 
-pub use backend::{LockConnection, LockSource};
+pub use backend::{LockConnection, LockSource, Supports, SupportsUntilCommit};
 pub use error::{FromLockError, LockError, OpenTransactionReason, Outcome, TimeoutCause};
 pub use guard::LockGuard;
 pub use inspect::LockStatus;

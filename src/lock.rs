@@ -1,17 +1,19 @@
 //! [`Lock`]: the builder of every lock, and [`LockDsl`], its finishing methods.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{LockConnection, LockSource};
+use crate::backend::{LockConnection, LockSource, Supports, SupportsUntilCommit};
 use crate::deadline::{Deadline, Wait};
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
 use crate::guard::{self, LockGuard, Transaction};
-use crate::held_locks::{self, HeldLocks};
+use crate::held_locks::{self, HeldLocks, Hold};
+use crate::mode::{Exclusive, Mode, Shared};
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::options::{LockOptions, LockPolicy};
-use crate::set::{LockSet, ReloadSet};
+use crate::set::{LockSet, ReloadSet, Rows};
 
 /// A lock that is about to be acquired: options first, then a finishing method.
 ///
@@ -82,11 +84,12 @@ use crate::set::{LockSet, ReloadSet};
 #[derive(Clone, Debug)]
 #[must_use = "nothing is locked until a finishing method such as `.run(..)` or `.acquire(..)` is \
               called"]
-pub struct Lock<L> {
+pub struct Lock<L, M = Exclusive> {
     set: L,
     options: LockOptions,
     scope: Option<String>,
     namespace: Option<String>,
+    mode: PhantomData<M>,
 }
 
 impl LockName {
@@ -155,9 +158,47 @@ impl<L> Lock<L> {
             options: LockOptions::default(),
             scope: None,
             namespace: None,
+            mode: PhantomData,
         }
     }
 
+    /// Shares the lock with other sessions that ask for it shared, as readers do. An exclusive lock
+    /// excludes them all. Only on PostgreSQL; on another server the call does not compile.
+    ///
+    /// - Sessions are served in the order in which they asked: a session that waits for the
+    ///   exclusive lock stops new readers.
+    /// - A shared lock under one's own exclusive one is re-entrant. An exclusive lock under one's
+    ///   own shared one is refused ([`LockError::SharedHeld`]), since two sessions that both do
+    ///   this wait for each other.
+    /// - A [`LockPool`](crate::LockPool) does not take it, since its requests queue one by one. Take
+    ///   a connection from the pool instead.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use diesel::prelude::*;
+    /// use diesel_advisory_lock::prelude::*;
+    ///
+    /// # #[cfg(feature = "postgres")] {
+    /// # let mut conn = diesel::PgConnection::establish("postgres://localhost")?;
+    /// let prices = LockName::named("prices");
+    /// prices.lock().shared().run(&mut conn, |_, _conn| Ok::<_, LockError>(()))?; // a reader
+    /// prices.lock().run(&mut conn, |_, _conn| Ok::<_, LockError>(()))?; // a writer
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shared(self) -> Lock<L, Shared> {
+        Lock {
+            set: self.set,
+            options: self.options,
+            scope: self.scope,
+            namespace: self.namespace,
+            mode: PhantomData,
+        }
+    }
+}
+
+impl<L, M> Lock<L, M> {
     /// Uses `policy` for what the call itself does not set; see [`LockPolicy`].
     pub fn policy(mut self, policy: LockPolicy) -> Self {
         self.options.set_policy(policy);
@@ -278,13 +319,42 @@ impl<L> Lock<L> {
         &self,
         conn: &mut C,
         deadline: &Deadline,
+        transaction: Transaction,
     ) -> Result<HeldLocks<C::Server>, LockError>
     where
         L: LockSet,
+        M: Mode,
     {
         let names = self.requested();
-        held_locks::check_names(names.as_slice(), deadline)?;
-        ready(HeldLocks::acquire(conn, names, deadline, false))
+        held_locks::check_names::<C::Server>(names.as_slice(), deadline)?;
+        let hold = Hold {
+            mode: M::MODE,
+            in_transaction: transaction == Transaction::Begin,
+            contended: false,
+        };
+        ready(HeldLocks::acquire(conn, names, deadline, hold))
+    }
+
+    /// Acquires the locks until the end of the open transaction, and reloads the models.
+    fn acquire_until_commit<C: SupportsUntilCommit>(
+        mut self,
+        conn: &mut C,
+        deadline: &Deadline,
+    ) -> Result<(), LockError>
+    where
+        L: ReloadSet<C>,
+        M: Mode,
+    {
+        let names = self.requested();
+        held_locks::check_names::<C::Server>(names.as_slice(), deadline)?;
+        let names = names.as_slice();
+        let locks = ready(HeldLocks::acquire_until_commit(
+            conn,
+            names,
+            deadline,
+            M::MODE,
+        ))?;
+        self.set.reload(&mut Rows::new(conn, &locks))
     }
 
     pub(crate) fn into_set(self) -> L {
@@ -303,7 +373,7 @@ impl<L> Lock<L> {
 /// [`Lock`] says what they reload and which errors they return.
 ///
 /// The prelude brings this trait into scope.
-pub trait LockDsl<L>: Sized {
+pub trait LockDsl<L, M = Exclusive>: Sized {
     /// Acquires the lock, reloads the model, runs `body`, and releases the lock.
     ///
     /// ```
@@ -326,7 +396,7 @@ pub trait LockDsl<L>: Sized {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<R, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError;
 
@@ -354,7 +424,7 @@ pub trait LockDsl<L>: Sized {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<Option<R>, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError;
 
@@ -398,7 +468,7 @@ pub trait LockDsl<L>: Sized {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<R, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError;
 
@@ -428,7 +498,7 @@ pub trait LockDsl<L>: Sized {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<Option<R>, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError;
 
@@ -459,7 +529,7 @@ pub trait LockDsl<L>: Sized {
     /// Any [`LockError`] that is returned before a closure runs; see [`Lock`].
     fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>;
 
     /// Like [`acquire`](Self::acquire), but returns `Ok(None)` if the lock is held elsewhere.
@@ -485,23 +555,89 @@ pub trait LockDsl<L>: Sized {
         conn: &mut S,
     ) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
+        L: ReloadSet<S::Connection>;
+
+    /// Acquires the lock until the end of the transaction that is open on the connection, and
+    /// reloads the model. COMMIT and ROLLBACK release the lock. Only on PostgreSQL; on another
+    /// server the call does not compile.
+    ///
+    /// It is for code that is called inside a transaction, which the other methods refuse. Where
+    /// you begin the transaction, use [`transaction`](Self::transaction).
+    ///
+    /// Like a guard, it gives the model to no closure: a further call that locks the model reloads
+    /// it. A ROLLBACK TO a savepoint that is older than the lock releases the lock.
+    ///
+    /// ```no_run
+    /// # use diesel::prelude::*;
+    /// use diesel_advisory_lock::prelude::*;
+    ///
+    /// # diesel::table! { accounts (id) { id -> Integer, balance -> BigInt, } }
+    /// #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
+    /// struct Account {
+    ///     id: i32,
+    ///     balance: i64,
+    /// }
+    ///
+    /// # #[cfg(feature = "postgres")]
+    /// /// Called inside a transaction.
+    /// fn withdraw(account: &mut Account, conn: &mut PgConnection) -> QueryResult<usize> {
+    ///     account.lock().until_commit(conn)?;
+    ///     account.balance -= 30;
+    ///     diesel::update(&*account).set(&*account).execute(conn)
+    /// }
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`LockError::NoTransaction`] if no transaction is open.
+    /// - [`LockError::IsolationLevel`] above READ COMMITTED, where the transaction would read the
+    ///   row as it was before the lock.
+    /// - [`LockError::Deadlock`] if the transaction holds a lock that the holder waits for. The
+    ///   server has aborted the transaction: roll it back.
+    /// - As for [`acquire`](Self::acquire). After a `Timeout` the transaction is usable.
+    fn until_commit<S>(self, conn: &mut S) -> Result<(), LockError>
+    where
+        S: LockSource<Connection: Supports<M> + SupportsUntilCommit>,
+        L: ReloadSet<S::Connection>;
+
+    /// Like [`until_commit`](Self::until_commit), but returns `Ok(None)` if the lock is held
+    /// elsewhere.
+    ///
+    /// ```no_run
+    /// use diesel_advisory_lock::prelude::*;
+    ///
+    /// # #[cfg(feature = "postgres")]
+    /// /// Called inside a transaction.
+    /// fn is_mine(conn: &mut diesel::PgConnection) -> Result<bool, LockError> {
+    ///     let acquired = LockName::named("report").lock().try_until_commit(conn)?;
+    ///     Ok(acquired.is_some())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `until_commit`, except [`LockError::Timeout`], which becomes `Ok(None)`.
+    fn try_until_commit<S>(self, conn: &mut S) -> Result<Option<()>, LockError>
+    where
+        S: LockSource<Connection: Supports<M> + SupportsUntilCommit>,
         L: ReloadSet<S::Connection>;
 }
 
-impl<L> LockDsl<L> for Lock<L> {
+impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
     fn run<S, R, E>(
         self,
         conn: &mut S,
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<R, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
         let conn = conn.connection();
-        let locks = self.acquire_locks(conn, &self.deadline())?;
+        let locks = self.acquire_locks(conn, &self.deadline(), Transaction::No)?;
         let guard = LockGuard::new(conn, locks);
         guard::run(guard, self.set, Transaction::No, body)
     }
@@ -512,12 +648,13 @@ impl<L> LockDsl<L> for Lock<L> {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<Option<R>, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
         let conn = conn.connection();
-        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline()))? else {
+        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline(), Transaction::No))?
+        else {
             return Ok(None);
         };
         let guard = LockGuard::new(conn, locks);
@@ -530,12 +667,12 @@ impl<L> LockDsl<L> for Lock<L> {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<R, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
         let conn = conn.connection();
-        let locks = self.acquire_locks(conn, &self.deadline())?;
+        let locks = self.acquire_locks(conn, &self.deadline(), Transaction::Begin)?;
         let guard = LockGuard::new(conn, locks);
         guard::run(guard, self.set, Transaction::Begin, body)
     }
@@ -546,12 +683,14 @@ impl<L> LockDsl<L> for Lock<L> {
         body: impl FnOnce(L::Locked, &mut S::Connection) -> Result<R, E>,
     ) -> Result<Option<R>, E>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
         E: FromLockError,
     {
         let conn = conn.connection();
-        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline()))? else {
+        let Some(locks) =
+            or_none(self.acquire_locks(conn, &self.try_deadline(), Transaction::Begin))?
+        else {
             return Ok(None);
         };
         let guard = LockGuard::new(conn, locks);
@@ -560,11 +699,11 @@ impl<L> LockDsl<L> for Lock<L> {
 
     fn acquire<S>(mut self, conn: &mut S) -> Result<LockGuard<'_, S::Connection>, LockError>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
     {
         let conn = conn.connection();
-        let locks = self.acquire_locks(conn, &self.deadline())?;
+        let locks = self.acquire_locks(conn, &self.deadline(), Transaction::No)?;
         let mut guard = LockGuard::new(conn, locks);
         guard::reload(&mut guard, &mut self.set)?;
         Ok(guard)
@@ -575,16 +714,35 @@ impl<L> LockDsl<L> for Lock<L> {
         conn: &mut S,
     ) -> Result<Option<LockGuard<'_, S::Connection>>, LockError>
     where
-        S: LockSource,
+        S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
     {
         let conn = conn.connection();
-        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline()))? else {
+        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline(), Transaction::No))?
+        else {
             return Ok(None);
         };
         let mut guard = LockGuard::new(conn, locks);
         guard::reload(&mut guard, &mut self.set)?;
         Ok(Some(guard))
+    }
+
+    fn until_commit<S>(self, conn: &mut S) -> Result<(), LockError>
+    where
+        S: LockSource<Connection: Supports<M> + SupportsUntilCommit>,
+        L: ReloadSet<S::Connection>,
+    {
+        let deadline = self.deadline();
+        self.acquire_until_commit(conn.connection(), &deadline)
+    }
+
+    fn try_until_commit<S>(self, conn: &mut S) -> Result<Option<()>, LockError>
+    where
+        S: LockSource<Connection: Supports<M> + SupportsUntilCommit>,
+        L: ReloadSet<S::Connection>,
+    {
+        let deadline = self.try_deadline();
+        or_none(self.acquire_until_commit(conn.connection(), &deadline))
     }
 }
 

@@ -135,7 +135,7 @@ fn begin<'c, L: LockSet, S: LockSource>(
         true => Transaction::Begin,
         false => Transaction::No,
     };
-    let locks = lock.acquire_locks(source.connection(), &lock.deadline())?;
+    let locks = lock.acquire_locks(source.connection(), &lock.deadline(), transaction)?;
     let mut guard = LockGuard::new(source, locks);
     guard::begin(&mut guard, transaction)?;
     Ok((guard, transaction))

@@ -11,11 +11,13 @@ use crate::table::{LockTable, RowKey};
 
 mod label;
 mod parse;
+mod postgres_key;
 
-use label::Label;
 #[cfg(feature = "metrics")]
 pub(crate) use label::NameLabel;
+use label::TableOfName;
 pub use parse::{LockedObject, ParsedLockName};
+pub use postgres_key::PostgresKey;
 
 /// The name of a lock: of a row, of a table, or of anything else.
 ///
@@ -56,24 +58,31 @@ pub struct LockName {
     /// Why the name must not be sent to a server. A thin reference, since every error contains a
     /// name.
     refused: Option<&'static &'static str>,
-    label: Label,
+    table: TableOfName,
 }
 
 /// What a backend computes its lock key from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum KeySource<'n> {
     /// The text after the slash. The session's namespace precedes it.
-    InSessionNamespace(&'n str),
+    InSessionNamespace {
+        text: &'n str,
+        /// The table, if the name is one of a table or of its row.
+        table: Option<&'n str>,
+    },
     /// The full name, which does not depend on the session.
     FullName(String),
+    /// A key of PostgreSQL, and its text. No other server has such keys.
+    PostgresKey(PostgresKey, &'n str),
 }
 
 impl<'n> KeySource<'n> {
     /// Returns the full name in a session with this namespace.
     pub(crate) fn full_name(self, namespace: &str) -> String {
         match self {
-            KeySource::InSessionNamespace(text) => [namespace, "/", text].concat(),
+            KeySource::InSessionNamespace { text, .. } => [namespace, "/", text].concat(),
             KeySource::FullName(name) => name,
+            KeySource::PostgresKey(_, text) => text.to_owned(),
         }
     }
 
@@ -91,6 +100,15 @@ enum Namespace {
     Explicit([u8; 8]),
     /// No namespace and no slash.
     Exact,
+    /// A key of PostgreSQL instead of a name.
+    PostgresKey(PostgresKey),
+}
+
+impl Namespace {
+    /// Whether the name takes neither a namespace nor a scope.
+    fn is_exact(self) -> bool {
+        matches!(self, Namespace::Exact | Namespace::PostgresKey(_))
+    }
 }
 
 impl LockName {
@@ -125,17 +143,17 @@ impl LockName {
     /// Use it for tables whose key Diesel does not know, such as those of `diesel-dynamic-schema`,
     /// and for key types that implement only [`LockKey`].
     pub fn row_unchecked<T: LockTable, K: LockKey>(table: T, key: K) -> Self {
-        let (namespace, label, mut name) = Self::in_table(&table, Kind::Row);
+        let (namespace, of, mut name) = Self::in_table(&table, Kind::Row);
         key.write_parts(&mut KeyParts::new(&mut name));
-        Self::new(namespace, label, name.finish())
+        Self::new(namespace, of, name.finish())
     }
 
     /// Returns the name of a whole table. Its lock excludes only other locks of the whole table,
     /// not those of rows.
     pub fn table<T: LockTable>(table: T) -> Self {
-        let (namespace, label, mut name) = Self::in_table(&table, Kind::Table);
+        let (namespace, of, mut name) = Self::in_table(&table, Kind::Table);
         name.punctuation(":*");
-        Self::new(namespace, label, name.finish())
+        Self::new(namespace, of, name.finish())
     }
 
     /// Returns the name of anything else, such as a job or a resource outside of the database.
@@ -146,7 +164,7 @@ impl LockName {
         let mut writer = NameWriter::new(Kind::Named);
         writer.punctuation("=");
         writer.component("", name.as_ref());
-        Self::new(Namespace::Session, Label::NO_TABLE, writer.finish())
+        Self::new(Namespace::Session, TableOfName::None, writer.finish())
     }
 
     /// Returns the name of one use of the same row, table or resource, which has a separate lock:
@@ -158,10 +176,10 @@ impl LockName {
     /// [`LockError::InvalidName`](crate::LockError::InvalidName).
     #[must_use]
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
-        if self.namespace == Namespace::Exact {
+        if self.namespace.is_exact() {
             return self.refuse(&"an exact name takes no scope; write the scope into the name");
         }
-        let (namespace, label) = (self.namespace, self.label);
+        let (namespace, table) = (self.namespace, self.table.clone());
         let base = match self.unscoped {
             Some(base) => base,
             None => Arc::new(self),
@@ -169,7 +187,7 @@ impl LockName {
         let scoped = NameWriter::scope(&base.text, base.hash.as_deref(), scope.as_ref());
         LockName {
             unscoped: Some(base),
-            ..Self::new(namespace, label, scoped)
+            ..Self::new(namespace, table, scoped)
         }
     }
 
@@ -186,7 +204,7 @@ impl LockName {
     /// [`LockError::InvalidName`](crate::LockError::InvalidName).
     #[must_use]
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
-        if self.namespace == Namespace::Exact {
+        if self.namespace.is_exact() {
             return self.refuse(&"an exact name takes no namespace; write it into the name");
         }
         LockName {
@@ -209,15 +227,44 @@ impl LockName {
         match self.namespace {
             Namespace::Session => self.after(namespace_prefix(schema)),
             Namespace::Explicit(prefix) => self.after(prefix),
-            Namespace::Exact => self.text.to_string(),
+            Namespace::Exact | Namespace::PostgresKey(_) => self.text.to_string(),
+        }
+    }
+
+    /// Returns the key of the lock on PostgreSQL, for a table in the schema `schema`: the first
+    /// eight bytes of the SHA-256 of the [full name](Self::full_name).
+    ///
+    /// A name of [`named`](Self::named) has the empty namespace on PostgreSQL, since locks belong
+    /// to the database there, and not to a schema: pass `""`. `docs/lock-names.md` shows how to
+    /// search `pg_locks` for the key.
+    ///
+    /// ```
+    /// use diesel_advisory_lock::LockName;
+    ///
+    /// diesel::table! {
+    ///     notifications (id) { id -> Integer, }
+    /// }
+    ///
+    /// let name = LockName::row(notifications::table, 42);
+    /// assert_eq!(name.full_name("app"), "a172cedc/notifications:42");
+    /// assert_eq!(name.postgres_key("app"), 4878127644074511631);
+    /// ```
+    pub fn postgres_key(&self, schema: &str) -> i64 {
+        match self.namespace {
+            Namespace::PostgresKey(key) => key.as_i64(),
+            _ => PostgresKey::of_full_name(&self.full_name(schema)).as_i64(),
         }
     }
 
     /// What a backend computes its lock key from.
     pub(crate) fn key_source(&self) -> KeySource<'_> {
         match self.namespace {
-            Namespace::Session => KeySource::InSessionNamespace(&self.text),
+            Namespace::Session => KeySource::InSessionNamespace {
+                text: &self.text,
+                table: self.table.name(),
+            },
             Namespace::Explicit(_) | Namespace::Exact => KeySource::FullName(self.full_name("")),
+            Namespace::PostgresKey(key) => KeySource::PostgresKey(key, &self.text),
         }
     }
 
@@ -240,8 +287,21 @@ impl LockName {
             hash: None,
             unscoped: None,
             refused: None,
-            label: Label::NO_TABLE,
+            table: TableOfName::None,
         }
+    }
+
+    /// The name of a lock that is known by its key alone.
+    pub(crate) fn of_postgres_key(key: PostgresKey) -> Self {
+        LockName {
+            namespace: Namespace::PostgresKey(key),
+            ..Self::exact_unchecked(&key.to_string())
+        }
+    }
+
+    /// Whether only PostgreSQL has this lock.
+    pub(crate) fn is_postgres_key(&self) -> bool {
+        matches!(self.namespace, Namespace::PostgresKey(_))
     }
 
     pub(crate) fn refuse(mut self, reason: &'static &'static str) -> Self {
@@ -258,18 +318,18 @@ impl LockName {
         (self.namespace, &self.text, self.refused.is_some())
     }
 
-    fn new(namespace: Namespace, label: Label, written: Finished) -> Self {
+    fn new(namespace: Namespace, table: TableOfName, written: Finished) -> Self {
         LockName {
             namespace,
             text: written.text,
             hash: written.hash,
             unscoped: None,
             refused: None,
-            label,
+            table,
         }
     }
 
-    fn in_table<T: LockTable>(table: &T, kind: Kind) -> (Namespace, Label, NameWriter) {
+    fn in_table<T: LockTable>(table: &T, kind: Kind) -> (Namespace, TableOfName, NameWriter) {
         crate::table::with_identity(table, |table, kept| {
             let namespace = match &table.schema {
                 None => Namespace::Session,
@@ -277,7 +337,11 @@ impl LockName {
             };
             let mut name = NameWriter::new(kind);
             name.component("", &table.name);
-            (namespace, kept.map_or(Label::DYNAMIC, Label::table), name)
+            let of = match kept {
+                Some(table) => TableOfName::Static(table),
+                None => TableOfName::Dynamic(Arc::new(table.clone())),
+            };
+            (namespace, of, name)
         })
     }
 
@@ -285,9 +349,9 @@ impl LockName {
     #[cfg(feature = "metrics")]
     pub(crate) fn label(&self) -> NameLabel<'_> {
         let base = self.unscoped.as_deref().unwrap_or(self);
-        match (self.label.table_name(), self.namespace) {
+        match (self.table.label(), self.namespace) {
             (Some(table), _) => NameLabel::Table(table),
-            (None, Namespace::Exact) => NameLabel::Exact,
+            (None, namespace) if namespace.is_exact() => NameLabel::Exact,
             (None, _) if base.hash.is_some() => NameLabel::Hashed,
             (None, _) => NameLabel::Named(&base.text),
         }
@@ -331,7 +395,7 @@ impl fmt::Debug for LockName {
                 let prefix = str::from_utf8(prefix).map_err(|_| fmt::Error)?;
                 return quoted(f, &format!("{prefix}/{}", self.text));
             }
-            Namespace::Exact => "",
+            Namespace::Exact | Namespace::PostgresKey(_) => "",
         };
         quoted(f, &format!("{prefix}{}", self.text))
     }

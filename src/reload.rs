@@ -157,9 +157,8 @@ where
             name: lock.name.clone(),
         }),
         Err(source) => {
-            if C::Server::may_have_run(conn, &source).await {
-                // Diesel has cached the statement, and it must not run again. The session ends with
-                // its outermost lock.
+            if C::Server::must_not_run_again(conn, &source).await {
+                // The session ends with its outermost lock.
                 C::Server::discard(conn).await;
             }
             Err(LockError::before(&lock.name, source))

@@ -10,6 +10,7 @@ mod lock;
 mod pending;
 mod verify;
 
+pub(crate) use acquire::not_acquired;
 pub(crate) use armed::{Armed, without_second_panic};
 pub(crate) use commit::commit;
 pub(crate) use end::{

@@ -64,6 +64,7 @@ pub trait RowKey<T>: LockKey {}
 #[diagnostic::do_not_recommend]
 impl<T: FindDsl<K>, K: LockKey> RowKey<T> for K {}
 
+#[derive(Clone)]
 pub(crate) struct TableIdentity {
     pub(crate) schema: Option<String>,
     pub(crate) name: String,

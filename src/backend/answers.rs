@@ -13,6 +13,18 @@ pub struct Request<'n> {
     pub(crate) lock: KeySource<'n>,
     pub(crate) wait: Wait,
     pub(crate) context: TransactionContext,
+    pub(crate) mode: LockMode,
+}
+
+/// Whether other sessions may hold the lock at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockMode {
+    #[default]
+    Exclusive,
+    /// Together with other shared holders. Only a backend with [`SharedLocks`] is asked for it.
+    ///
+    /// [`SharedLocks`]: super::SharedLocks
+    Shared,
 }
 
 /// A lock that was acquired.
@@ -37,15 +49,41 @@ pub enum AcquireError<K> {
     Deadlock { key: K, error: DieselError },
     /// The server ended the wait, as for `KILL QUERY`.
     Interrupted(Option<DieselError>),
+    /// The session holds the lock shared, and would deadlock with another one that does the same.
+    SharedHeld,
+    /// The transaction's snapshot may be older than the lock.
+    Isolation(&'static str),
+    /// A lock until the end of the transaction, without a transaction.
+    NoTransaction,
     /// Any other error.
     Database(DieselError),
+}
+
+/// Why a transaction was not committed.
+#[derive(Debug)]
+pub enum CommitError {
+    /// The session does not hold the lock of this index. The transaction is still open.
+    NotHeld(usize),
+    /// The session did not answer whether it holds its locks.
+    NoAnswer(DieselError),
+    /// After this COMMIT another transaction would be open. The transaction is still open.
+    TransactionOpen,
+    /// The COMMIT failed, and the transaction is rolled back or still open.
+    Failed(DieselError),
+    /// The session did not answer the COMMIT.
+    Unknown(DieselError),
 }
 
 /// A session's answer to a release.
 #[derive(Debug)]
 pub enum ReleaseAnswer {
-    /// It held the lock, and has released it once. `still_held`: it held the lock more than once.
-    Released { still_held: bool },
+    /// It held the lock, and has released it once.
+    Released {
+        /// It held the lock more than once.
+        still_held: bool,
+        /// A transaction is open, which has not written anything.
+        transaction_open: bool,
+    },
     /// A transaction is open that would outlive the lock. Nothing was released.
     TransactionOpen,
     /// It did not hold the lock.
@@ -73,7 +111,7 @@ pub enum Condition {
 }
 
 /// A session's answer to a release that lets waiting sessions go first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum ReacquireAnswer {
     /// No session waited, so this one holds the lock again.
     Reacquired,
@@ -85,4 +123,8 @@ pub enum ReacquireAnswer {
     NotHeld,
     /// A transaction is open that would outlive the lock. Nothing was released.
     TransactionOpen,
+    /// The statement failed before it ran. Nothing was released.
+    NotRun,
+    /// It is unknown whether the session holds the lock.
+    Failed(DieselError),
 }

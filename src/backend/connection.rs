@@ -1,13 +1,14 @@
 //! [`LockConnection`] and [`LockSource`]: the connections on which locks can be acquired, and what
 //! can be passed in their place.
 
-use super::traits::{Backend, CheckServer, Inspect};
+use super::traits::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
 use crate::driver::Driver;
 
 /// A connection on which locks can be acquired.
 ///
-/// It is implemented for Diesel's `MysqlConnection`, with the feature `mysql`. It cannot be
-/// implemented outside of this crate: a backend with one wrong answer would break every guarantee.
+/// It is implemented for Diesel's `MysqlConnection`, with the feature `mysql`, and for its
+/// `PgConnection`, with the feature `postgres`. It cannot be implemented outside of this crate: a
+/// backend with one wrong answer would break every guarantee.
 ///
 /// ```
 /// use diesel_advisory_lock::LockConnection;
@@ -21,8 +22,8 @@ use crate::driver::Driver;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot acquire advisory locks",
     label = "not a connection to a server that this crate supports",
-    note = "use Diesel's `MysqlConnection`, and enable the feature `mysql` of \
-            `diesel-advisory-lock`"
+    note = "use Diesel's `MysqlConnection` or `PgConnection`, and enable the feature `mysql` or \
+            `postgres` of `diesel-advisory-lock`"
 )]
 pub trait LockConnection:
     Driver<Db = <Self::Server as Backend>::Db> + LockSource<Connection = Self> + sealed::Sealed
@@ -35,6 +36,37 @@ pub trait LockConnection:
 pub(crate) mod sealed {
     pub trait Sealed {}
 }
+
+/// A connection whose server has locks of the mode `M`: every connection for
+/// [`Exclusive`](crate::mode::Exclusive), Diesel's `PgConnection` for
+/// [`Shared`](crate::mode::Shared).
+///
+/// It cannot be implemented outside of this crate.
+#[diagnostic::on_unimplemented(
+    message = "the server of `{Self}` has no locks of the mode `{M}`",
+    label = "only PostgreSQL has shared locks",
+    note = "without `.shared()` the lock is exclusive, as on every server"
+)]
+pub trait Supports<M>: LockConnection {}
+
+#[diagnostic::do_not_recommend]
+impl<C: LockConnection> Supports<crate::mode::Exclusive> for C {}
+
+#[diagnostic::do_not_recommend]
+impl<C: LockConnection<Server: SharedLocks>> Supports<crate::mode::Shared> for C {}
+
+/// A connection whose server has locks that end with a transaction: Diesel's `PgConnection`.
+///
+/// It cannot be implemented outside of this crate.
+#[diagnostic::on_unimplemented(
+    message = "the server of `{Self}` has no locks that end with a transaction",
+    label = "only PostgreSQL has them",
+    note = "acquire the lock before the transaction: `.lock().transaction(conn, ..)`"
+)]
+pub trait SupportsUntilCommit: LockConnection<Server: TransactionLocks> {}
+
+#[diagnostic::do_not_recommend]
+impl<C: LockConnection<Server: TransactionLocks>> SupportsUntilCommit for C {}
 
 /// What may be passed as the connection: Diesel's connection, a pooled one, or a guard such as
 /// [`LockGuard`](crate::LockGuard).
@@ -71,7 +103,8 @@ pub(crate) mod sealed {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection on which a lock can be acquired",
-    label = "expected `&mut` of a `MysqlConnection`, of a pooled connection, or of a `LockGuard`",
+    label = "expected `&mut` of a `MysqlConnection` or `PgConnection`, of a pooled connection, or \
+             of a `LockGuard`",
     note = "for a `LockPool`, the pool is the receiver: `locks.run(model.lock(), |model, conn| \
             ..)`",
     note = "for an r2d2 `Pool`, write `LockPool::new(pool)`, or pass `&mut pool.get()?`"

@@ -68,6 +68,8 @@ pub enum Vendor {
     MySql,
     /// MariaDB.
     MariaDb,
+    /// PostgreSQL.
+    PostgreSql,
     /// TiDB.
     TiDb,
     /// Vitess, and PlanetScale, which is based on it.
@@ -79,6 +81,7 @@ impl fmt::Display for Vendor {
         f.pad(match self {
             Vendor::MySql => "MySQL",
             Vendor::MariaDb => "MariaDB",
+            Vendor::PostgreSql => "PostgreSQL",
             Vendor::TiDb => "TiDB",
             Vendor::Vitess => "Vitess",
         })

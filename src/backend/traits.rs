@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use diesel::result::{Error as DieselError, QueryResult};
 
-use super::answers::{AcquireError, Acquired, Held, ReacquireAnswer, ReleaseAnswer, Request};
+use super::answers::{
+    AcquireError, Acquired, CommitError, Condition, Held, LockMode, ReacquireAnswer, ReleaseAnswer,
+    Request,
+};
 use super::inspect::{HeldLock, InspectError, LockStatus};
 use super::server_report::ServerReport;
+use crate::deadline::Wait;
 use crate::driver::Driver;
 use crate::name::KeySource;
 use crate::session::Session;
@@ -18,6 +22,12 @@ use crate::transaction::TransactionContext;
 pub(crate) type AcquireResult<B> = Result<
     Acquired<<B as Backend>::Key, <B as Backend>::SessionId>,
     AcquireError<<B as Backend>::Key>,
+>;
+
+/// What [`Backend::begin_with_locks`] returns.
+pub(crate) type BeginResult<B> = Result<
+    Option<Vec<Acquired<<B as Backend>::Key, <B as Backend>::SessionId>>>,
+    (usize, AcquireError<<B as Backend>::Key>),
 >;
 
 /// A server with advisory locks.
@@ -30,13 +40,40 @@ pub trait Backend: Sized + Send + Sync + 'static {
     type Key: AsRef<str> + Clone + fmt::Debug + Eq + Hash + Ord + Send + Sync;
 
     /// Identifies the session: a connection that was swapped or has reconnected has another one.
-    type SessionId: Copy + fmt::Debug + PartialEq + Send + Sync;
+    type SessionId: Copy + fmt::Debug + Send + Sync;
+
+    /// Limits on the idle time of a session.
+    type IdleTimeouts: fmt::Debug + Send + Sync;
+
+    /// Whether [`begin_with_locks`](Self::begin_with_locks) is implemented.
+    const BEGINS_WITH_LOCKS: bool = false;
+
+    /// Whether locks may be named by PostgreSQL's keys.
+    const HAS_POSTGRES_KEYS: bool = false;
 
     /// Acquires a lock, or waits for it. On an error the session holds no further lock.
     fn acquire<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         request: Request<'_>,
     ) -> impl Future<Output = AcquireResult<Self>> + Send;
+
+    /// Begins a transaction and acquires locks that end with it, in their order, on a session
+    /// without a transaction. Returns `None`, and does nothing, if the locks must be acquired
+    /// before the transaction begins. On an error no transaction is open and no lock is held; the
+    /// number is the lock's index.
+    fn begin_with_locks<D: Driver<Db = Self::Db>>(
+        _driver: &mut D,
+        _locks: &[KeySource<'_>],
+        _wait: Wait,
+        _mode: LockMode,
+    ) -> impl Future<Output = BeginResult<Self>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Whether the lock outlives a transaction that was begun under it. If not, COMMIT releases it.
+    fn outlives_transaction(_key: &Self::Key) -> bool {
+        true
+    }
 
     /// Releases one hold of the lock. If an open transaction would outlive the lock, nothing is
     /// released.
@@ -58,12 +95,13 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn release_and_reacquire<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         key: &Self::Key,
-    ) -> impl Future<Output = QueryResult<ReacquireAnswer>> + Send;
+    ) -> impl Future<Output = ReacquireAnswer> + Send;
 
-    /// Returns the session's number.
-    fn session<D: Driver<Db = Self::Db>>(
+    /// Returns whether this is the session that acquired a lock.
+    fn is_session<D: Driver<Db = Self::Db>>(
         driver: &mut D,
-    ) -> impl Future<Output = QueryResult<Self::SessionId>> + Send;
+        session: Self::SessionId,
+    ) -> impl Future<Output = QueryResult<bool>> + Send;
 
     /// Returns keys to sort a set by, one for each name. They serve for nothing else, so a prefix
     /// that all of them share may be left out.
@@ -84,8 +122,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// closes.
     fn discard<D: Driver<Db = Self::Db>>(driver: &mut D) -> impl Future<Output = ()> + Send;
 
-    /// Returns whether a failed statement may have begun to run, so that its effect is unknown.
-    fn may_have_run<D: Driver<Db = Self::Db>>(
+    /// Returns whether a query that failed must not run again on this connection.
+    fn must_not_run_again<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         error: &DieselError,
     ) -> impl Future<Output = bool> + Send;
@@ -96,17 +134,17 @@ pub trait Backend: Sized + Send + Sync + 'static {
         key: &Self::Key,
     ) -> impl Future<Output = Option<Session>> + Send;
 
-    /// Raises the session's idle timeout to `at_least`. Returns the previous timeout if it was
+    /// Raises the session's idle timeouts to `at_least`. Returns the previous timeouts if one was
     /// shorter.
-    fn raise_idle_timeout<D: Driver<Db = Self::Db>>(
+    fn raise_idle_timeouts<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         at_least: Duration,
-    ) -> impl Future<Output = QueryResult<Option<Duration>>> + Send;
+    ) -> impl Future<Output = QueryResult<Option<Self::IdleTimeouts>>> + Send;
 
-    /// Restores what [`raise_idle_timeout`](Self::raise_idle_timeout) has raised.
-    fn restore_idle_timeout<D: Driver<Db = Self::Db>>(
+    /// Restores what [`raise_idle_timeouts`](Self::raise_idle_timeouts) has raised.
+    fn restore_idle_timeouts<D: Driver<Db = Self::Db>>(
         driver: &mut D,
-        timeout: Duration,
+        timeouts: Self::IdleTimeouts,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Begins the transaction of a `.transaction` form.
@@ -116,11 +154,13 @@ pub trait Backend: Sized + Send + Sync + 'static {
         driver.begin()
     }
 
-    /// Commits the transaction of a `.transaction` form.
+    /// Commits the transaction of a `.transaction` form, if the session proves that it holds the
+    /// locks.
     fn commit<D: Driver<Db = Self::Db>>(
         driver: &mut D,
-    ) -> impl Future<Output = QueryResult<()>> + Send {
-        driver.commit()
+        keys: &[&Self::Key],
+    ) -> impl Future<Output = Result<Condition, CommitError>> + Send {
+        prove_and_commit::<Self, D>(driver, keys)
     }
 
     /// Rolls back any open transaction, also one that Diesel does not know of.
@@ -128,6 +168,42 @@ pub trait Backend: Sized + Send + Sync + 'static {
         driver: &mut D,
     ) -> impl Future<Output = QueryResult<()>> + Send;
 }
+
+/// The proof in one round trip, and then the COMMIT.
+pub(crate) async fn prove_and_commit<B: Backend, D: Driver<Db = B::Db>>(
+    driver: &mut D,
+    keys: &[&B::Key],
+) -> Result<Condition, CommitError> {
+    let condition = match keys {
+        [] => Condition::Clean,
+        keys => match B::are_held(driver, keys, TransactionContext::Transaction).await {
+            Ok(Held::All(Condition::TransactionOpen)) => return Err(CommitError::TransactionOpen),
+            Ok(Held::All(condition)) => condition,
+            Ok(Held::Missing(index)) => return Err(CommitError::NotHeld(index)),
+            Err(error) => return Err(CommitError::NoAnswer(error)),
+        },
+    };
+    match driver.commit().await {
+        Ok(()) => Ok(condition),
+        // The server has answered neither the COMMIT nor the ROLLBACK after it.
+        Err(source @ DieselError::RollbackErrorOnCommit { .. }) => {
+            Err(CommitError::Unknown(source))
+        }
+        Err(source) => Err(CommitError::Failed(source)),
+    }
+}
+
+/// A server whose locks can be held by a transaction.
+pub trait TransactionLocks: Backend {
+    /// Acquires a lock that ends with the open transaction. The request's context is not used.
+    fn acquire_until_commit<D: Driver<Db = Self::Db>>(
+        driver: &mut D,
+        request: Request<'_>,
+    ) -> impl Future<Output = AcquireResult<Self>> + Send;
+}
+
+/// A server whose locks can be shared.
+pub trait SharedLocks: Backend {}
 
 /// A server that lists its locks.
 pub trait Inspect: Backend {

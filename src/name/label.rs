@@ -1,4 +1,6 @@
-//! The label of a lock in metrics. Without the feature `metrics` nothing is stored.
+//! [`TableOfName`]: the table that a name was made for.
+
+use std::sync::Arc;
 
 use crate::table::TableIdentity;
 
@@ -14,47 +16,31 @@ pub(crate) enum NameLabel<'n> {
     Exact,
 }
 
-/// The table of a name. A thin reference, since every error contains a name.
-#[derive(Clone, Copy)]
-pub(super) struct Label {
-    #[cfg(feature = "metrics")]
-    table: Option<&'static TableIdentity>,
+/// The table of a name: for metrics, and for servers on which the table decides the namespace.
+#[derive(Clone)]
+pub(super) enum TableOfName {
+    None,
+    Static(&'static TableIdentity),
+    /// A table that is a value. Metrics count all of them as one, since there may be any number.
+    Dynamic(Arc<TableIdentity>),
 }
 
-/// All tables that are values, since there may be any number of them.
-#[cfg(feature = "metrics")]
-static DYNAMIC: TableIdentity = TableIdentity {
-    schema: None,
-    name: String::new(),
-};
-
-impl Label {
-    pub(super) const NO_TABLE: Self = Label {
-        #[cfg(feature = "metrics")]
-        table: None,
-    };
-
-    pub(super) const DYNAMIC: Self = Label {
-        #[cfg(feature = "metrics")]
-        table: Some(&DYNAMIC),
-    };
-
-    #[cfg_attr(
-        not(feature = "metrics"),
-        allow(unused_variables, reason = "only metrics have labels")
-    )]
-    pub(super) fn table(table: &'static TableIdentity) -> Self {
-        Label {
-            #[cfg(feature = "metrics")]
-            table: Some(table),
+impl TableOfName {
+    /// The table's name, without its schema.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            TableOfName::None => None,
+            TableOfName::Static(table) => Some(&table.name),
+            TableOfName::Dynamic(table) => Some(&table.name),
         }
     }
 
     #[cfg(feature = "metrics")]
-    pub(super) fn table_name(self) -> Option<&'static str> {
-        self.table.map(|table| match table.name.as_str() {
-            "" => "(dynamic)",
-            name => name,
-        })
+    pub(super) fn label(&self) -> Option<&'static str> {
+        match self {
+            TableOfName::None => None,
+            TableOfName::Static(table) => Some(&table.name),
+            TableOfName::Dynamic(_) => Some("(dynamic)"),
+        }
     }
 }

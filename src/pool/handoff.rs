@@ -9,7 +9,7 @@ use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
 use super::budget::{HandoffBudget, Limits};
 use super::connection::PoolConnection;
 use super::wait_queue::{Permit, Phase, WaitQueue};
-use crate::backend::{Condition, LockConnection};
+use crate::backend::{Backend, Condition, LockConnection};
 use crate::driver::ready;
 use crate::error::LockError;
 use crate::held_locks::HeldLocks;
@@ -155,6 +155,9 @@ impl<C: PoolConnection> QueueSlot<C> {
             session_lock::restore_idle_timeouts(conn, locks).await;
         }
         let may_keep_session = waiters > 0
+            && locks
+                .iter()
+                .all(|lock| C::Server::outlives_transaction(&lock.key))
             && !thread::panicking()
             && !matches!(closed, Closed::Failed(_))
             && transaction::is_usable(conn);

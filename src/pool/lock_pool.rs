@@ -10,11 +10,12 @@ use super::connection::{PoolConnection, check_out};
 use super::guard::PooledLockGuard;
 use super::handoff::{Handoff, LockedConnection, Queue, QueueSlot, QueuedNames};
 use super::wait_queue::{Accepts, Enqueued, Granted, Phase, WaitQueue, Waiter};
+use crate::backend::LockMode;
 use crate::deadline::Deadline;
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError, TimeoutCause};
 use crate::guard::{self, Transaction};
-use crate::held_locks::{self, HeldLocks};
+use crate::held_locks::{self, HeldLocks, Hold};
 use crate::in_use;
 use crate::lock::{Lock, or_none};
 use crate::name::LockName;
@@ -169,7 +170,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.deadline())?;
+        let guard = self.acquire_guard(&lock.requested(), &lock.deadline(), Transaction::No)?;
         guard::run(guard, lock.into_set(), Transaction::No, body)
     }
 
@@ -187,7 +188,8 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        match or_none(self.acquire_guard(&lock.requested(), &lock.try_deadline()))? {
+        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline(), Transaction::No);
+        match or_none(guard)? {
             Some(guard) => guard::run(guard, lock.into_set(), Transaction::No, body).map(Some),
             None => Ok(None),
         }
@@ -210,7 +212,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.deadline())?;
+        let guard = self.acquire_guard(&lock.requested(), &lock.deadline(), Transaction::Begin)?;
         guard::run(guard, lock.into_set(), Transaction::Begin, body)
     }
 
@@ -230,7 +232,8 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        match or_none(self.acquire_guard(&lock.requested(), &lock.try_deadline()))? {
+        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline(), Transaction::Begin);
+        match or_none(guard)? {
             Some(guard) => guard::run(guard, lock.into_set(), Transaction::Begin, body).map(Some),
             None => Ok(None),
         }
@@ -246,7 +249,7 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let mut guard = self.acquire_guard(&lock.requested(), &lock.deadline())?;
+        let mut guard = self.acquire_guard(&lock.requested(), &lock.deadline(), Transaction::No)?;
         guard::reload(&mut guard, &mut lock.into_set())?;
         Ok(guard)
     }
@@ -261,7 +264,7 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline());
+        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline(), Transaction::No);
         let Some(mut guard) = or_none(guard)? else {
             return Ok(None);
         };
@@ -275,9 +278,10 @@ impl<C: PoolConnection> LockPool<C> {
         &self,
         requested: &OneOrMany<LockName>,
         deadline: &Deadline,
+        transaction: Transaction,
     ) -> Result<PooledLockGuard<C>, LockError> {
         // Before the queue: an invalid name must not wait behind a valid one of the same text.
-        held_locks::check_names(requested.as_slice(), deadline)?;
+        held_locks::check_names::<C::Server>(requested.as_slice(), deadline)?;
         let mut slot = QueueSlot {
             pool: self.pool.clone(),
             limits: self.limits,
@@ -285,13 +289,17 @@ impl<C: PoolConnection> LockPool<C> {
             permits: Vec::with_capacity(1),
             budget: self.limits.budget(0),
         };
-        let mut contended = false;
+        let mut hold = Hold {
+            mode: LockMode::Exclusive,
+            in_transaction: transaction == Transaction::Begin,
+            contended: false,
+        };
         for index in 0..slot.names.as_slice().len() {
             let name = &slot.names.as_slice()[index];
             let (permit, handoff) = match self.queue.enqueue(name, accepts(&slot.names, index)) {
                 Enqueued::First(permit) => (permit, None),
                 Enqueued::Behind(waiter) => {
-                    contended = true;
+                    hold.contended = true;
                     slot.set_waits_at(name);
                     wait_for_permit(waiter, name, deadline).map_err(|phase| {
                         let pending = PendingLock::with(name.clone(), None, true);
@@ -314,7 +322,7 @@ impl<C: PoolConnection> LockPool<C> {
             }
         }
         slot.set_phase(Phase::Connecting);
-        self.acquire_on_server(slot, requested, deadline, contended)
+        self.acquire_on_server(slot, requested, deadline, hold)
     }
 
     /// Checks out a connection, and acquires the locks on it. On an error the permits go to the
@@ -324,17 +332,17 @@ impl<C: PoolConnection> LockPool<C> {
         mut slot: QueueSlot<C>,
         requested: &OneOrMany<LockName>,
         deadline: &Deadline,
-        contended: bool,
+        hold: Hold,
     ) -> Result<PooledLockGuard<C>, LockError> {
         let mut conn = check_out(&self.pool, deadline).map_err(|source| {
             let label = held_locks::label(requested.as_slice());
-            let pending = PendingLock::with(label, None, contended);
+            let pending = PendingLock::with(label, None, hold.contended);
             let source = Box::new(source);
             pending.not_acquired(deadline, |name| LockError::Pool { name, source })
         })?;
         slot.set_phase(Phase::Asking);
         let names = requested.clone();
-        let locks = HeldLocks::acquire::<C>(&mut conn, names, deadline, contended);
+        let locks = HeldLocks::acquire::<C>(&mut conn, names, deadline, hold);
         let mut locked = LockedConnection {
             locks: ready(locks)?,
             conn,

@@ -1,6 +1,8 @@
 //! Acquiring a lock.
 
-use crate::backend::{AcquireError, Acquired, Backend, LockConnection, Request};
+use crate::backend::{
+    AcquireError, Acquired, Backend, LockConnection, LockMode, Request, TransactionLocks,
+};
 use crate::deadline::Deadline;
 use crate::error::{LockError, TimeoutCause};
 use crate::in_use;
@@ -14,7 +16,8 @@ impl<B: Backend> SessionLock<B> {
     /// Acquires the lock, or waits for it. The caller has [armed](super::Armed) the connection.
     pub(crate) async fn acquire<C: LockConnection<Server = B>>(
         conn: &mut C,
-        mut pending: PendingLock,
+        pending: PendingLock,
+        mode: LockMode,
         deadline: &Deadline,
     ) -> Result<Self, LockError> {
         let before = match Depth::of(conn) {
@@ -29,11 +32,23 @@ impl<B: Backend> SessionLock<B> {
             lock: pending.name.key_source(),
             wait: deadline.remaining(),
             context: before.context(),
+            mode,
         };
         let acquired = match B::acquire(conn, request).await {
             Ok(acquired) => acquired,
             Err(error) => return Err(not_acquired(conn, pending, error, deadline).await),
         };
+        Self::start(conn, pending, acquired, before, deadline).await
+    }
+
+    /// Starts the hold of a lock that the session has acquired.
+    pub(crate) async fn start<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        mut pending: PendingLock,
+        acquired: Acquired<B::Key, B::SessionId>,
+        before: Depth,
+        deadline: &Deadline,
+    ) -> Result<Self, LockError> {
         let Acquired {
             key,
             session,
@@ -50,7 +65,7 @@ impl<B: Backend> SessionLock<B> {
             session,
             reentrant,
             before,
-            idle_timeout_before: None,
+            idle_timeouts_before: None,
         };
         match lock.start_hold(conn, deadline).await {
             Ok(()) => Ok(lock),
@@ -63,6 +78,35 @@ impl<B: Backend> SessionLock<B> {
         }
     }
 
+    /// Acquires a lock that ends with the open transaction. The caller has [armed](super::Armed)
+    /// the connection.
+    pub(crate) async fn acquire_until_commit<C: LockConnection<Server = B>>(
+        conn: &mut C,
+        pending: PendingLock,
+        mode: LockMode,
+        deadline: &Deadline,
+    ) -> Result<Self, LockError>
+    where
+        B: TransactionLocks,
+    {
+        let before = match Depth::of(conn) {
+            Ok(before) => before,
+            Err(source) => {
+                return Err(pending.not_acquired(deadline, |name| LockError::before(&name, source)));
+            }
+        };
+        let request = Request {
+            lock: pending.name.key_source(),
+            wait: deadline.remaining(),
+            context: before.context(),
+            mode,
+        };
+        match B::acquire_until_commit(conn, request).await {
+            Ok(acquired) => Self::start(conn, pending, acquired, before, deadline).await,
+            Err(error) => Err(not_acquired(conn, pending, error, deadline).await),
+        }
+    }
+
     /// Records that the lock is held, and applies the request's keep-alive.
     pub(super) async fn start_hold<C: LockConnection<Server = B>>(
         &mut self,
@@ -71,9 +115,9 @@ impl<B: Backend> SessionLock<B> {
     ) -> Result<(), LockError> {
         self.telemetry.acquired(deadline, self.reentrant);
         if let Some(keep_alive) = deadline.keep_alive() {
-            let raised = B::raise_idle_timeout(conn, keep_alive).await;
+            let raised = B::raise_idle_timeouts(conn, keep_alive).await;
             let before = raised.map_err(|source| LockError::before(&self.name, source))?;
-            self.idle_timeout_before = before;
+            self.idle_timeouts_before = before;
         }
         Ok(())
     }
@@ -91,7 +135,7 @@ impl<B: Backend> SessionLock<B> {
     }
 }
 
-async fn not_acquired<C: LockConnection>(
+pub(crate) async fn not_acquired<C: LockConnection>(
     conn: &mut C,
     pending: PendingLock,
     error: AcquireError<<C::Server as Backend>::Key>,
@@ -124,6 +168,9 @@ async fn not_acquired<C: LockConnection>(
             source: error,
         },
         AcquireError::Interrupted(source) => LockError::Interrupted { name, source },
+        AcquireError::SharedHeld => LockError::SharedHeld { name },
+        AcquireError::Isolation(level) => LockError::IsolationLevel { name, level },
+        AcquireError::NoTransaction => LockError::NoTransaction { name },
         AcquireError::Database(source) => LockError::before(&name, source),
     })
 }

@@ -2,7 +2,7 @@
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{Backend, Condition, LockConnection};
+use crate::backend::{Backend, CommitError, Condition, LockConnection};
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::Ended;
@@ -10,7 +10,7 @@ use crate::transaction::{Depth, TransactionContext};
 
 use super::armed::Armed;
 use super::lock::SessionLock;
-use super::verify::prove;
+use super::verify::{lost, prove};
 
 /// Commits if the session proves that it holds the locks. Otherwise the transaction stays open, and
 /// the caller rolls it back. `label` is the name in errors, since a set may be empty.
@@ -48,21 +48,33 @@ async fn commit_steps<C: LockConnection>(
         0 if !is_swapped(conn, locks).await => Outcome::Unknown,
         _ => Outcome::RolledBack,
     };
-    let condition = prove(conn, locks, TransactionContext::Transaction, outcome).await?;
-    match begun {
-        0 => return Err(failed(DieselError::NotInTransaction, outcome)),
-        1 if !depth.is_exchanged(before) => {}
-        _ => return Err(left_open()),
+    if begun != 1 || depth.is_exchanged(before) {
+        let outlive = |lock: &SessionLock<C::Server>| C::Server::outlives_transaction(&lock.key);
+        if locks.iter().all(outlive) {
+            prove(conn, locks, TransactionContext::Transaction, outcome).await?;
+        }
+        return Err(match begun {
+            0 => failed(DieselError::NotInTransaction, outcome),
+            _ => left_open(),
+        });
     }
-    if condition == Condition::TransactionOpen {
+    let committed = match &*locks {
+        [lock] => C::Server::commit(conn, &[&lock.key]).await,
+        locks => {
+            let keys: Vec<_> = locks.iter().map(|lock| &lock.key).collect();
+            C::Server::commit(conn, &keys).await
+        }
+    };
+    match committed {
+        Ok(condition) => Ok(condition),
+        Err(CommitError::NotHeld(index)) => Err(lost(conn, locks, index, None, outcome).await),
+        Err(CommitError::NoAnswer(source)) => {
+            Err(lost(conn, locks, 0, Some(source), outcome).await)
+        }
         // With the settings that the closure has changed, a COMMIT would begin the next transaction
         // or end the session.
-        return Err(left_open());
-    }
-    match C::Server::commit(conn).await {
-        Ok(()) => Ok(condition),
-        // The server has answered neither the COMMIT nor the ROLLBACK after it.
-        Err(source @ DieselError::RollbackErrorOnCommit { .. }) => {
+        Err(CommitError::TransactionOpen) => Err(left_open()),
+        Err(CommitError::Unknown(source)) => {
             C::Server::end_session(conn).await;
             let error = LockError::CommitUnknown {
                 name: label.clone(),
@@ -74,14 +86,14 @@ async fn commit_steps<C: LockConnection>(
             }
             Err(error)
         }
-        Err(source) => Err(failed(source, Outcome::RolledBack)),
+        Err(CommitError::Failed(source)) => Err(failed(source, Outcome::RolledBack)),
     }
 }
 
 /// Whether the session is not the one that acquired the locks.
 async fn is_swapped<C: LockConnection>(conn: &mut C, locks: &[SessionLock<C::Server>]) -> bool {
-    let session = C::Server::session(conn).await;
-    locks
-        .first()
-        .is_some_and(|lock| session.is_ok_and(|session| session != lock.session))
+    match locks.first() {
+        Some(lock) => C::Server::is_session(conn, lock.session).await == Ok(false),
+        None => false,
+    }
 }

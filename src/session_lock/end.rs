@@ -140,17 +140,16 @@ pub(crate) async fn release_and_reacquire<C: LockConnection>(
     progress: Progress,
 ) -> (Result<(), LockError>, bool) {
     let answer = match C::Server::release_and_reacquire(conn, &lock.key).await {
-        Ok(ReacquireAnswer::Reacquired) => {
+        ReacquireAnswer::Reacquired => {
             let locks = slice::from_mut(lock);
             return (keep(locks, closed, progress), true);
         }
-        Ok(ReacquireAnswer::TransactionOpen) => None,
-        Ok(ReacquireAnswer::Released) => Some(Ok(LockState::Free)),
-        Ok(ReacquireAnswer::StillHeld) => Some(Ok(LockState::StillHeld)),
-        Ok(ReacquireAnswer::NotHeld) => Some(Err(None)),
-        Err(error) if C::Server::may_have_run(conn, &error).await => Some(Err(Some(error))),
         // Nothing was released. A plain release has fallbacks.
-        Err(_) => None,
+        ReacquireAnswer::TransactionOpen | ReacquireAnswer::NotRun => None,
+        ReacquireAnswer::Released => Some(Ok(LockState::Free)),
+        ReacquireAnswer::StillHeld => Some(Ok(LockState::StillHeld)),
+        ReacquireAnswer::NotHeld => Some(Err(None)),
+        ReacquireAnswer::Failed(error) => Some(Err(Some(error))),
     };
     let locks = slice::from_mut(lock);
     let ended = release_by(conn, locks, closed, progress, answer).await;
@@ -229,15 +228,20 @@ async fn release_one<C: LockConnection>(
     };
     loop {
         return match C::Server::release(conn, &lock.key, context).await {
-            ReleaseAnswer::Released { still_held } => Ok(match still_held && !lock.reentrant {
-                true => LockState::StillHeld,
-                false => LockState::Free,
-            }),
+            ReleaseAnswer::Released {
+                still_held,
+                transaction_open,
+            } => {
+                if transaction_open {
+                    roll_back_all(conn, lock, left_open).await?;
+                }
+                Ok(match still_held && !lock.reentrant {
+                    true => LockState::StillHeld,
+                    false => LockState::Free,
+                })
+            }
             ReleaseAnswer::TransactionOpen => {
-                C::Server::roll_back_all(conn).await.map_err(Some)?;
-                *left_open = Some(LockError::TransactionLeftOpen {
-                    name: lock.name.clone(),
-                });
+                roll_back_all(conn, lock, left_open).await?;
                 context = TransactionContext::Transaction;
                 continue;
             }
@@ -245,6 +249,19 @@ async fn release_one<C: LockConnection>(
             ReleaseAnswer::Failed(error) => Err(Some(error)),
         };
     }
+}
+
+/// Rolls back a transaction that Diesel does not know of.
+async fn roll_back_all<C: LockConnection>(
+    conn: &mut C,
+    lock: &SessionLock<C::Server>,
+    left_open: &mut Option<LockError>,
+) -> Result<(), Option<DieselError>> {
+    C::Server::roll_back_all(conn).await.map_err(Some)?;
+    *left_open = Some(LockError::TransactionLeftOpen {
+        name: lock.name.clone(),
+    });
+    Ok(())
 }
 
 /// Ends one call. The session keeps the locks for the next call.
@@ -277,8 +294,8 @@ pub(crate) async fn restore_idle_timeouts<C: LockConnection>(
 impl<B: Backend> SessionLock<B> {
     /// Restores the idle timeout. A session that fails to do so is discarded.
     async fn restore_idle_timeout<C: LockConnection<Server = B>>(&mut self, conn: &mut C) {
-        if let Some(timeout) = self.idle_timeout_before.take()
-            && let Err(error) = B::restore_idle_timeout(conn, timeout).await
+        if let Some(timeout) = self.idle_timeouts_before.take()
+            && let Err(error) = B::restore_idle_timeouts(conn, timeout).await
         {
             telemetry::idle_timeout_not_restored(&self.name, &error);
             C::Server::discard(conn).await;

@@ -1,7 +1,5 @@
 //! [`SessionLock`]: a lock that a session holds.
 
-use std::time::Duration;
-
 use crate::backend::Backend;
 use crate::name::LockName;
 use crate::telemetry::LockTelemetry;
@@ -17,6 +15,6 @@ pub(crate) struct SessionLock<B: Backend> {
     pub(crate) reentrant: bool,
     /// The transactions that were open before the lock, which the library does not end.
     pub(crate) before: Depth,
-    /// The session's previous idle timeout, if it was raised.
-    pub(super) idle_timeout_before: Option<Duration>,
+    /// The session's previous idle timeouts, if they were raised.
+    pub(super) idle_timeouts_before: Option<B::IdleTimeouts>,
 }

@@ -44,12 +44,23 @@ pub(super) async fn prove<C: LockConnection>(
         Ok(Held::Missing(index)) => (index, None),
         Err(error) => (0, Some(error)),
     };
+    Err(lost(conn, locks, index, source, outcome).await)
+}
+
+/// The error for a lock that the session does not hold. The session is discarded.
+pub(super) async fn lost<C: LockConnection>(
+    conn: &mut C,
+    locks: &[SessionLock<C::Server>],
+    index: usize,
+    source: Option<diesel::result::Error>,
+    outcome: Outcome,
+) -> LockError {
     C::Server::discard(conn).await;
-    Err(LockError::Lost {
+    LockError::Lost {
         name: locks[index].name.clone(),
         source,
         outcome,
-    })
+    }
 }
 
 async fn are_held<C: LockConnection>(

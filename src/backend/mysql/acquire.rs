@@ -29,12 +29,15 @@ macro_rules! session {
     };
 }
 
-/// Returns the session's number, to compare with [`Acquired::session`].
-pub(super) async fn session<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<u32> {
+/// Returns whether this is the session of [`Acquired::session`].
+pub(super) async fn is_session<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    session: u32,
+) -> QueryResult<bool> {
     const SESSION: UncachedQuery<'_, BigInt> =
         UncachedQuery::new(&[concat!("SELECT ", session!())]);
-    let session: i64 = driver.load_one(SESSION).await?;
-    Ok(session as u32)
+    let current: i64 = driver.load_one(SESSION).await?;
+    Ok(current as u32 == session)
 }
 
 /// Acquires the lock, or waits for it.
@@ -47,13 +50,18 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
         mut lock,
         wait,
         context,
+        mode: _,
     } = request;
     let mut has_set_namespace = false;
     let (got, reentrant, namespace, session) = loop {
         let answer = match &lock {
-            KeySource::InSessionNamespace(text) => for_context!(context, Context => {
+            KeySource::InSessionNamespace { text, .. } => for_context!(context, Context => {
                 driver.load_one(TryAcquire::<_, Context>::new(InNamespace(text))).await
             }),
+            // A key of PostgreSQL was refused before.
+            KeySource::PostgresKey(..) => {
+                return Err(AcquireError::Database(DieselError::NotFound));
+            }
             KeySource::FullName(name) => for_context!(context, Context => {
                 driver.load_one(TryAcquire::<_, Context>::new(FullName(name))).await
             }),

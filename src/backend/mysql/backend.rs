@@ -39,6 +39,7 @@ impl Backend for MySql {
     type Db = Mysql;
     type Key = Key;
     type SessionId = u32;
+    type IdleTimeouts = Duration;
 
     fn acquire<D: Driver<Db = Mysql>>(
         driver: &mut D,
@@ -66,14 +67,15 @@ impl Backend for MySql {
     fn release_and_reacquire<D: Driver<Db = Mysql>>(
         driver: &mut D,
         key: &Key,
-    ) -> impl Future<Output = QueryResult<ReacquireAnswer>> + Send {
+    ) -> impl Future<Output = ReacquireAnswer> + Send {
         release::release_and_reacquire(driver, key)
     }
 
-    fn session<D: Driver<Db = Mysql>>(
+    fn is_session<D: Driver<Db = Mysql>>(
         driver: &mut D,
-    ) -> impl Future<Output = QueryResult<u32>> + Send {
-        acquire::session(driver)
+        session: u32,
+    ) -> impl Future<Output = QueryResult<bool>> + Send {
+        acquire::is_session(driver, session)
     }
 
     async fn sort_keys<D: Driver<Db = Mysql>>(
@@ -81,7 +83,7 @@ impl Backend for MySql {
         sources: Vec<KeySource<'_>>,
     ) -> QueryResult<Vec<Key>> {
         let is_in_session =
-            |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace(_));
+            |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace { .. });
         let is_mixed = sources.iter().any(is_in_session) && !sources.iter().all(is_in_session);
         // If all names have the session's namespace, or none has, it does not affect the order.
         let namespace = match is_mixed {
@@ -107,7 +109,8 @@ impl Backend for MySql {
         transaction::mark_broken(driver);
     }
 
-    fn may_have_run<D: Driver<Db = Mysql>>(
+    /// Diesel has cached the statement.
+    fn must_not_run_again<D: Driver<Db = Mysql>>(
         driver: &mut D,
         error: &DieselError,
     ) -> impl Future<Output = bool> + Send {
@@ -121,14 +124,14 @@ impl Backend for MySql {
         inspect::holder(driver, key)
     }
 
-    fn raise_idle_timeout<D: Driver<Db = Mysql>>(
+    fn raise_idle_timeouts<D: Driver<Db = Mysql>>(
         driver: &mut D,
         at_least: Duration,
     ) -> impl Future<Output = QueryResult<Option<Duration>>> + Send {
         idle_timeout::raise(driver, at_least)
     }
 
-    fn restore_idle_timeout<D: Driver<Db = Mysql>>(
+    fn restore_idle_timeouts<D: Driver<Db = Mysql>>(
         driver: &mut D,
         timeout: Duration,
     ) -> impl Future<Output = QueryResult<()>> + Send {

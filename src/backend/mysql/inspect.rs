@@ -116,8 +116,8 @@ pub(super) async fn status<D: Driver<Db = Mysql>>(
         ") AS UNSIGNED) AS holder, CAST(CONNECTION_ID() AS UNSIGNED) AS here",
     ];
     let namespace = match lock {
-        KeySource::InSessionNamespace(_) => namespace::peek(driver).await?,
-        KeySource::FullName(_) => String::new(),
+        KeySource::InSessionNamespace { .. } => namespace::peek(driver).await?,
+        KeySource::FullName(_) | KeySource::PostgresKey(..) => String::new(),
     };
     let name = lock.full_name(&namespace);
     let query = UncachedQuery::<Untyped>::with(&name, STATUS);

@@ -33,6 +33,7 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
         Ok(0) => ReleaseAnswer::NotHeld,
         Ok(number) => ReleaseAnswer::Released {
             still_held: number & STILL_HELD != 0,
+            transaction_open: false,
         },
         Err(error) => {
             let failure = Failure::of(driver, error).await;
@@ -40,7 +41,10 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
                 return ReleaseAnswer::Failed(failure.error);
             }
             match release_by_text(driver, key, context).await {
-                Some(still_held) => ReleaseAnswer::Released { still_held },
+                Some(still_held) => ReleaseAnswer::Released {
+                    still_held,
+                    transaction_open: false,
+                },
                 None => ReleaseAnswer::Failed(failure.error),
             }
         }
@@ -130,16 +134,25 @@ async fn are_held_in_one<D: Driver<Db = Mysql>>(
 pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
-) -> QueryResult<ReacquireAnswer> {
+) -> ReacquireAnswer {
     let query = LockQuery::<ReleaseAndReacquire, session_checks::OutsideTransaction>::new(key);
-    let number: i64 = driver.load_one(query).await?;
-    Ok(match number {
+    let number: i64 = match driver.load_one(query).await {
+        Ok(number) => number,
+        Err(error) => {
+            let failure = Failure::of(driver, error).await;
+            return match failure.may_have_run() {
+                true => ReacquireAnswer::Failed(failure.error),
+                false => ReacquireAnswer::NotRun,
+            };
+        }
+    };
+    match number {
         number if session_checks::reason(number).is_some() => ReacquireAnswer::TransactionOpen,
         number if number & 1 == 0 => ReacquireAnswer::NotHeld,
         number if number & STILL_HELD != 0 => ReacquireAnswer::StillHeld,
         number if number & ACQUIRED != 0 => ReacquireAnswer::Reacquired,
         _ => ReacquireAnswer::Released,
-    })
+    }
 }
 
 /// The number is NULL in a session whose locks all have explicit namespaces.

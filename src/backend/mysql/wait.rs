@@ -77,7 +77,10 @@ async fn wait_for<D: Driver<Db = Mysql>>(
 /// was not held before, so one release suffices. Returns whether the session is alive.
 async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) -> bool {
     match release(driver, key, TransactionContext::Transaction).await {
-        ReleaseAnswer::NotHeld | ReleaseAnswer::Released { still_held: false } => true,
+        ReleaseAnswer::NotHeld
+        | ReleaseAnswer::Released {
+            still_held: false, ..
+        } => true,
         _ => {
             end_session(driver).await;
             false

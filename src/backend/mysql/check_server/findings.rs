@@ -76,7 +76,7 @@ impl Facts {
                 let (_, version) = self.version.split_once("-v")?;
                 (version, [7, 5, 0], "TiDB 7.5")
             }
-            Vendor::Vitess => return None,
+            Vendor::Vitess | Vendor::PostgreSql => return None,
         };
         (numbers(version) < first).then_some(Finding::TooOld { needs })
     }
@@ -117,7 +117,7 @@ impl Facts {
         match self.vendor() {
             Vendor::TiDb => Some(Finding::TiDb),
             Vendor::Vitess => Some(Finding::Vitess),
-            Vendor::MySql | Vendor::MariaDb => None,
+            Vendor::MySql | Vendor::MariaDb | Vendor::PostgreSql => None,
         }
     }
 

@@ -1,0 +1,218 @@
+//! [`Postgres`]: the backend for PostgreSQL.
+
+use std::time::Duration;
+
+use diesel::pg::{Pg, PgConnection};
+use diesel::result::{Error as DieselError, QueryResult};
+use diesel::sql_types::{Array, BigInt, Nullable};
+
+use super::end_session::end_session;
+use super::idle_timeouts::{self, IdleTimeouts};
+use super::key::{Key, Level, Target};
+use super::query::TextQuery;
+use super::{acquire, begin, check_server, commit, inspect, release, verify};
+use crate::backend::{
+    AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held, HeldLock,
+    Inspect, InspectError, LockConnection, LockMode, LockSource, LockStatus, ReacquireAnswer,
+    ReleaseAnswer, Request, ServerReport, SharedLocks, TransactionLocks, sealed,
+};
+use crate::deadline::Wait;
+use crate::driver::Driver;
+use crate::name::{KeySource, PostgresKey};
+use crate::session::Session;
+use crate::transaction::TransactionContext;
+
+impl sealed::Sealed for PgConnection {}
+
+impl LockConnection for PgConnection {
+    type Server = Postgres;
+}
+
+impl LockSource for PgConnection {
+    type Connection = Self;
+
+    fn connection(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres;
+
+/// How a session is recognized.
+#[derive(Clone, Copy, Debug)]
+pub enum SessionId {
+    /// The process of the session.
+    Pid(i32),
+    /// What the library has marked the session with.
+    Mark(u64),
+}
+
+impl Backend for Postgres {
+    type Db = Pg;
+    type Key = Key;
+    type SessionId = SessionId;
+    type IdleTimeouts = IdleTimeouts;
+
+    const BEGINS_WITH_LOCKS: bool = true;
+    const HAS_POSTGRES_KEYS: bool = true;
+
+    fn acquire<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        request: Request<'_>,
+    ) -> impl Future<Output = AcquireResult<Self>> + Send {
+        acquire::acquire(driver, request)
+    }
+
+    fn begin_with_locks<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        locks: &[KeySource<'_>],
+        wait: Wait,
+        mode: LockMode,
+    ) -> impl Future<Output = BeginResult<Self>> + Send {
+        begin::begin_with_locks(driver, locks, wait, mode)
+    }
+
+    fn outlives_transaction(key: &Key) -> bool {
+        key.level == Level::Session
+    }
+
+    fn release<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        key: &Key,
+        context: TransactionContext,
+    ) -> impl Future<Output = ReleaseAnswer> + Send {
+        release::release(driver, key, context)
+    }
+
+    fn are_held<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        keys: &[&Key],
+        context: TransactionContext,
+    ) -> impl Future<Output = QueryResult<Held>> + Send {
+        verify::are_held(driver, keys, context)
+    }
+
+    fn release_and_reacquire<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        key: &Key,
+    ) -> impl Future<Output = ReacquireAnswer> + Send {
+        release::release_and_reacquire(driver, key)
+    }
+
+    fn is_session<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        session: SessionId,
+    ) -> impl Future<Output = QueryResult<bool>> + Send {
+        commit::is_session(driver, session)
+    }
+
+    async fn sort_keys<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        sources: Vec<KeySource<'_>>,
+    ) -> QueryResult<Vec<Key>> {
+        let mut keys: Vec<Key> = sources
+            .iter()
+            .map(|source| Key::new(source, LockMode::Exclusive, Level::Session))
+            .collect();
+        let items: Vec<String> = keys
+            .iter()
+            .filter(|key| key.id.is_none())
+            .map(|key| format!("(SELECT k FROM {})", key.target.from_item()))
+            .collect();
+        if items.is_empty() {
+            return Ok(keys);
+        }
+        let sql = format!("SELECT ARRAY[{}]::bigint[]", items.join(", "));
+        let ids: Vec<Option<i64>> = driver
+            .load_one(TextQuery::<Array<Nullable<BigInt>>>::new(sql))
+            .await?;
+        let unknown = keys.iter_mut().filter(|key| key.id.is_none());
+        for (key, id) in unknown.zip(ids) {
+            key.id = id.map(PostgresKey::One);
+        }
+        Ok(keys)
+    }
+
+    fn end_session<D: Driver<Db = Pg>>(driver: &mut D) -> impl Future<Output = ()> + Send {
+        end_session(driver)
+    }
+
+    /// Diesel would use a connection again that is only marked as broken.
+    fn discard<D: Driver<Db = Pg>>(driver: &mut D) -> impl Future<Output = ()> + Send {
+        end_session(driver)
+    }
+
+    /// A statement that failed has left nothing behind.
+    async fn must_not_run_again<D: Driver<Db = Pg>>(_: &mut D, _: &DieselError) -> bool {
+        false
+    }
+
+    fn holder<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        key: &Key,
+    ) -> impl Future<Output = Option<Session>> + Send {
+        inspect::holder(driver, key)
+    }
+
+    fn raise_idle_timeouts<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        at_least: Duration,
+    ) -> impl Future<Output = QueryResult<Option<IdleTimeouts>>> + Send {
+        idle_timeouts::raise(driver, at_least)
+    }
+
+    fn restore_idle_timeouts<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        timeouts: IdleTimeouts,
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        idle_timeouts::restore(driver, timeouts)
+    }
+
+    fn commit<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        keys: &[&Key],
+    ) -> impl Future<Output = Result<Condition, CommitError>> + Send {
+        commit::commit(driver, keys)
+    }
+
+    async fn roll_back_all<D: Driver<Db = Pg>>(driver: &mut D) -> QueryResult<()> {
+        driver.batch("ROLLBACK").await
+    }
+}
+
+impl TransactionLocks for Postgres {
+    fn acquire_until_commit<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        request: Request<'_>,
+    ) -> impl Future<Output = AcquireResult<Self>> + Send {
+        acquire::acquire_until_commit(driver, request)
+    }
+}
+
+impl SharedLocks for Postgres {}
+
+impl Inspect for Postgres {
+    fn status<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        lock: KeySource<'_>,
+    ) -> impl Future<Output = QueryResult<LockStatus>> + Send {
+        inspect::status(driver, Target::of(&lock))
+    }
+
+    fn held_locks<D: Driver<Db = Pg>>(
+        driver: &mut D,
+    ) -> impl Future<Output = Result<Vec<HeldLock>, InspectError>> + Send {
+        inspect::held_locks(driver)
+    }
+}
+
+impl CheckServer for Postgres {
+    fn check_server<D: Driver<Db = Pg>>(
+        driver: &mut D,
+        keep_alive: Option<Duration>,
+    ) -> impl Future<Output = QueryResult<ServerReport>> + Send {
+        check_server::check(driver, keep_alive)
+    }
+}

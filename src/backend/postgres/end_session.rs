@@ -1,0 +1,47 @@
+//! Ends the session.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use diesel::pg::Pg;
+
+use crate::driver::Driver;
+use crate::transaction;
+
+/// Ends the session, which the server answers with an error. If the connection is lost already, the
+/// server ends the session as soon as it notices.
+///
+/// It is not enough to mark the connection as broken: Diesel takes the mark away after the next
+/// statement that succeeds.
+pub(super) async fn end_session<D: Driver<Db = Pg>>(driver: &mut D) {
+    // First, since the future may be dropped before its end.
+    transaction::mark_broken(driver);
+    const TERMINATE: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
+    // An aborted transaction runs no statement but ROLLBACK.
+    for sql in [TERMINATE, "ROLLBACK", TERMINATE] {
+        if run(driver, sql).await.is_err() {
+            // Diesel's instrumentation has panicked, so it is removed before the second attempt.
+            driver.silence();
+            let _ = run(driver, sql).await;
+        }
+        if driver.transaction_status().transaction_depth().is_err() {
+            break;
+        }
+    }
+    transaction::mark_broken(driver);
+}
+
+/// Sends the statement as text, which needs no prepared statement. Returns `Err` for a panic.
+async fn run<D: Driver<Db = Pg>>(driver: &mut D, sql: &str) -> Result<(), ()> {
+    let mut run = pin!(driver.batch(sql));
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(_)) => Poll::Ready(Ok(())),
+            Err(_) => Poll::Ready(Err(())),
+        },
+    )
+    .await
+}
