@@ -3,12 +3,13 @@
 mod flags;
 mod mariadb;
 mod mysql;
+mod postgres;
 mod program;
 
 use std::fmt;
 use std::io;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,10 +23,19 @@ use crate::server_dir::ServerDir;
 pub enum ServerKind {
     Mariadb,
     Mysql,
+    /// PostgreSQL of the system's packages: Debian 12 has version 15.
+    Postgres,
+    /// PostgreSQL 18, from Debian's sid.
+    Postgres18,
 }
 
 impl ServerKind {
-    pub const ALL: [Self; 2] = [Self::Mariadb, Self::Mysql];
+    pub const ALL: [Self; 4] = [Self::Mariadb, Self::Mysql, Self::Postgres, Self::Postgres18];
+
+    /// Whether this is a PostgreSQL server.
+    pub fn is_postgres(self) -> bool {
+        matches!(self, Self::Postgres | Self::Postgres18)
+    }
 
     /// Whether a server of this kind is installed on this machine.
     pub fn is_installed(self) -> bool {
@@ -50,7 +60,7 @@ impl ServerKind {
     pub fn at_url(url: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(server_of(url))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let version = handshake::read(stream)?;
+        let version = handshake::mysql::read(stream)?;
         Ok(if version.contains("MariaDB") {
             Self::Mariadb
         } else {
@@ -62,6 +72,8 @@ impl ServerKind {
         Ok(match self {
             Self::Mariadb => Box::new(mariadb::Mariadb::find()?),
             Self::Mysql => Box::new(mysql::Mysql::find()?),
+            Self::Postgres => Box::new(postgres::Postgres::find()?),
+            Self::Postgres18 => Box::new(postgres::Postgres::find()?),
         })
     }
 }
@@ -85,6 +97,8 @@ impl fmt::Display for ServerKind {
         f.pad(match self {
             Self::Mariadb => "mariadb",
             Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
+            Self::Postgres18 => "postgres18",
         })
     }
 }
@@ -102,7 +116,7 @@ impl FromStr for ServerKind {
 
 /// A word that is not the name of a kind of server.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("`{0}` is neither mariadb nor mysql")]
+#[error("`{0}` is none of mariadb, mysql, postgres and postgres18")]
 pub struct UnknownKind(String);
 
 /// Whether MariaDB and its plugin `metadata_lock_info` are installed.
@@ -121,6 +135,17 @@ pub(crate) trait Engine: Send + Sync {
 
     /// The command that serves the data of `server_dir` on a loopback port and on its socket.
     fn serve(&self, server_dir: &ServerDir, port: u16) -> Command;
+
+    /// The user and group that run the server, if not those of this process. The server's files
+    /// must belong to them.
+    fn user(&self) -> Option<u32> {
+        None
+    }
+
+    /// The Unix socket of a running server.
+    fn socket(&self, server_dir: &ServerDir, _port: u16) -> PathBuf {
+        server_dir.socket()
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +173,9 @@ mod tests {
             assert_eq!(kind.to_string().parse::<ServerKind>().ok(), Some(kind));
         }
         let error = "MySQL".parse::<ServerKind>().expect_err("an unknown word");
-        assert_eq!(error.to_string(), "`MySQL` is neither mariadb nor mysql");
+        assert_eq!(
+            error.to_string(),
+            "`MySQL` is none of mariadb, mysql, postgres and postgres18"
+        );
     }
 }

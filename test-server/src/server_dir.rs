@@ -3,6 +3,7 @@
 use std::env;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -19,7 +20,8 @@ pub(crate) struct ServerDir {
 }
 
 impl ServerDir {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Creates a directory that belongs to `user`, a user and group, or to this process's user.
+    pub(crate) fn new(user: Option<u32>) -> io::Result<Self> {
         let parent = env::temp_dir();
         let parent = if parent.as_os_str().as_bytes().len() > LONGEST_PARENT {
             Path::new("/tmp")
@@ -27,6 +29,7 @@ impl ServerDir {
             &parent
         };
         let directory = tempfile::Builder::new().prefix("db-").tempdir_in(parent)?;
+        chown(directory.path(), user, user)?;
         let supervisor = Supervisor::start(directory.path())?;
         // From here on the supervisor removes it, even if this process is killed.
         Ok(Self {

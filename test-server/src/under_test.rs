@@ -6,7 +6,7 @@ use crate::ServerKind;
 
 const VARIABLE: &str = "TEST_SERVERS";
 
-/// The kinds that `TEST_SERVERS` lists, such as `mariadb,mysql`. The default is MariaDB.
+/// The kinds that `TEST_SERVERS` lists, such as `mariadb,postgres`. The default is MariaDB.
 ///
 /// # Panics
 ///
@@ -38,7 +38,8 @@ fn words() -> Words {
     match parse(&text) {
         Ok(words) => words,
         Err(word) => panic!(
-            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql and url, which a comma separates"
+            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql, postgres, postgres18 and url, \
+             which a comma separates"
         ),
     }
 }
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn unknown_word_is_named() {
-        assert_eq!(parse("mariadb,postgres"), Err("postgres".to_owned()));
+        assert_eq!(parse("mariadb,oracle"), Err("oracle".to_owned()));
         assert_eq!(parse(""), Err(String::new()));
     }
 }

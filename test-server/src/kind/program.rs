@@ -16,9 +16,14 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The output of `--version`.
+/// The output of `--version` of MariaDB and MySQL.
 pub(super) fn version_line(mut program: Command) -> io::Result<String> {
-    let output = program.args(["--no-defaults", "--version"]).output()?;
+    output(program.args(["--no-defaults", "--version"]))
+}
+
+/// The standard output of a program that succeeds.
+pub(super) fn output(program: &mut Command) -> io::Result<String> {
+    let output = program.output()?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

@@ -15,11 +15,7 @@ fn stopped_server_starts_again(kind: ServerKind) {
     server.stop();
     assert_eq!(server.pid(), None);
     assert_silent(&server);
-    let goodbye = match kind {
-        ServerKind::Mariadb => "Shutdown complete",
-        ServerKind::Mysql => "Shutdown complete (mysqld",
-    };
-    assert!(server.log().contains(goodbye), "{}", server.log());
+    assert!(server.log().contains(goodbye(kind)), "{}", server.log());
     // A second time has no effect.
     server.stop();
 
@@ -48,11 +44,7 @@ fn killed_server_starts_again(kind: ServerKind) {
     server.kill();
     assert!(has_ended(pid));
     assert_silent(&server);
-    assert!(
-        !server.log().contains("Shutdown complete"),
-        "{}",
-        server.log()
-    );
+    assert!(!server.log().contains(goodbye(kind)), "{}", server.log());
 
     server
         .start_again()
@@ -71,6 +63,15 @@ fn paused_server_answers_after_resume(kind: ServerKind) {
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
     server.resume();
     assert_answers(&server);
+}
+
+/// What the server logs after an orderly shutdown.
+fn goodbye(kind: ServerKind) -> &'static str {
+    match kind {
+        ServerKind::Mariadb => "Shutdown complete",
+        ServerKind::Mysql => "Shutdown complete (mysqld",
+        ServerKind::Postgres | ServerKind::Postgres18 => "database system is shut down",
+    }
 }
 
 #[server_test(own_server)]
