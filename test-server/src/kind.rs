@@ -5,6 +5,7 @@ mod mariadb;
 mod mysql;
 mod postgres;
 mod program;
+mod tree;
 
 use std::fmt;
 use std::io;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::error::NotInstalled;
 use crate::handshake;
+use crate::handshake::postgres::Account;
 use crate::server_dir::ServerDir;
 
 /// A kind of server.
@@ -52,14 +54,23 @@ impl ServerKind {
     }
 
     /// Returns the kind of the server at an address such as that of `DATABASE_URL`, from the
-    /// version in its handshake.
+    /// version that it reports first.
+    ///
+    /// PostgreSQL 16 and later counts as [`Postgres18`](Self::Postgres18), an older version as
+    /// [`Postgres`](Self::Postgres).
     ///
     /// # Errors
     ///
-    /// If no server answers within ten seconds.
+    /// If no server answers within ten seconds, or PostgreSQL refuses the account of the address.
     pub fn at_url(url: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(server_of(url))?;
+        let postgres = Account::of_url(url);
+        let default_port = if postgres.is_some() { 5432 } else { 3306 };
+        let stream = TcpStream::connect(server_of(url, default_port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        if let Some(account) = postgres {
+            let version = handshake::postgres::version(stream, &account)?;
+            return Ok(Self::of_postgres(&version));
+        }
         let version = handshake::mysql::read(stream)?;
         Ok(if version.contains("MariaDB") {
             Self::Mariadb
@@ -68,18 +79,25 @@ impl ServerKind {
         })
     }
 
+    fn of_postgres(version: &str) -> Self {
+        match postgres::major(version) {
+            Some(16..) => Self::Postgres18,
+            _ => Self::Postgres,
+        }
+    }
+
     pub(crate) fn engine(self) -> Result<Box<dyn Engine>, NotInstalled> {
         Ok(match self {
             Self::Mariadb => Box::new(mariadb::Mariadb::find()?),
             Self::Mysql => Box::new(mysql::Mysql::find()?),
             Self::Postgres => Box::new(postgres::Postgres::find()?),
-            Self::Postgres18 => Box::new(postgres::Postgres::find()?),
+            Self::Postgres18 => Box::new(postgres::Postgres::find_18()?),
         })
     }
 }
 
 /// The host and port in an address.
-fn server_of(url: &str) -> String {
+fn server_of(url: &str, default_port: u16) -> String {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let server = rest.split(['/', '?']).next().unwrap_or_default();
     let (_, server) = server.rsplit_once('@').unwrap_or(("", server));
@@ -88,7 +106,7 @@ fn server_of(url: &str) -> String {
         .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     match has_port {
         true => server.to_owned(),
-        false => format!("{server}:3306"),
+        false => format!("{server}:{default_port}"),
     }
 }
 
@@ -163,7 +181,18 @@ mod tests {
             ("mysql://[::1]/app", "[::1]:3306"),
             ("mysql://[::1]:3307", "[::1]:3307"),
         ] {
-            assert_eq!(server_of(url), server, "{url}");
+            assert_eq!(server_of(url, 3306), server, "{url}");
+        }
+    }
+
+    #[test]
+    fn postgres_counts_as_18_from_16_on() {
+        for (version, kind) in [
+            ("15.18 (Debian 15.18-0+deb12u1)", ServerKind::Postgres),
+            ("16.0", ServerKind::Postgres18),
+            ("18.1 (Debian 18.1-2)", ServerKind::Postgres18),
+        ] {
+            assert_eq!(ServerKind::of_postgres(version), kind, "{version}");
         }
     }
 

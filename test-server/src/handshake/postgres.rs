@@ -1,6 +1,7 @@
 //! The first messages of PostgreSQL's protocol. The client sends the first one, and a server that
 //! is ready lets it log in.
 
+use std::env;
 use std::io::{self, Read, Write};
 
 /// Version 3.0 of the protocol, which all servers support.
@@ -14,6 +15,48 @@ const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 pub(crate) struct Account {
     pub(crate) user: String,
     pub(crate) database: String,
+}
+
+impl Account {
+    /// The account of an address such as `postgres://user@host/database`; `None` if the address is
+    /// that of another kind of server.
+    pub(crate) fn of_url(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        if !["postgres", "postgresql"].contains(&scheme) {
+            return None;
+        }
+        let rest = rest.split('?').next().unwrap_or_default();
+        let (server, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (account, _) = server.rsplit_once('@').unwrap_or_default();
+        let (user, _) = account.split_once(':').unwrap_or((account, ""));
+        // The client library's defaults.
+        let user = match user {
+            "" => env::var("USER").unwrap_or_else(|_| "root".to_owned()),
+            user => decoded(user),
+        };
+        let database = match database {
+            "" => user.clone(),
+            database => decoded(database),
+        };
+        Some(Self { user, database })
+    }
+}
+
+/// Replaces `%40` and the like.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| str::from_utf8(code).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        let (byte, after) = match code {
+            Some(code) if first == b'%' => (code, &after[2..]),
+            _ => (first, after),
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// That of a private server.
@@ -146,6 +189,23 @@ mod tests {
 
     fn answer(messages: &[(u8, &[u8])]) -> io::Result<String> {
         version(&mut Script::of(messages), &Account::default())
+    }
+
+    #[test]
+    fn account_of_an_address_has_its_parts_or_the_defaults() {
+        for (url, user, database) in [
+            ("postgres://root@127.0.0.1:5433/app", "root", "app"),
+            (
+                "postgresql://a%40b:p%3A@db.example/app?sslmode=disable",
+                "a@b",
+                "app",
+            ),
+            ("postgres://me@[::1]", "me", "me"),
+        ] {
+            let account = Account::of_url(url).expect(url);
+            assert_eq!((&*account.user, &*account.database), (user, database));
+        }
+        assert_eq!(Account::of_url("mysql://root@127.0.0.1/app"), None);
     }
 
     #[test]
