@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `cargo xtask setup` and other commands need, on Debian or Ubuntu.
 # $1: the directory for files that are not installed in the system. The other arguments: names of
-# packages, and of kinds of servers: `mariadb`, `mysql`, `postgres`, `postgres18`.
+# packages, and `mariadb`, `mysql`, `postgres`, `postgres18` and `pgbouncer`.
 set -euo pipefail
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
@@ -81,7 +81,7 @@ as_root apt-get update
 packages=()
 for need in "$@"; do
     case $need in
-    mariadb | mysql | postgres | postgres18) ;;
+    mariadb | mysql | postgres | postgres18 | pgbouncer) ;;
     *) packages+=("$need") ;;
     esac
 done
@@ -91,3 +91,5 @@ case " $* " in *" postgres "*) install_postgres ;; esac
 # Debian has MySQL, and the newest PostgreSQL, only in sid.
 case " $* " in *" mysql "*) unpack_from_sid mysql-sid mysql-server-core ;; esac
 case " $* " in *" postgres18 "*) unpack_from_sid postgres-sid postgresql-18 ;; esac
+# Installing this package would start a service.
+case " $* " in *" pgbouncer "*) unpack_from_sid pgbouncer-sid pgbouncer ;; esac

@@ -4,8 +4,8 @@ mod flags;
 mod mariadb;
 mod mysql;
 mod postgres;
-mod program;
-mod tree;
+pub(crate) mod program;
+pub(crate) mod tree;
 
 use std::fmt;
 use std::io;
@@ -37,6 +37,21 @@ impl ServerKind {
     /// Whether this is a PostgreSQL server.
     pub fn is_postgres(self) -> bool {
         matches!(self, Self::Postgres | Self::Postgres18)
+    }
+
+    /// Reads the name of a kind, like `parse`, and refuses those of PostgreSQL. It is the
+    /// `value_parser` of programs that do not run on PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// If the word is not the name of a kind, or that of PostgreSQL.
+    pub fn parse_mysql(word: &str) -> Result<Self, String> {
+        match word.parse() {
+            Ok(kind) if Self::is_postgres(kind) => {
+                Err("this program runs on MariaDB and MySQL, not on PostgreSQL".to_owned())
+            }
+            result => result.map_err(|error: UnknownKind| error.to_string()),
+        }
     }
 
     /// Whether a server of this kind is installed on this machine.

@@ -2,11 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,10 +24,14 @@ use crate::server_dir::ServerDir;
 use crate::template;
 
 /// For starting and for stopping.
-const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a server logs if its port is taken: MariaDB and MySQL, PostgreSQL.
-const PORT_TAKEN: [&str; 2] = ["Bind on TCP/IP port", "could not bind IPv4 address"];
+/// What is logged if the port is taken, by MariaDB and MySQL, PostgreSQL, and PgBouncer.
+const PORT_TAKEN: [&str; 3] = [
+    "Bind on TCP/IP port",
+    "could not bind IPv4 address",
+    "Address already in use",
+];
 
 /// How many ports are tried.
 const PORTS: usize = 3;
@@ -311,11 +316,7 @@ impl Server {
 
     fn launch(&self) -> Result<Process, StartError> {
         let doing = || StartError::doing(format!("start {}", self.kind));
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.server_dir.log())
-            .map_err(doing())?;
+        let log = self.server_dir.open_log().map_err(doing())?;
         // A killed server leaves its socket behind.
         match fs::remove_file(&self.socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
@@ -342,12 +343,7 @@ impl Server {
         let since = Instant::now();
         while since.elapsed() < STARTUP_TIMEOUT {
             if let Some(status) = process.exited().map_err(StartError::doing("wait"))? {
-                let (kind, log) = (self.kind, self.log_tail());
-                return Err(if PORT_TAKEN.iter().any(|message| log.contains(message)) {
-                    StartError::PortTaken { kind, log }
-                } else {
-                    StartError::Exited { kind, status, log }
-                });
+                return Err(ended_early(self.kind.to_string(), status, self.log_tail()));
             }
             // Over the socket, which is in a private directory. At the port, another server could
             // answer. All kinds of server open the port first.
@@ -361,7 +357,7 @@ impl Server {
 
     pub(crate) fn timed_out(&self, timeout: Duration) -> StartError {
         StartError::TimedOut {
-            kind: self.kind,
+            server: self.kind.to_string(),
             seconds: timeout.as_secs(),
             log: self.log_tail(),
         }
@@ -388,7 +384,7 @@ fn with_path(first: &Path) -> OsString {
     path
 }
 
-fn url(kind: ServerKind, port: u16, database: &str) -> String {
+pub(crate) fn url(kind: ServerKind, port: u16, database: &str) -> String {
     let (scheme, database) = match (kind.is_postgres(), database) {
         (true, "") => ("postgres", "postgres"),
         (true, database) => ("postgres", database),
@@ -397,8 +393,21 @@ fn url(kind: ServerKind, port: u16, database: &str) -> String {
     format!("{scheme}://root@127.0.0.1:{port}/{database}")
 }
 
+/// The error of a program that ended before it was ready.
+pub(crate) fn ended_early(server: String, status: ExitStatus, log: LogTail) -> StartError {
+    if PORT_TAKEN.iter().any(|message| log.contains(message)) {
+        StartError::PortTaken { server, log }
+    } else {
+        StartError::Exited {
+            server,
+            status,
+            log,
+        }
+    }
+}
+
 /// Tries up to [`PORTS`] ports, as long as the port of an attempt is taken.
-fn on_some_port<T>(
+pub(crate) fn on_some_port<T>(
     mut attempt: impl FnMut(Port) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     let mut tried = 1;
@@ -417,7 +426,7 @@ mod tests {
 
     fn taken<T>() -> Result<T, StartError> {
         Err(StartError::PortTaken {
-            kind: ServerKind::Mariadb,
+            server: "mariadb".to_owned(),
             log: LogTail::of_text(""),
         })
     }

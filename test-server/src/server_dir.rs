@@ -1,6 +1,7 @@
 //! A server's own directory.
 
 use std::env;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::chown;
@@ -50,8 +51,18 @@ impl ServerDir {
         self.path.join("socket")
     }
 
+    /// The socket of PostgreSQL and PgBouncer, which choose the name.
+    pub(crate) fn postgres_socket(&self, port: u16) -> PathBuf {
+        self.path.join(format!(".s.PGSQL.{port}"))
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Opens the log, which is created on first use.
+    pub(crate) fn open_log(&self) -> io::Result<File> {
+        File::options().create(true).append(true).open(self.log())
     }
 
     pub(crate) fn supervisor(&self) -> &Supervisor {

@@ -107,7 +107,7 @@ fn run(kind: ServerKind, mut command: Command) -> Result<(), StartError> {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text += &String::from_utf8_lossy(&output.stderr);
     Err(StartError::Template {
-        kind,
+        server: kind.to_string(),
         status: output.status,
         output: LogTail::of_text(&text),
     })

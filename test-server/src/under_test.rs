@@ -15,6 +15,17 @@ pub fn kinds_under_test() -> Vec<ServerKind> {
     words().kinds
 }
 
+/// The kinds of [`kinds_under_test`] that speak MySQL's protocol: for tests of programs that do not
+/// run on PostgreSQL.
+///
+/// # Panics
+///
+/// As for `kinds_under_test`.
+pub fn mysql_kinds_under_test() -> Vec<ServerKind> {
+    let kinds = kinds_under_test().into_iter();
+    kinds.filter(|kind| !kind.is_postgres()).collect()
+}
+
 /// The server of `DATABASE_URL`, if `TEST_SERVERS` contains the word `url`.
 ///
 /// # Panics

@@ -19,10 +19,6 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// The oldest major version that the tests run on.
 const OLDEST: u32 = 14;
 
-/// The account `nobody`. The server refuses to run as root, and this account must be able to read
-/// the programs.
-const NOBODY: u32 = 65_534;
-
 /// `initdb` runs the program `postgres` beside it. This is one that runs the server of a tree.
 const SERVER_OF_TREE: &str = include_str!("postgres.sh");
 
@@ -131,7 +127,7 @@ impl Engine for Postgres {
     }
 
     fn user(&self) -> Option<u32> {
-        rustix::process::geteuid().is_root().then_some(NOBODY)
+        program::user_instead_of_root()
     }
 
     fn initialise(&self, data: &Path, scratch: &Path) -> io::Result<Command> {
@@ -173,9 +169,8 @@ impl Engine for Postgres {
         command
     }
 
-    /// The server chooses the name.
     fn socket(&self, server_dir: &ServerDir, port: u16) -> PathBuf {
-        server_dir.path().join(format!(".s.PGSQL.{port}"))
+        server_dir.postgres_socket(port)
     }
 }
 

@@ -5,15 +5,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The account `nobody`.
+const NOBODY: u32 = 65_534;
+
 /// Directories of servers that an ordinary user's `PATH` leaves out.
 const SERVER_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"];
 
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(SERVER_DIRECTORIES.map(PathBuf::from))
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
+}
+
+/// The user and group of a program that refuses to run as root, if this process does. They must be
+/// able to read the program.
+pub(crate) fn user_instead_of_root() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(NOBODY)
 }
 
 /// The output of `--version` of MariaDB and MySQL.

@@ -5,16 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(super) struct Tree {
-    pub(super) usr: PathBuf,
+pub(crate) struct Tree {
+    pub(crate) usr: PathBuf,
     /// The tree's dynamic loader, by the path of its real file.
-    pub(super) loader: PathBuf,
-    pub(super) libraries: PathBuf,
+    pub(crate) loader: PathBuf,
+    pub(crate) libraries: PathBuf,
 }
 
 impl Tree {
     /// `None` if the tree is missing.
-    pub(super) fn find(tree: &Path) -> Option<Self> {
+    pub(crate) fn find(tree: &Path) -> Option<Self> {
         let usr = tree.join("usr");
         let loader = loader(&usr)?;
         let libraries = loader.parent()?.to_owned();
@@ -27,7 +27,7 @@ impl Tree {
 
     /// Runs a program under the tree's own dynamic loader. Unlike `chroot`, that needs no root and
     /// changes no paths. Returns the loader and its arguments.
-    pub(super) fn program(&self, path: &Path) -> Vec<OsString> {
+    pub(crate) fn program(&self, path: &Path) -> Vec<OsString> {
         vec![
             self.loader.clone().into(),
             "--library-path".into(),
@@ -38,7 +38,7 @@ impl Tree {
 }
 
 /// A command of a program and its first arguments.
-pub(super) fn command(program: &[OsString]) -> Command {
+pub(crate) fn command(program: &[OsString]) -> Command {
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]);
     // The machine's settings may not suit the tree's OpenSSL.

@@ -11,7 +11,9 @@ macro_rules! server_tests {
 
 mod lifetime;
 mod owner;
+mod pgbouncer;
 mod proxied;
+mod query;
 mod start;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use server_test::server_test;
 use test_server::{Proxy, Server, ServerKind};
 
+use super::query::STARTUP;
 use super::{assert_answers, scheme, start};
 
 #[server_test(own_server)]
@@ -64,9 +65,6 @@ fn url_leads_through_the_proxy(kind: ServerKind) {
 fn proxy(server: &Server) -> Proxy {
     Proxy::start(server.address()).expect("a proxy")
 }
-
-/// The message with which PostgreSQL's client begins.
-const STARTUP: &[u8] = b"\0\0\0\x25\0\x03\0\0user\0root\0database\0postgres\0\0";
 
 /// A connection, and what the server sends first.
 fn connect(proxy: &Proxy, kind: ServerKind) -> (TcpStream, String) {
