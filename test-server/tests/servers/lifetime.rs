@@ -8,7 +8,7 @@ use server_test::server_test;
 use test_server::ServerKind;
 
 use super::owner::has_ended;
-use super::query::Session;
+use super::query::{BUSY, Session};
 use super::{assert_answers, assert_silent, start};
 
 #[server_test(own_server)]
@@ -101,7 +101,7 @@ fn sessions_pause_and_end_with_their_server(kind: ServerKind) {
     assert_eq!(session.rows().expect("an answer"), ["1"]);
 
     // It does not notice the end of its server before the loop ends.
-    busy.send("DO $$ BEGIN FOR i IN 1..1000000000 LOOP END LOOP; END $$");
+    busy.send(BUSY);
     server.kill();
     assert!(pids.into_iter().all(has_ended));
     session.rows().expect_err("the session has ended");

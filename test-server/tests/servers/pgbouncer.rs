@@ -26,7 +26,7 @@ fn url_leads_to_pgbouncer(kind: ServerKind) {
     let pool = PgBouncer::start(Server::shared(kind), PoolMode::Statement, 1).expect("PgBouncer");
     let expected = format!("postgres://root@127.0.0.1:{}/app", pool.port());
     assert_eq!(pool.url("app"), expected);
-    assert_eq!(ServerKind::at_url(&pool.url("")).expect("a kind"), kind);
+    assert!(ServerKind::at_url(&pool.url("")).is_ok_and(ServerKind::is_postgres));
 }
 
 fn session(pool: &PgBouncer) -> Session {

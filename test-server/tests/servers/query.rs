@@ -6,6 +6,9 @@ use std::net::TcpStream;
 /// The message with which a client begins: user `root`, database `postgres`.
 pub(crate) const STARTUP: &[u8] = b"\0\0\0\x25\0\x03\0\0user\0root\0database\0postgres\0\0";
 
+/// A statement that computes for minutes.
+pub(crate) const BUSY: &str = "DO $$ BEGIN FOR i IN 1..100000000000 LOOP END LOOP; END $$";
+
 pub(crate) struct Session(TcpStream);
 
 impl Session {

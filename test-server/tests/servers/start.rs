@@ -19,6 +19,9 @@ fn started_server_answers(kind: ServerKind) {
     let scheme = scheme(kind);
     let expected = format!("{scheme}://root@127.0.0.1:{}/app", server.port());
     assert_eq!(server.url("app"), expected);
+    let found = ServerKind::at_url(&server.url("")).expect("a kind");
+    // The system's PostgreSQL may be a newer one.
+    assert!(found == kind || found == ServerKind::Postgres18, "{found}");
     UnixStream::connect(server.socket_path()).expect("a Unix socket");
     let ready = match kind.is_postgres() {
         true => "ready to accept connections",
