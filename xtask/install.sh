@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `cargo xtask setup` and other commands need, on Debian or Ubuntu.
 # $1: the directory for files that are not installed in the system. The other arguments: names of
-# packages, `mariadb` and `mysql`.
+# packages, and `mariadb`, `mysql`, `postgres`, `postgres18` and `pgbouncer`.
 set -euo pipefail
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
@@ -36,11 +36,21 @@ install_mariadb() {
     mv "$partial" "$cache/mariadb-$version-plugins"
 }
 
-# Debian has MySQL only in sid. The package is unpacked with all libraries that it needs. An apt
+# The server's programs. The package would create a server's data and start it, which the setting
+# prevents. Someone's own settings stay as they are.
+install_postgres() {
+    local settings=/etc/postgresql-common/createcluster.conf
+    # shellcheck disable=SC2016 # The inner shell expands the variable.
+    [ -e "$settings" ] || as_root sh -c \
+        'mkdir -p "${0%/*}" && echo "create_main_cluster = false" >"$0"' "$settings"
+    apt_install postgresql
+}
+
+# Unpacks Debian's package $2 of sid, with all packages that it needs, to the directory $1. An apt
 # with private directories, in which no package is installed, finds and verifies these packages.
-install_mysql() {
-    local partial=$cache/mysql-sid.partial keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    local mirror apt
+unpack_from_sid() {
+    local tree=$cache/$1 partial=$cache/$1.partial
+    local mirror apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     [ -e "$keyring" ] || apt_install debian-archive-keyring
     # The machine's own mirror, which may be the only one that it reaches. Ubuntu has none.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
@@ -57,13 +67,13 @@ install_mysql() {
         # A mirror may be weeks old.
         -o Acquire::Check-Valid-Until=false)
     "${apt[@]}" update
-    "${apt[@]}" install --download-only mysql-server-core
+    "${apt[@]}" install --download-only "$2"
     for package in "$partial"/archives/*.deb; do
         dpkg-deb --extract "$package" "$partial/tree"
     done
     # It is renamed when complete.
-    rm -rf "$cache/mysql-sid"
-    mv "$partial/tree" "$cache/mysql-sid"
+    rm -rf "$tree"
+    mv "$partial/tree" "$tree"
     rm -rf "$partial"
 }
 
@@ -71,10 +81,15 @@ as_root apt-get update
 packages=()
 for need in "$@"; do
     case $need in
-    mariadb | mysql) ;;
+    mariadb | mysql | postgres | postgres18 | pgbouncer) ;;
     *) packages+=("$need") ;;
     esac
 done
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
 case " $* " in *" mariadb "*) install_mariadb ;; esac
-case " $* " in *" mysql "*) install_mysql ;; esac
+case " $* " in *" postgres "*) install_postgres ;; esac
+# Debian has MySQL, and the newest PostgreSQL, only in sid.
+case " $* " in *" mysql "*) unpack_from_sid mysql-sid mysql-server-core ;; esac
+case " $* " in *" postgres18 "*) unpack_from_sid postgres-sid postgresql-18 ;; esac
+# Installing this package would start a service.
+case " $* " in *" pgbouncer "*) unpack_from_sid pgbouncer-sid pgbouncer ;; esac

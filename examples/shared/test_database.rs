@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use test_server::{Server, kinds_under_test, url_under_test};
+use test_server::{Server, mysql_kinds_under_test, url_under_test};
 
 /// A new database on a server under test. It is dropped unless the test fails.
 pub(crate) struct TestDatabase {
@@ -12,13 +12,15 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Runs the test on each server that `TEST_SERVERS` names, with a new database each time.
+    /// Runs the test on each MariaDB and MySQL server that `TEST_SERVERS` names, with a new database
+    /// each time.
     /// `name` must be unique among the tests of the example.
     pub(crate) fn on_each_server(name: &str, test: impl Fn(&Self)) {
-        let private = kinds_under_test()
+        let private = mysql_kinds_under_test()
             .into_iter()
             .map(|kind| (kind.to_string(), Server::shared(kind).url("")));
-        let given = url_under_test().map(|url| ("the server of DATABASE_URL".to_owned(), url));
+        let given = url_under_test().filter(|url| url.starts_with("mysql:"));
+        let given = given.map(|url| ("the server of DATABASE_URL".to_owned(), url));
         for (server, url) in private.chain(given) {
             // Shown if the test fails.
             println!("on {server}:");

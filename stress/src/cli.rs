@@ -33,7 +33,7 @@ pub(crate) enum Command {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunOptions {
     /// The server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value = "mariadb")]
+    #[arg(long, value_name = "KIND", default_value = "mariadb", value_parser = ServerKind::parse_mysql)]
     pub(crate) server: ServerKind,
 
     /// Duration in minutes

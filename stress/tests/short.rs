@@ -6,14 +6,14 @@ use std::thread;
 
 use stress_check::history::FaultKind;
 use stress_check::{Report, Run};
-use test_server::{ServerKind, kinds_under_test};
+use test_server::{ServerKind, mysql_kinds_under_test};
 
 const SECONDS: &str = "45";
 
 #[test]
 fn short_stress_run_breaks_no_rule() {
     thread::scope(|scope| {
-        for kind in kinds_under_test() {
+        for kind in mysql_kinds_under_test() {
             scope.spawn(move || stress(kind));
         }
     });

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// The directory `target/servers`, or that of the variable `TEST_SERVER_CACHE`: templates of data
-/// directories, MySQL's file tree, and MariaDB's plugin.
+/// directories, file trees of other servers, and MariaDB's plugin.
 ///
 /// It follows `CARGO_TARGET_DIR`. A relative path counts from the workspace's root, because tests
 /// run in their package's directory.
@@ -22,4 +22,14 @@ pub fn cache_dir() -> PathBuf {
 /// Where `cargo xtask` puts the Debian file tree that holds MySQL.
 pub fn mysql_tree() -> PathBuf {
     cache_dir().join("mysql-sid")
+}
+
+/// Where `cargo xtask` puts the Debian file tree that holds PostgreSQL 18.
+pub(crate) fn postgres_tree() -> PathBuf {
+    cache_dir().join("postgres-sid")
+}
+
+/// Where `cargo xtask` puts the Debian file tree that holds PgBouncer.
+pub(crate) fn pgbouncer_tree() -> PathBuf {
+    cache_dir().join("pgbouncer-sid")
 }

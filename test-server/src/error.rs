@@ -5,9 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use crate::ServerKind;
-
-/// A kind of server is missing. The message says in two lines what is missing and how to install
+/// A program is missing. The message says in two lines what is missing and how to install
 /// it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{missing}\n{remedy}")]
@@ -25,29 +23,29 @@ pub enum StartError {
     NotInstalled(#[from] NotInstalled),
 
     /// The data directory that is copied for each server could not be created.
-    #[error("cannot create the data directory of {kind}: {status}\n{output}")]
+    #[error("cannot create the data directory of {server}: {status}\n{output}")]
     Template {
-        kind: ServerKind,
+        server: String,
         status: ExitStatus,
         output: LogTail,
     },
 
     /// Another process bound each port that was tried, after it had been chosen.
-    #[error("{kind} found its port taken\n{log}")]
-    PortTaken { kind: ServerKind, log: LogTail },
+    #[error("{server} found its port taken\n{log}")]
+    PortTaken { server: String, log: LogTail },
 
     /// The server ended before it was ready.
-    #[error("{kind} ended before it was ready: {status}\n{log}")]
+    #[error("{server} ended before it was ready: {status}\n{log}")]
     Exited {
-        kind: ServerKind,
+        server: String,
         status: ExitStatus,
         log: LogTail,
     },
 
     /// The server runs and does not answer.
-    #[error("{kind} was not ready after {seconds} s\n{log}")]
+    #[error("{server} was not ready after {seconds} s\n{log}")]
     TimedOut {
-        kind: ServerKind,
+        server: String,
         seconds: u64,
         log: LogTail,
     },

@@ -3,18 +3,21 @@
 mod flags;
 mod mariadb;
 mod mysql;
-mod program;
+mod postgres;
+pub(crate) mod program;
+pub(crate) mod tree;
 
 use std::fmt;
 use std::io;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::NotInstalled;
 use crate::handshake;
+use crate::handshake::postgres::Account;
 use crate::server_dir::ServerDir;
 
 /// A kind of server.
@@ -22,10 +25,34 @@ use crate::server_dir::ServerDir;
 pub enum ServerKind {
     Mariadb,
     Mysql,
+    /// PostgreSQL of the system's packages: Debian 12 has version 15.
+    Postgres,
+    /// PostgreSQL 18, from Debian's sid.
+    Postgres18,
 }
 
 impl ServerKind {
-    pub const ALL: [Self; 2] = [Self::Mariadb, Self::Mysql];
+    pub const ALL: [Self; 4] = [Self::Mariadb, Self::Mysql, Self::Postgres, Self::Postgres18];
+
+    /// Whether this is a PostgreSQL server.
+    pub fn is_postgres(self) -> bool {
+        matches!(self, Self::Postgres | Self::Postgres18)
+    }
+
+    /// Reads the name of a kind, like `parse`, and refuses those of PostgreSQL. It is the
+    /// `value_parser` of programs that do not run on PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// If the word is not the name of a kind, or that of PostgreSQL.
+    pub fn parse_mysql(word: &str) -> Result<Self, String> {
+        match word.parse() {
+            Ok(kind) if Self::is_postgres(kind) => {
+                Err("this program runs on MariaDB and MySQL, not on PostgreSQL".to_owned())
+            }
+            result => result.map_err(|error: UnknownKind| error.to_string()),
+        }
+    }
 
     /// Whether a server of this kind is installed on this machine.
     pub fn is_installed(self) -> bool {
@@ -42,15 +69,24 @@ impl ServerKind {
     }
 
     /// Returns the kind of the server at an address such as that of `DATABASE_URL`, from the
-    /// version in its handshake.
+    /// version that it reports first.
+    ///
+    /// PostgreSQL 16 and later counts as [`Postgres18`](Self::Postgres18), an older version as
+    /// [`Postgres`](Self::Postgres).
     ///
     /// # Errors
     ///
-    /// If no server answers within ten seconds.
+    /// If no server answers within ten seconds, or PostgreSQL refuses the account of the address.
     pub fn at_url(url: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(server_of(url))?;
+        let postgres = Account::of_url(url);
+        let default_port = if postgres.is_some() { 5432 } else { 3306 };
+        let stream = TcpStream::connect(server_of(url, default_port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let version = handshake::read(stream)?;
+        if let Some(account) = postgres {
+            let version = handshake::postgres::version(stream, &account)?;
+            return Ok(Self::of_postgres(&version));
+        }
+        let version = handshake::mysql::read(stream)?;
         Ok(if version.contains("MariaDB") {
             Self::Mariadb
         } else {
@@ -58,16 +94,25 @@ impl ServerKind {
         })
     }
 
+    fn of_postgres(version: &str) -> Self {
+        match postgres::major(version) {
+            Some(16..) => Self::Postgres18,
+            _ => Self::Postgres,
+        }
+    }
+
     pub(crate) fn engine(self) -> Result<Box<dyn Engine>, NotInstalled> {
         Ok(match self {
             Self::Mariadb => Box::new(mariadb::Mariadb::find()?),
             Self::Mysql => Box::new(mysql::Mysql::find()?),
+            Self::Postgres => Box::new(postgres::Postgres::find()?),
+            Self::Postgres18 => Box::new(postgres::Postgres::find_18()?),
         })
     }
 }
 
 /// The host and port in an address.
-fn server_of(url: &str) -> String {
+fn server_of(url: &str, default_port: u16) -> String {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let server = rest.split(['/', '?']).next().unwrap_or_default();
     let (_, server) = server.rsplit_once('@').unwrap_or(("", server));
@@ -76,7 +121,7 @@ fn server_of(url: &str) -> String {
         .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     match has_port {
         true => server.to_owned(),
-        false => format!("{server}:3306"),
+        false => format!("{server}:{default_port}"),
     }
 }
 
@@ -85,6 +130,8 @@ impl fmt::Display for ServerKind {
         f.pad(match self {
             Self::Mariadb => "mariadb",
             Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
+            Self::Postgres18 => "postgres18",
         })
     }
 }
@@ -102,7 +149,7 @@ impl FromStr for ServerKind {
 
 /// A word that is not the name of a kind of server.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("`{0}` is neither mariadb nor mysql")]
+#[error("`{0}` is none of mariadb, mysql, postgres and postgres18")]
 pub struct UnknownKind(String);
 
 /// Whether MariaDB and its plugin `metadata_lock_info` are installed.
@@ -121,6 +168,17 @@ pub(crate) trait Engine: Send + Sync {
 
     /// The command that serves the data of `server_dir` on a loopback port and on its socket.
     fn serve(&self, server_dir: &ServerDir, port: u16) -> Command;
+
+    /// The user and group that run the server, if not those of this process. The server's files
+    /// must belong to them.
+    fn user(&self) -> Option<u32> {
+        None
+    }
+
+    /// The Unix socket of a running server.
+    fn socket(&self, server_dir: &ServerDir, _port: u16) -> PathBuf {
+        server_dir.socket()
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +196,18 @@ mod tests {
             ("mysql://[::1]/app", "[::1]:3306"),
             ("mysql://[::1]:3307", "[::1]:3307"),
         ] {
-            assert_eq!(server_of(url), server, "{url}");
+            assert_eq!(server_of(url, 3306), server, "{url}");
+        }
+    }
+
+    #[test]
+    fn postgres_counts_as_18_from_16_on() {
+        for (version, kind) in [
+            ("15.18 (Debian 15.18-0+deb12u1)", ServerKind::Postgres),
+            ("16.0", ServerKind::Postgres18),
+            ("18.1 (Debian 18.1-2)", ServerKind::Postgres18),
+        ] {
+            assert_eq!(ServerKind::of_postgres(version), kind, "{version}");
         }
     }
 
@@ -148,6 +217,9 @@ mod tests {
             assert_eq!(kind.to_string().parse::<ServerKind>().ok(), Some(kind));
         }
         let error = "MySQL".parse::<ServerKind>().expect_err("an unknown word");
-        assert_eq!(error.to_string(), "`MySQL` is neither mariadb nor mysql");
+        assert_eq!(
+            error.to_string(),
+            "`MySQL` is none of mariadb, mysql, postgres and postgres18"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Private MariaDB and MySQL servers for the tests.
+//! Private MariaDB, MySQL and PostgreSQL servers for the tests.
 //!
 //! [`Server::start`] starts a server in a temporary directory, on a free loopback port.
 //! [`Server::shared`] returns the server that all tests of a process share. A server ends, and its
@@ -6,7 +6,9 @@
 //!
 //! A [`Proxy`] in front of a server delays the network, stalls it and cuts connections.
 //!
-//! The crate reads only the server's handshake of the MySQL protocol, so it builds without a client
+//! [`PgBouncer`] is a pool of sessions in front of a PostgreSQL server.
+//!
+//! The crate reads only the first messages of the servers' protocols, so it builds without a client
 //! library. `cargo xtask` relies on that.
 
 mod cache;
@@ -15,6 +17,7 @@ mod galera;
 mod group;
 mod handshake;
 mod kind;
+mod pgbouncer;
 mod port;
 mod process;
 mod proxy;
@@ -29,6 +32,7 @@ pub use error::{NotInstalled, StartError};
 pub use galera::Galera;
 pub use group::Group;
 pub use kind::{ServerKind, UnknownKind, mariadb_has_plugin};
+pub use pgbouncer::{PgBouncer, PoolMode};
 pub use proxy::Proxy;
 pub use server::Server;
-pub use under_test::{kinds_under_test, url_under_test};
+pub use under_test::{kinds_under_test, mysql_kinds_under_test, url_under_test};

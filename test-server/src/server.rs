@@ -2,11 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,7 +24,14 @@ use crate::server_dir::ServerDir;
 use crate::template;
 
 /// For starting and for stopping.
-const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is logged if the port is taken, by MariaDB and MySQL, PostgreSQL, and PgBouncer.
+const PORT_TAKEN: [&str; 3] = [
+    "Bind on TCP/IP port",
+    "could not bind IPv4 address",
+    "Address already in use",
+];
 
 /// How many ports are tried.
 const PORTS: usize = 3;
@@ -133,8 +141,8 @@ impl Server {
         arguments: Vec<String>,
     ) -> Result<Self, StartError> {
         let engine = kind.engine()?;
-        let server_dir =
-            ServerDir::new().map_err(StartError::doing("create the server's directory"))?;
+        let server_dir = ServerDir::new(engine.user())
+            .map_err(StartError::doing("create the server's directory"))?;
         match origin.data {
             Data::Template => template::copy(kind, &*engine, &server_dir.data())?,
             Data::CopyOf(data) => template::copy_of(kind, data, &server_dir.data())?,
@@ -142,12 +150,12 @@ impl Server {
         }
         Ok(Self {
             kind,
+            socket: engine.socket(&server_dir, port.number()),
             engine,
             arguments,
             path: origin.programs.map(with_path),
             port,
             process: Mutex::new(None),
-            socket: server_dir.socket(),
             server_dir,
         })
     }
@@ -158,13 +166,9 @@ impl Server {
     ///
     /// If it does not start; the message contains the end of the server's log.
     pub fn shared(kind: ServerKind) -> &'static Self {
-        static MARIADB: OnceLock<Server> = OnceLock::new();
-        static MYSQL: OnceLock<Server> = OnceLock::new();
-        let shared = match kind {
-            ServerKind::Mariadb => &MARIADB,
-            ServerKind::Mysql => &MYSQL,
-        };
-        shared.get_or_init(|| match Self::start(kind) {
+        static SHARED: [OnceLock<Server>; ServerKind::ALL.len()] =
+            [const { OnceLock::new() }; ServerKind::ALL.len()];
+        SHARED[kind as usize].get_or_init(|| match Self::start(kind) {
             Ok(server) => server,
             Err(error) => panic!("{error}"),
         })
@@ -174,9 +178,10 @@ impl Server {
         self.kind
     }
 
-    /// The URL for Diesel: as `root`, over TCP. `database` may be empty.
+    /// The URL for Diesel: as `root`, over TCP. If `database` is empty, a client of MariaDB or MySQL
+    /// has no database, and one of PostgreSQL has `postgres`.
     pub fn url(&self, database: &str) -> String {
-        url(self.port(), database)
+        url(self.kind, self.port(), database)
     }
 
     /// Like [`url`](Self::url), through a proxy.
@@ -186,7 +191,7 @@ impl Server {
     /// If the proxy's upstream is not this server.
     pub fn url_through(&self, proxy: &Proxy, database: &str) -> String {
         assert_eq!(proxy.upstream(), self.address(), "the proxy's upstream");
-        url(proxy.port(), database)
+        url(self.kind, proxy.port(), database)
     }
 
     /// The address on which the server listens. A [`Proxy`] is started with it.
@@ -218,7 +223,7 @@ impl Server {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// Connects over TCP and returns the version in the server's handshake.
+    /// Connects over TCP and returns the version that the server reports first.
     ///
     /// # Errors
     ///
@@ -226,22 +231,28 @@ impl Server {
     pub fn handshake(&self, timeout: Duration) -> io::Result<String> {
         let stream = TcpStream::connect_timeout(&self.address(), timeout)?;
         stream.set_read_timeout(Some(timeout))?;
-        handshake::read(stream)
+        handshake::version(self.kind, stream)
     }
 
-    /// Shuts the server down and waits until it has ended. No effect on a stopped server.
+    /// Shuts the server down and waits until it has ended. It ends its sessions and does not wait
+    /// for clients. No effect on a stopped server.
     ///
     /// # Panics
     ///
     /// If it does not end within a minute; the message contains the end of its log.
     pub fn stop(&self) {
+        let signal = match self.kind.is_postgres() {
+            // SIGTERM would wait for the clients.
+            true => Signal::INT,
+            false => Signal::TERM,
+        };
         // A paused process sees the signal only when it is resumed.
-        self.end(&[Signal::TERM, Signal::CONT]);
+        self.end(|process| process.signal(signal).and_then(|()| process.resume()));
     }
 
     /// Kills the server, as a crash would. No effect on a stopped server.
     pub fn kill(&self) {
-        self.end(&[Signal::KILL]);
+        self.end(Process::kill);
     }
 
     /// Starts a stopped or killed server on the same port and data. No effect on a running server.
@@ -270,35 +281,30 @@ impl Server {
     /// Freezes the server: connections stay open, and it answers nothing. No effect on a stopped
     /// server.
     pub fn pause(&self) {
-        self.signal(Signal::STOP);
+        self.with_process(Process::pause);
     }
 
     /// Ends [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
+        self.with_process(Process::resume);
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn signal(&self, signal: Signal) {
+    fn with_process(&self, signal: impl Fn(&Process) -> io::Result<()>) {
         if let Some(process) = self.process().as_ref() {
-            process
-                .signal(signal)
-                .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.kind));
+            signal(process).unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.kind));
         }
     }
 
-    fn end(&self, signals: &[Signal]) {
+    fn end(&self, signal: impl Fn(&Process) -> io::Result<()>) {
         let mut process = self.process();
         let Some(running) = process.as_mut() else {
             return;
         };
-        let ended = signals
-            .iter()
-            .try_for_each(|&signal| running.signal(signal))
-            .and_then(|()| running.wait(STARTUP_TIMEOUT));
+        let ended = signal(running).and_then(|()| running.wait(STARTUP_TIMEOUT));
         // Kills the process if it still runs.
         *process = None;
         drop(process);
@@ -310,11 +316,7 @@ impl Server {
 
     fn launch(&self) -> Result<Process, StartError> {
         let doing = || StartError::doing(format!("start {}", self.kind));
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.server_dir.log())
-            .map_err(doing())?;
+        let log = self.server_dir.open_log().map_err(doing())?;
         // A killed server leaves its socket behind.
         match fs::remove_file(&self.socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
@@ -325,8 +327,8 @@ impl Server {
         if let Some(path) = &self.path {
             command.env("PATH", path);
         }
-        let mut process =
-            Process::start(&command, &log, self.server_dir.supervisor()).map_err(doing())?;
+        let (user, supervisor) = (self.engine.user(), self.server_dir.supervisor());
+        let mut process = Process::start(&command, user, &log, supervisor).map_err(doing())?;
         match self.wait_until_ready(&mut process) {
             Ok(()) => Ok(process),
             Err(error) => {
@@ -341,15 +343,10 @@ impl Server {
         let since = Instant::now();
         while since.elapsed() < STARTUP_TIMEOUT {
             if let Some(status) = process.exited().map_err(StartError::doing("wait"))? {
-                let (kind, log) = (self.kind, self.log_tail());
-                return Err(if log.contains("Bind on TCP/IP port") {
-                    StartError::PortTaken { kind, log }
-                } else {
-                    StartError::Exited { kind, status, log }
-                });
+                return Err(ended_early(self.kind.to_string(), status, self.log_tail()));
             }
             // Over the socket, which is in a private directory. At the port, another server could
-            // answer. Both kinds of server open the port first.
+            // answer. All kinds of server open the port first.
             if self.handshake_over_socket().is_ok() {
                 return Ok(());
             }
@@ -360,7 +357,7 @@ impl Server {
 
     pub(crate) fn timed_out(&self, timeout: Duration) -> StartError {
         StartError::TimedOut {
-            kind: self.kind,
+            server: self.kind.to_string(),
             seconds: timeout.as_secs(),
             log: self.log_tail(),
         }
@@ -369,7 +366,7 @@ impl Server {
     fn handshake_over_socket(&self) -> io::Result<String> {
         let stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(STARTUP_TIMEOUT))?;
-        handshake::read(stream)
+        handshake::version(self.kind, stream)
     }
 
     fn log_tail(&self) -> LogTail {
@@ -387,12 +384,30 @@ fn with_path(first: &Path) -> OsString {
     path
 }
 
-fn url(port: u16, database: &str) -> String {
-    format!("mysql://root@127.0.0.1:{port}/{database}")
+pub(crate) fn url(kind: ServerKind, port: u16, database: &str) -> String {
+    let (scheme, database) = match (kind.is_postgres(), database) {
+        (true, "") => ("postgres", "postgres"),
+        (true, database) => ("postgres", database),
+        (false, database) => ("mysql", database),
+    };
+    format!("{scheme}://root@127.0.0.1:{port}/{database}")
+}
+
+/// The error of a program that ended before it was ready.
+pub(crate) fn ended_early(server: String, status: ExitStatus, log: LogTail) -> StartError {
+    if PORT_TAKEN.iter().any(|message| log.contains(message)) {
+        StartError::PortTaken { server, log }
+    } else {
+        StartError::Exited {
+            server,
+            status,
+            log,
+        }
+    }
 }
 
 /// Tries up to [`PORTS`] ports, as long as the port of an attempt is taken.
-fn on_some_port<T>(
+pub(crate) fn on_some_port<T>(
     mut attempt: impl FnMut(Port) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     let mut tried = 1;
@@ -411,7 +426,7 @@ mod tests {
 
     fn taken<T>() -> Result<T, StartError> {
         Err(StartError::PortTaken {
-            kind: ServerKind::Mariadb,
+            server: "mariadb".to_owned(),
             log: LogTail::of_text(""),
         })
     }

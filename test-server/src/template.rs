@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,10 +17,19 @@ const REVISION: u32 = 2;
 
 /// Creates a new data directory of this kind at `target`, as a copy of the template.
 pub(crate) fn copy(kind: ServerKind, engine: &dyn Engine, target: &Path) -> Result<(), StartError> {
-    copy_of(kind, &ensure(kind, engine)?, target)
+    copy_of(kind, &ensure(kind, engine)?, target)?;
+    let Some(user) = engine.user() else {
+        return Ok(());
+    };
+    // Another user may have created the template.
+    let mut chown = Command::new("chown");
+    chown
+        .args(["-R", &format!("{user}:{user}"), "--"])
+        .arg(target);
+    run(kind, chown)
 }
 
-/// Copies a stopped server's data directory to `target`.
+/// Copies a stopped server's data directory to `target`, with its owner.
 pub(crate) fn copy_of(kind: ServerKind, data: &Path, target: &Path) -> Result<(), StartError> {
     let mut copy = Command::new("cp");
     // Most of a new data directory is zeros.
@@ -37,6 +47,7 @@ pub(crate) fn make(
 ) -> Result<(), StartError> {
     let doing = || StartError::doing(format!("create {}", target.display()));
     let scratch = tempfile::tempdir().map_err(doing())?;
+    chown(scratch.path(), engine.user(), engine.user()).map_err(doing())?;
     let mut command = engine.initialise(target, scratch.path()).map_err(doing())?;
     command.args(arguments);
     run(kind, command)
@@ -60,15 +71,13 @@ fn ensure(kind: ServerKind, engine: &dyn Engine) -> Result<PathBuf, StartError> 
         return Ok(template);
     }
 
-    // It is renamed when complete.
-    let partial = tempfile::Builder::new()
-        .prefix(&format!("{name}.partial-"))
-        .tempdir_in(&cache)
-        .map_err(doing())?;
-    let data = partial.path().join("data");
+    // Another user may not reach the cache, only the directory for temporary files.
+    let scratch = tempfile::tempdir().map_err(doing())?;
+    chown(scratch.path(), engine.user(), engine.user()).map_err(doing())?;
+    let data = scratch.path().join("data");
     run(
         kind,
-        engine.initialise(&data, partial.path()).map_err(doing())?,
+        engine.initialise(&data, scratch.path()).map_err(doing())?,
     )?;
     // MySQL's identity: each copy must create another one, since servers with the same identity do
     // not replicate.
@@ -76,7 +85,14 @@ fn ensure(kind: ServerKind, engine: &dyn Engine) -> Result<PathBuf, StartError> 
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
         _ => {}
     }
-    fs::rename(&data, &template).map_err(doing())?;
+    // It is renamed when complete.
+    let partial = tempfile::Builder::new()
+        .prefix(&format!("{name}.partial-"))
+        .tempdir_in(&cache)
+        .map_err(doing())?;
+    let complete = partial.path().join("data");
+    copy_of(kind, &data, &complete)?;
+    fs::rename(&complete, &template).map_err(doing())?;
     Ok(template)
 }
 
@@ -91,7 +107,7 @@ fn run(kind: ServerKind, mut command: Command) -> Result<(), StartError> {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text += &String::from_utf8_lossy(&output.stderr);
     Err(StartError::Template {
-        kind,
+        server: kind.to_string(),
         status: output.status,
         output: LogTail::of_text(&text),
     })

@@ -6,13 +6,24 @@ use crate::ServerKind;
 
 const VARIABLE: &str = "TEST_SERVERS";
 
-/// The kinds that `TEST_SERVERS` lists, such as `mariadb,mysql`. The default is MariaDB.
+/// The kinds that `TEST_SERVERS` lists, such as `mariadb,postgres`. The default is MariaDB.
 ///
 /// # Panics
 ///
 /// If the variable contains an unknown word.
 pub fn kinds_under_test() -> Vec<ServerKind> {
     words().kinds
+}
+
+/// The kinds of [`kinds_under_test`] that speak MySQL's protocol: for tests of programs that do not
+/// run on PostgreSQL.
+///
+/// # Panics
+///
+/// As for `kinds_under_test`.
+pub fn mysql_kinds_under_test() -> Vec<ServerKind> {
+    let kinds = kinds_under_test().into_iter();
+    kinds.filter(|kind| !kind.is_postgres()).collect()
 }
 
 /// The server of `DATABASE_URL`, if `TEST_SERVERS` contains the word `url`.
@@ -38,7 +49,8 @@ fn words() -> Words {
     match parse(&text) {
         Ok(words) => words,
         Err(word) => panic!(
-            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql and url, which a comma separates"
+            "{VARIABLE}={text}: `{word}` is none of mariadb, mysql, postgres, postgres18 and url, \
+             which a comma separates"
         ),
     }
 }
@@ -78,7 +90,7 @@ mod tests {
 
     #[test]
     fn unknown_word_is_named() {
-        assert_eq!(parse("mariadb,postgres"), Err("postgres".to_owned()));
+        assert_eq!(parse("mariadb,oracle"), Err("oracle".to_owned()));
         assert_eq!(parse(""), Err(String::new()));
     }
 }

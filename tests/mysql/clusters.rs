@@ -104,7 +104,7 @@ fn replica_is_reported_as_a_warning_because_it_grants_the_lock_too(db: &Db) {
                 "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, \
                  MASTER_USER = 'root', MASTER_USE_GTID = slave_pos; START SLAVE"
             ),
-            ServerKind::Mysql => format!(
+            _ => format!(
                 "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, \
                  SOURCE_USER = 'root', GET_SOURCE_PUBLIC_KEY = 1; START REPLICA"
             ),
@@ -117,7 +117,7 @@ fn replica_is_reported_as_a_warning_because_it_grants_the_lock_too(db: &Db) {
     // A former replica, which no longer looks like one.
     let cut_off = match kind {
         ServerKind::Mariadb => "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = ON",
-        ServerKind::Mysql => "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = ON",
+        _ => "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = ON",
     };
     other.batch_execute(cut_off).unwrap();
     assert_eq!(check_server(other).unwrap().findings(), [Finding::ReadOnly]);

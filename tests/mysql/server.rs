@@ -197,7 +197,7 @@ pub(crate) fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
 pub(crate) fn statement_limit(kind: ServerKind) -> &'static str {
     match kind {
         ServerKind::Mariadb => "SET max_statement_time = 0.1",
-        ServerKind::Mysql => "SET max_execution_time = 100",
+        _ => "SET max_execution_time = 100",
     }
 }
 

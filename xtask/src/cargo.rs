@@ -4,9 +4,40 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+use test_server::ServerKind;
+
 /// The tested features. Left out are `bundled`, which compiles a MySQL client library from source,
 /// `buildtime_bindgen`, which needs libclang, and `128-column-tables`, which takes minutes.
 const FEATURES: &str = "uuid,chrono,time,64-column-tables,tracing,metrics";
+
+/// The servers that a command compiles the library for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Backends {
+    /// MariaDB and MySQL. The whole workspace needs their client library.
+    Mysql,
+    /// PostgreSQL as well, which needs another client library.
+    All,
+}
+
+impl Backends {
+    /// What tests on these servers need.
+    pub(crate) fn of(kinds: &[ServerKind]) -> Self {
+        match kinds.iter().any(|kind| kind.is_postgres()) {
+            true => Self::All,
+            false => Self::Mysql,
+        }
+    }
+
+    fn features(self) -> String {
+        match self {
+            Self::Mysql => FEATURES.to_owned(),
+            Self::All => format!("{POSTGRES},{FEATURES}"),
+        }
+    }
+}
+
+/// The library's feature for PostgreSQL. The one for MySQL is among the default features.
+pub(crate) const POSTGRES: &str = "postgres";
 
 /// The library's package.
 pub(crate) const LIBRARY: &str = "diesel-advisory-lock";
@@ -25,19 +56,19 @@ pub(crate) fn cargo(verb: &str) -> Command {
 }
 
 /// A cargo command for the whole workspace, with the tested features.
-pub(crate) fn cargo_workspace(verb: &str) -> Command {
+pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
     let mut command = cargo(verb);
-    command.args(["--workspace", "--features", FEATURES]);
+    command.args(["--workspace", "--features", &backends.features()]);
     command
 }
 
 /// A cargo command for packages that further arguments name. Cargo ignores `--package` beside
 /// `--workspace`.
-pub(crate) fn cargo_packages(verb: &str, packages: &[String]) -> Command {
+pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]) -> Command {
     let mut command = cargo(verb);
     // Cargo refuses features that none of the packages has.
     if packages.iter().any(|package| package == LIBRARY) {
-        command.args(["--features", FEATURES]);
+        command.args(["--features", &backends.features()]);
     }
     command
 }

@@ -4,13 +4,13 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{LIBRARY, cargo, cargo_workspace, workspace};
+use crate::cargo::{Backends, LIBRARY, cargo, cargo_workspace, workspace};
 use crate::install::{self, Need};
 use crate::step;
 use crate::tools::{self, Tool};
 
 pub(crate) fn run() -> Result<()> {
-    install::ensure(&[Need::ClientLibrary])?;
+    install::ensure(&Need::CLIENT_LIBRARIES)?;
     let mut package = cargo("package");
     package.args(["--package", "diesel-advisory-lock-derive"]);
     package.args(["--package", LIBRARY, "--allow-dirty"]);
@@ -65,9 +65,9 @@ fn features(sets: Sets) -> Result<()> {
 
 /// Compares the public interface with `docs/public-api.txt`, so that each change of it is reviewed.
 pub(crate) fn api(bless: bool) -> Result<()> {
-    install::ensure(&[Need::ClientLibrary])?;
+    install::ensure(&Need::CLIENT_LIBRARIES)?;
     // For the whole workspace: then its dependencies have the features of `cargo xtask test`.
-    let mut test = cargo_workspace("test");
+    let mut test = cargo_workspace("test", Backends::All);
     test.args(["--features", "xtask/public-api", "--test", "public_api"]);
     if bless {
         test.env("UPDATE_SNAPSHOTS", "yes");

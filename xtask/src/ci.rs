@@ -6,7 +6,7 @@ use std::thread;
 use anyhow::Result;
 use test_server::ServerKind;
 
-use crate::cargo::{cargo, cargo_workspace};
+use crate::cargo::{Backends, cargo, cargo_workspace};
 use crate::check_release;
 use crate::cycles;
 use crate::install::{self, Need};
@@ -36,15 +36,15 @@ pub(crate) fn run() -> Result<()> {
 fn read_code() -> Result<()> {
     step::run("cargo fmt", cargo("fmt").args(["--all", "--check"]))?;
 
-    // Even clippy runs the client library's build script.
+    // Even clippy runs the build scripts of the client libraries.
     install::ensure(&Need::all(&ServerKind::ALL))?;
 
     // An argument refuses warnings: RUSTFLAGS would make cargo build everything once more.
-    let mut clippy = cargo_workspace("clippy");
+    let mut clippy = cargo_workspace("clippy", Backends::All);
     clippy.args(["--features", "xtask/public-api", "--all-targets"]);
     step::run("cargo clippy", clippy.args(["--", "-D", "warnings"]))?;
 
-    let mut doc = cargo_workspace("doc");
+    let mut doc = cargo_workspace("doc", Backends::All);
     doc.args(["--features", "xtask/public-api", "--no-deps", "--lib"]);
     for program in PROGRAMS {
         doc.args(["--bin", program]);

@@ -7,18 +7,24 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use test_server::{Galera, ServerKind, cache_dir};
+use test_server::{Galera, PgBouncer, ServerKind, cache_dir};
 
+use crate::cargo::Backends;
 use crate::step;
 
 /// Something that tests need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Need {
-    ClientLibrary,
+    /// The client library of MariaDB and MySQL, which the whole workspace is linked to.
+    MysqlLibrary,
+    /// The client library of PostgreSQL.
+    PostgresLibrary,
     /// With MariaDB's plugin that reports which session holds which lock.
     Server(ServerKind),
     /// Joins MariaDB servers into a cluster.
     Galera,
+    /// Shares the sessions of a PostgreSQL server.
+    PgBouncer,
     /// Counts instructions.
     Valgrind,
     /// Runs `docs/lock-names.py`, which the library's names are compared with.
@@ -26,12 +32,28 @@ pub(crate) enum Need {
 }
 
 impl Need {
+    /// What the library needs with all its features.
+    pub(crate) const CLIENT_LIBRARIES: [Self; 2] = [Self::MysqlLibrary, Self::PostgresLibrary];
+
+    /// What it takes to compile the tests on these servers.
+    pub(crate) fn libraries(kinds: &[ServerKind]) -> Vec<Self> {
+        let mut needs = Self::CLIENT_LIBRARIES.to_vec();
+        if Backends::of(kinds) == Backends::Mysql {
+            needs.retain(|need| *need != Self::PostgresLibrary);
+        }
+        needs
+    }
+
     /// All that tests on these servers need.
     pub(crate) fn all(kinds: &[ServerKind]) -> Vec<Self> {
-        let mut needs = vec![Self::ClientLibrary, Self::Valgrind, Self::Python];
+        let mut needs = Self::libraries(kinds);
+        needs.extend([Self::Valgrind, Self::Python]);
         needs.extend(kinds.iter().map(|&kind| Self::Server(kind)));
         if kinds.contains(&ServerKind::Mariadb) {
             needs.push(Self::Galera);
+        }
+        if Backends::of(kinds) == Backends::All {
+            needs.push(Self::PgBouncer);
         }
         needs
     }
@@ -39,10 +61,12 @@ impl Need {
     /// Looks for the thing itself and not for a package: it may have been installed in another way.
     fn is_met(self) -> bool {
         match self {
-            Self::ClientLibrary => client_library_is_found(),
+            Self::MysqlLibrary => mysql_library_is_found(),
+            Self::PostgresLibrary => postgres_library_is_found(),
             Self::Server(ServerKind::Mariadb) => test_server::mariadb_has_plugin(),
             Self::Server(kind) => kind.is_installed(),
             Self::Galera => Galera::availability().is_ok(),
+            Self::PgBouncer => PgBouncer::availability().is_ok(),
             Self::Valgrind => runs("valgrind", &["--version"]),
             Self::Python => runs("python3", &["--version"]),
         }
@@ -51,16 +75,25 @@ impl Need {
     /// What is missing, and what to install without apt, by the names of Debian's packages.
     fn name_and_remedy(self) -> (&'static str, &'static str) {
         match self {
-            Self::ClientLibrary => (
+            Self::MysqlLibrary => (
                 "the MySQL client library with its headers",
                 "libmariadb-dev and pkg-config",
+            ),
+            Self::PostgresLibrary => (
+                "the PostgreSQL client library with its headers",
+                "libpq-dev and pkg-config",
             ),
             Self::Server(ServerKind::Mariadb) => (
                 "MariaDB's server with the plugin metadata_lock_info",
                 "mariadb-server",
             ),
             Self::Server(ServerKind::Mysql) => ("MySQL's server", "a mysqld of version 8 or later"),
+            Self::Server(ServerKind::Postgres) => ("PostgreSQL's server", "postgresql"),
+            Self::Server(ServerKind::Postgres18) => {
+                ("PostgreSQL's server of version 18", "postgresql-18")
+            }
             Self::Galera => ("Galera's library", "galera-4"),
+            Self::PgBouncer => ("PgBouncer", "pgbouncer"),
             Self::Valgrind => ("valgrind", "valgrind"),
             Self::Python => ("Python", "python3"),
         }
@@ -69,10 +102,14 @@ impl Need {
     /// The arguments of `install.sh`.
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::ClientLibrary => &["libmariadb-dev", "pkg-config"],
+            Self::MysqlLibrary => &["libmariadb-dev", "pkg-config"],
+            Self::PostgresLibrary => &["libpq-dev", "pkg-config"],
             Self::Server(ServerKind::Mariadb) => &["mariadb"],
             Self::Server(ServerKind::Mysql) => &["mysql"],
+            Self::Server(ServerKind::Postgres) => &["postgres"],
+            Self::Server(ServerKind::Postgres18) => &["postgres18"],
             Self::Galera => &["galera-4"],
+            Self::PgBouncer => &["pgbouncer"],
             Self::Valgrind => &["valgrind"],
             Self::Python => &["python3"],
         }
@@ -166,8 +203,15 @@ fn advice(missing: &[Need]) -> String {
     )
 }
 
+/// Whether the build script of pq-sys will find the library.
+fn postgres_library_is_found() -> bool {
+    runs("pkg-config", &["--exists", "libpq"])
+        || env::var_os("PQ_LIB_DIR").is_some()
+        || runs("pg_config", &["--libdir"])
+}
+
 /// Whether the build script of mysqlclient-sys will find the library.
-fn client_library_is_found() -> bool {
+fn mysql_library_is_found() -> bool {
     runs("pkg-config", &["--exists", "mysqlclient"])
         || runs("pkg-config", &["--exists", "libmariadb"])
         || env::var_os("MYSQLCLIENT_LIB_DIR").is_some()
@@ -195,7 +239,18 @@ mod tests {
             all.contains("libmariadb-dev") && all.contains("DATABASE_URL"),
             "{all}"
         );
-        let library = advice(&[Need::ClientLibrary]);
+        let library = advice(&[Need::MysqlLibrary]);
         assert!(!library.contains("DATABASE_URL"), "{library}");
+    }
+
+    #[test]
+    fn tests_on_mariadb_and_mysql_need_nothing_of_postgres() {
+        let needs = Need::all(&[ServerKind::Mariadb, ServerKind::Mysql]);
+        assert!(!needs.contains(&Need::PostgresLibrary), "{needs:?}");
+        assert!(!needs.contains(&Need::PgBouncer), "{needs:?}");
+        let needs = Need::all(&[ServerKind::Postgres18]);
+        assert!(needs.contains(&Need::PostgresLibrary), "{needs:?}");
+        assert!(needs.contains(&Need::PgBouncer), "{needs:?}");
+        assert!(!needs.contains(&Need::Galera), "{needs:?}");
     }
 }

@@ -32,7 +32,7 @@ enum Task {
     /// Run mutation tests: change a copy of the library in one place at a time; a test must fail
     #[command(after_help = MUTANTS_EXAMPLES)]
     Mutants {
-        /// The private server to start: mariadb or mysql
+        /// The private server to start: mariadb, mysql, postgres or postgres18
         #[arg(long, value_name = "KIND", default_value = "mariadb")]
         server: ServerKind,
 
@@ -44,8 +44,9 @@ enum Task {
     /// Install what the tests need, build them, and run them
     #[command(after_help = TEST_EXAMPLES)]
     Test {
-        /// The private server to start: mariadb or mysql. May be given twice [default: mariadb, or
-        /// none if DATABASE_URL is set: then the tests run on that server]
+        /// The private server to start: mariadb, mysql, postgres or postgres18. May be given several
+        /// times [default: mariadb, or none if DATABASE_URL is set: then the tests run on that
+        /// server]
         #[arg(long = "server", value_name = "KIND")]
         servers: Vec<ServerKind>,
 
@@ -57,7 +58,8 @@ enum Task {
 
     /// Install what the other commands need, and do nothing else
     Setup {
-        /// The server to install: mariadb or mysql. May be given twice [default: mariadb]
+        /// The server to install: mariadb, mysql, postgres or postgres18. May be given several times
+        /// [default: mariadb]
         #[arg(long = "server", value_name = "KIND")]
         servers: Vec<ServerKind>,
     },
@@ -79,12 +81,13 @@ enum Task {
     Ci,
 }
 
-/// A case of `tests/suite/` or `tests/mysql/` is one test for each kind of server, such as
+/// A case of `tests/suite/`, `tests/mysql/` or `tests/postgres/` is one test for each kind of server, such as
 /// `case::mariadb_server` or `case::mariadb_own_server`.
 const TEST_EXAMPLES: &str = "\
 Examples:
   cargo xtask test                                              All tests, on MariaDB
   cargo xtask test --server mysql -- --test mysql               All cases on MySQL
+  cargo xtask test --server postgres -- --test postgres         All cases on PostgreSQL
   cargo xtask test -- --test mysql killing_the_holder           The cases with this in their names
   cargo xtask test --server mariadb --server mysql -- --test mysql killing_the_holder
                                                                 The same cases on both servers

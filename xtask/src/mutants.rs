@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use test_server::{ServerKind, cache_dir};
 
-use crate::cargo::workspace;
+use crate::cargo::{POSTGRES, workspace};
 use crate::install::{self, Need};
 use crate::test::Target;
 use crate::tools::{self, Tool};
@@ -20,6 +20,10 @@ pub(crate) fn run(kind: ServerKind, arguments: &[String]) -> Result<()> {
     install::ensure(&needs)?;
     let mut mutants = tools::cargo(&Tool::MUTANTS)?;
     mutants.arg("mutants").args(arguments);
+    if kind.is_postgres() {
+        let features = ["--features", POSTGRES, "--cargo-arg", "--test=postgres"];
+        mutants.args(features);
+    }
     // After the first dashes stand arguments of `cargo test`, after the second those of the tests.
     mutants.args(["--", "--"]);
     Target::Kinds(vec![kind]).configure(&mut mutants);

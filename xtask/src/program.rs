@@ -37,7 +37,7 @@ pub(crate) const STRESS: Program = Program {
 
 /// Runs a program with the arguments after the verb.
 pub(crate) fn run(program: &Program, server: ServerKind) -> Result<()> {
-    let mut needs = vec![Need::ClientLibrary];
+    let mut needs = vec![Need::MysqlLibrary];
     if !program.takes_url || env::var_os("DATABASE_URL").is_none() {
         needs.push(Need::Server(server));
     }

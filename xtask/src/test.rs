@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use test_server::ServerKind;
 
-use crate::cargo::{LIBRARY, cargo_packages, cargo_workspace};
+use crate::cargo::{Backends, LIBRARY, cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
 use needs::Test;
@@ -90,7 +90,7 @@ impl Target {
         if arguments.is_empty() {
             return Ok(all);
         }
-        install::ensure(&[Need::ClientLibrary])?;
+        install::ensure(&Need::libraries(kinds))?;
         let runs_tests = !arguments.iter().any(|one| NO_RUN.contains(&one.as_str()));
         let tests = if runs_tests {
             self.list(arguments)?
@@ -137,8 +137,8 @@ impl Target {
     /// `cargo test` with the arguments, and with further arguments for the test programs.
     fn cargo_test(&self, arguments: &[String], further: &[&str]) -> Command {
         let mut tests = match packages(arguments) {
-            packages if packages.is_empty() => cargo_workspace("test"),
-            packages => cargo_packages("test", &packages),
+            packages if packages.is_empty() => cargo_workspace("test", self.backends()),
+            packages => cargo_packages("test", self.backends(), &packages),
         };
         tests.args(arguments);
         if !arguments.iter().any(|argument| argument == "--") {
@@ -147,6 +147,13 @@ impl Target {
         tests.args(further);
         self.configure(&mut tests);
         tests
+    }
+
+    fn backends(&self) -> Backends {
+        match self {
+            Self::Kinds(kinds) => Backends::of(kinds),
+            Self::Url(kind) => Backends::of(&[*kind]),
+        }
     }
 
     /// Restricts tests to these servers. The command must end with arguments of the test programs.
@@ -248,7 +255,12 @@ mod tests {
         assert!(!skips(&mariadb, "suite::faults::one::mariadb_server"));
         assert!(!skips(&mariadb, "clusters::one::mariadb_own_server"));
         assert!(!skips(&mariadb, "backend::mysql::error_code::tests::one"));
+        assert!(skips(&mariadb, "suite::faults::one::postgres18_server"));
         assert!(private(&ServerKind::ALL).skipped_names().is_empty());
+        let postgres = private(&[ServerKind::Postgres]);
+        assert!(skips(&postgres, "suite::faults::one::postgres18_server"));
+        assert!(!skips(&postgres, "suite::faults::one::postgres_server"));
+        assert!(!skips(&postgres, "pgbouncer::one::postgres_own_server"));
 
         let url = Target::Url(ServerKind::Mysql);
         assert!(skips(&url, "suite::faults::one::mariadb_server"));

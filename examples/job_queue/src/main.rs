@@ -42,7 +42,7 @@ struct Cli {
     workers: u32,
 
     /// The private server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb)]
+    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb, value_parser = ServerKind::parse_mysql)]
     server: ServerKind,
 
     /// Run as one of the workers that the program starts

@@ -11,7 +11,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_advisory_lock::prelude::*;
-use test_server::{Server, ServerKind, kinds_under_test};
+use test_server::{Server, ServerKind, kinds_under_test, mysql_kinds_under_test};
 
 diesel::table! {
     counters (id) {
@@ -80,7 +80,7 @@ fn printed(text: Vec<u8>) -> String {
 
 #[test]
 fn a_held_lock_is_printed_with_its_holder_and_its_waiter() {
-    for kind in kinds_under_test() {
+    for kind in mysql_kinds_under_test() {
         record_locks(kind);
         let url = database(kind, "waited_for");
         let (holder, waiter) = (&mut connect(&url), &mut connect(&url));
@@ -126,7 +126,7 @@ impl Drop for Watching {
 
 #[test]
 fn watch_prints_a_lock_until_it_is_released() {
-    for kind in kinds_under_test() {
+    for kind in mysql_kinds_under_test() {
         record_locks(kind);
         let url = database(kind, "watched");
         let conn = &mut connect(&url);

@@ -47,6 +47,6 @@ pub(crate) struct Race {
     pub(crate) outbox: Option<PathBuf>,
 
     /// The private server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb)]
+    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb, value_parser = ServerKind::parse_mysql)]
     pub(crate) server: ServerKind,
 }

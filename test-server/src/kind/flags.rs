@@ -1,4 +1,4 @@
-//! Flags that both servers take.
+//! Flags that MariaDB and MySQL both take.
 
 use std::process::Command;
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::tree::{self, Tree};
 use super::{Engine, flags, program};
 use crate::cache::mysql_tree;
 use crate::error::NotInstalled;
@@ -52,18 +53,10 @@ impl Mysql {
             })
     }
 
-    /// Runs the program under the tree's own dynamic loader. Unlike `chroot`, that needs no root
-    /// and changes no paths.
     fn in_tree(tree: &Path) -> Option<Self> {
-        let usr = tree.join("usr");
-        let loader = loader(&usr)?;
-        let libraries = loader.parent()?;
-        let program = vec![
-            loader.clone().into(),
-            "--library-path".into(),
-            libraries.into(),
-            usr.join("sbin/mysqld").into(),
-        ];
+        let tree = Tree::find(tree)?;
+        let usr = &tree.usr;
+        let program = tree.program(&usr.join("sbin/mysqld"));
         let flag = |name: &str, path: PathBuf| {
             let mut flag = OsString::from(name);
             flag.push(path);
@@ -88,7 +81,7 @@ impl Mysql {
 
     /// `None` if the program does not run, is too old, or is MariaDB under its old name.
     fn checked(program: Vec<OsString>, layout: Vec<OsString>) -> Option<Self> {
-        let line = program::version_line(command(&program)).ok()?;
+        let line = program::version_line(tree::command(&program)).ok()?;
         let version = program::version(&line)?.to_owned();
         let major: u32 = version.split('.').next()?.parse().ok()?;
         (major >= 8 && !line.contains("MariaDB")).then_some(Self {
@@ -99,7 +92,7 @@ impl Mysql {
     }
 
     fn command(&self) -> Command {
-        let mut command = command(&self.program);
+        let mut command = tree::command(&self.program);
         command.arg(flags::NO_DEFAULTS).args(&self.layout);
         command
     }
@@ -135,23 +128,4 @@ impl Engine for Mysql {
         ]);
         command
     }
-}
-
-fn command(program: &[OsString]) -> Command {
-    let mut command = Command::new(&program[0]);
-    command.args(&program[1..]);
-    // The machine's settings may not suit the tree's OpenSSL.
-    command.env("OPENSSL_CONF", "/dev/null");
-    command
-}
-
-/// The tree's dynamic loader, by the path of its real file, which is beside the libraries.
-fn loader(usr: &Path) -> Option<PathBuf> {
-    ["lib64", "lib"]
-        .iter()
-        .filter_map(|name| fs::read_dir(usr.join(name)).ok())
-        .flatten()
-        .filter_map(Result::ok)
-        .find(|entry| entry.file_name().to_string_lossy().starts_with("ld-linux"))
-        .and_then(|entry| fs::canonicalize(entry.path()).ok())
 }

@@ -5,10 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The account `nobody`.
+const NOBODY: u32 = 65_534;
+
 /// Directories of servers that an ordinary user's `PATH` leaves out.
 const SERVER_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec"];
 
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(SERVER_DIRECTORIES.map(PathBuf::from))
@@ -16,9 +19,20 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The output of `--version`.
+/// The user and group of a program that refuses to run as root, if this process does. They must be
+/// able to read the program.
+pub(crate) fn user_instead_of_root() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(NOBODY)
+}
+
+/// The output of `--version` of MariaDB and MySQL.
 pub(super) fn version_line(mut program: Command) -> io::Result<String> {
-    let output = program.args(["--no-defaults", "--version"]).output()?;
+    output(program.args(["--no-defaults", "--version"]))
+}
+
+/// The standard output of a program that succeeds.
+pub(super) fn output(program: &mut Command) -> io::Result<String> {
+    let output = program.output()?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

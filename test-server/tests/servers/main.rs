@@ -3,13 +3,17 @@
 /// Defines a test of a case for each kind of server: see `#[server_test]`.
 macro_rules! server_tests {
     ($($case:tt)*) => {
-        server_test::tests! { crate::ServerTest; mariadb, mysql; $($case)* }
+        server_test::tests! {
+            crate::ServerTest; mariadb, mysql, postgres, postgres18; $($case)*
+        }
     };
 }
 
 mod lifetime;
 mod owner;
+mod pgbouncer;
 mod proxied;
+mod query;
 mod start;
 
 use std::time::Duration;
@@ -35,23 +39,29 @@ fn start(kind: ServerKind) -> Server {
     Server::start(kind).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The first part of the server's URL.
+fn scheme(kind: ServerKind) -> &'static str {
+    match kind.is_postgres() {
+        true => "postgres",
+        false => "mysql",
+    }
+}
+
 /// The server answers over TCP, and it is of this kind.
 #[track_caller]
 fn assert_answers(server: &Server) {
     let version = server
         .handshake(Duration::from_secs(10))
         .unwrap_or_else(|error| panic!("no handshake: {error}\n{}", server.log()));
-    match server.kind() {
-        ServerKind::Mariadb => assert!(version.contains("MariaDB"), "{version}"),
-        ServerKind::Mysql => {
-            let major = version
-                .split('.')
-                .next()
-                .and_then(|major| major.parse().ok());
-            assert!(major.is_some_and(|major: u32| major >= 8), "{version}");
-            assert!(!version.contains("MariaDB"), "{version}");
-        }
-    }
+    let major = version.split('.').next();
+    let major: u32 = major.and_then(|it| it.parse().ok()).expect(&version);
+    let is_expected = match server.kind() {
+        ServerKind::Mariadb => version.contains("MariaDB"),
+        ServerKind::Mysql => major >= 8 && !version.contains("MariaDB"),
+        ServerKind::Postgres => major >= 14,
+        ServerKind::Postgres18 => major >= 18,
+    };
+    assert!(is_expected, "{version}");
 }
 
 #[track_caller]

@@ -5,6 +5,7 @@
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write, stderr};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use server_test::server_test;
 use test_server::{Server, ServerKind};
 
+use super::query::{BUSY, Session};
 use super::start;
 
 const KIND: &str = "TEST_SERVER_OWNER";
@@ -28,13 +30,22 @@ fn main_of_owner() {
     let Ok(kind) = env::var(KIND) else {
         return;
     };
-    let kind = kind.parse().expect("a kind");
+    let kind: ServerKind = kind.parse().expect("a kind");
     let shared = Server::shared(kind);
     report(shared);
     // The supervisor must end a restarted server as well.
     let own = start(kind);
     own.restart().unwrap_or_else(|error| panic!("{error}"));
     report(&own);
+    // A busy session does not notice the end of its server.
+    let _session = kind.is_postgres().then(|| {
+        let stream = TcpStream::connect(own.address()).expect("to connect");
+        let mut session = Session::begin(stream);
+        let pid = session.query("SELECT pg_backend_pid()");
+        session.send(BUSY);
+        writeln!(stderr(), "{pid} {}", own.directory().display()).expect("a pipe");
+        session
+    });
     writeln!(stderr(), "{END_OF_REPORT}").expect("a pipe");
     if env::var(ROLE).as_deref() == Ok("wait") {
         loop {
@@ -101,7 +112,12 @@ fn spawn(kind: ServerKind, role: &str) -> (Child, Vec<(u32, PathBuf)>) {
             (pid.parse().expect("a number"), directory.into())
         })
         .collect();
-    assert_eq!(servers.len(), 2, "the owner did not start its servers");
+    let expected = if kind.is_postgres() { 3 } else { 2 };
+    assert_eq!(
+        servers.len(),
+        expected,
+        "the owner did not start its servers"
+    );
     (owner, servers)
 }
 

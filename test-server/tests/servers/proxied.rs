@@ -1,6 +1,6 @@
 //! A server behind a proxy.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use server_test::server_test;
 use test_server::{Proxy, Server, ServerKind};
 
-use super::{assert_answers, start};
+use super::query::STARTUP;
+use super::{assert_answers, scheme, start};
 
 #[server_test(own_server)]
 fn server_answers_through_a_proxy(kind: ServerKind) {
@@ -17,7 +18,7 @@ fn server_answers_through_a_proxy(kind: ServerKind) {
     let delay = Duration::from_millis(100);
     proxy.set_delay(delay);
     let since = Instant::now();
-    let (mut client, handshake) = connect(&proxy);
+    let (mut client, handshake) = connect(&proxy, kind);
     assert!(since.elapsed() >= delay);
     let version = server
         .handshake(Duration::from_secs(10))
@@ -34,7 +35,7 @@ fn server_answers_through_a_proxy(kind: ServerKind) {
 fn proxy_outlives_the_server(kind: ServerKind) {
     let server = start(kind);
     let proxy = proxy(&server);
-    let (mut client, _) = connect(&proxy);
+    let (mut client, _) = connect(&proxy, kind);
     server.kill();
     // The kernel ends the connection in good order unless bytes were left unread.
     match read(&mut client) {
@@ -45,14 +46,15 @@ fn proxy_outlives_the_server(kind: ServerKind) {
     server
         .start_again()
         .unwrap_or_else(|error| panic!("{error}"));
-    connect(&proxy);
+    connect(&proxy, kind);
 }
 
 #[server_test(own_server)]
 fn url_leads_through_the_proxy(kind: ServerKind) {
     let server = start(kind);
     let proxy = proxy(&server);
-    let expected = format!("mysql://root@127.0.0.1:{}/app", proxy.port());
+    let scheme = scheme(kind);
+    let expected = format!("{scheme}://root@127.0.0.1:{}/app", proxy.port());
     assert_eq!(server.url_through(&proxy, "app"), expected);
 
     let elsewhere = Proxy::start((Ipv4Addr::LOCALHOST, proxy.port()).into()).expect("a proxy");
@@ -65,11 +67,14 @@ fn proxy(server: &Server) -> Proxy {
 }
 
 /// A connection, and what the server sends first.
-fn connect(proxy: &Proxy) -> (TcpStream, String) {
+fn connect(proxy: &Proxy, kind: ServerKind) -> (TcpStream, String) {
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).expect("to connect");
     client
         .set_read_timeout(Some(Duration::from_secs(10)))
         .expect("a timeout");
+    if kind.is_postgres() {
+        client.write_all(STARTUP).expect("to write");
+    }
     let handshake = read(&mut client).expect("a handshake");
     (client, String::from_utf8_lossy(&handshake).into_owned())
 }

@@ -56,12 +56,13 @@ pub(super) fn parse_list(output: &str) -> Vec<Test> {
 pub(super) fn of_tests(mut all: Vec<Need>, tests: &[Test]) -> Vec<Need> {
     let any = |needs: fn(&Test) -> bool| tests.iter().any(needs);
     all.retain(|need| match need {
-        // The tests are linked to it.
-        Need::ClientLibrary => true,
+        // The tests are linked to them.
+        Need::MysqlLibrary | Need::PostgresLibrary => true,
         Need::Server(_) => any(|test| !WITHOUT_SERVER.contains(&&*test.program)),
         Need::Galera => any(|test| {
             test.name.contains("::galera_") && test.name.ends_with("::mariadb_own_server")
         }),
+        Need::PgBouncer => any(|test| test.name.contains("pgbouncer::")),
         Need::Valgrind => any(|test| test.program == "guard"),
         Need::Python => any(|test| test.program == "lock_names"),
     });
@@ -106,7 +107,7 @@ clusters::galera_is_refused::mariadb_own_server: test
 
     #[test]
     fn tests_need_only_what_they_use() {
-        let library = Need::ClientLibrary;
+        let library = Need::MysqlLibrary;
         let server = Need::Server(ServerKind::Mariadb);
         assert_eq!(needs("lock_names", "golden"), [library, Need::Python]);
         assert_eq!(needs("mysql", "reload::mariadb_server"), [library, server]);
@@ -117,6 +118,20 @@ clusters::galera_is_refused::mariadb_own_server: test
         assert_eq!(
             needs("guard", "names_take"),
             [library, Need::Valgrind, server]
+        );
+        let name = "pgbouncer::lock_is_lost::postgres_server".to_owned();
+        let program = "postgres".to_owned();
+        assert_eq!(
+            of_tests(
+                Need::all(&[ServerKind::Postgres]),
+                &[Test { program, name }]
+            ),
+            [
+                library,
+                Need::PostgresLibrary,
+                Need::Server(ServerKind::Postgres),
+                Need::PgBouncer
+            ]
         );
         let all = Need::all(&[ServerKind::Mariadb]);
         assert_eq!(of_tests(all.clone(), &[]), [library]);
@@ -140,6 +155,25 @@ clusters::galera_is_refused::mariadb_own_server: test
         assert_eq!(texts.len(), 6, "tests have been renamed");
         for text in texts {
             assert!(!text.contains("test_server"), "{text}");
+        }
+    }
+
+    #[test]
+    fn cases_with_pgbouncer_are_in_a_module_of_this_name() {
+        let directories = ["tests/suite", "tests/postgres", "test-server/tests/servers"];
+        let entries = directories.map(|path| fs::read_dir(workspace().join(path)));
+        let files: Vec<_> = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|file| {
+                fs::read_to_string(file).is_ok_and(|text| text.contains("PgBouncer::start("))
+            })
+            .collect();
+        assert!(!files.is_empty(), "PgBouncer::start has been renamed");
+        for file in files {
+            assert!(file.ends_with("pgbouncer.rs"), "{}", file.display());
         }
     }
 
