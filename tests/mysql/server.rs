@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel_advisory_lock::prelude::*;
 
 pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
 pub(crate) use test_server::ServerKind;
@@ -63,6 +64,11 @@ pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
 /// Whether the key of a document can be this text.
 pub(crate) fn can_store_key(key: &str) -> bool {
     key.chars().count() <= 700
+}
+
+/// The full name of a lock for sessions of this database.
+pub(crate) fn full_name(database: &str, name: &LockName) -> String {
+    name.full_name(database)
 }
 
 // Sessions

@@ -160,7 +160,7 @@ impl Db {
 
     /// The full name of the lock for sessions of this database.
     pub(crate) fn full_name(&self, name: &LockName) -> String {
-        name.full_name(&self.schema)
+        server::full_name(&self.schema, name)
     }
 
     /// The session that holds the lock, as reported to another session.

@@ -1,0 +1,243 @@
+//! What the suite needs of PostgreSQL: the connection type, and everything that takes its SQL or
+//! settings.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use diesel_advisory_lock::prelude::*;
+use sha2::{Digest, Sha256};
+
+pub(crate) use diesel::pg::{Pg as Backend, PgConnection as Conn};
+pub(crate) use test_server::ServerKind;
+
+mod account;
+
+pub(crate) use account::Account;
+
+/// The port of a URL that has none.
+pub(crate) const DEFAULT_PORT: u16 = 5432;
+
+/// A URL at which no server listens.
+pub(crate) const UNREACHABLE_URL: &str = "postgres://root@127.0.0.1:1/none";
+
+/// The type of a key column that ignores case in comparisons.
+pub(crate) const CASE_INSENSITIVE_KEY: &str = "VARCHAR(50) COLLATE ignores_case";
+
+/// Parts of the library's statements, by which a case recognises them.
+pub(crate) mod statement {
+    pub(crate) const ACQUIRE: &str = "pg_try_advisory_lock";
+    pub(crate) const WAIT: &str = "pg_advisory_lock(";
+    pub(crate) const RELOAD: &str = "FROM \"counters\"";
+    pub(crate) const UPDATE: &str = "UPDATE \"counters\"";
+    pub(crate) const VERIFY: &str = "WITH wanted";
+    pub(crate) const RELEASE: &str = "pg_advisory_unlock";
+    pub(crate) const IDLE_TIMEOUT: [&str; 2] =
+        ["WHERE name = 'idle_session_timeout'", "set_config('idle_session_timeout'"];
+}
+
+/// Creates a database with empty tables.
+pub(crate) fn create_database(conn: &mut Conn, name: &str) {
+    conn.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    in_database(conn, name)
+        .batch_execute(
+            "CREATE TABLE counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
+             CREATE TABLE documents (name VARCHAR(700) PRIMARY KEY, body TEXT NOT NULL);
+             CREATE COLLATION ignores_case \
+             (provider = icu, locale = 'und-u-ks-level2', deterministic = false);",
+        )
+        .unwrap();
+}
+
+/// Connects to another database of the same server.
+fn in_database(conn: &mut Conn, name: &str) -> Conn {
+    let port: i32 = diesel::select(sql::<Integer>("inet_server_port()"))
+        .get_result(conn)
+        .unwrap();
+    let user: String = diesel::select(sql::<Text>("current_user::text"))
+        .get_result(conn)
+        .unwrap();
+    Conn::establish(&format!("postgres://{user}@127.0.0.1:{port}/{name}")).unwrap()
+}
+
+pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
+    conn.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .unwrap();
+}
+
+/// Whether the key of a document can be this text.
+pub(crate) fn can_store_key(key: &str) -> bool {
+    key.chars().count() <= 700 && !key.contains('\0')
+}
+
+/// The full name of a lock of the database's tables, or of a lock without a table.
+pub(crate) fn full_name(_database: &str, name: &LockName) -> String {
+    match name.to_string().starts_with('=') {
+        true => name.full_name(""),
+        false => name.full_name("public"),
+    }
+}
+
+// Sessions
+
+pub(crate) fn session_id(conn: &mut Conn) -> i64 {
+    diesel::select(sql::<BigInt>("pg_backend_pid()::bigint"))
+        .get_result(conn)
+        .unwrap()
+}
+
+/// Ends another session, or this one.
+pub(crate) fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
+    conn.batch_execute(&format!("SELECT pg_terminate_backend({session})"))
+}
+
+/// The server resolves a deadlock of locks within this time: `deadlock_timeout` is a second.
+pub(crate) const DEADLOCK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Cancels the statement that another session runs.
+pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
+    conn.batch_execute(&format!("SELECT pg_cancel_backend({session})"))
+}
+
+/// Whether a server of this kind cancels even a statement that takes no time.
+pub(crate) fn kills_short_statements(_: ServerKind) -> bool {
+    false
+}
+
+pub(crate) fn has_session(conn: &mut Conn, session: i64) -> bool {
+    exists(conn, &format!("pg_stat_activity WHERE pid = {session}"))
+}
+
+pub(crate) fn waits_for_lock(conn: &mut Conn, session: i64) -> bool {
+    exists(
+        conn,
+        &format!("pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = {session}"),
+    )
+}
+
+fn exists(conn: &mut Conn, rows: &str) -> bool {
+    diesel::select(sql::<Bool>(&format!("EXISTS (SELECT FROM {rows})")))
+        .get_result(conn)
+        .unwrap()
+}
+
+/// How many sessions of this database wait for a lock.
+pub(crate) fn waiting_sessions(conn: &mut Conn, _database: &str) -> i64 {
+    diesel::select(sql::<BigInt>(
+        "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+    ))
+    .get_result(conn)
+    .unwrap()
+}
+
+// Locks
+
+/// The key of a lock, computed without the library.
+pub(crate) fn key_of(full_name: &str) -> i64 {
+    let hash = Sha256::digest(full_name);
+    i64::from_be_bytes(*hash.first_chunk().unwrap())
+}
+
+/// The session that holds the lock.
+pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
+    let key = key_of(full_name);
+    let (high, low) = ((key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF);
+    diesel::select(sql::<Nullable<BigInt>>(&format!(
+        "(SELECT min(pid)::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND objsubid = 1 AND classid = {high} AND objid = {low})"
+    )))
+    .get_result(conn)
+    .unwrap()
+}
+
+/// Acquires a lock without a wait, or once more. Does nothing if another session holds the lock.
+pub(crate) fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+    let key = key_of(full_name);
+    conn.batch_execute(&format!("SELECT pg_try_advisory_lock({key})"))
+}
+
+/// Waits for a lock for up to 45 seconds, and acquires it.
+pub(crate) fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+    let key = key_of(full_name);
+    conn.batch_execute(&format!(
+        "SELECT set_config('lock_timeout', '45s', true), pg_advisory_lock({key})"
+    ))
+}
+
+pub(crate) fn release(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+    let key = key_of(full_name);
+    conn.batch_execute(&format!("SELECT pg_advisory_unlock({key})"))
+}
+
+pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("SELECT pg_advisory_unlock_all()")
+}
+
+/// PostgreSQL always reports locks and their holders.
+pub(crate) fn enable_lock_inspection(_: &mut Conn, _: ServerKind) {}
+
+/// Whether a server of this kind reports how long a lock has been held.
+pub(crate) fn reports_age_of_locks(_: ServerKind) -> bool {
+    false
+}
+
+// Limits of a session
+
+/// How long the session may be idle.
+pub(crate) fn idle_timeout(conn: &mut Conn) -> Duration {
+    let ms: i64 = diesel::select(sql::<BigInt>(
+        "(SELECT setting::bigint FROM pg_settings WHERE name = 'idle_session_timeout')",
+    ))
+    .get_result(conn)
+    .unwrap();
+    Duration::from_millis(ms.unsigned_abs())
+}
+
+pub(crate) fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
+    let ms = timeout.as_millis();
+    conn.batch_execute(&format!("SET idle_session_timeout = {ms}"))
+        .unwrap();
+}
+
+/// Limits a session's statements to 0.1 s.
+pub(crate) fn statement_limit(_: ServerKind) -> &'static str {
+    "SET statement_timeout = 100"
+}
+
+/// Settings of a session that could cut a wait short, or turn its timeout into another error.
+pub(crate) fn limits(kind: ServerKind) -> [&'static str; 2] {
+    [statement_limit(kind), "SET lock_timeout = 100"]
+}
+
+// Statements that take time
+
+/// A statement that takes 1.5 s.
+pub(crate) const SLEEP: &str = "SELECT pg_sleep(1.5)";
+
+/// An expression that takes 2 s.
+pub(crate) const SLEEPING_EXPRESSION: &str = "(pg_sleep(2) IS NULL)::int";
+
+/// Whether the server has refused to write a row that has changed since the transaction's snapshot.
+pub(crate) fn is_snapshot_conflict(error: &diesel::result::Error) -> bool {
+    matches!(
+        error,
+        diesel::result::Error::DatabaseError(
+            diesel::result::DatabaseErrorKind::SerializationFailure,
+            _
+        )
+    )
+}
+
+/// Makes other sessions that read the table wait until [`unblock_tables`].
+pub(crate) fn block_table(conn: &mut Conn, table: &str) {
+    conn.batch_execute(&format!("BEGIN; LOCK TABLE {table}"))
+        .unwrap();
+}
+
+pub(crate) fn unblock_tables(conn: &mut Conn) {
+    conn.batch_execute("COMMIT").unwrap();
+}

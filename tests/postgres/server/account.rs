@@ -1,0 +1,63 @@
+//! [`Account`]: an account with few privileges.
+
+use diesel::prelude::*;
+
+use super::Conn;
+use crate::suite::support::Db;
+
+/// An account that may use the database and nothing else.
+pub(crate) struct Account<'d> {
+    db: &'d Db,
+    name: String,
+}
+
+impl<'d> Account<'d> {
+    pub(crate) fn create(db: &'d Db) -> Self {
+        let account = Self::create_without_reads(db);
+        account.grant("ALL ON ALL TABLES IN SCHEMA public");
+        account
+    }
+
+    /// Creates an account that may read no table until [`allow_reads`](Self::allow_reads).
+    pub(crate) fn create_without_reads(db: &'d Db) -> Self {
+        let name = db.schema.replace("dal_test_", "weak_");
+        db.execute(&format!("CREATE ROLE {name} LOGIN"));
+        Account { db, name }
+    }
+
+    pub(crate) fn allow_reads(&self, table: &str) {
+        self.grant(&format!("SELECT ON {table}"));
+    }
+
+    pub(crate) fn forbid_reads(&self, table: &str) {
+        self.revoke(&format!("SELECT ON {table}"));
+    }
+
+    pub(crate) fn grant(&self, what: &str) {
+        self.db.execute(&format!("GRANT {what} TO {}", self.name));
+    }
+
+    fn revoke(&self, what: &str) {
+        self.db
+            .execute(&format!("REVOKE {what} FROM {}", self.name));
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let url = self.db.url();
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        format!("postgres://{}@{rest}", self.name)
+    }
+
+    pub(crate) fn conn(&self) -> Conn {
+        Conn::establish(&self.url()).unwrap()
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.db
+                .execute(&format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name));
+        }
+    }
+}
