@@ -61,6 +61,18 @@ pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
         .unwrap();
 }
 
+/// The lock is always acquired before the transaction begins.
+pub(crate) fn lock_before_begin(_: &mut Conn, _database: &str) {}
+
+/// Whether one name is one lock in all databases of a server.
+pub(crate) const LOCKS_SPAN_DATABASES: bool = true;
+
+/// Whether a nested lock in a transaction outlives it, if its guard is leaked.
+pub(crate) const LEAKS_OUTLIVE_TRANSACTIONS: bool = true;
+
+/// Whether the release notices that raw SQL has acquired the lock once more.
+pub(crate) const NOTICES_RAW_LOCKS: bool = true;
+
 /// Whether the key of a document can be this text.
 pub(crate) fn can_store_key(key: &str) -> bool {
     key.chars().count() <= 700

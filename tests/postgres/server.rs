@@ -34,13 +34,21 @@ pub(crate) mod statement {
     pub(crate) const UPDATE: &str = "UPDATE \"counters\"";
     pub(crate) const VERIFY: &str = "WITH wanted";
     pub(crate) const RELEASE: &str = "pg_advisory_unlock";
-    pub(crate) const IDLE_TIMEOUT: [&str; 2] =
-        ["WHERE name = 'idle_session_timeout'", "set_config('idle_session_timeout'"];
+    pub(crate) const IDLE_TIMEOUT: [&str; 2] = [
+        "WHERE name = 'idle_session_timeout'",
+        "set_config('idle_session_timeout'",
+    ];
 }
 
 /// Creates a database with empty tables.
 pub(crate) fn create_database(conn: &mut Conn, name: &str) {
-    conn.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    conn.batch_execute(&format!("CREATE DATABASE {name}"))
+        .unwrap();
+    // As long as that of other servers.
+    conn.batch_execute(&format!(
+        "ALTER DATABASE {name} SET idle_session_timeout = '8h'"
+    ))
+    .unwrap();
     in_database(conn, name)
         .batch_execute(
             "CREATE TABLE counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
@@ -67,6 +75,23 @@ pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
         .unwrap();
 }
 
+/// Above READ COMMITTED, the lock is acquired before the transaction begins.
+pub(crate) fn lock_before_begin(conn: &mut Conn, database: &str) {
+    conn.batch_execute(&format!(
+        "ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'"
+    ))
+    .unwrap();
+}
+
+/// Locks belong to a database.
+pub(crate) const LOCKS_SPAN_DATABASES: bool = false;
+
+/// A lock that is acquired in a transaction ends with it.
+pub(crate) const LEAKS_OUTLIVE_TRANSACTIONS: bool = false;
+
+/// Only `pg_locks` could tell, and reading it takes longer the more locks the cluster has.
+pub(crate) const NOTICES_RAW_LOCKS: bool = false;
+
 /// Whether the key of a document can be this text.
 pub(crate) fn can_store_key(key: &str) -> bool {
     key.chars().count() <= 700 && !key.contains('\0')
@@ -74,7 +99,8 @@ pub(crate) fn can_store_key(key: &str) -> bool {
 
 /// The full name of a lock of the database's tables, or of a lock without a table.
 pub(crate) fn full_name(_database: &str, name: &LockName) -> String {
-    match name.to_string().starts_with('=') {
+    // A hashed name without a table begins with a hyphen.
+    match name.to_string().starts_with(['=', '-']) {
         true => name.full_name(""),
         false => name.full_name("public"),
     }

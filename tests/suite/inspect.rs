@@ -104,8 +104,9 @@ fn deadlock_names_the_session_that_holds_the_lock(db: &Db) {
     let mut one = a.lock().acquire(one).unwrap();
     let mut other = b.lock().acquire(other).unwrap();
     let refused = thread::scope(|scope| {
-        let waiter = scope.spawn(|| match b.lock().acquire(&mut one) {
+        let waiter = scope.spawn(move || match b.lock().acquire(&mut one) {
             Ok(_) => None,
+            // Its lock is released, so that the other session goes on.
             Err(error) => Some((error, others_id)),
         });
         db.wait_until_blocked(ones_id.try_into().unwrap());

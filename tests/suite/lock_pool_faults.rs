@@ -391,7 +391,10 @@ fn connection_returned_locked_is_discarded(db: &Db) {
     db.execute("UPDATE counters SET value = 7");
     let return_locked = |locks: &Locks| {
         let mut conn = locks.pool().get().unwrap();
-        db.acquire_raw(&mut conn, &name);
+        match server::NOTICES_RAW_LOCKS {
+            true => db.acquire_raw(&mut conn, &name),
+            false => std::mem::forget(name.lock().acquire(&mut conn).unwrap()),
+        }
         session_id(&mut conn)
     };
     let read = |counter: &Counter| {

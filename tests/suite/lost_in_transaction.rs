@@ -49,6 +49,7 @@ fn assert_lost(run: Result<(), LockError>, of: &str) -> LockName {
 
 #[server_test]
 fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
+    db.lock_before_begin();
     let counter = db.counter(1);
     let name = counter.lock_name();
     for path in Path::all().filter(|path| path.form.is_transaction()) {
@@ -77,6 +78,7 @@ fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
 /// One statement cannot verify seventy locks.
 #[server_test]
 fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
+    db.lock_before_begin();
     let mut counter = db.counter(1);
     let names: Vec<_> = (0..70)
         .map(|n| LockName::named(format!("{n:02}")))
@@ -102,6 +104,7 @@ fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
 
 #[server_test]
 fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
+    db.lock_before_begin();
     let mut counter = db.counter(1);
     let name = counter.lock_name();
     for loss in Loss::ALL {
@@ -129,6 +132,7 @@ fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
 /// lock.
 #[server_test]
 fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
+    db.lock_before_begin();
     let name = &db.counter(1).lock_name();
     for (round, loss) in Loss::ALL.into_iter().enumerate() {
         let locks = &db.locks(2);
@@ -166,6 +170,7 @@ fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
 
 #[server_test]
 fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
+    db.lock_before_begin();
     let (counter, other) = (db.counter(1), db.counter(2));
     for path in Path::all().filter(|path| path.form.is_transaction()) {
         let run = path.run_once(db, &mut counter.clone(), |counter, conn| {
@@ -185,6 +190,7 @@ fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
 /// The library does not know what the closure has committed.
 #[server_test]
 fn closure_that_commits_and_loses_the_lock_returns_unknown(db: &Db) {
+    db.lock_before_begin();
     let counter = db.counter(1);
     for path in Path::all().filter(|path| path.form.is_transaction()) {
         let run = path.run_once(db, &mut counter.clone(), |_, conn| {

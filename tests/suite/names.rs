@@ -67,12 +67,14 @@ fn table_with_a_schema_has_the_lock_of_that_schema(db: &Db) {
 fn explicit_namespace_is_shared_across_schemas(db: &Db) {
     let other = db.create_other();
     let name = LockName::row(counters::table, 1).namespace("shared");
-    assert!(exclude((&mut db.conn(), &name), (&mut other.conn(), &name)));
     let in_app = LockName::row(explicit::counters::table, 1).namespace("shared");
-    assert!(exclude(
-        (&mut db.conn(), &name),
-        (&mut other.conn(), &in_app)
-    ));
+    assert!(exclude((&mut db.conn(), &name), (&mut db.conn(), &in_app)));
+    for same in [&name, &in_app] {
+        assert_eq!(
+            exclude((&mut db.conn(), &name), (&mut other.conn(), same)),
+            server::LOCKS_SPAN_DATABASES
+        );
+    }
 }
 
 #[server_test]

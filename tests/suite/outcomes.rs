@@ -57,6 +57,7 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
 
 #[server_test]
 fn connection_cut_before_the_closure_returns_nothing_happened(db: &Db) {
+    db.lock_before_begin();
     db.counter(1);
     for path in Path::essential() {
         for step in [ACQUIRE, BEGIN, RELOAD] {
@@ -73,6 +74,7 @@ fn connection_cut_before_the_closure_returns_nothing_happened(db: &Db) {
 
 #[server_test]
 fn connection_cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
+    db.lock_before_begin();
     db.counter(1);
     for path in Path::essential_transactions() {
         let outcome = cut(db, path, |proxy| proxy.cut_before(VERIFY));
@@ -85,6 +87,7 @@ fn connection_cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
 
 #[server_test]
 fn connection_cut_after_commit_returns_unknown_or_no_error(db: &Db) {
+    db.lock_before_begin();
     db.counter(1);
     for (path, done) in Path::essential_transactions().zip(1..) {
         let outcome = cut(db, path, |proxy| proxy.cut_after(COMMIT));

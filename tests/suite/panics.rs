@@ -91,6 +91,7 @@ pub(super) fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
 
 #[server_test]
 fn panic_in_a_hook_of_a_lock_pool_does_not_block_the_waiters(db: &Db) {
+    db.lock_before_begin();
     db.counter(1);
     let add_one = |locks: &Locks| {
         let mut counter = Counter { id: 1, value: 0 };

@@ -85,6 +85,7 @@ fn failing_release(db: &Db, path: Path) -> QueryResult<()> {
 
 #[server_test]
 fn failed_release_after_commit_returns_no_error(db: &Db) {
+    db.lock_before_begin();
     db.counter(1);
     for (done, path) in (1..).zip(Path::essential_transactions()) {
         let result = failing_release(db, path);

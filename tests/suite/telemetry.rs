@@ -555,6 +555,7 @@ fn run_that_leaves_a_transaction_open_emits_an_event_even_with_an_error(db: &Db)
 /// The session ends just before it would release its locks.
 #[server_test]
 fn failed_release_after_commit_emits_a_warning_and_counts_no_loss(db: &Db) {
+    db.lock_before_begin();
     db.counter(1);
     for path in Path::essential_transactions() {
         let hook = Hook::default();
@@ -621,11 +622,14 @@ fn session_that_keeps_its_lock_emits_an_event(db: &Db) {
         let client = &mut path.client(db);
         let (watch, metrics) = watched(|| {
             let result = client.run_on_counter(|counter, conn| {
-                db.acquire_raw(conn, &counter.lock_name());
+                std::mem::forget(counter.lock_name().lock().acquire(conn)?);
                 Ok(())
             });
             assert_eq!(result, Ok(()), "{path:?}");
         });
+        if path.form.is_transaction() && !server::LEAKS_OUTLIVE_TRANSACTIONS {
+            continue;
+        }
         let (level, fields) = watch.event();
         assert_eq!(level, Level::WARN, "{path:?}");
         assert!(fields["message"].contains("after its last release"));

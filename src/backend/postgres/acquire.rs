@@ -50,7 +50,7 @@ async fn outside_transaction<D: Driver<Db = Pg>>(
         return Err(undo_in_transaction(driver, key, answer).await);
     }
     if let Ok(answer) = &answer {
-        begin::note_isolation(answer.is_above_read_committed);
+        begin::note_isolation(driver, answer.is_above_read_committed);
     }
     finish(driver, key, answer, &request, false).await
 }

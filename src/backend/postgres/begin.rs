@@ -2,7 +2,8 @@
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Write;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::ptr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,15 +23,24 @@ use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
 use crate::name::KeySource;
 
-/// Whether a session of this process was last seen to begin its transactions above READ COMMITTED.
-/// There a lock must be acquired before the transaction begins, and the attempt to do both in one
-/// message fails.
-static ABOVE_READ_COMMITTED: AtomicBool = AtomicBool::new(false);
+/// Whether a connection was last seen to begin its transactions above READ COMMITTED. There a lock
+/// must be acquired before the transaction begins, and the attempt to do both in one message fails.
+///
+/// It is only a hint, which saves that attempt. Connections whose addresses have the same hash share
+/// it.
+static ABOVE_READ_COMMITTED: [AtomicBool; 1024] = [const { AtomicBool::new(false) }; 1024];
+
+fn isolation_hint<D>(driver: &D) -> &'static AtomicBool {
+    let hash =
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(ptr::from_ref(driver).addr());
+    &ABOVE_READ_COMMITTED[hash as usize % ABOVE_READ_COMMITTED.len()]
+}
 
 /// Records how a session begins its transactions.
-pub(super) fn note_isolation(is_above_read_committed: bool) {
-    if ABOVE_READ_COMMITTED.load(Ordering::Relaxed) != is_above_read_committed {
-        ABOVE_READ_COMMITTED.store(is_above_read_committed, Ordering::Relaxed);
+pub(super) fn note_isolation<D>(driver: &D, is_above_read_committed: bool) {
+    let hint = isolation_hint(driver);
+    if hint.load(Ordering::Relaxed) != is_above_read_committed {
+        hint.store(is_above_read_committed, Ordering::Relaxed);
     }
 }
 
@@ -46,7 +56,7 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
         Wait::For(limit) => Some(limit),
         Wait::Forever => None,
     };
-    if ABOVE_READ_COMMITTED.load(Ordering::Relaxed) {
+    if isolation_hint(driver).load(Ordering::Relaxed) {
         return Ok(None);
     }
     let mark = next_mark();
@@ -83,7 +93,7 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
             AcquireError::OpenTransaction(OpenTransactionReason::RawBegin),
         )),
         Some(Marker::Isolation) => {
-            note_isolation(true);
+            note_isolation(driver, true);
             Ok(None)
         }
         Some(Marker::Held) => Ok(None),

@@ -18,20 +18,25 @@ use crate::transaction;
 pub(super) async fn end_session<D: Driver<Db = Pg>>(driver: &mut D) {
     // First, since the future may be dropped before its end.
     transaction::mark_broken(driver);
-    const TERMINATE: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
-    // An aborted transaction runs no statement but ROLLBACK.
-    for sql in [TERMINATE, "ROLLBACK", TERMINATE] {
-        if run(driver, sql).await.is_err() {
-            // Diesel's instrumentation has panicked, so it is removed before the second attempt.
-            driver.silence();
-            let _ = run(driver, sql).await;
-        }
-        if driver.transaction_status().transaction_depth().is_err() {
-            break;
+    // A statement may be canceled, and an aborted transaction runs none but ROLLBACK.
+    for _ in 0..ATTEMPTS {
+        for sql in ["SELECT pg_terminate_backend(pg_backend_pid())", "ROLLBACK"] {
+            if run(driver, sql).await.is_err() {
+                // Diesel's instrumentation has panicked, so it is removed before the next attempt.
+                driver.silence();
+                let _ = run(driver, sql).await;
+            }
+            // Diesel takes the mark away after a statement, unless the connection is lost.
+            if driver.transaction_status().transaction_depth().is_err() {
+                return;
+            }
         }
     }
     transaction::mark_broken(driver);
 }
+
+/// How often it is attempted to end a session. Each attempt may be canceled by `pg_cancel_backend`.
+const ATTEMPTS: usize = 100;
 
 /// Sends the statement as text, which needs no prepared statement. Returns `Err` for a panic.
 async fn run<D: Driver<Db = Pg>>(driver: &mut D, sql: &str) -> Result<(), ()> {

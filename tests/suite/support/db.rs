@@ -59,6 +59,12 @@ impl Db {
         }
     }
 
+    /// Makes new sessions acquire the lock of a `.transaction` before they begin it, prove before
+    /// the COMMIT that they hold it, and release it afterwards, as most servers always do.
+    pub(crate) fn lock_before_begin(&self) {
+        server::lock_before_begin(&mut self.conn(), &self.schema);
+    }
+
     pub(crate) fn conn(&self) -> Conn {
         Conn::establish(&self.url()).unwrap()
     }
