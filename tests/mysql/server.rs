@@ -42,6 +42,8 @@ pub(crate) mod statement {
     pub(crate) const UPDATE: &str = "UPDATE `counters`";
     pub(crate) const VERIFY: &str = "CASE WHEN NOT (IS_USED_LOCK";
     pub(crate) const RELEASE: &str = "RELEASE_LOCK";
+    /// The steps of a `.transaction` that waits for its lock.
+    pub(crate) const OF_TRANSACTION: &[&str] = &[WAIT, "BEGIN", RELOAD, UPDATE, VERIFY, "COMMIT"];
     pub(crate) const IDLE_TIMEOUT: [&str; 2] =
         ["@@SESSION.wait_timeout", "SET SESSION wait_timeout"];
 }
@@ -64,11 +66,11 @@ pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
 /// The lock is always acquired before the transaction begins.
 pub(crate) fn lock_before_begin(_: &mut Conn, _database: &str) {}
 
+/// Whether a nested lock in a transaction is held until the end of the transaction.
+pub(crate) const NESTED_LOCKS_END_WITH_TRANSACTION: bool = false;
+
 /// Whether one name is one lock in all databases of a server.
 pub(crate) const LOCKS_SPAN_DATABASES: bool = true;
-
-/// Whether a nested lock in a transaction outlives it, if its guard is leaked.
-pub(crate) const LEAKS_OUTLIVE_TRANSACTIONS: bool = true;
 
 /// Whether the release notices that raw SQL has acquired the lock once more.
 pub(crate) const NOTICES_RAW_LOCKS: bool = true;

@@ -34,6 +34,8 @@ pub(crate) mod statement {
     pub(crate) const UPDATE: &str = "UPDATE \"counters\"";
     pub(crate) const VERIFY: &str = "WITH wanted";
     pub(crate) const RELEASE: &str = "pg_advisory_unlock";
+    /// The steps of a `.transaction` that waits for its lock.
+    pub(crate) const OF_TRANSACTION: &[&str] = &["BEGIN", RELOAD, UPDATE, "COMMIT"];
     pub(crate) const IDLE_TIMEOUT: [&str; 2] = [
         "WHERE name = 'idle_session_timeout'",
         "set_config('idle_session_timeout'",
@@ -83,11 +85,11 @@ pub(crate) fn lock_before_begin(conn: &mut Conn, database: &str) {
     .unwrap();
 }
 
+/// Whether a nested lock in a transaction is held until the end of the transaction.
+pub(crate) const NESTED_LOCKS_END_WITH_TRANSACTION: bool = true;
+
 /// Locks belong to a database.
 pub(crate) const LOCKS_SPAN_DATABASES: bool = false;
-
-/// A lock that is acquired in a transaction ends with it.
-pub(crate) const LEAKS_OUTLIVE_TRANSACTIONS: bool = false;
 
 /// Only `pg_locks` could tell, and reading it takes longer the more locks the cluster has.
 pub(crate) const NOTICES_RAW_LOCKS: bool = false;

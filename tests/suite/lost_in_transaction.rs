@@ -102,6 +102,11 @@ fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
     }
 }
 
+/// Whether a transaction that has acquired the lock again holds it until its COMMIT in spite of this.
+fn is_harmless(loss: Loss) -> bool {
+    server::NESTED_LOCKS_END_WITH_TRANSACTION && matches!(loss, Loss::Release | Loss::ReleaseAll)
+}
+
 #[server_test]
 fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
     db.lock_before_begin();
@@ -117,13 +122,19 @@ fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
                     Ok(())
                 });
                 // The lock was held twice, and is still held once.
-                if loss != Loss::Release {
+                if loss != Loss::Release && !is_harmless(loss) {
                     assert_lost(inner, &format!("{loss:?}"));
                 }
                 Ok(())
             });
-        run.unwrap_err();
         db.wait_until_free(&name);
+        if is_harmless(loss) {
+            run.unwrap();
+            assert_eq!(db.value(1), 2, "{loss:?}");
+            db.execute("UPDATE counters SET value = 0");
+            continue;
+        }
+        run.unwrap_err();
         assert_eq!(db.value(1), 0, "{loss:?}");
     }
 }

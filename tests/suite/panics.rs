@@ -91,30 +91,23 @@ pub(super) fn hooked_locks(db: &Db, hook: &Hook) -> Locks {
 
 #[server_test]
 fn panic_in_a_hook_of_a_lock_pool_does_not_block_the_waiters(db: &Db) {
-    db.lock_before_begin();
     db.counter(1);
     let add_one = |locks: &Locks| {
         let mut counter = Counter { id: 1, value: 0 };
         locks.transaction(counter.lock(), Counter::add_one)
     };
-    for when in [
-        When::Finish(statement::WAIT),
-        When::Finish("BEGIN"),
-        When::Finish(statement::RELOAD),
-        When::Finish(statement::VERIFY),
-        When::Finish("COMMIT"),
-        When::Finish(statement::UPDATE),
-    ] {
+    for step in statement::OF_TRANSACTION {
         let hook = Hook::default();
         let locks = &hooked_locks(db, &hook);
-        hook.arm(when, Then::Panic);
+        hook.arm(When::Finish(step), Then::Panic);
         let others = || assert_eq!(add_one(locks), Ok(1));
         let panicked = in_front_of(db, locks, 3, others, || panics(|| add_one(locks)));
         assert!(hook.disarm() && panicked);
         db.assert_idle(locks);
     }
     // Three waiters in each round, and the request whose COMMIT had already succeeded.
-    assert_eq!(db.value(1), 6 * 3 + 1);
+    let rounds = i64::try_from(statement::OF_TRANSACTION.len()).unwrap();
+    assert_eq!(db.value(1), rounds * 3 + 1);
 }
 
 /// The guard ends the lock while the closure's panic unwinds.

@@ -21,7 +21,7 @@ fn raw_acquire(db: &Db, counter: &Counter, conn: &mut Conn) {
 fn assert_ends_the_session(db: &Db, leak: fn(&Db, &Counter, &mut Conn)) {
     db.counter(1);
     for path in Path::essential() {
-        if path.form.is_transaction() && !server::LEAKS_OUTLIVE_TRANSACTIONS {
+        if path.form.is_transaction() && server::NESTED_LOCKS_END_WITH_TRANSACTION {
             continue;
         }
         let client = &mut path.client(db);

@@ -627,7 +627,7 @@ fn session_that_keeps_its_lock_emits_an_event(db: &Db) {
             });
             assert_eq!(result, Ok(()), "{path:?}");
         });
-        if path.form.is_transaction() && !server::LEAKS_OUTLIVE_TRANSACTIONS {
+        if path.form.is_transaction() && server::NESTED_LOCKS_END_WITH_TRANSACTION {
             continue;
         }
         let (level, fields) = watch.event();
