@@ -158,7 +158,13 @@ impl<B: Backend> HeldLocks<B> {
         let failed = |source| LockError::before(&label, source);
         let before = Depth::of(conn).map_err(failed)?;
         let sources = names.iter().map(LockName::key_source).collect();
-        let keys = B::sort_keys(conn, sources).await.map_err(failed)?;
+        let keys = match B::sort_keys(conn, sources).await {
+            Ok(keys) => keys,
+            Err(error) => {
+                let pending = PendingLock::with(label.clone(), None, hold.contended);
+                return Err(session_lock::not_acquired(conn, pending, error, deadline).await);
+            }
+        };
         let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_by(|&one, &other| keys[one].cmp(&keys[other]));
         let mut items: Vec<_> = names.iter().map(|name| (name.clone(), 0)).collect();
@@ -240,7 +246,13 @@ impl<B: Backend> HeldLocks<B> {
         let mut order: Vec<usize> = (0..names.len()).collect();
         if names.len() > 1 {
             let sources = names.iter().map(LockName::key_source).collect();
-            let keys = B::sort_keys(conn, sources).await.map_err(failed)?;
+            let keys = match B::sort_keys(conn, sources).await {
+                Ok(keys) => keys,
+                Err(error) => {
+                    let pending = PendingLock::with(label.clone(), None, false);
+                    return Err(session_lock::not_acquired(conn, pending, error, deadline).await);
+                }
+            };
             order.sort_by(|&one, &other| keys[one].cmp(&keys[other]));
         }
         let mut locks: Vec<SessionLock<B>> = Vec::with_capacity(names.len());

@@ -108,7 +108,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn sort_keys<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
-    ) -> impl Future<Output = QueryResult<Vec<Self::Key>>> + Send;
+    ) -> impl Future<Output = Result<Vec<Self::Key>, AcquireError<Self::Key>>> + Send;
 
     /// Returns whether two keys of a set may be the same lock on the server.
     fn may_be_same(one: &Self::Key, other: &Self::Key) -> bool {

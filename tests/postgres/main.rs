@@ -21,3 +21,9 @@ macro_rules! server_tests {
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
+
+mod open_transactions;
+mod shared;
+mod transactions;
+mod until_commit;
+mod waits;

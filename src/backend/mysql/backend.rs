@@ -9,8 +9,9 @@ use super::end_session::end_session;
 use super::key::Key;
 use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace, release};
 use crate::backend::{
-    AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError, LockConnection,
-    LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport, sealed,
+    AcquireError, AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError,
+    LockConnection, LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport,
+    sealed,
 };
 use crate::driver::Driver;
 use crate::name::KeySource;
@@ -81,13 +82,15 @@ impl Backend for MySql {
     async fn sort_keys<D: Driver<Db = Mysql>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
-    ) -> QueryResult<Vec<Key>> {
+    ) -> Result<Vec<Key>, AcquireError<Key>> {
         let is_in_session =
             |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace { .. });
         let is_mixed = sources.iter().any(is_in_session) && !sources.iter().all(is_in_session);
         // If all names have the session's namespace, or none has, it does not affect the order.
         let namespace = match is_mixed {
-            true => namespace::get(driver).await?,
+            true => namespace::get(driver)
+                .await
+                .map_err(AcquireError::Database)?,
             false => String::new(),
         };
         let keys = sources

@@ -12,12 +12,13 @@ use super::key::{Key, Level, Target};
 use super::query::TextQuery;
 use super::{acquire, begin, check_server, commit, inspect, release, verify};
 use crate::backend::{
-    AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held, HeldLock,
-    Inspect, InspectError, LockConnection, LockMode, LockSource, LockStatus, ReacquireAnswer,
-    ReleaseAnswer, Request, ServerReport, SharedLocks, TransactionLocks, sealed,
+    AcquireError, AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held,
+    HeldLock, Inspect, InspectError, LockConnection, LockMode, LockSource, LockStatus,
+    ReacquireAnswer, ReleaseAnswer, Request, ServerReport, SharedLocks, TransactionLocks, sealed,
 };
 use crate::deadline::Wait;
 use crate::driver::Driver;
+use crate::error::OpenTransactionReason;
 use crate::name::{KeySource, PostgresKey};
 use crate::session::Session;
 use crate::transaction::TransactionContext;
@@ -47,6 +48,11 @@ pub enum SessionId {
     Pid(i32),
     /// What the library has marked the session with.
     Mark(u64),
+}
+
+/// Whether Diesel knows of an open transaction.
+fn has_transaction<D: Driver<Db = Pg>>(driver: &mut D) -> bool {
+    matches!(driver.transaction_status().transaction_depth(), Ok(Some(_)))
 }
 
 impl Backend for Postgres {
@@ -111,7 +117,7 @@ impl Backend for Postgres {
     async fn sort_keys<D: Driver<Db = Pg>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
-    ) -> QueryResult<Vec<Key>> {
+    ) -> Result<Vec<Key>, AcquireError<Key>> {
         let mut keys: Vec<Key> = sources
             .iter()
             .map(|source| Key::new(source, LockMode::Exclusive, Level::Session))
@@ -125,9 +131,16 @@ impl Backend for Postgres {
             return Ok(keys);
         }
         let sql = format!("SELECT ARRAY[{}]::bigint[]", items.join(", "));
-        let ids: Vec<Option<i64>> = driver
-            .load_one(TextQuery::<Array<Nullable<BigInt>>>::new(sql))
-            .await?;
+        let query = TextQuery::<Array<Nullable<BigInt>>>::new(sql);
+        let ids: Vec<Option<i64>> = match driver.load_one_and_transaction(query).await {
+            (Ok(ids), _) => ids,
+            // An aborted transaction, which the next statement would be refused in, too.
+            (Err(_), Some(true)) if !has_transaction(driver) => {
+                let reason = OpenTransactionReason::RawBegin;
+                return Err(AcquireError::OpenTransaction(reason));
+            }
+            (Err(error), _) => return Err(AcquireError::Database(error)),
+        };
         let unknown = keys.iter_mut().filter(|key| key.id.is_none());
         for (key, id) in unknown.zip(ids) {
             key.id = id.map(PostgresKey::One);

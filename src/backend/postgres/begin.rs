@@ -82,10 +82,12 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
             "ROLLBACK TO SAVEPOINT diesel_advisory_lock; ",
             "RELEASE SAVEPOINT diesel_advisory_lock"
         ),
-        _ => "ROLLBACK",
+        _ => "ROLLBACK TO SAVEPOINT diesel_advisory_lock; ROLLBACK",
     };
-    if !error::is_closed(&failure) {
-        let _ = driver.batch(undo).await;
+    let mut marker = marker;
+    if !error::is_closed(&failure) && driver.batch(undo).await.is_err() {
+        // In an aborted transaction of the caller's, no statement of this message has run.
+        marker = Some(Marker::TransactionOpen);
     }
     match marker {
         Some(Marker::TransactionOpen) => Err((
@@ -168,7 +170,6 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
             from = target.from_item(),
         );
     }
-    sql += "RELEASE SAVEPOINT diesel_advisory_lock";
     for (index, key) in keys.iter().enumerate() {
         let target = key.resolved();
         let columns = target.columns();
@@ -178,7 +179,7 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
         };
         let _ = write!(
             sql,
-            "; SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {}{}",
+            "SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {}{}; ",
             suffix(key.mode),
             columns.args,
             held::add(key.mode, columns.text, true),
@@ -186,7 +187,7 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
             comment(&key.text),
         );
     }
-    sql
+    sql + "RELEASE SAVEPOINT diesel_advisory_lock"
 }
 
 fn mark_transaction(mark: u64) -> String {
