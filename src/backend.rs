@@ -20,8 +20,7 @@ mod server_report;
 mod traits;
 
 pub(crate) use answers::{
-    AcquireError, Acquired, CommitError, Condition, Held, LockMode, ReacquireAnswer, ReleaseAnswer,
-    Request,
+    AcquireError, Acquired, CommitError, Condition, Held, ReacquireAnswer, ReleaseAnswer, Request,
 };
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use connection::sealed;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::backend::{Backend, LockConnection, LockMode, TransactionLocks};
+use crate::backend::{Backend, LockConnection, TransactionLocks};
 use crate::deadline::Deadline;
 use crate::error::LockError;
 use crate::in_use::{self, Enclosing};
+use crate::mode::LockMode;
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::session_lock::{self, Armed, PendingLock, Progress, SessionLock};

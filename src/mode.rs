@@ -1,6 +1,13 @@
 //! [`Exclusive`] and [`Shared`]: whether other sessions may hold a lock at the same time, as types.
 
-use crate::backend::LockMode;
+/// [`Exclusive`] or [`Shared`] as a value.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    Exclusive,
+    /// Together with other shared holders. Only a backend with `SharedLocks` is asked for it.
+    Shared,
+}
 
 /// The mode of a lock that one session holds at a time: the default of [`Lock`](crate::Lock).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use diesel::result::Error as DieselError;
 
 use crate::deadline::Wait;
 use crate::error::OpenTransactionReason;
+use crate::mode::LockMode;
 use crate::name::KeySource;
 use crate::transaction::TransactionContext;
 
@@ -14,17 +15,6 @@ pub struct Request<'n> {
     pub(crate) wait: Wait,
     pub(crate) context: TransactionContext,
     pub(crate) mode: LockMode,
-}
-
-/// Whether other sessions may hold the lock at the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LockMode {
-    #[default]
-    Exclusive,
-    /// Together with other shared holders. Only a backend with [`SharedLocks`] is asked for it.
-    ///
-    /// [`SharedLocks`]: super::SharedLocks
-    Shared,
 }
 
 /// A lock that was acquired.

@@ -22,7 +22,6 @@
 //!
 //! [locks]: https://www.postgresql.org/docs/18/explicit-locking.html#ADVISORY-LOCKS
 
-#[macro_use]
 mod acquire;
 mod backend;
 mod begin;
@@ -33,6 +32,7 @@ mod error;
 mod held;
 mod idle_timeouts;
 mod inspect;
+mod isolation_hint;
 mod key;
 mod query;
 mod release;

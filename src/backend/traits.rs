@@ -7,13 +7,13 @@ use std::time::Duration;
 use diesel::result::{Error as DieselError, QueryResult};
 
 use super::answers::{
-    AcquireError, Acquired, CommitError, Condition, Held, LockMode, ReacquireAnswer, ReleaseAnswer,
-    Request,
+    AcquireError, Acquired, CommitError, Condition, Held, ReacquireAnswer, ReleaseAnswer, Request,
 };
 use super::inspect::{HeldLock, InspectError, LockStatus};
 use super::server_report::ServerReport;
 use crate::deadline::Wait;
 use crate::driver::Driver;
+use crate::mode::LockMode;
 use crate::name::KeySource;
 use crate::session::Session;
 use crate::transaction::TransactionContext;

@@ -4,8 +4,6 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::LockName;
-
 /// The key of a lock on PostgreSQL, which has two separate spaces of keys.
 ///
 /// `Display` writes `4878127644074511631` or `(1, 2)`, as the arguments of `pg_advisory_lock`.
@@ -40,39 +38,5 @@ impl fmt::Display for PostgresKey {
             PostgresKey::One(key) => write!(f, "{key}"),
             PostgresKey::Two(high, low) => write!(f, "({high}, {low})"),
         }
-    }
-}
-
-impl LockName {
-    /// Returns the name of the lock `pg_advisory_lock(key)`, to share a lock with a PostgreSQL
-    /// program that does not use this crate. For anything else use [`named`](Self::named).
-    ///
-    /// On another server, acquiring it returns
-    /// [`LockError::InvalidName`](crate::LockError::InvalidName). It takes neither a scope nor a
-    /// namespace.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::LockName;
-    ///
-    /// let name = LockName::exact_key(42);
-    /// assert_eq!((name.to_string(), name.postgres_key("")), ("42".to_owned(), 42));
-    /// ```
-    pub fn exact_key(key: i64) -> Self {
-        Self::of_postgres_key(PostgresKey::One(key))
-    }
-
-    /// Returns the name of the lock `pg_advisory_lock(first, second)`, which is another lock than
-    /// that of any single key; see [`exact_key`](Self::exact_key).
-    ///
-    /// [`postgres_key`](Self::postgres_key) has `first` in its high 32 bits.
-    ///
-    /// ```
-    /// use diesel_advisory_lock::LockName;
-    ///
-    /// let name = LockName::exact_keys(1, 2);
-    /// assert_eq!((name.to_string(), name.postgres_key("")), ("(1, 2)".to_owned(), (1 << 32) + 2));
-    /// ```
-    pub fn exact_keys(first: i32, second: i32) -> Self {
-        Self::of_postgres_key(PostgresKey::Two(first, second))
     }
 }

@@ -1,11 +1,10 @@
 //! Acquiring a lock.
 
-use crate::backend::{
-    AcquireError, Acquired, Backend, LockConnection, LockMode, Request, TransactionLocks,
-};
+use crate::backend::{AcquireError, Acquired, Backend, LockConnection, Request, TransactionLocks};
 use crate::deadline::Deadline;
 use crate::error::{LockError, TimeoutCause};
 use crate::in_use;
+use crate::mode::LockMode;
 use crate::transaction::Depth;
 
 use super::end::{Progress, end_steps};

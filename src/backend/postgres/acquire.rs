@@ -8,13 +8,13 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{Array, BigInt};
 
-use super::backend::SessionId;
-use super::key::{Key, Level, Target};
-use super::query::{InTable, KeySql, One, TextQuery, Two};
-use super::{begin, held, release, wait};
-use crate::backend::{AcquireError, Acquired, LockMode, Request};
+use super::key::{Key, Level, SessionId, Target};
+use super::query::{InTable, KeySql, ModeSql, One, Two};
+use super::{error, held, isolation_hint, release, wait};
+use crate::backend::{AcquireError, Acquired, Request};
 use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
+use crate::mode::LockMode;
 use crate::name::PostgresKey;
 use crate::transaction::TransactionContext;
 
@@ -50,7 +50,7 @@ async fn outside_transaction<D: Driver<Db = Pg>>(
         return Err(undo_in_transaction(driver, key, answer).await);
     }
     if let Ok(answer) = &answer {
-        begin::note_isolation(driver, answer.is_above_read_committed);
+        isolation_hint::set(driver, answer.is_above_read_committed);
     }
     finish(driver, key, answer, &request, false).await
 }
@@ -117,7 +117,7 @@ async fn finish<D: Driver<Db = Pg>>(
             wait::wait(driver, &key, request.wait, in_transaction).await?;
             false
         }
-        Code::NoTable => return Err(no_table(driver, &key).await),
+        Code::NoTable => return Err(error::no_table(driver, &key).await),
         Code::SharedHeld => return Err(AcquireError::SharedHeld),
         Code::NotHeld => {
             return Err(AcquireError::OpenTransaction(OpenTransactionReason::Diesel));
@@ -131,24 +131,6 @@ async fn finish<D: Driver<Db = Pg>>(
         reentrant,
         contended: answer.code == Code::Taken,
     })
-}
-
-/// The server's own error for a table that the session does not find.
-pub(super) async fn no_table<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) -> AcquireError<Key> {
-    let Target::InTable { table, .. } = &key.target else {
-        return AcquireError::Database(DieselError::NotFound);
-    };
-    let sql = format!(
-        "SELECT quote_ident(convert_from(decode('{}', 'hex'), 'UTF8'))::regclass::oid::bigint",
-        data_encoding::HEXLOWER.encode(table.as_bytes())
-    );
-    match driver
-        .load_one::<_, i64>(TextQuery::<BigInt>::new(sql))
-        .await
-    {
-        Ok(_) => AcquireError::Database(DieselError::NotFound),
-        Err(error) => AcquireError::Database(error),
-    }
 }
 
 async fn attempt<C: Circumstances, D: Driver<Db = Pg>>(
@@ -181,7 +163,7 @@ async fn attempt_and_transaction<C: Circumstances, D: Driver<Db = Pg>>(
 /// Runs `$load!` with the SQL of a key and of its mode.
 macro_rules! for_key {
     ($of:expr, $load:ident) => {{
-        use $crate::backend::postgres::acquire::{ExclusiveSql, SharedSql};
+        use $crate::backend::postgres::query::{ExclusiveSql, SharedSql};
         match (&$of.target, $of.mode) {
             (Target::InTable { table, text }, LockMode::Exclusive) => {
                 $load!(InTable { table, text }, ExclusiveSql)
@@ -306,29 +288,6 @@ impl Circumstances for UntilCommit {
     const CHECKS: &'static str = "WHEN current_setting('transaction_isolation') \
          = 'repeatable read' THEN -4 WHEN current_setting('transaction_isolation') \
          = 'serializable' THEN -5 ";
-}
-
-pub(super) trait ModeSql: Send + 'static {
-    const MODE: LockMode;
-    /// The end of a function's name.
-    const SUFFIX: &'static str;
-    const CHECKS: &'static str;
-}
-
-pub(super) struct ExclusiveSql;
-
-impl ModeSql for ExclusiveSql {
-    const MODE: LockMode = LockMode::Exclusive;
-    const SUFFIX: &'static str = "";
-    const CHECKS: &'static str = "WHEN before = 1 THEN -2 ";
-}
-
-pub(super) struct SharedSql;
-
-impl ModeSql for SharedSql {
-    const MODE: LockMode = LockMode::Shared;
-    const SUFFIX: &'static str = "_shared";
-    const CHECKS: &'static str = "";
 }
 
 /// Answers the four numbers of [`Answer`]. Each subquery is evaluated before the one around it

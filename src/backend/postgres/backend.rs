@@ -8,17 +8,18 @@ use diesel::sql_types::{Array, BigInt, Nullable};
 
 use super::end_session::end_session;
 use super::idle_timeouts::{self, IdleTimeouts};
-use super::key::{Key, Level, Target};
+use super::key::{Key, Level, SessionId, Target};
 use super::query::TextQuery;
 use super::{acquire, begin, check_server, commit, inspect, release, verify};
 use crate::backend::{
     AcquireError, AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held,
-    HeldLock, Inspect, InspectError, LockConnection, LockMode, LockSource, LockStatus,
-    ReacquireAnswer, ReleaseAnswer, Request, ServerReport, SharedLocks, TransactionLocks, sealed,
+    HeldLock, Inspect, InspectError, LockConnection, LockSource, LockStatus, ReacquireAnswer,
+    ReleaseAnswer, Request, ServerReport, SharedLocks, TransactionLocks, prove_and_commit, sealed,
 };
 use crate::deadline::Wait;
 use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
+use crate::mode::LockMode;
 use crate::name::{KeySource, PostgresKey};
 use crate::session::Session;
 use crate::transaction::TransactionContext;
@@ -40,15 +41,6 @@ impl LockSource for PgConnection {
 /// PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres;
-
-/// How a session is recognized.
-#[derive(Clone, Copy, Debug)]
-pub enum SessionId {
-    /// The process of the session.
-    Pid(i32),
-    /// What the library has marked the session with.
-    Mark(u64),
-}
 
 /// Whether Diesel knows of an open transaction.
 fn has_transaction<D: Driver<Db = Pg>>(driver: &mut D) -> bool {
@@ -183,11 +175,27 @@ impl Backend for Postgres {
         idle_timeouts::restore(driver, timeouts)
     }
 
-    fn commit<D: Driver<Db = Pg>>(
+    async fn commit<D: Driver<Db = Pg>>(
         driver: &mut D,
         keys: &[&Key],
-    ) -> impl Future<Output = Result<Condition, CommitError>> + Send {
-        commit::commit(driver, keys)
+    ) -> Result<Condition, CommitError> {
+        if let Some(committed) = commit::commit_own_transaction(driver, keys).await {
+            return committed;
+        }
+        // Nested locks need no proof: the transaction holds them until its end.
+        let is_of_session = |key: &&Key| key.level == Level::Session;
+        let of_session: Vec<&Key> = keys.iter().copied().filter(is_of_session).collect();
+        match prove_and_commit::<Self, D>(driver, &of_session).await {
+            Err(CommitError::Failed(error)) => Err(commit::failed(driver, error)),
+            // The index is that of the lock among all.
+            Err(CommitError::NotHeld(index)) => {
+                let is_it = |key: &&Key| std::ptr::eq(*key, of_session[index]);
+                Err(CommitError::NotHeld(
+                    keys.iter().position(is_it).unwrap_or(0),
+                ))
+            }
+            other => other,
+        }
     }
 
     async fn roll_back_all<D: Driver<Db = Pg>>(driver: &mut D) -> QueryResult<()> {

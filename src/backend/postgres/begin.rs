@@ -2,61 +2,38 @@
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Write;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::ptr;
+use std::hash::BuildHasher;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::pg::Pg;
 
-use super::acquire::no_table;
-use super::backend::{Postgres, SessionId};
 use super::error::{self, Marker};
-use super::key::{Key, Level};
-use super::release::suffix;
+use super::key::{Key, Level, SessionId};
+use super::query::suffix;
 use super::wait::comment;
-use super::{held, inspect, settings};
-use crate::backend::{AcquireError, Acquired, BeginResult, LockMode};
+use super::{held, inspect, isolation_hint, settings};
+use crate::backend::{AcquireError, Acquired};
 use crate::deadline::Wait;
 use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
+use crate::mode::LockMode;
 use crate::name::KeySource;
-
-/// Whether a connection was last seen to begin its transactions above READ COMMITTED. There a lock
-/// must be acquired before the transaction begins, and the attempt to do both in one message fails.
-///
-/// It is only a hint, which saves that attempt. Connections whose addresses have the same hash share
-/// it.
-static ABOVE_READ_COMMITTED: [AtomicBool; 1024] = [const { AtomicBool::new(false) }; 1024];
-
-fn isolation_hint<D>(driver: &D) -> &'static AtomicBool {
-    let hash =
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(ptr::from_ref(driver).addr());
-    &ABOVE_READ_COMMITTED[hash as usize % ABOVE_READ_COMMITTED.len()]
-}
-
-/// Records how a session begins its transactions.
-pub(super) fn note_isolation<D>(driver: &D, is_above_read_committed: bool) {
-    let hint = isolation_hint(driver);
-    if hint.load(Ordering::Relaxed) != is_above_read_committed {
-        hint.store(is_above_read_committed, Ordering::Relaxed);
-    }
-}
 
 pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
     driver: &mut D,
     locks: &[KeySource<'_>],
     wait: Wait,
     mode: LockMode,
-) -> BeginResult<Postgres> {
+) -> Result<Option<Vec<Acquired<Key, SessionId>>>, (usize, AcquireError<Key>)> {
     let limit = match wait {
         // A failed attempt would be an error in the server's log.
         Wait::For(Duration::ZERO) => return Ok(None),
         Wait::For(limit) => Some(limit),
         Wait::Forever => None,
     };
-    if isolation_hint(driver).load(Ordering::Relaxed) {
+    if isolation_hint::is_above_read_committed(driver) {
         return Ok(None);
     }
     let mark = next_mark();
@@ -95,13 +72,13 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
             AcquireError::OpenTransaction(OpenTransactionReason::RawBegin),
         )),
         Some(Marker::Isolation) => {
-            note_isolation(driver, true);
+            isolation_hint::set(driver, true);
             Ok(None)
         }
         Some(Marker::Held) => Ok(None),
         Some(Marker::NoTable) => {
             for (index, key) in keys.iter().enumerate() {
-                let error = no_table(driver, key).await;
+                let error = error::no_table(driver, key).await;
                 if !matches!(
                     error,
                     AcquireError::Database(diesel::result::Error::NotFound)

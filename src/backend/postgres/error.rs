@@ -10,8 +10,13 @@ use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-use super::key::Key;
+use diesel::pg::Pg;
+use diesel::sql_types::BigInt;
+
+use super::key::{Key, Target};
+use super::query::TextQuery;
 use crate::backend::AcquireError;
+use crate::driver::Driver;
 
 /// What the library's own checks fail with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,5 +91,23 @@ pub(super) fn of_wait(
         AcquireError::Timeout { key: key() }
     } else {
         AcquireError::Interrupted(Some(error))
+    }
+}
+
+/// The server's own error for a table that the session does not find.
+pub(super) async fn no_table<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) -> AcquireError<Key> {
+    let Target::InTable { table, .. } = &key.target else {
+        return AcquireError::Database(DieselError::NotFound);
+    };
+    let sql = format!(
+        "SELECT quote_ident(convert_from(decode('{}', 'hex'), 'UTF8'))::regclass::oid::bigint",
+        data_encoding::HEXLOWER.encode(table.as_bytes())
+    );
+    match driver
+        .load_one::<_, i64>(TextQuery::<BigInt>::new(sql))
+        .await
+    {
+        Ok(_) => AcquireError::Database(DieselError::NotFound),
+        Err(error) => AcquireError::Database(error),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! An entry that was made in a transaction vanishes with it, as does the lock.
 
-use crate::backend::LockMode;
+use crate::mode::LockMode;
 
 /// The setting's name as an SQL literal.
 macro_rules! setting {

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use data_encoding::HEXLOWER;
 
-use crate::backend::LockMode;
+use crate::mode::LockMode;
 use crate::name::{KeySource, PostgresKey};
 
 /// The start of the SHA-256 of an empty text: the namespace of names without a table.
@@ -19,6 +19,15 @@ pub(super) enum Level {
     Transaction,
     /// A transaction of the library's, which is marked by this number.
     OwnTransaction(u64),
+}
+
+/// How a session is recognized.
+#[derive(Clone, Copy, Debug)]
+pub enum SessionId {
+    /// The process of the session.
+    Pid(i32),
+    /// What the library has marked the session with.
+    Mark(u64),
 }
 
 /// What a lock's number is computed from.

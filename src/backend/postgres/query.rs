@@ -1,10 +1,13 @@
-//! [`Query`]: a statement that is prepared once for each connection. [`TextQuery`] is SQL text.
+//! The parts of prepared statements that depend on a lock: [`KeySql`] and [`ModeSql`]. [`TextQuery`]
+//! is a statement as text.
 
 use std::marker::PhantomData;
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
+
+use crate::mode::LockMode;
 
 /// A rare statement. It is not kept as a prepared one.
 pub(super) struct TextQuery<A> {
@@ -123,5 +126,45 @@ impl QueryFragment<Pg> for Two {
         out.push_bind_param::<diesel::sql_types::Integer, _>(&self.1)?;
         out.push_sql(" AS k2");
         Ok(())
+    }
+}
+
+/// The SQL of a lock's mode.
+pub(super) trait ModeSql: Send + 'static {
+    const MODE: LockMode;
+    /// The end of a function's name.
+    const SUFFIX: &'static str;
+    const CHECKS: &'static str;
+}
+
+pub(super) struct ExclusiveSql;
+
+impl ModeSql for ExclusiveSql {
+    const MODE: LockMode = LockMode::Exclusive;
+    const SUFFIX: &'static str = "";
+    const CHECKS: &'static str = "WHEN before = 1 THEN -2 ";
+}
+
+pub(super) struct SharedSql;
+
+impl ModeSql for SharedSql {
+    const MODE: LockMode = LockMode::Shared;
+    const SUFFIX: &'static str = "_shared";
+    const CHECKS: &'static str = "";
+}
+
+/// The end of a function's name.
+pub(super) fn suffix(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::Exclusive => ExclusiveSql::SUFFIX,
+        LockMode::Shared => SharedSql::SUFFIX,
+    }
+}
+
+/// The mode as `pg_locks` lists it.
+pub(super) fn listed_mode(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::Exclusive => "ExclusiveLock",
+        LockMode::Shared => "ShareLock",
     }
 }

@@ -7,13 +7,15 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::Integer;
 
-use super::acquire::{ExclusiveSql, ModeSql, SharedSql};
 use super::end_session::end_session;
 use super::key::{Key, Level};
-use super::query::{KeySql, One, TextQuery, Two};
+use super::query::{
+    ExclusiveSql, KeySql, ModeSql, One, SharedSql, TextQuery, Two, listed_mode, suffix,
+};
 use super::{held, verify};
-use crate::backend::{Condition, Held, LockMode, ReacquireAnswer, ReleaseAnswer};
+use crate::backend::{Condition, Held, ReacquireAnswer, ReleaseAnswer};
 use crate::driver::Driver;
+use crate::mode::LockMode;
 use crate::name::PostgresKey;
 use crate::transaction::TransactionContext;
 
@@ -118,22 +120,6 @@ pub(super) async fn undo<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) {
     {
         Ok(0 | 1) => {}
         _ => end_session(driver).await,
-    }
-}
-
-/// The end of a function's name.
-pub(super) fn suffix(mode: LockMode) -> &'static str {
-    match mode {
-        LockMode::Exclusive => ExclusiveSql::SUFFIX,
-        LockMode::Shared => SharedSql::SUFFIX,
-    }
-}
-
-/// The mode as `pg_locks` lists it.
-pub(super) fn listed_mode(mode: LockMode) -> &'static str {
-    match mode {
-        LockMode::Exclusive => "ExclusiveLock",
-        LockMode::Shared => "ShareLock",
     }
 }
 

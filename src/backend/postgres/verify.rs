@@ -7,7 +7,7 @@ use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text};
 
 use super::key::{KEY_IN_TABLE, Key, Level, Target};
-use super::release::listed_mode;
+use super::query::listed_mode;
 use crate::backend::{Condition, Held};
 use crate::driver::Driver;
 use crate::name::PostgresKey;

@@ -12,7 +12,8 @@ use diesel::pg::Pg;
 
 use super::error;
 use super::key::{Key, Level};
-use super::release::{suffix, undo};
+use super::query::suffix;
+use super::release::undo;
 use super::{held, settings};
 use crate::backend::AcquireError;
 use crate::deadline::Wait;
