@@ -78,7 +78,8 @@ fn names_of_locks_are_known_from_their_waiters(db: &Db) {
     ] {
         let [mut holder, mut waiter] = [db.conn(), db.conn()];
         for conn in [&mut holder, &mut waiter] {
-            conn.batch_execute("SET search_path = public, other").unwrap();
+            conn.batch_execute("SET search_path = public, other")
+                .unwrap();
         }
         let held = name.lock().acquire(&mut holder).unwrap();
         thread::scope(|scope| {
@@ -188,7 +189,9 @@ fn wait_of_a_session_is_that_for_its_lock(db: &Db) {
         let lock = only(&mut db.conn());
         let activity = lock.waiters[0].activity.as_ref().expect("an activity");
         assert_eq!(activity.elapsed, Duration::ZERO);
-        holder.batch_execute("SELECT pg_advisory_unlock(7)").unwrap();
+        holder
+            .batch_execute("SELECT pg_advisory_unlock(7)")
+            .unwrap();
     });
 }
 
