@@ -180,6 +180,7 @@ fn wait_of_a_session_is_that_for_its_lock(db: &Db) {
     let [mut holder, mut waiter] = [db.conn(), db.conn()];
     holder.batch_execute("SELECT pg_advisory_lock(7)").unwrap();
     let waiters_id = session_id(&mut waiter);
+    waiter.batch_execute("SET lock_timeout = '10s'").unwrap();
     thread::scope(|scope| {
         scope.spawn(move || {
             let slow = "SELECT pg_sleep(1.2); SELECT pg_advisory_lock(7)";

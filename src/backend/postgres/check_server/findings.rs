@@ -141,6 +141,8 @@ fn has_advisory_locks(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::super::pooling::Pooling;
     use super::*;
 
@@ -208,7 +210,11 @@ mod tests {
         };
         assert!(!warning.is_refusal());
         for version in ["2.14.1.0", "2.25.0.0", "2024.2.3.0"] {
-            assert_eq!(of_yugabyte(version), [warning.clone()], "{version}");
+            assert_eq!(
+                of_yugabyte(version),
+                *slice::from_ref(&warning),
+                "{version}"
+            );
         }
         for version in ["2.25.1.0", "2.29.0.0", "2025.1.0.0"] {
             assert_eq!(of_yugabyte(version), [], "{version}");
