@@ -9,6 +9,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
+use crate::server::session_id;
 use crate::suite::support::{Db, wait_until_queued};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -123,6 +124,17 @@ fn idle_transaction_with_keep_alive_outlives_each_limit(db: &Db) {
         for request in [job(), job().no_wait()] {
             assert_eq!(idle(request, true).unwrap(), 1, "{limit}");
         }
+        // The server has ended the session.
+        let conn = &mut db.conn();
+        set(conn, &limit, SHORT);
+        let id = session_id(conn);
+        let lost = job().run(conn, |_, conn| {
+            conn.transaction(|_| {
+                thread::sleep(LONGER);
+                QueryResult::Ok(())
+            })
+        });
+        assert!(lost.is_err() && !db.has_session(id), "{limit}");
         // A transaction of the closure's.
         let conn = &mut db.conn();
         set(conn, &limit, SHORT);
