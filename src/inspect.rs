@@ -6,23 +6,32 @@ use crate::error::LockError;
 use crate::name::LockName;
 
 pub use crate::backend::{HeldLock, HoldDuration, InspectError, LockStatus};
-pub use crate::name::{LockedObject, ParsedLockName};
+pub use crate::name::{LockedObject, ParsedLockName, PostgresKey};
 pub use crate::session::{Activity, Session};
 
-/// Lists all locks of this crate that are held on the server at this moment, in the order of their
-/// names. The waiters of each are listed with the longest wait first.
+/// Lists the locks that are held at this moment, in the order of their names. The waiters of each
+/// are listed with the longest wait first.
 ///
-/// [Exact](crate::LockName::exact) names are not listed, since they cannot be distinguished from
-/// names of other programs. Query them with [`LockName::status`](crate::LockName::status).
+/// | | MySQL | MariaDB | PostgreSQL |
+/// |---|---|---|---|
+/// | source | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` | [`pg_locks`][pg] and `pg_stat_activity` |
+/// | needs | `GRANT SELECT` on both | `INSTALL SONAME 'metadata_lock_info'`; `PROCESS`, or waiters and activities of other accounts are not seen | `GRANT pg_read_all_stats`, or names and activities of other accounts are not seen |
+/// | lists | the locks of this crate on the server | the same | all advisory locks of the connection's database |
+/// | names | all | all | if a session waits, or has waited as its last statement |
+/// | how long a lock has been held | [`HoldDuration::AtLeast`] | [`HoldDuration::Exactly`] | [`HoldDuration::AtLeast`] |
+/// | locks may be missing | if `performance_schema_max_metadata_locks` is too low: [`InspectError::Incomplete`] | no | no |
 ///
-/// | | MySQL | MariaDB |
-/// |---|---|---|
-/// | source | [`performance_schema.metadata_locks`][my] and `threads` | the plugin [`metadata_lock_info`][maria] and `information_schema.PROCESSLIST` |
-/// | needs | `GRANT SELECT` on both | `INSTALL SONAME 'metadata_lock_info'`; `PROCESS`, or waiters and activities of other accounts are not seen |
-/// | how long a lock has been held | [`HoldDuration::AtLeast`] | [`HoldDuration::Exactly`] |
-/// | locks may be missing | if `performance_schema_max_metadata_locks` is too low: [`InspectError::Incomplete`] | no |
+/// On MySQL and MariaDB, [exact](crate::LockName::exact) names are not listed, since they cannot be
+/// distinguished from names of other programs. Query them with
+/// [`LockName::status`](crate::LockName::status).
 ///
-/// It makes two or three queries. Use it for diagnosis only: the result may be out of date when it
+/// PostgreSQL knows a lock only by its key, which does not tell the program that acquired it. A
+/// statement that waits for a lock carries the lock's name as a comment, and a name is reported only
+/// if its key is that of the lock. Other locks are a
+/// [`LockedObject::Key`]. To find the lock of a name that you know, compare
+/// [`HeldLock::postgres_key`] with [`LockName::postgres_key`](crate::LockName::postgres_key).
+///
+/// It makes one to three queries. Use it for diagnosis only: the result may be out of date when it
 /// arrives. `cargo run --package locks` prints it as a table.
 ///
 /// ```
@@ -56,6 +65,7 @@ pub use crate::session::{Activity, Session};
 ///
 /// [my]: https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html
 /// [maria]: https://mariadb.com/kb/en/metadata-lock-info-plugin/
+/// [pg]: https://www.postgresql.org/docs/18/view-pg-locks.html
 ///
 /// # Errors
 ///

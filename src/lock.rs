@@ -228,10 +228,16 @@ impl<L, M> Lock<L, M> {
     /// Keeps the session alive while the lock is held, for up to `keep_alive` without a statement
     /// on the connection, such as while a mail is sent.
     ///
-    /// The servers end a session that has been idle for `wait_timeout`: 8 hours by default, often
-    /// set to minutes. The lock is then [`LockError::Lost`]. If the session's timeout is shorter
-    /// than `keep_alive`, it is raised once the lock is acquired, and restored after its release.
-    /// The time is rounded up to seconds, and a year at most.
+    /// MySQL and MariaDB end a session that has been idle for `wait_timeout`: 8 hours by default,
+    /// often set to minutes. PostgreSQL has three limits, none of which is set by default:
+    /// `idle_session_timeout`, `idle_in_transaction_session_timeout` and, since version 17,
+    /// `transaction_timeout`, which includes the time that a transaction is idle. When the session
+    /// ends, the lock is [`LockError::Lost`].
+    ///
+    /// If a limit of the session is shorter than `keep_alive`, it is raised once the lock is
+    /// acquired, and restored after its release. In a transaction of PostgreSQL the limits are
+    /// raised until its end. The time is rounded up to seconds, and a year at most; on PostgreSQL,
+    /// to milliseconds and 24 days.
     ///
     /// This is not a limit. A lock may be held longer, but the server may then end the session.
     /// With the feature `tracing`, an event is emitted for a longer hold.

@@ -11,7 +11,7 @@ pub use crate::backend::{Finding, ServerReport, Vendor};
 
 /// Checks whether locks hold on the server, and warns of its limits.
 ///
-/// Call it at the start of a program, or in a test of its deployment. It makes some five queries,
+/// Call it at the start of a program, or in a test of its deployment. It makes five to ten queries,
 /// and locks and changes nothing. [`ServerCheck`] also checks the server's idle timeouts.
 ///
 /// ```

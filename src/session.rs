@@ -25,10 +25,15 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
-    /// The session's `CONNECTION_ID()`, which `KILL` takes.
+    /// The session's `CONNECTION_ID()`, which `KILL` takes. On PostgreSQL it is the
+    /// `pg_backend_pid()` that `pg_terminate_backend` takes; 0 for a
+    /// [prepared transaction][prepared], which holds its locks without a session.
+    ///
+    /// [prepared]: https://www.postgresql.org/docs/18/view-pg-prepared-xacts.html
     pub connection_id: u64,
     /// What the session is doing. `None` if the session has ended meanwhile, or if the account may
-    /// not see it: sessions of other accounts require the privilege `PROCESS`.
+    /// not see it: sessions of other accounts require the privilege `PROCESS`. On PostgreSQL they
+    /// require the role `pg_read_all_stats`.
     pub activity: Option<Activity>,
 }
 
@@ -42,11 +47,14 @@ pub struct Session {
 pub struct Activity {
     /// The name of its account.
     pub user: String,
-    /// The host that it connects from. Only some of the servers' tables report the port.
+    /// The host that it connects from. Only some of the servers' tables report the port. On
+    /// PostgreSQL it is `local` for a Unix socket.
     pub host: String,
-    /// For how long it has been idle or in its current statement, in whole seconds.
+    /// For how long it has been idle or in its current statement, in whole seconds. For a waiter on
+    /// PostgreSQL 14 and later, for how long it has waited for the lock.
     pub elapsed: Duration,
-    /// The first 1,000 characters of its statement; `None` if it is idle. Neither `Display` nor
+    /// The first 1,000 characters of its statement; `None` if it is idle. PostgreSQL keeps the
+    /// first `track_activity_query_size` bytes (1,024 by default). Neither `Display` nor
     /// `Debug` prints it.
     pub statement: Option<String>,
 }

@@ -41,8 +41,8 @@ pub enum Finding {
     /// The client library returns every text as an empty one, as MariaDB Connector/C 3.3.19 does
     /// (measured). Refused: all rows with a text key would have the same lock.
     TextIsLost,
-    /// A replica, which does not share the locks of its source. Only sessions that lock on this
-    /// server exclude each other.
+    /// A replica, which does not share the locks of its source, such as a standby of PostgreSQL.
+    /// Only sessions that lock on this server exclude each other.
     Replica,
     /// A server that accepts no writes: a replica, or the reader of a managed service.
     ReadOnly,
@@ -61,9 +61,48 @@ pub enum Finding {
         /// The value of `lower_case_table_names`: 1 or 2.
         lower_case_table_names: u8,
     },
+    /// A pooler is between the client and PostgreSQL that gives each transaction or statement
+    /// another session, as PgBouncer does with `pool_mode = transaction` or `statement`. Refused: a
+    /// lock of the session stays in a session that the client has left.
+    ///
+    /// A pooler that no other client uses at the moment may go unnoticed, except PgBouncer 1.21 and
+    /// later.
+    #[non_exhaustive]
+    TransactionPooling {
+        /// How the pooler was recognized.
+        sign: &'static str,
+    },
+    /// CockroachDB, by its documentation. Refused: it has the functions of advisory locks for
+    /// compatibility, and they lock nothing.
+    CockroachDb,
+    /// YugabyteDB before version 2.25.1, by its documentation: it has no advisory locks.
+    #[non_exhaustive]
+    YugabyteDb {
+        /// Whether the functions lock nothing and return no error, because of
+        /// `yb_silence_advisory_locks_not_supported_error`. Refused then, and otherwise a warning,
+        /// since every acquire returns an error.
+        locks_nothing: bool,
+    },
+    /// PostgreSQL cancels statements after less than a second. The limit is lifted while a call
+    /// waits for a lock, but not for other statements. If a release is cancelled, the session is
+    /// ended.
+    #[non_exhaustive]
+    ShortStatementTimeout {
+        /// The value of `statement_timeout`.
+        statement_timeout: Duration,
+    },
+    /// PostgreSQL has less room for locks than with its default settings (6,400). Locks of all
+    /// kinds, sessions and databases share it, and when it is full, hardly any statement can run.
+    #[non_exhaustive]
+    FewLocks {
+        /// `max_locks_per_transaction * (max_connections + max_prepared_transactions)`.
+        locks: u64,
+    },
     /// The server ends idle sessions before the keep-alive of the check.
     #[non_exhaustive]
     ShortWaitTimeout {
+        /// The setting that is the limit: `wait_timeout`, on PostgreSQL `idle_session_timeout`.
+        setting: &'static str,
         /// For how long a session may be idle.
         wait_timeout: Duration,
         /// The keep-alive that the check was given.
@@ -72,9 +111,18 @@ pub enum Finding {
     /// The server ends sessions that are idle in a transaction before the keep-alive of the check.
     #[non_exhaustive]
     ShortIdleTransactionTimeout {
-        /// The variable of MariaDB that sets the limit.
+        /// The variable of MariaDB, or the setting of PostgreSQL, that is the limit.
         variable: String,
         /// For how long a session may be idle in a transaction.
+        limit: Duration,
+        /// The keep-alive that the check was given.
+        keep_alive: Duration,
+    },
+    /// PostgreSQL 17 or later ends sessions whose transaction takes longer than a time that is
+    /// shorter than the keep-alive of the check.
+    #[non_exhaustive]
+    ShortTransactionTimeout {
+        /// The value of `transaction_timeout`.
         limit: Duration,
         /// The keep-alive that the check was given.
         keep_alive: Duration,
@@ -101,6 +149,11 @@ impl Finding {
                 | Finding::CompletionType { .. }
                 | Finding::TextIsLost
                 | Finding::Vitess
+                | Finding::TransactionPooling { .. }
+                | Finding::CockroachDb
+                | Finding::YugabyteDb {
+                    locks_nothing: true
+                }
         )
     }
 }
@@ -173,13 +226,44 @@ impl fmt::Display for Finding {
                  every `table!` and in the connection's URL, and name the schema in every `table!` \
                  of a table or in none",
             ),
+            Finding::TransactionPooling { sign } => write!(
+                f,
+                "behind a pooler that gives each transaction or statement another session ({sign}), \
+                 so that a lock stays in a session that the program has left; connect to the \
+                 server itself, or to a pool in session mode (`pool_mode = session` of PgBouncer)",
+            ),
+            Finding::CockroachDb => f.write_str(
+                "CockroachDB has the functions of advisory locks, but they lock nothing; use a \
+                 separate server for locks",
+            ),
+            Finding::YugabyteDb { locks_nothing } => {
+                f.write_str("YugabyteDB before 2.25.1 has no advisory locks: ")?;
+                f.write_str(match locks_nothing {
+                    true => "its functions lock nothing",
+                    false => "acquiring one returns an error",
+                })?;
+                f.write_str("; upgrade to 2.25.1, 2025.1 or later")
+            }
+            Finding::ShortStatementTimeout { statement_timeout } => write!(
+                f,
+                "cancels a statement after {statement_timeout:?}, except while it waits for a \
+                 lock: if the release of a lock is cancelled, the session is ended; raise \
+                 `statement_timeout` to a second or more",
+            ),
+            Finding::FewLocks { locks } => write!(
+                f,
+                "has room for {locks} locks of all kinds, sessions and databases, and hardly any \
+                 statement can run when it is full; raise `max_locks_per_transaction`, and lock \
+                 large sets by one name",
+            ),
             Finding::ShortWaitTimeout {
+                setting,
                 wait_timeout,
                 keep_alive,
             } => write!(
                 f,
                 "ends a session that is idle for {wait_timeout:?}, which is less than the \
-                 keep-alive of {keep_alive:?}; use `.keep_alive(..)`, or raise `wait_timeout`",
+                 keep-alive of {keep_alive:?}; use `.keep_alive(..)`, or raise `{setting}`",
             ),
             Finding::ShortIdleTransactionTimeout {
                 variable,
@@ -188,8 +272,19 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "ends a session that is idle in a transaction for {limit:?}, which is less than \
-                 the keep-alive of {keep_alive:?}; raise `{variable}`, or do slow work outside of \
-                 `.transaction(..)`",
+                 the keep-alive of {keep_alive:?}; {}raise `{variable}`, or do slow work outside \
+                 of `.transaction(..)`",
+                // The keep-alive of a lock does not raise the variables of MariaDB.
+                match variable.ends_with("_session_timeout") {
+                    true => "use `.keep_alive(..)`, ",
+                    false => "",
+                }
+            ),
+            Finding::ShortTransactionTimeout { limit, keep_alive } => write!(
+                f,
+                "ends a session whose transaction takes longer than {limit:?}, which is less than \
+                 the keep-alive of {keep_alive:?}; use `.keep_alive(..)`, raise \
+                 `transaction_timeout`, or do slow work outside of `.transaction(..)`",
             ),
             Finding::Unchecked { what, needs } => {
                 write!(

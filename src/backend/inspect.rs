@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-use crate::name::ParsedLockName;
+use crate::name::{ParsedLockName, PostgresKey};
 use crate::session::Session;
 
 /// Whether a lock is free: the result of [`LockName::status`](crate::name::LockName::status).
@@ -16,7 +16,8 @@ pub enum LockStatus {
     HeldHere,
     /// Another session holds it.
     HeldBy {
-        /// The holder's `CONNECTION_ID()`, which `KILL` takes.
+        /// The holder's [`connection_id`](Session::connection_id). If several sessions share the
+        /// lock, one of them.
         connection_id: u64,
     },
 }
@@ -25,11 +26,19 @@ pub enum LockStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeldLock {
-    /// The name of the lock, parsed.
+    /// The name of the lock, parsed. On PostgreSQL it may be unknown:
+    /// [`LockedObject::Key`](crate::inspect::LockedObject::Key).
     pub name: ParsedLockName,
-    /// The session that holds it.
+    /// The key of the lock on PostgreSQL; `None` on other servers.
+    pub postgres_key: Option<PostgresKey>,
+    /// The session that holds it. If several sessions share the lock, the one that has been idle or
+    /// in its statement for the longest time.
     pub holder: Session,
-    /// For how long it has been held.
+    /// Whether it is held [shared](crate::Lock::shared).
+    pub is_shared: bool,
+    /// The further sessions that share the lock.
+    pub other_holders: Vec<Session>,
+    /// For how long [`holder`](Self::holder) has held it.
     pub held_for: HoldDuration,
     /// The sessions that wait for it on the server. Requests in the queue of a `LockPool` have no
     /// session yet.
@@ -54,8 +63,8 @@ pub struct HeldLock {
 pub enum HoldDuration {
     /// Exactly this long, to the millisecond (MariaDB).
     Exactly(Duration),
-    /// At least this long, in whole seconds: MySQL reports only for how long the holder has been
-    /// idle or in its current statement.
+    /// At least this long, in whole seconds: MySQL and PostgreSQL report only for how long the
+    /// holder has been idle or in its current statement.
     AtLeast(Duration),
 }
 

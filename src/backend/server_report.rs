@@ -39,13 +39,15 @@ impl ServerReport {
         self.vendor
     }
 
-    /// Returns `VERSION()`, such as `9.1.0` or `11.8.3-MariaDB`.
+    /// Returns `VERSION()`, such as `9.1.0` or `11.8.3-MariaDB`; of PostgreSQL `server_version`,
+    /// such as `15.20 (Debian 15.20-0+deb12u1)`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
     /// Returns for how long this session may be idle before the server ends it, and its locks with
-    /// it. `None` if the server does not report it.
+    /// it: `wait_timeout`, on PostgreSQL `idle_session_timeout`. `None` if there is no limit, or if
+    /// the server does not report it.
     ///
     /// A program that is idle for longer under a lock needs
     /// [`keep_alive`](crate::lock::Lock::keep_alive).
@@ -68,8 +70,12 @@ pub enum Vendor {
     MySql,
     /// MariaDB.
     MariaDb,
-    /// PostgreSQL.
+    /// PostgreSQL, and any server with its protocol that does not identify itself as another one.
     PostgreSql,
+    /// CockroachDB.
+    CockroachDb,
+    /// YugabyteDB.
+    YugabyteDb,
     /// TiDB.
     TiDb,
     /// Vitess, and PlanetScale, which is based on it.
@@ -82,6 +88,8 @@ impl fmt::Display for Vendor {
             Vendor::MySql => "MySQL",
             Vendor::MariaDb => "MariaDB",
             Vendor::PostgreSql => "PostgreSQL",
+            Vendor::CockroachDb => "CockroachDB",
+            Vendor::YugabyteDb => "YugabyteDB",
             Vendor::TiDb => "TiDB",
             Vendor::Vitess => "Vitess",
         })
@@ -101,9 +109,13 @@ impl fmt::Display for ServerReport {
         if !self.findings.iter().any(Finding::is_refusal) {
             f.write_str("\n  locks hold here")?;
             if let Some(wait_timeout) = self.wait_timeout {
+                let setting = match self.vendor {
+                    Vendor::PostgreSql | Vendor::YugabyteDb => "idle_session_timeout",
+                    _ => "wait_timeout",
+                };
                 write!(
                     f,
-                    ", until a session has been idle for {wait_timeout:?} (`wait_timeout`)"
+                    ", until a session has been idle for {wait_timeout:?} (`{setting}`)"
                 )?;
             }
         }

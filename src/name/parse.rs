@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::PostgresKey;
 use crate::name_format::{HASH_CHARS, SLUG_MAX, is_plain, namespace_prefix};
 
 /// A lock's full name, parsed: what [`LockName::full_name`](crate::name::LockName::full_name)
@@ -52,6 +53,17 @@ pub enum LockedObject {
         /// The start of the readable name, in lower case, with `-` for all other characters.
         resembles: String,
     },
+    /// [`LockName::exact`](crate::LockName::exact), which
+    /// [`held_locks`](crate::inspect::held_locks) reports on PostgreSQL.
+    Exact {
+        /// The name.
+        name: String,
+    },
+    /// A lock of PostgreSQL of which only the key is known. It may be a lock of another program.
+    Key {
+        /// The key.
+        key: PostgresKey,
+    },
 }
 
 impl ParsedLockName {
@@ -74,17 +86,44 @@ impl ParsedLockName {
         })
     }
 
-    /// Returns the full name.
+    /// The name whose key on PostgreSQL is known to be the lock's.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_known_name(written: String) -> Self {
+        Self::parse(&written).unwrap_or_else(|| ParsedLockName {
+            subject: LockedObject::Exact {
+                name: written.clone(),
+            },
+            written,
+            scope: None,
+        })
+    }
+
+    /// A lock of which only the key is known.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_unknown_name(key: PostgresKey) -> Self {
+        ParsedLockName {
+            written: key.to_string(),
+            subject: LockedObject::Key { key },
+            scope: None,
+        }
+    }
+
+    /// Returns the full name, or the text of the key if [only that is known](LockedObject::Key).
     pub fn as_str(&self) -> &str {
         &self.written
     }
 
-    /// Returns the eight hex digits before the slash: the start of the SHA-256 of the namespace.
+    /// Returns the eight hex digits before the slash: the start of the SHA-256 of the namespace. It
+    /// is empty if the name [is exact](LockedObject::Exact) or [not known](LockedObject::Key).
     pub fn namespace(&self) -> &str {
-        &self.written[..8]
+        match self.subject {
+            LockedObject::Exact { .. } | LockedObject::Key { .. } => "",
+            _ => &self.written[..8],
+        }
     }
 
-    /// Returns whether the lock is in this namespace, such as a schema (`""` for none).
+    /// Returns whether the lock is in this namespace, such as a schema (`""` for none). `false` if
+    /// the [namespace](Self::namespace) is empty.
     pub fn is_in(&self, namespace: &str) -> bool {
         self.namespace().as_bytes() == namespace_prefix(namespace)
     }
@@ -101,7 +140,7 @@ impl ParsedLockName {
     }
 }
 
-/// Writes the full name.
+/// Writes the text of [`ParsedLockName::as_str`].
 impl fmt::Display for ParsedLockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.written)
@@ -137,4 +176,23 @@ fn plain(text: &str) -> Option<(LockedObject, Option<String>)> {
         }
     };
     Some((subject, scope))
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_and_exact_names_have_no_namespace() {
+        let unknown = ParsedLockName::of_unknown_name(PostgresKey::Two(1, 2));
+        let exact = ParsedLockName::of_known_name("job".to_owned());
+        assert_eq!((unknown.as_str(), exact.as_str()), ("(1, 2)", "job"));
+        for name in [&unknown, &exact] {
+            assert_eq!((name.namespace(), name.is_in("")), ("", false));
+        }
+        let key = PostgresKey::Two(1, 2);
+        assert_eq!(unknown.subject(), &LockedObject::Key { key });
+        let name = "job".to_owned();
+        assert_eq!(exact.subject(), &LockedObject::Exact { name });
+    }
 }

@@ -7,6 +7,13 @@ use sha2::{Digest, Sha256};
 /// The key of a lock on PostgreSQL, which has two separate spaces of keys.
 ///
 /// `Display` writes `4878127644074511631` or `(1, 2)`, as the arguments of `pg_advisory_lock`.
+///
+/// ```
+/// use diesel_advisory_lock::inspect::PostgresKey;
+///
+/// assert_eq!(PostgresKey::One(42).to_string(), "42");
+/// assert_eq!(PostgresKey::Two(1, 2).to_string(), "(1, 2)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PostgresKey {
     /// `pg_advisory_lock(bigint)`, as for all names of this crate.

@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel_advisory_lock::inspect::HeldLock;
 use diesel_advisory_lock::prelude::*;
 
 pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
@@ -196,6 +197,19 @@ pub(crate) fn enable_lock_inspection(conn: &mut Conn, kind: ServerKind) {
 pub(crate) fn reports_age_of_locks(kind: ServerKind) -> bool {
     kind == ServerKind::Mariadb
 }
+
+/// Whether a lock that is listed is one of the library's, of a session in this database.
+pub(crate) fn is_of_library(database: &str, lock: &HeldLock) -> bool {
+    lock.name.is_in(database)
+}
+
+/// Whether this is the lock of that name.
+pub(crate) fn is_lock(lock: &HeldLock, full_name: &str) -> bool {
+    lock.name.as_str() == full_name
+}
+
+/// Whether the name of a lock is known without a session that waits for it.
+pub(crate) const LISTS_NAMES_WITHOUT_WAITERS: bool = true;
 
 // Limits of a session
 

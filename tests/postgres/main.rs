@@ -18,7 +18,11 @@ macro_rules! server_tests {
     };
 }
 
+mod inspect;
+mod keep_alive;
+mod pgbouncer;
 mod server;
+mod server_checks;
 #[path = "../suite/mod.rs"]
 mod suite;
 

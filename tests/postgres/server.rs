@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use diesel_advisory_lock::inspect::{HeldLock, PostgresKey};
 use diesel_advisory_lock::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -212,6 +213,20 @@ pub(crate) fn enable_lock_inspection(_: &mut Conn, _: ServerKind) {}
 pub(crate) fn reports_age_of_locks(_: ServerKind) -> bool {
     false
 }
+
+/// Whether a lock that is listed is one of the library's: not the one that a case has acquired by
+/// SQL, under the database's name. Only locks of the session's database are listed.
+pub(crate) fn is_of_library(database: &str, lock: &HeldLock) -> bool {
+    !is_lock(lock, database)
+}
+
+/// Whether this is the lock of that name.
+pub(crate) fn is_lock(lock: &HeldLock, full_name: &str) -> bool {
+    lock.postgres_key == Some(PostgresKey::One(key_of(full_name)))
+}
+
+/// Whether the name of a lock is known without a session that waits for it.
+pub(crate) const LISTS_NAMES_WITHOUT_WAITERS: bool = false;
 
 // Limits of a session
 

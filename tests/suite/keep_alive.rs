@@ -112,43 +112,45 @@ fn keep_alive_of_a_set_raises_the_idle_timeout_once(db: &Db) {
 
 #[server_test]
 fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
-    let locks = db.locks(1);
+    let (pool, _) = Db::pool_at(&db.url(), 1, |conn| {
+        server::set_idle_timeout(conn, 100 * SECOND);
+    });
+    let locks = LockPool::new(pool);
     let name = LockName::named("job");
-    let usual = idle_seconds(&mut locks.pool().get().unwrap());
-    let seen = |locks: &Locks, keep_alive_days: Option<u64>| {
+    let seen = |locks: &Locks, keep_alive: Option<u64>| {
         let mut request = name.lock();
-        if let Some(days) = keep_alive_days {
-            request = request.keep_alive(Duration::from_secs(days * 86_400));
+        if let Some(seconds) = keep_alive {
+            request = request.keep_alive(Duration::from_secs(seconds));
         }
         locks
             .run(request, |_, conn| Ok::<_, LockError>(idle_seconds(conn)))
             .unwrap()
     };
-    let first = name.lock().keep_alive(Duration::from_secs(10 * 86_400));
+    let first = name.lock().keep_alive(1_000 * SECOND);
     let mut first = locks.acquire(first).unwrap();
     thread::scope(|scope| {
         // Requests that are queued when the server grants the lock are handed it in turn.
-        let others = [Some(20), None, Some(24), None];
+        let others = [Some(2_000), None, Some(3_000), None];
         let others: Vec<_> = (1..)
             .zip(others)
-            .map(|(nth, days)| {
+            .map(|(nth, seconds)| {
                 let other = scope.spawn({
                     let (locks, seen) = (&locks, &seen);
-                    move || seen(locks, days)
+                    move || seen(locks, seconds)
                 });
                 wait_until_queued(&locks, nth);
                 other
             })
             .collect();
-        assert_eq!(idle_seconds(&mut first), 864_000);
+        assert_eq!(idle_seconds(&mut first), 1_000);
         first.release().unwrap();
         let seen: Vec<_> = others
             .into_iter()
             .map(|other| other.join().unwrap())
             .collect();
-        assert_eq!(seen, [20 * 86_400, usual, 24 * 86_400, usual]);
+        assert_eq!(seen, [2_000, 100, 3_000, 100]);
     });
-    assert_eq!(idle_seconds(&mut locks.pool().get().unwrap()), usual);
+    assert_eq!(idle_seconds(&mut locks.pool().get().unwrap()), 100);
     db.assert_idle(&locks);
 }
 

@@ -8,7 +8,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
 use super::support::{Db, assert_times_out, counters};
-use crate::server::idle_timeout;
+use crate::server::{idle_timeout, set_idle_timeout};
 use account::{Account, Adding, MAILS};
 
 mod account;
@@ -148,7 +148,8 @@ fn timeout_option_sets_the_timeout_of_the_method(db: &Db) {
 #[server_test]
 fn keep_alive_option_raises_the_idle_timeout_during_the_method(db: &Db) {
     let conn = &mut db.conn();
-    let usual = idle_timeout(conn);
+    let usual = Duration::from_secs(100);
+    set_idle_timeout(conn, usual);
     let seen = Account::of(db).with_keep_alive(conn).unwrap();
     assert_eq!(seen, Duration::from_secs(10 * 24 * 60 * 60));
     assert_eq!(idle_timeout(conn), usual);

@@ -335,7 +335,10 @@ fn lock(name: ParsedLockName, holder: Session, age_in_ms: Option<i64>) -> HeldLo
     };
     HeldLock {
         name,
+        postgres_key: None,
         holder,
+        is_shared: false,
+        other_holders: Vec::new(),
         held_for,
         waiters: Vec::new(),
     }

@@ -1,24 +1,22 @@
-//! The server check.
+//! The server check: [`Facts`] of the server, and the findings that follow from them.
 
 use std::time::Duration;
 
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
-use diesel::sql_types::Text;
 
-use super::query::TextQuery;
-use crate::backend::{ServerReport, Vendor};
+use crate::backend::ServerReport;
 use crate::driver::Driver;
+use facts::Facts;
+
+mod facts;
+mod findings;
+mod pooling;
 
 pub(super) async fn check<D: Driver<Db = Pg>>(
     driver: &mut D,
-    _keep_alive: Option<Duration>,
+    keep_alive: Option<Duration>,
 ) -> QueryResult<ServerReport> {
-    let query = TextQuery::<Text>::new("SELECT current_setting('server_version')");
-    Ok(ServerReport {
-        vendor: Vendor::PostgreSql,
-        version: driver.load_one(query).await?,
-        wait_timeout: None,
-        findings: Vec::new(),
-    })
+    let facts = Facts::of(driver).await?;
+    Ok(facts.report(keep_alive))
 }

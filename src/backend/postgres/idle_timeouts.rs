@@ -73,10 +73,17 @@ async fn set<D: Driver<Db = Pg>>(
     values: [Option<i64>; 3],
     is_local: bool,
 ) -> QueryResult<()> {
+    // The server starts the clock of `transaction_timeout` anew only if the limit is lifted first.
     let set: Vec<String> = SETTINGS
         .iter()
         .zip(values)
-        .filter_map(|(name, value)| Some(format!("set_config('{name}', '{}', {is_local})", value?)))
+        .filter_map(|(name, value)| Some((name, value?)))
+        .map(|(name, value)| {
+            format!(
+                "set_config('{name}', '0', {is_local}) || set_config('{name}', '{value}', \
+                 {is_local})"
+            )
+        })
         .collect();
     let query = TextQuery::<Integer>::new(format!("SELECT length({})", set.join(" || ")));
     match driver.load_one::<_, i32>(query).await {

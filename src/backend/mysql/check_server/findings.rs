@@ -76,7 +76,7 @@ impl Facts {
                 let (_, version) = self.version.split_once("-v")?;
                 (version, [7, 5, 0], "TiDB 7.5")
             }
-            Vendor::Vitess | Vendor::PostgreSql => return None,
+            _ => return None,
         };
         (numbers(version) < first).then_some(Finding::TooOld { needs })
     }
@@ -117,7 +117,7 @@ impl Facts {
         match self.vendor() {
             Vendor::TiDb => Some(Finding::TiDb),
             Vendor::Vitess => Some(Finding::Vitess),
-            Vendor::MySql | Vendor::MariaDb | Vendor::PostgreSql => None,
+            _ => None,
         }
     }
 
@@ -125,6 +125,7 @@ impl Facts {
         let keep_alive = keep_alive?;
         let wait_timeout = seconds(&self.session, "wait_timeout")?;
         (wait_timeout < keep_alive).then_some(Finding::ShortWaitTimeout {
+            setting: "wait_timeout",
             wait_timeout,
             keep_alive,
         })
