@@ -1,6 +1,5 @@
 //! [`TestDatabase`]: an empty database for one run of a test.
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use test_server::{Server, is_postgres_url, kinds_under_test, url_under_test};
 
