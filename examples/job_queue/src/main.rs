@@ -3,7 +3,8 @@
 //! other workers start its jobs again at once.
 //!
 //! `cargo run --package job_queue` runs three processes of four threads. One job hangs its first
-//! worker, and the program kills that worker while it holds the job's lock.
+//! worker, and the program kills that worker while it holds the job's lock. On PostgreSQL:
+//! `cargo run --package job_queue --features postgres -- --server postgres`.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,5 +1,6 @@
 //! Prints which session holds which lock on the server of `DATABASE_URL`, and which sessions wait:
-//! `cargo run --package locks -- --watch`.
+//! `cargo run --package locks -- --watch`, for PostgreSQL
+//! `cargo run --package locks --features postgres -- --watch`.
 
 #![allow(
     clippy::duplicate_mod,
