@@ -19,10 +19,14 @@
 //! lock. Meanwhile no other session on this server can hold this row's lock, and the next holder
 //! sees what `send` has saved. However many processes try, one mail is sent.
 //!
-//! The server holds the lock (`GET_LOCK` of MySQL and MariaDB) for **the very connection that the
-//! closure gets**. If that connection is lost, the server releases the lock and rolls back the open
-//! transaction together. Before a `.transaction` commits, the session proves that it holds the
-//! lock, so a transaction that commits has held its lock throughout.
+//! The server holds the lock (`GET_LOCK` of MySQL and MariaDB, `pg_advisory_lock` of PostgreSQL)
+//! for **the very connection that the closure gets**. If that connection is lost, the server
+//! releases the lock and rolls back the open transaction together. Before a `.transaction` commits,
+//! the session proves that it holds the lock, so a transaction that commits has held its lock
+//! throughout.
+//!
+//! The examples use a `MysqlConnection`. With a `PgConnection` the same lines work on
+//! [PostgreSQL](#postgresql).
 //!
 //! # Where to find things
 //!
@@ -32,6 +36,8 @@
 //! | set a timeout or a scope, or use a transaction | [`Lockable::lock`], which returns a [`Lock`] |
 //! | lock a row that is not loaded, a table, or anything with a name | [`LockName`], and [`LockName::lock`] |
 //! | hold a lock beyond one closure | [`LockGuard`], from [`LockDsl::acquire`] |
+//! | lock inside a transaction that is already open (PostgreSQL) | [`LockDsl::until_commit`] |
+//! | share a lock between readers (PostgreSQL) | [`Lock::shared`] |
 //! | lock several rows or names at once | [`lock_all`] |
 //! | lock on a connection from a pool | [`LockPool`], which has the same six finishing methods |
 //! | run a method under its model's lock | [`#[locked]`](macro@locked) |
@@ -45,7 +51,8 @@
 //! | check whether locks hold on a server | [`check_server`] |
 //! | operate pools, timeouts, alerts and clusters | `docs/operations.md` |
 //! | use a custom id type | [`LockKey`], and [its derive](derive@LockKey) |
-//! | build the same name in another language | [`LockName::full_name`], `docs/lock-names.md` |
+//! | build the same name in another language | [`LockName::full_name`], [`LockName::postgres_key`], `docs/lock-names.md` |
+//! | share a lock with a program that does not use this crate | [`LockName::exact`]; on PostgreSQL [`LockName::exact_key`], [`LockName::exact_keys`] |
 //!
 //! # Pages
 //!
@@ -62,20 +69,42 @@
 //! - [Lock names](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md), for
 //!   other languages
 //!
+//! # PostgreSQL
+//!
+//! With the feature `postgres`, locks are acquired on Diesel's `PgConnection` by the same calls.
+//! Without the feature `mysql`, no client library of MySQL is needed:
+//!
+//! ```toml
+//! diesel-advisory-lock = { version = "0.1", default-features = false, features = ["derive", "postgres", "r2d2"] }
+//! ```
+//!
+//! What differs:
+//!
+//! - A lock's key is a 64-bit hash of its name: [`LockName::postgres_key`]. Locks belong to a
+//!   database, so a row's namespace is the schema in which its table is found, and a named lock has
+//!   none.
+//! - In a `.transaction` form at READ COMMITTED, the transaction itself holds the lock, and COMMIT
+//!   releases it. It cannot lose the lock, and it needs fewer round trips.
+//! - [`LockDsl::until_commit`] acquires a lock inside a transaction that is already open, and
+//!   [`Lock::shared`] lets readers share a lock. On another server these calls do not compile.
+//! - Inside Diesel's test transaction, the session holds all locks.
+//!
 //! # Limitations
 //!
 //! - A lock is advisory: code that does not acquire the lock is not blocked.
 //! - It is not a lease: it never expires. It is held until it is released or its session ends.
 //! - It is not a security boundary: any account of the server can acquire any name.
-//! - It holds on one server. On Galera and on Group Replication with several primaries, locks are
-//!   local to each node, and a replica does not share the locks of its source. [`check_server`]
-//!   refuses such servers, or warns.
+//! - It holds on one server, and on PostgreSQL in one database. On Galera and on Group Replication
+//!   with several primaries, locks are local to each node, and a replica does not share the locks of
+//!   its source. [`check_server`] refuses such servers, or warns.
 //! - **MySQL does not report a raw `BEGIN`**, so a lock may then be released before the COMMIT.
 //!   Start transactions through Diesel.
-//! - A lock is refused ([`OpenTransactionReason`]) after a raw `BEGIN` on MariaDB, and on both
-//!   servers with `autocommit = 0` or a `completion_type` other than `NO_CHAIN`. If a closure
-//!   leaves the session in such a state, its transaction is rolled back and reported as an error
-//!   ([`LockError::TransactionLeftOpen`]).
+//! - A lock is refused ([`OpenTransactionReason`]) after a raw `BEGIN` on MariaDB and PostgreSQL,
+//!   and on MySQL and MariaDB with `autocommit = 0` or a `completion_type` other than `NO_CHAIN`.
+//!   If a closure leaves the session in such a state, its transaction is rolled back and reported
+//!   as an error ([`LockError::TransactionLeftOpen`]).
+//! - If raw SQL (`pg_advisory_lock`) acquires the same key once more on PostgreSQL, the release does
+//!   not notice it, and the session keeps the lock.
 //! - A leaked guard, or a connection swapped under a guard, keeps the lock until its session ends;
 //!   see [`LockGuard`](LockGuard#limitations).
 //!
@@ -107,7 +136,8 @@
 //! | feature | default | |
 //! |---|---|---|
 //! | `derive` | yes | the macros |
-//! | `mysql` | yes | MySQL and MariaDB |
+//! | `mysql` | yes | MySQL and MariaDB; needs `libmariadb-dev` or `libmysqlclient-dev` |
+//! | `postgres` | | PostgreSQL; needs `libpq-dev` |
 //! | `r2d2` | yes | pools: [`LockPool`], and pooled connections |
 //! | `32-column-tables` | yes | composite keys of up to 32 columns, as in Diesel |
 //! | `64-column-tables`, `128-column-tables` | | wider composite keys |

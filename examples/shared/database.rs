@@ -7,10 +7,12 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use test_server::{Server, ServerKind};
 
+use super::DbConnection;
+
 /// An open database. A private server ends on drop.
 pub(crate) struct Database {
     pub(crate) url: String,
-    pub(crate) conn: MysqlConnection,
+    pub(crate) conn: DbConnection,
     _server: Option<Server>,
 }
 
@@ -23,12 +25,12 @@ impl Database {
                 println!("Starting a private {kind} server in a temporary directory.");
                 let server = Server::start(kind)
                     .context("cannot start a private server; set DATABASE_URL to use another")?;
-                MysqlConnection::establish(&server.url(""))?
+                DbConnection::establish(&server.url(""))?
                     .batch_execute("CREATE DATABASE example")?;
                 (server.url("example"), Some(server))
             }
         };
-        let conn = MysqlConnection::establish(&url).context("cannot connect to the database")?;
+        let conn = DbConnection::establish(&url).context("cannot connect to the database")?;
         Ok(Self {
             url,
             conn,

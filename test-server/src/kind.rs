@@ -111,6 +111,11 @@ impl ServerKind {
     }
 }
 
+/// Whether an address such as that of `DATABASE_URL` is one of PostgreSQL.
+pub fn is_postgres_url(url: &str) -> bool {
+    Account::of_url(url).is_some()
+}
+
 /// The host and port in an address.
 fn server_of(url: &str, default_port: u16) -> String {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
@@ -198,6 +203,13 @@ mod tests {
         ] {
             assert_eq!(server_of(url, 3306), server, "{url}");
         }
+    }
+
+    #[test]
+    fn address_of_postgres_is_known_by_its_scheme() {
+        assert!(is_postgres_url("postgres://me@db.example/app"));
+        assert!(is_postgres_url("postgresql://db.example"));
+        assert!(!is_postgres_url("mysql://me@db.example/postgres"));
     }
 
     #[test]

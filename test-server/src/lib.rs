@@ -31,7 +31,7 @@ pub use cache::{cache_dir, mysql_tree};
 pub use error::{NotInstalled, StartError};
 pub use galera::Galera;
 pub use group::Group;
-pub use kind::{ServerKind, UnknownKind, mariadb_has_plugin};
+pub use kind::{ServerKind, UnknownKind, is_postgres_url, mariadb_has_plugin};
 pub use pgbouncer::{PgBouncer, PoolMode};
 pub use proxy::Proxy;
 pub use server::Server;

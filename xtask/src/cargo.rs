@@ -36,8 +36,12 @@ impl Backends {
     }
 }
 
-/// The library's feature for PostgreSQL. The one for MySQL is among the default features.
+/// The feature for PostgreSQL, of the library and the examples. The one for MySQL is among their
+/// default features.
 pub(crate) const POSTGRES: &str = "postgres";
+
+/// The packages of the examples.
+const EXAMPLES: [&str; 3] = ["job_queue", "locks", "notification"];
 
 /// The library's package.
 pub(crate) const LIBRARY: &str = "diesel-advisory-lock";
@@ -67,8 +71,11 @@ pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
 pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]) -> Command {
     let mut command = cargo(verb);
     // Cargo refuses features that none of the packages has.
-    if packages.iter().any(|package| package == LIBRARY) {
+    let mut names = packages.iter().map(String::as_str);
+    if names.clone().any(|name| name == LIBRARY) {
         command.args(["--features", &backends.features()]);
+    } else if backends == Backends::All && names.any(|name| EXAMPLES.contains(&name)) {
+        command.args(["--features", POSTGRES]);
     }
     command
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
+use super::DbConnection;
+
 diesel::table! {
     #[sql_name = "job_queue_example_jobs"]
     jobs (id) {
@@ -48,7 +50,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// Loads jobs that are not finished. Workers may be at them.
-    pub(crate) fn open(conn: &mut MysqlConnection, limit: i64) -> QueryResult<Vec<Job>> {
+    pub(crate) fn open(conn: &mut DbConnection, limit: i64) -> QueryResult<Vec<Job>> {
         jobs::table
             .filter(jobs::finished.eq(false))
             .order(jobs::id)
@@ -59,7 +61,7 @@ impl Job {
 
     /// Does the job, unless it is finished. Returns whether this call has done it. The caller holds
     /// the job's lock, so `self` is reloaded and no other worker is at it.
-    pub(crate) fn work(&mut self, conn: &mut MysqlConnection, worker: &str) -> QueryResult<bool> {
+    pub(crate) fn work(&mut self, conn: &mut DbConnection, worker: &str) -> QueryResult<bool> {
         if self.finished {
             return Ok(false);
         }
@@ -83,7 +85,7 @@ impl Job {
         Ok(true)
     }
 
-    fn save(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
+    fn save(&self, conn: &mut DbConnection) -> QueryResult<usize> {
         diesel::update(self).set(self).execute(conn)
     }
 }

@@ -3,30 +3,57 @@
 //! other workers start its jobs again at once.
 //!
 //! `cargo run --package job_queue` runs three processes of four threads. One job hangs its first
-//! worker, and the program kills that worker while it holds the job's lock.
+//! worker, and the program kills that worker while it holds the job's lock. On PostgreSQL:
+//! `cargo run --package job_queue --features postgres -- --server postgres`.
 
-#[path = "../../shared/database.rs"]
-mod database;
-mod job;
-mod queue;
-mod worker;
+#![allow(
+    clippy::duplicate_mod,
+    reason = "each server's program has the same modules"
+)]
 
-use std::process::{Child, Command, ExitCode};
-use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::env;
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Parser, value_parser};
-use comfy_table::{CellAlignment, Table, presets};
-use diesel::mysql::MysqlConnection;
-use indicatif::{ProgressBar, ProgressStyle};
-use test_server::ServerKind;
+use test_server::{ServerKind, is_postgres_url};
 
-use database::Database;
+/// The program for MariaDB and MySQL.
+#[cfg(feature = "mysql")]
+#[path = "."]
+mod mysql {
+    use diesel::MysqlConnection as DbConnection;
+
+    #[path = "../../shared/database.rs"]
+    mod database;
+    mod job;
+    mod queue;
+    pub(crate) mod supervisor;
+    mod worker;
+
+    const GENERATED_ID: &str = "BIGINT NOT NULL AUTO_INCREMENT";
+}
+
+/// The program for PostgreSQL: the same files with another connection.
+#[cfg(feature = "postgres")]
+#[path = "."]
+mod postgres {
+    use diesel::PgConnection as DbConnection;
+
+    #[path = "../../shared/database.rs"]
+    mod database;
+    mod job;
+    mod queue;
+    pub(crate) mod supervisor;
+    mod worker;
+
+    const GENERATED_ID: &str = "BIGINT GENERATED ALWAYS AS IDENTITY";
+}
 
 const ENVIRONMENT: &str = "\
 Environment:
-  DATABASE_URL  use this database, mysql://user:password@host/database, instead of a private server";
+  DATABASE_URL  use this database instead of a private server: mysql://user:password@host/database,
+                or postgres://..";
 
 /// Worker processes share a queue of jobs, and one of them is killed at work. Each job is finished
 /// exactly once.
@@ -41,8 +68,8 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(2..))]
     workers: u32,
 
-    /// The private server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb, value_parser = ServerKind::parse_mysql)]
+    /// The private server to start: mariadb, mysql, postgres or postgres18
+    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb)]
     server: ServerKind,
 
     /// Run as one of the workers that the program starts
@@ -52,114 +79,19 @@ struct Cli {
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
-    if let Some(name) = &cli.work_as {
-        worker::run(name)?;
-        return Ok(ExitCode::SUCCESS);
+    let is_postgres = match env::var("DATABASE_URL") {
+        Ok(url) => is_postgres_url(&url),
+        Err(_) => cli.server.is_postgres(),
+    };
+    match is_postgres {
+        #[cfg(feature = "mysql")]
+        false => mysql::supervisor::main(&cli),
+        #[cfg(feature = "postgres")]
+        true => postgres::supervisor::main(&cli),
+        #[allow(unreachable_patterns, reason = "reached with one of the features")]
+        _ => bail!(
+            "this program was compiled without that server; build it with \
+             `--features mysql,postgres`"
+        ),
     }
-    supervise(&cli)
-}
-
-/// A worker process. Killed on drop.
-struct Worker {
-    name: String,
-    process: Child,
-}
-
-impl Worker {
-    fn start(name: String, url: &str) -> Result<Self> {
-        let process = Command::new(env::current_exe()?)
-            .args(["--work-as", &name])
-            .env("DATABASE_URL", url)
-            .spawn()?;
-        Ok(Self { name, process })
-    }
-
-    /// Kills the process with SIGKILL, as in a crash: it neither reports nor cleans up anything.
-    fn kill(&mut self) -> Result<()> {
-        self.process.kill()?;
-        let status = self.process.wait()?;
-        let name = &self.name;
-        ensure!(
-            status.code().is_none(),
-            "{name} ended before the kill ({status})"
-        );
-        Ok(())
-    }
-
-    fn has_ended(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(Some(_)) | Err(_))
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // Both fail only if the process has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Runs the workers and prints the result. The exit code is 0 if each job was finished once.
-fn supervise(cli: &Cli) -> Result<ExitCode> {
-    let mut database = Database::open(cli.server)?;
-    let conn = &mut database.conn;
-    queue::create(conn, cli.jobs)?;
-    let mut workers = (1..=cli.workers)
-        .map(|number| Worker::start(format!("worker {number}"), &database.url))
-        .collect::<Result<Vec<_>>>()?;
-
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} jobs, {msg}")?;
-    let progress = ProgressBar::new(cli.jobs.into()).with_style(style);
-    let start = Instant::now();
-    let mut killed = None;
-    loop {
-        let finished = queue::finished(conn)?;
-        progress.set_position(finished.try_into()?);
-        if finished >= cli.jobs.into() {
-            break;
-        }
-        if killed.is_none()
-            && let Some(name) = queue::hanging_worker(conn)?
-        {
-            let mut worker = workers.iter_mut().filter(|worker| worker.name == name);
-            worker.next().context("an unknown worker")?.kill()?;
-            progress.set_message(format!("{name} was killed at work"));
-            killed = Some((name, start.elapsed()));
-        }
-        if workers.iter_mut().all(Worker::has_ended) {
-            bail!("all workers have ended before the last job");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    progress.finish();
-    let time = start.elapsed();
-
-    print_finished_by_worker(conn)?;
-    let (killed, after) = killed.context("no worker was killed, though one hung at its job")?;
-    println!(
-        "Killed at work: {killed} after {after:.1?}, with {} of its jobs begun and not finished. \
-         The queue was empty after {time:.1?}.",
-        queue::begun_again(conn)?
-    );
-    let once = queue::finished_once(conn)?;
-    println!("{once} of {} jobs were finished exactly once.", cli.jobs);
-    if once == i64::from(cli.jobs) {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Ok(ExitCode::FAILURE)
-    }
-}
-
-fn print_finished_by_worker(conn: &mut MysqlConnection) -> Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["worker", "jobs finished"]);
-    for (worker, finished) in queue::finished_by_worker(conn)? {
-        table.add_row([worker, finished.to_string()]);
-    }
-    if let Some(numbers) = table.column_mut(1) {
-        numbers.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}");
-    Ok(())
 }

@@ -7,14 +7,15 @@ use anyhow::{Result, anyhow};
 use diesel::prelude::*;
 use diesel_advisory_lock::check_server;
 
-use crate::job::Job;
+use super::DbConnection;
+use super::job::Job;
 
 const THREADS: usize = 4;
 
 pub(crate) fn run(name: &str) -> Result<()> {
     let url = &env::var("DATABASE_URL")?;
     // On a server where locks have no effect, every worker would do every job.
-    check_server(&mut MysqlConnection::establish(url)?)?;
+    check_server(&mut DbConnection::establish(url)?)?;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|number| scope.spawn(move || work(url, name, number)))
@@ -26,7 +27,7 @@ pub(crate) fn run(name: &str) -> Result<()> {
 }
 
 fn work(url: &str, name: &str, number: usize) -> Result<()> {
-    let conn = &mut MysqlConnection::establish(url)?;
+    let conn = &mut DbConnection::establish(url)?;
     loop {
         let mut open = Job::open(conn, 20)?;
         if open.is_empty() {

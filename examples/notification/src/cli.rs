@@ -8,7 +8,8 @@ use test_server::ServerKind;
 
 const ENVIRONMENT: &str = "\
 Environment:
-  DATABASE_URL  use this database, mysql://user:password@host/database, instead of a private server";
+  DATABASE_URL  use this database instead of a private server: mysql://user:password@host/database,
+                or postgres://..";
 
 /// Processes race to send the same mails, and each mail is sent exactly once. Every thread of every
 /// process loads all notifications, waits for the common start, and then tries to send each of them
@@ -46,7 +47,7 @@ pub(crate) struct Race {
     #[arg(long, value_name = "DIR")]
     pub(crate) outbox: Option<PathBuf>,
 
-    /// The private server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb, value_parser = ServerKind::parse_mysql)]
+    /// The private server to start: mariadb, mysql, postgres or postgres18
+    #[arg(long, value_name = "KIND", default_value_t = ServerKind::Mariadb)]
     pub(crate) server: ServerKind,
 }

@@ -5,10 +5,10 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use lettre::{FileTransport, Message, Transport};
 
+use super::DbConnection;
 use crate::schema::notifications;
 
 #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
-#[diesel(check_for_backend(diesel::mysql::Mysql))]
 pub(crate) struct Notification {
     pub(crate) id: i64,
     message: String,
@@ -20,18 +20,14 @@ impl Notification {
     ///
     /// `#[locked]` acquires the row's lock, reloads `self`, runs the body and releases the lock.
     #[locked]
-    pub(crate) fn send(
-        &mut self,
-        conn: &mut MysqlConnection,
-        outbox: &FileTransport,
-    ) -> Result<bool> {
+    pub(crate) fn send(&mut self, conn: &mut DbConnection, outbox: &FileTransport) -> Result<bool> {
         self.send_without_lock(conn, outbox)
     }
 
     /// The body of `send`. Without the lock it is a race: two callers may both find `sent` false.
     pub(crate) fn send_without_lock(
         &mut self,
-        conn: &mut MysqlConnection,
+        conn: &mut DbConnection,
         outbox: &FileTransport,
     ) -> Result<bool> {
         if self.sent {

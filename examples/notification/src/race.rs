@@ -13,22 +13,30 @@ use std::{env, fs, io, thread};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use comfy_table::{CellAlignment, Table, presets};
-use diesel::dsl::sql;
+use diesel::dsl::max;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel_advisory_lock::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use indicatif::{ProgressBar, ProgressStyle};
 use lettre::FileTransport;
 
-use crate::cli::Race;
-use crate::database::Database;
-use crate::notification::Notification;
+use super::DbConnection;
+use super::database::Database;
+use super::notification::Notification;
+use crate::cli::{Cli, Race};
 use crate::schema::notifications;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
+pub(crate) fn main(cli: &Cli) -> Result<ExitCode> {
+    match cli.work_from {
+        Some(first_id) => work(&cli.race, first_id),
+        None => run(&cli.race),
+    }
+}
+
 /// Runs the race and prints its result. The exit code is 0 if each mail was sent exactly once.
-pub(crate) fn run(race: &Race) -> Result<ExitCode> {
+fn run(race: &Race) -> Result<ExitCode> {
     let outbox = open_outbox(race.outbox.as_deref())?;
     println!("Mails are written to {}.", outbox.display());
     let mut database = Database::open(race.server)?;
@@ -84,17 +92,28 @@ fn open_outbox(directory: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Inserts unsent notifications, with ids that follow each other. Returns the first id.
-fn insert_notifications(conn: &mut MysqlConnection, count: u32) -> Result<i64> {
+fn insert_notifications(conn: &mut DbConnection, count: u32) -> Result<i64> {
     conn.run_pending_migrations(MIGRATIONS)
         .map_err(|error| anyhow!(error).context("cannot create the table `notifications`"))?;
-    let messages: Vec<_> = (1..=count)
-        .map(|number| format!("Hello world, this is notification {number}."))
-        .map(|message| notifications::message.eq(message))
-        .collect();
-    diesel::insert_into(notifications::table)
-        .values(messages)
-        .execute(conn)?;
-    Ok(diesel::select(sql::<BigInt>("LAST_INSERT_ID()")).first(conn)?)
+    // The table's lock: another race in this database must not take the same ids.
+    let table = LockName::table(notifications::table);
+    table.lock().transaction(conn, |_, conn| {
+        let last_id: Option<i64> = notifications::table
+            .select(max(notifications::id))
+            .first(conn)?;
+        let first_id = last_id.unwrap_or(0) + 1;
+        let rows: Vec<_> = (1..=count)
+            .zip(first_id..)
+            .map(|(number, id)| {
+                let message = format!("Hello world, this is notification {number}.");
+                (notifications::id.eq(id), notifications::message.eq(message))
+            })
+            .collect();
+        diesel::insert_into(notifications::table)
+            .values(rows)
+            .execute(conn)?;
+        Ok(first_id)
+    })
 }
 
 /// Runs this program again. The URL may contain a password, so the environment passes it.
@@ -207,12 +226,12 @@ fn report(
 }
 
 /// Runs one worker, until its threads have tried to send every notification from `first_id` on.
-pub(crate) fn work(race: &Race, first_id: i64) -> Result<ExitCode> {
+fn work(race: &Race, first_id: i64) -> Result<ExitCode> {
     let url = env::var("DATABASE_URL")?;
     let outbox = race.outbox.as_deref().context("a worker needs --outbox")?;
     let mut threads = Vec::new();
     for _ in 0..race.threads {
-        let mut conn = MysqlConnection::establish(&url)
+        let mut conn = DbConnection::establish(&url)
             .context("no connection for each thread; does max_connections allow that many?")?;
         let rows = notifications::table
             .filter(notifications::id.ge(first_id))
@@ -244,7 +263,7 @@ pub(crate) fn work(race: &Race, first_id: i64) -> Result<ExitCode> {
 
 fn send_all(
     notifications: Vec<Notification>,
-    mut conn: MysqlConnection,
+    mut conn: DbConnection,
     outbox: &FileTransport,
     without_lock: bool,
 ) -> Result<()> {
