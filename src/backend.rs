@@ -28,7 +28,6 @@ pub use connection::{LockConnection, LockSource, Supports, SupportsUntilCommit};
 pub use finding::Finding;
 pub use inspect::{HeldLock, HoldDuration, InspectError, LockStatus};
 pub use server_report::{ServerReport, Vendor};
-pub(crate) use traits::{
-    AcquireResult, Backend, BeginResult, CheckServer, Inspect, SharedLocks, TransactionLocks,
-    prove_and_commit,
-};
+pub(crate) use traits::{AcquireResult, Backend, CheckServer, Inspect, TransactionLocks};
+#[cfg(feature = "postgres")]
+pub(crate) use traits::{BeginResult, SharedLocks, prove_and_commit};

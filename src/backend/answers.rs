@@ -14,6 +14,10 @@ pub struct Request<'n> {
     pub(crate) lock: KeySource<'n>,
     pub(crate) wait: Wait,
     pub(crate) context: TransactionContext,
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "other servers have one mode")
+    )]
     pub(crate) mode: LockMode,
 }
 

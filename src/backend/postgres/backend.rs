@@ -117,7 +117,7 @@ impl Backend for Postgres {
         let items: Vec<String> = keys
             .iter()
             .filter(|key| key.id.is_none())
-            .map(|key| format!("(SELECT k FROM {})", key.target.from_item()))
+            .map(|key| format!("(SELECT k FROM {})", key.target.table_sql()))
             .collect();
         if items.is_empty() {
             return Ok(keys);

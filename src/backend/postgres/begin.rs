@@ -116,7 +116,8 @@ fn next_mark() -> u64 {
 /// The savepoint keeps such a transaction usable. The last column of the last statement marks the
 /// transaction until its end, and the session.
 fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
-    let mut sql = "BEGIN; SAVEPOINT diesel_advisory_lock; ".to_owned();
+    let mut sql: String = keys.iter().map(|key| comment(&key.text)).collect();
+    sql += "BEGIN; SAVEPOINT diesel_advisory_lock; ";
     for (index, key) in keys.iter().enumerate() {
         let target = key.resolved();
         let columns = target.columns();
@@ -144,7 +145,7 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
             shared = held::entry(LockMode::Shared, columns.text),
             held = Marker::Held.literal(),
             lift = lift,
-            from = target.from_item(),
+            from = target.table_sql(),
         );
     }
     for (index, key) in keys.iter().enumerate() {
@@ -156,12 +157,11 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
         };
         let _ = write!(
             sql,
-            "SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {}{}; ",
+            "SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {}; ",
             suffix(key.mode),
             columns.args,
             held::add(key.mode, columns.text, true),
-            target.from_item(),
-            comment(&key.text),
+            target.table_sql(),
         );
     }
     sql + "RELEASE SAVEPOINT diesel_advisory_lock"

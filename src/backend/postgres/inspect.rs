@@ -74,7 +74,7 @@ const IN_DATABASE: &str = "l.locktype = 'advisory' AND l.database = \
 /// The locks of a key, as a FROM item and a condition.
 fn locks_of(target: &Target) -> (String, &'static str) {
     (
-        format!("pg_catalog.pg_locks AS l, {}", target.from_item()),
+        format!("pg_catalog.pg_locks AS l, {}", target.table_sql()),
         target.columns().is_listed,
     )
 }

@@ -71,7 +71,7 @@ impl Target {
     }
 
     /// A FROM item with the key's [`Columns`], as text.
-    pub(super) fn from_item(&self) -> String {
+    pub(super) fn table_sql(&self) -> String {
         match self {
             Target::InTable { table, text } => format!(
                 "(SELECT {}{}{}{}{} AS k OFFSET 0) AS lock_key",

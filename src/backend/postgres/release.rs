@@ -112,7 +112,7 @@ pub(super) async fn undo<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) {
         mode = listed_mode(key.mode),
         suffix = suffix,
         args = columns.args,
-        from = target.from_item(),
+        from = target.table_sql(),
     );
     match driver
         .load_one::<_, i32>(TextQuery::<Integer>::new(sql))

@@ -36,6 +36,7 @@ pub(super) async fn wait<D: Driver<Db = Pg>>(
         true => in_savepoint(key, limit),
         false => format!("SELECT {}; {}", settings::lift(limit), lock(key)),
     };
+    let sql = comment(&key.text) + &sql;
     let Err(failure) = driver.batch(&sql).await else {
         return Ok(());
     };
@@ -68,7 +69,7 @@ fn in_savepoint(key: &Key, limit: Option<Duration>) -> String {
     )
 }
 
-/// The statement that waits. The comment is for `inspect::held_locks`.
+/// The statement that waits.
 fn lock(key: &Key) -> String {
     let target = key.resolved();
     let columns = target.columns();
@@ -77,22 +78,22 @@ fn lock(key: &Key) -> String {
         Level::Transaction | Level::OwnTransaction(_) => "_xact",
     };
     format!(
-        "SELECT pg_advisory{level}_lock{}({}), {} FROM {}{}",
+        "SELECT pg_advisory{level}_lock{}({}), {} FROM {}",
         suffix(key.mode),
         columns.args,
         held::add(key.mode, columns.text, key.level != Level::Session),
-        target.from_item(),
-        comment(&key.text),
+        target.table_sql(),
     )
 }
 
-const COMMENT: &str = " /* lock ";
+const COMMENT: &str = "/* lock ";
 
-/// The name of a lock, as a comment. An exact name may have characters that end a comment.
+/// The name of a lock, as a comment for `inspect::held_locks`. It precedes the message, since the
+/// server lists only the first 1,024 bytes. An exact name may have characters that end a comment.
 pub(super) fn comment(text: &str) -> String {
     let is_safe = |char: char| char.is_ascii_alphanumeric() || "_.,:#=~/-*".contains(char);
     match text.chars().all(is_safe) && !text.contains("*/") && !text.contains("/*") {
-        true => format!("{COMMENT}{text} */"),
+        true => format!("{COMMENT}{text} */ "),
         false => String::new(),
     }
 }
@@ -109,13 +110,9 @@ mod tests {
 
     #[test]
     fn names_are_read_from_their_comments() {
-        let sql = format!(
-            "SELECT 1{}; SELECT 2{}",
-            comment("app/*"),
-            comment("jobs:*")
-        );
+        let sql = comment("app/*") + &comment("jobs:*") + "SELECT 1";
         assert_eq!(names_in(&sql).collect::<Vec<_>>(), ["jobs:*"]);
-        let sql = format!("SELECT 1{}; SELECT 2{}", comment("jobs:1"), comment("=a"));
+        let sql = comment("jobs:1") + &comment("=a") + "SELECT 1";
         assert_eq!(names_in(&sql).collect::<Vec<_>>(), ["jobs:1", "=a"]);
     }
 }
