@@ -18,6 +18,10 @@ macro_rules! server_tests {
     };
 }
 
+mod docs;
+mod exact_keys;
+mod names;
+mod search_path;
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
