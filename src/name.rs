@@ -43,7 +43,8 @@ pub use postgres_key::PostgresKey;
 /// assert_eq!(LockName::table(notifications::table).to_string(), "notifications:*");
 /// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
 ///
-/// // The full name has the connection's schema as its namespace, or the given one.
+/// // The full name has the connection's schema as its namespace, or the given one. On PostgreSQL
+/// // it is the schema in which the session finds the table.
 /// let report = LockName::named("report").namespace("all tenants");
 /// assert_eq!(report.full_name("tenant_7"), report.full_name("tenant_8"));
 /// ```
@@ -119,12 +120,16 @@ impl LockName {
     /// integer does not matter: `42_i64` and `42_i32` give the same name.
     ///
     /// **Spell a string key as the column stores it.** Under a case-insensitive collation (the
-    /// default of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the
+    /// default of MySQL and MariaDB) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the
     /// loaded model, gives that row's name. Nothing is reloaded for a name, so no error reports a
     /// wrong spelling.
     ///
     /// The key must be one that Diesel's `find` takes for the table ([`RowKey`]); another type or
     /// number of columns does not compile.
+    ///
+    /// On PostgreSQL the table must exist, unless `table!` names its schema or
+    /// [`namespace`](Self::namespace) is set: acquiring the lock of a table that the session does
+    /// not find returns [`LockError::Database`](crate::LockError::Database).
     ///
     /// A custom key type needs Diesel's `AsExpression` as well as [`LockKey`]. For a type that has
     /// only `LockKey`, use a model's [`lock_name`](crate::Lockable::lock_name), or
@@ -160,6 +165,9 @@ impl LockName {
     ///
     /// Any string is allowed. A string that is long, or has other characters than `[a-z0-9_.-]`, is
     /// hashed, so that no server refuses it or treats it as equal to another name.
+    ///
+    /// Its namespace is the connection's current schema. On PostgreSQL it is empty, so all sessions
+    /// of the database share the lock, whatever their `search_path`.
     pub fn named(name: impl AsRef<str>) -> Self {
         let mut writer = NameWriter::new(Kind::Named);
         writer.punctuation("=");
@@ -194,10 +202,13 @@ impl LockName {
     /// Returns the same name in `namespace`, instead of in the connection's current schema or the
     /// schema in `table!`. Programs that work in different schemas share a lock this way.
     ///
-    /// Use it too for connections that change their schema with `USE`. With Diesel's statement
-    /// cache, the default, a session without an explicit namespace keeps the schema in which it
-    /// first acquired a lock, as Diesel's own queries keep their schema. With `CacheSize::Disabled`
-    /// both follow `USE`.
+    /// On PostgreSQL it replaces the schema in which the session finds the table, and the table
+    /// need not exist. Sessions in two databases never share a lock there.
+    ///
+    /// On MySQL and MariaDB, use it too for connections that change their schema with `USE`. With
+    /// Diesel's statement cache, the default, a session without an explicit namespace keeps the
+    /// schema in which it first acquired a lock, as Diesel's own queries keep their schema. With
+    /// `CacheSize::Disabled` both follow `USE`.
     ///
     /// An [exact](Self::exact) name takes no namespace:
     /// [acquiring](crate::LockDsl::acquire) the result returns
@@ -217,6 +228,7 @@ impl LockName {
     /// `schema` (`""` for none).
     ///
     /// Use it to search `performance_schema.metadata_locks`, or as the argument of `IS_USED_LOCK`.
+    /// PostgreSQL has [`postgres_key`](Self::postgres_key) instead, a hash of this name.
     ///
     /// ```
     /// use diesel_advisory_lock::LockName;

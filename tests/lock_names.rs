@@ -231,7 +231,17 @@ fn golden_values() -> Vec<(Case, String, i64)> {
 
 fn parse_golden_value(line: &str) -> (Case, String, i64) {
     let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-    let [kind, object, types, values, scope, namespace, full_name, key] = cells[..] else {
+    let [
+        kind,
+        object,
+        types,
+        values,
+        scope,
+        namespace,
+        full_name,
+        key,
+    ] = cells[..]
+    else {
         panic!("not eight cells: {line}");
     };
     let types: Vec<&str> = match types {

@@ -28,7 +28,17 @@ pub(crate) fn golden_values() -> Vec<Golden> {
 
 fn golden_value(line: &str) -> Golden {
     let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-    let [kind, object, types, key, scope, namespace, full_name, postgres_key] = cells[..] else {
+    let [
+        kind,
+        object,
+        types,
+        key,
+        scope,
+        namespace,
+        full_name,
+        postgres_key,
+    ] = cells[..]
+    else {
         panic!("not eight cells: {line}");
     };
     let types = types.trim_matches('`').split(", ").map(str::to_owned);

@@ -64,7 +64,10 @@ fn exact_key_excludes_raw_sql_on_the_same_key(db: &Db) {
     for (name, arguments, place) in keys() {
         let held = name.lock().acquire(conn).unwrap();
         assert!(is_excluded(other, &arguments, place), "{name}");
-        assert!(matches!(name.status(other).unwrap(), LockStatus::HeldBy { .. }));
+        assert!(matches!(
+            name.status(other).unwrap(),
+            LockStatus::HeldBy { .. }
+        ));
         held.release().unwrap();
         let body = |_, _: &mut Conn| {
             assert!(is_excluded(other, &arguments, place), "{name}");
@@ -84,7 +87,9 @@ fn raw_sql_excludes_exact_key_on_the_same_key(db: &Db) {
     for (name, arguments, _) in keys() {
         assert!(acquire_raw(other, &arguments));
         assert!(name.lock().try_acquire(conn).unwrap().is_none(), "{name}");
-        let ran = name.lock().try_transaction(conn, |_, _| Ok::<_, LockError>(()));
+        let ran = name
+            .lock()
+            .try_transaction(conn, |_, _| Ok::<_, LockError>(()));
         assert_eq!(ran.unwrap(), None, "{name}");
         for error in [
             name.lock().timeout(wait).acquire(conn).map(drop),
@@ -97,7 +102,12 @@ fn raw_sql_excludes_exact_key_on_the_same_key(db: &Db) {
             assert_eq!(holder, Some(other_id), "{error}");
         }
         release_raw(other, &arguments);
-        name.lock().try_acquire(conn).unwrap().unwrap().release().unwrap();
+        name.lock()
+            .try_acquire(conn)
+            .unwrap()
+            .unwrap()
+            .release()
+            .unwrap();
     }
 }
 
@@ -173,13 +183,17 @@ fn exact_key_with_scope_or_namespace_is_refused(db: &Db) {
                 locks.acquire(name.lock()).map(drop),
                 name.status(conn).map(drop),
             ] {
-                let is_refused = matches!(&refused, Err(LockError::InvalidName { name: it, .. }) if *it == name);
+                let is_refused =
+                    matches!(&refused, Err(LockError::InvalidName { name: it, .. }) if *it == name);
                 assert!(is_refused, "{refused:?}");
             }
         }
         for lock in [name.lock().scope("x"), name.lock().namespace("x")] {
             let refused = lock.acquire(conn).map(drop);
-            assert!(matches!(refused, Err(LockError::InvalidName { .. })), "{refused:?}");
+            assert!(
+                matches!(refused, Err(LockError::InvalidName { .. })),
+                "{refused:?}"
+            );
         }
     }
     assert_eq!(locks.state().names, 0);

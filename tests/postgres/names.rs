@@ -112,9 +112,7 @@ fn documented_queries_find_the_locked_rows(db: &Db) {
          INSERT INTO documents VALUES ('Alice', ''), ('alice', ''), ('\u{c9}', ''), ('', '')",
     );
     let (holder, observer) = (&mut db.conn(), &mut db.conn());
-    observer
-        .batch_execute(sql_of_lock_names(FUNCTION))
-        .unwrap();
+    observer.batch_execute(sql_of_lock_names(FUNCTION)).unwrap();
     let pid = i32::try_from(session_id(holder)).unwrap();
     let notification = |id: i32| {
         let table = diesel_dynamic_schema::table("notifications".to_owned());
@@ -225,10 +223,16 @@ fn assert_keys(names: &[(LockName, &str)], holder: &mut Conn, conn: &mut Conn, w
     for (name, schema) in names {
         let what = format!("{name:?}, {what}");
         let key = vec![(1, name.postgres_key(schema))];
-        let held = name.lock().acquire(conn).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let held = name
+            .lock()
+            .acquire(conn)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(held_keys(holder, id), key, "{what}");
         let status = name.status(holder).unwrap();
-        assert!(matches!(status, LockStatus::HeldBy { .. }), "{what}: {status:?}");
+        assert!(
+            matches!(status, LockStatus::HeldBy { .. }),
+            "{what}: {status:?}"
+        );
         held.release().unwrap();
         let run = name.lock().transaction(conn, |_, _| {
             assert_eq!(held_keys(holder, id), key, "in a transaction: {what}");
@@ -246,7 +250,10 @@ fn assert_keys(names: &[(LockName, &str)], holder: &mut Conn, conn: &mut Conn, w
                 .transaction(conn, |_, _| Ok::<_, LockError>(())),
         ] {
             let error = error.unwrap_err();
-            assert!(matches!(error, LockError::Timeout { .. }), "{what}: {error}");
+            assert!(
+                matches!(error, LockError::Timeout { .. }),
+                "{what}: {error}"
+            );
             assert!(error.holder().is_some(), "{what}: {error}");
         }
         held.release().unwrap();
