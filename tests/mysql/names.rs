@@ -264,7 +264,9 @@ fn exact_key_is_refused_before_anything_is_sent(db: &Db) {
         assert!(!hook.disarm(), "{name} was sent");
         for (index, refused) in refused.into_iter().enumerate() {
             match refused {
-                Err(LockError::InvalidName { name: of, reason }) => {
+                Err(LockError::InvalidName {
+                    name: of, reason, ..
+                }) => {
                     assert_eq!(of, name, "{index}");
                     assert!(reason.contains("PostgreSQL"), "{index}: {reason}");
                 }
