@@ -19,8 +19,7 @@ impl LockName {
     /// # Errors
     ///
     /// [`LockError::InvalidName`] if MySQL or MariaDB would refuse the name, truncate it, or treat
-    /// it as equal to another one. A program is refused the same names on PostgreSQL. This is so if
-    /// the name
+    /// it as equal to another one, whatever the server of the connection. This is so if the name
     ///
     /// - is empty,
     /// - is longer than 64 characters (MySQL's limit),

@@ -1,7 +1,6 @@
 //! The namespace of a table's name is the schema in which the session finds the table.
 
 use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind;
 use diesel_advisory_lock::prelude::*;
 use diesel_advisory_lock::{LockStatus, OpenTransactionReason};
