@@ -8,7 +8,7 @@ use server_test::server_test;
 
 use crate::server::is_mariadb;
 use crate::suite::names::exclude;
-use crate::suite::support::{Db, Hook, Then, When};
+use crate::suite::support::{Db, Hook, Then, When, counters};
 
 /// The server hashes the same bytes as the library.
 #[server_test]
@@ -23,6 +23,24 @@ fn schema_with_a_non_ascii_name_has_its_own_namespace(db: &Db) {
     held.release().unwrap();
     conn.batch_execute(&format!("DROP DATABASE `{schema}`"))
         .unwrap();
+}
+
+mod explicit {
+    diesel::table! {
+        app.counters (id) { id -> BigInt, }
+    }
+}
+
+#[server_test]
+fn explicit_namespace_is_shared_across_schemas(db: &Db) {
+    let other = db.create_other();
+    let name = LockName::row(counters::table, 1).namespace("shared");
+    assert!(exclude((&mut db.conn(), &name), (&mut other.conn(), &name)));
+    let in_app = LockName::row(explicit::counters::table, 1).namespace("shared");
+    assert!(exclude(
+        (&mut db.conn(), &name),
+        (&mut other.conn(), &in_app)
+    ));
 }
 
 #[server_test]

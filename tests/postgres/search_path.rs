@@ -185,6 +185,43 @@ fn explicit_schema_is_the_lock_of_the_table_that_is_found_there(db: &Db) {
     assert_eq!(holder(observer, "other"), None);
 }
 
+#[server_test]
+fn explicit_namespace_is_shared_across_schemas(db: &Db) {
+    create_other_schema(db);
+    let shared = name().namespace("shared");
+    let in_other = &mut conn_with_path(db, "other");
+    assert!(exclude((in_other, &shared), (&mut db.conn(), &shared)));
+    // The table need not exist.
+    let nowhere = &mut conn_with_path(db, "nowhere");
+    assert!(exclude((nowhere, &shared), (&mut db.conn(), &shared)));
+    let explicit = LockName::row(explicit::counters::table, 1).namespace("shared");
+    assert!(exclude((nowhere, &explicit), (&mut db.conn(), &shared)));
+}
+
+/// Locks belong to a database.
+#[server_test]
+fn sessions_in_two_databases_never_exclude_each_other(db: &Db) {
+    let other = db.create_other();
+    for name in [
+        name(),
+        name().namespace("shared"),
+        LockName::named("job"),
+        LockName::exact("job").unwrap(),
+        LockName::exact_key(42),
+        LockName::exact_keys(1, 2),
+    ] {
+        let (here, there) = (&mut db.conn(), &mut other.conn());
+        let held = name.lock().acquire(here).unwrap();
+        assert_eq!(name.status(there).unwrap(), LockStatus::Free, "{name}");
+        let second = name.lock().try_acquire(there).unwrap();
+        second
+            .expect("free in the other database")
+            .release()
+            .unwrap();
+        held.release().unwrap();
+    }
+}
+
 /// Its schema is that of the session, so no other session is excluded.
 #[server_test]
 fn temporary_table_has_its_own_lock(db: &Db) {

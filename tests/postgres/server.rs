@@ -77,7 +77,8 @@ pub(crate) fn can_store_key(key: &str) -> bool {
 
 /// The full name of a lock of the database's tables, or of a lock without a table.
 pub(crate) fn full_name(_database: &str, name: &LockName) -> String {
-    match name.to_string().starts_with('=') {
+    // The slug of a hashed name has a dash for each separator.
+    match name.to_string().starts_with(['=', '-']) {
         true => name.full_name(""),
         false => name.full_name("public"),
     }
