@@ -21,7 +21,7 @@ import uuid
 DOCUMENT = pathlib.Path(__file__).with_name("lock-names.md")
 BEGIN, END = "<!-- golden values: begin -->\n", "<!-- golden values: end -->\n"
 
-# The current schema of the connection, in every case.
+# The current schema of the connection, in every case. On PostgreSQL, the schema of the tables.
 SCHEMA = "app"
 
 
@@ -55,6 +55,10 @@ def full_name(kind, components, scope, namespace):
         name = slug(readable) + "~" + hashed
     prefix = hashlib.sha256(namespace.encode()).hexdigest()[:8]
     return prefix + "/" + name
+
+
+def postgres_key(full_name):
+    return int.from_bytes(hashlib.sha256(full_name.encode()).digest()[:8], "big", signed=True)
 
 
 def field(component):
@@ -234,6 +238,7 @@ CASES = [
     ("named", "nightly-report", [], "eu", None),
     ("named", "nightly-report", [], "EU", None),
     ("named", "Nightly report", [], "eu", None),
+    ("named", "nightly-report", [], None, "app"),
     # Scopes.
     n(("i32", "42"), scope="send"),
     n(("i32", "42"), scope="Send"),
@@ -256,12 +261,13 @@ CASES = [
 ]
 
 
-def name_of(case):
+def name_of(case, namespace_of_named=SCHEMA):
     kind, object_, parts, scope, namespace = case
     if kind == "exact":
         return object_
     if kind == "named":
-        return full_name("n", [object_], scope, SCHEMA if namespace is None else namespace)
+        where = namespace_of_named if namespace is None else namespace
+        return full_name("n", [object_], scope, where)
     schema, table = SCHEMA, object_
     # `a.b` is a table whose name has a dot. In all other cases a dot ends the schema.
     if "." in object_ and object_ != "a.b":
@@ -269,6 +275,11 @@ def name_of(case):
     components = [table] + [key_text(*part) for part in parts]
     where = schema if namespace is None else namespace
     return full_name("t" if kind == "table" else "r", components, scope, where)
+
+
+def key_of(case):
+    """The key on PostgreSQL, where the namespace of a lock without a table is empty."""
+    return postgres_key(name_of(case, namespace_of_named=""))
 
 
 def cell(value):
@@ -288,14 +299,15 @@ def ambiguous(c):
 
 def table():
     lines = [
-        "| kind | object | key types | key | scope | namespace | full name |\n",
-        "|---|---|---|---|---|---|---|\n",
+        "| kind | object | key types | key | scope | namespace | full name | PostgreSQL key |\n",
+        "|---|---|---|---|---|---|---|---|\n",
     ]
     for case in CASES:
         kind, object_, parts, scope, namespace = case
         types = "`" + ", ".join(type_ for type_, _ in parts) + "`" if parts else ""
         key = cell([value for _, value in parts]) if parts else ""
-        cells = [kind, cell(object_), types, key, cell(scope), cell(namespace), cell(name_of(case))]
+        cells = [kind, cell(object_), types, key, cell(scope), cell(namespace)]
+        cells += [cell(name_of(case)), cell(key_of(case))]
         lines.append("| " + " | ".join(cells) + " |\n")
     return "".join(lines)
 
@@ -307,11 +319,12 @@ def main():
         "--check", action="store_true", help="fail if the golden values would change"
     )
     options.add_argument(
-        "--names", action="store_true", help="read cases from stdin as JSON and write their names"
+        "--names", action="store_true", help="read cases from stdin as JSON and write pairs of name and PostgreSQL key"
     )
     options = parser.parse_args()
     if options.names:
-        json.dump([name_of(case) for case in json.load(sys.stdin.buffer)], sys.stdout)
+        cases = json.load(sys.stdin.buffer)
+        json.dump([(name_of(case), key_of(case)) for case in cases], sys.stdout)
         return
     document = DOCUMENT.read_text(encoding="utf-8")
     before, rest = document.split(BEGIN)

@@ -12,14 +12,18 @@ impl LockName {
     /// locks on MariaDB. MariaDB compares bytes, and this crate sends the name as UTF-8, whatever
     /// the character sets of the session. Another program must use a connection with `utf8mb4`.
     ///
+    /// On PostgreSQL the lock is that of a hash of the name
+    /// ([`postgres_key`](Self::postgres_key)). For a program that has its own numbers there, use
+    /// [`exact_key`](Self::exact_key) or [`exact_keys`](Self::exact_keys).
+    ///
     /// # Errors
     ///
-    /// [`LockError::InvalidName`] if a server would refuse the name, truncate it, or treat it as
-    /// equal to another one. This is so if the name
+    /// [`LockError::InvalidName`] if MySQL or MariaDB would refuse the name, truncate it, or treat
+    /// it as equal to another one, whatever the server of the connection. This is so if the name
     ///
     /// - is empty,
     /// - is longer than 64 characters (MySQL's limit),
-    /// - contains a NUL, where both servers end the name,
+    /// - contains a NUL, where both of them end the name,
     /// - contains a character beyond U+FFFF, which MySQL refuses, or
     /// - contains a capital letter outside ASCII: MySQL reads `É` as `é`, and the Kelvin sign as
     ///   `k`.

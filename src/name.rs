@@ -17,7 +17,7 @@ mod postgres_key;
 pub(crate) use label::NameLabel;
 use label::TableOfName;
 pub use parse::{LockedObject, ParsedLockName};
-pub use postgres_key::PostgresKey;
+pub(crate) use postgres_key::PostgresKey;
 
 /// The name of a lock: of a row, of a table, or of anything else.
 ///
@@ -43,7 +43,8 @@ pub use postgres_key::PostgresKey;
 /// assert_eq!(LockName::table(notifications::table).to_string(), "notifications:*");
 /// assert_eq!(LockName::named("nightly-report").to_string(), "=nightly-report");
 ///
-/// // The full name has the connection's schema as its namespace, or the given one.
+/// // The full name has the connection's schema as its namespace, or the given one. On PostgreSQL
+/// // it is the schema in which the session finds the table.
 /// let report = LockName::named("report").namespace("all tenants");
 /// assert_eq!(report.full_name("tenant_7"), report.full_name("tenant_8"));
 /// ```
@@ -119,12 +120,16 @@ impl LockName {
     /// integer does not matter: `42_i64` and `42_i32` give the same name.
     ///
     /// **Spell a string key as the column stores it.** Under a case-insensitive collation (the
-    /// default of both servers) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the
+    /// default of MySQL and MariaDB) `find("alice")` finds the row `Alice`, but only `"Alice"`, or the
     /// loaded model, gives that row's name. Nothing is reloaded for a name, so no error reports a
     /// wrong spelling.
     ///
     /// The key must be one that Diesel's `find` takes for the table ([`RowKey`]); another type or
     /// number of columns does not compile.
+    ///
+    /// On PostgreSQL the table must exist, unless `table!` names its schema or
+    /// [`namespace`](Self::namespace) is set: acquiring the lock of a table that the session does
+    /// not find returns [`LockError::Database`](crate::LockError::Database).
     ///
     /// A custom key type needs Diesel's `AsExpression` as well as [`LockKey`]. For a type that has
     /// only `LockKey`, use a model's [`lock_name`](crate::Lockable::lock_name), or
@@ -160,6 +165,9 @@ impl LockName {
     ///
     /// Any string is allowed. A string that is long, or has other characters than `[a-z0-9_.-]`, is
     /// hashed, so that no server refuses it or treats it as equal to another name.
+    ///
+    /// Its namespace is the connection's current schema. On PostgreSQL it is empty, so all sessions
+    /// of the database share the lock, whatever their `search_path`.
     pub fn named(name: impl AsRef<str>) -> Self {
         let mut writer = NameWriter::new(Kind::Named);
         writer.punctuation("=");
@@ -194,10 +202,13 @@ impl LockName {
     /// Returns the same name in `namespace`, instead of in the connection's current schema or the
     /// schema in `table!`. Programs that work in different schemas share a lock this way.
     ///
-    /// Use it too for connections that change their schema with `USE`. With Diesel's statement
-    /// cache, the default, a session without an explicit namespace keeps the schema in which it
-    /// first acquired a lock, as Diesel's own queries keep their schema. With `CacheSize::Disabled`
-    /// both follow `USE`.
+    /// On PostgreSQL it replaces the schema in which the session finds the table, and the table
+    /// need not exist. Sessions in two databases never share a lock there.
+    ///
+    /// On MySQL and MariaDB, use it too for connections that change their schema with `USE`. With
+    /// Diesel's statement cache, the default, a session without an explicit namespace keeps the
+    /// schema in which it first acquired a lock, as Diesel's own queries keep their schema. With
+    /// `CacheSize::Disabled` both follow `USE`.
     ///
     /// An [exact](Self::exact) name takes no namespace:
     /// [acquiring](crate::LockDsl::acquire) the result returns
@@ -217,6 +228,7 @@ impl LockName {
     /// `schema` (`""` for none).
     ///
     /// Use it to search `performance_schema.metadata_locks`, or as the argument of `IS_USED_LOCK`.
+    /// PostgreSQL has [`postgres_key`](Self::postgres_key) instead, a hash of this name.
     ///
     /// ```
     /// use diesel_advisory_lock::LockName;
@@ -442,7 +454,7 @@ fn quoted(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::LockName;
+    use super::{LockName, PostgresKey};
 
     #[test]
     fn debug_quotes_the_name() {
@@ -452,5 +464,74 @@ mod tests {
         assert_eq!(format!("{named:?}"), r#"LockName("<schema>/=nightly")"#);
         let named = named.namespace("app");
         assert_eq!(format!("{named:?}"), r#"LockName("a172cedc/=nightly")"#);
+    }
+
+    #[test]
+    fn key_of_a_name_is_the_start_of_its_sha256() {
+        let key = PostgresKey::of_full_name("a172cedc/notifications:42");
+        assert_eq!(key, PostgresKey::One(0x43b2_973f_3213_0d0f));
+        // The first bit is the sign.
+        let key = PostgresKey::of_full_name("");
+        assert_eq!(key, PostgresKey::One(0xe3b0_c442_98fc_1c14_u64 as i64));
+    }
+
+    #[test]
+    fn two_numbers_are_the_halves_of_64_bits() {
+        for (first, second, bits) in [
+            (0, 0, 0),
+            (1, 2, 0x1_0000_0002),
+            (7, -2, 0x7_ffff_fffe),
+            (-1, 0, -0x1_0000_0000),
+            (-1, -1, -1),
+            (i32::MIN, 0, i64::MIN),
+            (i32::MIN, i32::MIN, i64::MIN + 0x8000_0000),
+            (i32::MAX, -1, i64::MAX),
+        ] {
+            assert_eq!(PostgresKey::Two(first, second).as_i64(), bits);
+            let name = LockName::exact_keys(first, second);
+            assert_eq!(name.postgres_key("app"), bits);
+            assert_ne!(name, LockName::exact_key(bits));
+        }
+    }
+
+    #[test]
+    fn key_is_written_as_arguments() {
+        let name = LockName::exact_key(i64::MIN);
+        assert_eq!(name.to_string(), "-9223372036854775808");
+        assert_eq!(name.full_name("app"), "-9223372036854775808");
+        assert_eq!(LockName::exact_keys(7, -2).to_string(), "(7, -2)");
+        assert_eq!(format!("{name:?}"), r#"LockName("-9223372036854775808")"#);
+    }
+
+    /// The text of an exact name may be that of a key.
+    #[test]
+    fn key_differs_from_the_exact_name_of_its_text() {
+        let key = LockName::exact_key(42);
+        assert_ne!(key, LockName::exact_unchecked("42"));
+        assert_eq!(key, LockName::exact_key(42));
+        let hashed = LockName::exact_unchecked("42").postgres_key("");
+        assert_eq!(hashed, 0x7347_5cb4_0a56_8e8d);
+    }
+
+    #[test]
+    fn scope_and_namespace_of_a_key_are_refused() {
+        for key in [LockName::exact_key(1), LockName::exact_keys(1, 2)] {
+            assert!(key.refusal().is_none());
+            for refused in [key.clone().scope("a"), key.clone().namespace("a")] {
+                assert!(refused.refusal().is_some());
+                assert_ne!(refused, key);
+            }
+        }
+    }
+
+    /// The namespace of the session does not matter to a name that has its own.
+    #[test]
+    fn schema_matters_only_to_names_without_a_namespace() {
+        let name = LockName::named("job");
+        assert_ne!(name.postgres_key("a"), name.postgres_key("b"));
+        let in_a = name.clone().namespace("a");
+        assert_eq!(in_a.postgres_key("b"), name.postgres_key("a"));
+        let exact = LockName::exact_unchecked("job");
+        assert_eq!(exact.postgres_key("a"), exact.postgres_key("b"));
     }
 }

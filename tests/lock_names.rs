@@ -14,7 +14,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-/// The current schema of the connection in all cases of the document.
+/// The current schema of the connection in all cases of the document, and the schema of the tables
+/// on PostgreSQL.
 const SCHEMA: &str = "app";
 
 /// The types of key parts in the document.
@@ -135,6 +136,15 @@ impl Case {
         }
         name
     }
+
+    /// The key on PostgreSQL, where the namespace of a lock without a table is empty.
+    fn postgres_key(&self) -> i64 {
+        let schema = match &*self.kind {
+            "named" => "",
+            _ => SCHEMA,
+        };
+        self.name().postgres_key(schema)
+    }
 }
 
 /// A part of a key, of a type that the document has.
@@ -206,8 +216,8 @@ mod iso {
     }
 }
 
-/// The cases of the document with their full names.
-fn golden_values() -> Vec<(Case, String)> {
+/// The cases of the document with their full names and PostgreSQL keys.
+fn golden_values() -> Vec<(Case, String, i64)> {
     include_str!("../docs/lock-names.md")
         .split("<!-- golden values: begin -->")
         .nth(1)
@@ -219,10 +229,20 @@ fn golden_values() -> Vec<(Case, String)> {
         .collect()
 }
 
-fn parse_golden_value(line: &str) -> (Case, String) {
+fn parse_golden_value(line: &str) -> (Case, String, i64) {
     let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-    let [kind, object, types, values, scope, namespace, full_name] = cells[..] else {
-        panic!("not seven cells: {line}");
+    let [
+        kind,
+        object,
+        types,
+        values,
+        scope,
+        namespace,
+        full_name,
+        key,
+    ] = cells[..]
+    else {
+        panic!("not eight cells: {line}");
     };
     let types: Vec<&str> = match types {
         "" => Vec::new(),
@@ -237,7 +257,8 @@ fn parse_golden_value(line: &str) -> (Case, String) {
         scope: json_cell(scope),
         namespace: json_cell(namespace),
     };
-    (case, json_cell(full_name).expect(line))
+    let full_name = json_cell(full_name).expect(line);
+    (case, full_name, json_cell(key).expect(line))
 }
 
 /// The JSON in a code span. `None` if the cell is empty.
@@ -248,8 +269,9 @@ fn json_cell<T: serde::de::DeserializeOwned>(cell: &str) -> Option<T> {
 
 #[test]
 fn names_equal_the_golden_values() {
-    for (case, full_name) in golden_values() {
+    for (case, full_name, key) in golden_values() {
         let name = case.name();
+        assert_eq!(case.postgres_key(), key, "{case:?}");
         assert_eq!(name.full_name(SCHEMA), full_name, "{case:?}");
         let shown = match &*case.kind {
             "exact" => &full_name[..],
@@ -263,9 +285,9 @@ fn names_equal_the_golden_values() {
 fn golden_values_cover_every_kind_and_key_type() {
     let golden = golden_values();
     assert!(golden.len() >= 100, "only {} rows", golden.len());
-    let kinds: BTreeSet<&str> = golden.iter().map(|(case, _)| &*case.kind).collect();
+    let kinds: BTreeSet<&str> = golden.iter().map(|(case, ..)| &*case.kind).collect();
     assert_eq!(kinds, BTreeSet::from(["exact", "named", "row", "table"]));
-    let keys = golden.iter().flat_map(|(case, _)| &case.key);
+    let keys = golden.iter().flat_map(|(case, ..)| &case.key);
     let types: BTreeSet<&str> = keys.map(|(type_, _)| &**type_).collect();
     assert_eq!(types, BTreeSet::from(TYPES));
 }
@@ -287,10 +309,11 @@ fn generated_names_equal_those_of_the_python_program() {
         .map(|case| json!([case.kind, case.object, case.key, case.scope, case.namespace]))
         .collect();
     let output = python(&["--names"], json!(input).to_string().as_bytes());
-    let names: Vec<String> = serde_json::from_slice(&output.stdout).expect("an array of names");
+    let names: Vec<(String, i64)> = serde_json::from_slice(&output.stdout).expect("an array");
     assert_eq!(names.len(), cases.len());
-    for (case, full_name) in cases.iter().zip(names) {
+    for (case, (full_name, key)) in cases.iter().zip(names) {
         assert_eq!(case.name().full_name(SCHEMA), full_name, "{case:?}");
+        assert_eq!(case.postgres_key(), key, "{case:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use server_test::server_test;
 
 use crate::server::is_mariadb;
 use crate::suite::names::exclude;
-use crate::suite::support::Db;
+use crate::suite::support::{Db, Hook, Then, When, counters};
 
 /// The server hashes the same bytes as the library.
 #[server_test]
@@ -23,6 +23,24 @@ fn schema_with_a_non_ascii_name_has_its_own_namespace(db: &Db) {
     held.release().unwrap();
     conn.batch_execute(&format!("DROP DATABASE `{schema}`"))
         .unwrap();
+}
+
+mod explicit {
+    diesel::table! {
+        app.counters (id) { id -> BigInt, }
+    }
+}
+
+#[server_test]
+fn explicit_namespace_is_shared_across_schemas(db: &Db) {
+    let other = db.create_other();
+    let name = LockName::row(counters::table, 1).namespace("shared");
+    assert!(exclude((&mut db.conn(), &name), (&mut other.conn(), &name)));
+    let in_app = LockName::row(explicit::counters::table, 1).namespace("shared");
+    assert!(exclude(
+        (&mut db.conn(), &name),
+        (&mut other.conn(), &in_app)
+    ));
 }
 
 #[server_test]
@@ -211,4 +229,69 @@ fn acquire_raw(conn: &mut MysqlConnection, name: &str) -> QueryResult<Option<i32
             .sql(", 0) AS SIGNED)"),
     )
     .get_result(conn)
+}
+
+/// Only PostgreSQL has locks that are named by numbers.
+#[server_test]
+fn exact_key_is_refused_before_anything_is_sent(db: &Db) {
+    let hook = Hook::default();
+    let conn = &mut db.conn();
+    hook.watch(conn);
+    let watched = hook.clone();
+    let (pool, events) = Db::pool_at(&db.url(), 1, move |conn| watched.watch(conn));
+    let locks = &LockPool::new(pool);
+    let pooled = &mut locks.pool().get().unwrap();
+    let held = &mut LockName::named("outer").lock().acquire(pooled).unwrap();
+    let checkouts = events.counts();
+    let never = |_: &mut MysqlConnection| -> Result<(), LockError> { panic!("the closure ran") };
+    for name in [
+        LockName::exact_key(42),
+        LockName::exact_key(i64::MIN),
+        LockName::exact_keys(1, -2),
+    ] {
+        let set = || lock_all([LockName::named("job"), name.clone()]);
+        hook.arm(When::Nth(0), Then::Panic);
+        let refused = [
+            name.lock().run(conn, |_, conn| never(conn)),
+            name.lock().try_run(conn, |_, conn| never(conn)).map(drop),
+            name.lock().transaction(conn, |_, conn| never(conn)),
+            name.lock()
+                .try_transaction(conn, |_, conn| never(conn))
+                .map(drop),
+            name.lock().acquire(conn).map(drop),
+            name.lock().try_acquire(conn).map(drop),
+            name.lock().wait_forever().acquire(conn).map(drop),
+            name.status(conn).map(drop),
+            set().run(conn, |_, conn| never(conn)),
+            set().try_run(conn, |_, conn| never(conn)).map(drop),
+            set().transaction(conn, |_, conn| never(conn)),
+            set().acquire(conn).map(drop),
+            name.lock().run(held, |_, conn| never(conn)),
+            set().transaction(held, |_, conn| never(conn)),
+            name.lock().acquire(held).map(drop),
+            name.status(held).map(drop),
+            // The only connection is in use, so none of these has waited for it.
+            locks.run(name.lock(), |_, conn| never(conn)),
+            locks.try_run(name.lock(), |_, conn| never(conn)).map(drop),
+            locks.transaction(name.lock(), |_, conn| never(conn)),
+            locks.acquire(name.lock()).map(drop),
+            locks.try_acquire(name.lock()).map(drop),
+            locks.run(set(), |_, conn| never(conn)),
+            locks.acquire(set()).map(drop),
+        ];
+        assert!(!hook.disarm(), "{name} was sent");
+        for (index, refused) in refused.into_iter().enumerate() {
+            match refused {
+                Err(LockError::InvalidName {
+                    name: of, reason, ..
+                }) => {
+                    assert_eq!(of, name, "{index}");
+                    assert!(reason.contains("PostgreSQL"), "{index}: {reason}");
+                }
+                other => panic!("{index}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(events.counts(), checkouts);
+    assert_eq!(locks.state().names, 0);
 }

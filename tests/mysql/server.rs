@@ -70,9 +70,6 @@ pub(crate) fn lock_before_begin(_: &mut Conn, _database: &str) {}
 /// Whether a nested lock in a transaction is held until the end of the transaction.
 pub(crate) const NESTED_LOCKS_END_WITH_TRANSACTION: bool = false;
 
-/// Whether one name is one lock in all databases of a server.
-pub(crate) const LOCKS_SPAN_DATABASES: bool = true;
-
 /// Whether the release notices that raw SQL has acquired the lock once more.
 pub(crate) const NOTICES_RAW_LOCKS: bool = true;
 

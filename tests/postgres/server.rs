@@ -89,9 +89,6 @@ pub(crate) fn lock_before_begin(conn: &mut Conn, database: &str) {
 /// Whether a nested lock in a transaction is held until the end of the transaction.
 pub(crate) const NESTED_LOCKS_END_WITH_TRANSACTION: bool = true;
 
-/// Locks belong to a database.
-pub(crate) const LOCKS_SPAN_DATABASES: bool = false;
-
 /// Only `pg_locks` could tell, and reading it takes longer the more locks the cluster has.
 pub(crate) const NOTICES_RAW_LOCKS: bool = false;
 

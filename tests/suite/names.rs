@@ -64,20 +64,6 @@ fn table_with_a_schema_has_the_lock_of_that_schema(db: &Db) {
 }
 
 #[server_test]
-fn explicit_namespace_is_shared_across_schemas(db: &Db) {
-    let other = db.create_other();
-    let name = LockName::row(counters::table, 1).namespace("shared");
-    let in_app = LockName::row(explicit::counters::table, 1).namespace("shared");
-    assert!(exclude((&mut db.conn(), &name), (&mut db.conn(), &in_app)));
-    for same in [&name, &in_app] {
-        assert_eq!(
-            exclude((&mut db.conn(), &name), (&mut other.conn(), same)),
-            server::LOCKS_SPAN_DATABASES
-        );
-    }
-}
-
-#[server_test]
 fn scopes_do_not_exclude_each_other(db: &Db) {
     let name = LockName::row(counters::table, 1);
     let (send, archive) = (name.clone().scope("send"), name.clone().scope("archive"));

@@ -113,6 +113,15 @@ fn check_format(object: &Object, name: &LockName, schema: &str) {
         "a character outside the alphabet: {full_name:?}"
     );
 
+    // The key depends on nothing but the full name.
+    let exact = LockName::exact(&full_name).expect("a name that all servers accept");
+    let key = name.postgres_key(schema);
+    assert_eq!(exact.postgres_key(""), key, "{object:?}");
+    let exact_key = LockName::exact_key(key);
+    assert_eq!(exact_key.postgres_key(schema), key);
+    assert_eq!(exact_key.to_string(), key.to_string());
+    assert!(exact_key != exact && exact_key != *name, "{object:?}");
+
     assert_eq!(name.to_string(), shown, "{object:?}");
     let debug = match object.known_namespace() {
         Some(_) => format!("LockName({full_name:?})"),
@@ -162,6 +171,13 @@ fn check_pairs(names: &[(Object, LockName)]) {
             assert_eq!(
                 left_name.to_string() == right_name.to_string(),
                 same_object,
+                "{left:?}\n{right:?}"
+            );
+            let keys = [left_name, right_name].map(|name| name.postgres_key("a"));
+            let names = [left_name, right_name].map(|name| name.full_name("a"));
+            assert_eq!(
+                keys[0] == keys[1],
+                names[0] == names[1],
                 "{left:?}\n{right:?}"
             );
             if same {

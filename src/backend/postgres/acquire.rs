@@ -117,7 +117,7 @@ async fn finish<D: Driver<Db = Pg>>(
             wait::wait(driver, &key, request.wait, in_transaction).await?;
             false
         }
-        Code::NoTable => return Err(error::no_table(driver, &key).await),
+        Code::NoTable => return Err(error::no_table(&key)),
         Code::SharedHeld => return Err(AcquireError::SharedHeld),
         Code::NotHeld => {
             return Err(AcquireError::OpenTransaction(OpenTransactionReason::Diesel));

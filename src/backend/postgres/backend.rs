@@ -10,7 +10,7 @@ use super::end_session::end_session;
 use super::idle_timeouts::{self, IdleTimeouts};
 use super::key::{Key, Level, SessionId, Target};
 use super::query::TextQuery;
-use super::{acquire, begin, check_server, commit, inspect, release, verify};
+use super::{acquire, begin, check_server, commit, error, inspect, release, verify};
 use crate::backend::{
     AcquireError, AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held,
     HeldLock, Inspect, InspectError, LockConnection, LockSource, LockStatus, ReacquireAnswer,
@@ -136,6 +136,9 @@ impl Backend for Postgres {
         let unknown = keys.iter_mut().filter(|key| key.id.is_none());
         for (key, id) in unknown.zip(ids) {
             key.id = id.map(PostgresKey::One);
+        }
+        if let Some(key) = keys.iter().find(|key| key.id.is_none()) {
+            return Err(error::no_table(key));
         }
         Ok(keys)
     }

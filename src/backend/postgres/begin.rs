@@ -76,18 +76,8 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
             Ok(None)
         }
         Some(Marker::Held) => Ok(None),
-        Some(Marker::NoTable) => {
-            for (index, key) in keys.iter().enumerate() {
-                let error = error::no_table(driver, key).await;
-                if !matches!(
-                    error,
-                    AcquireError::Database(diesel::result::Error::NotFound)
-                ) {
-                    return Err((index, error));
-                }
-            }
-            Err((0, AcquireError::Database(failure)))
-        }
+        // The tables of a set were found when it was sorted.
+        Some(Marker::NoTable) => Err((0, error::no_table(&keys[0]))),
         Some(Marker::Lost) | None => {
             let mut index = 0;
             if keys.len() > 1 {

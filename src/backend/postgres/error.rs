@@ -10,13 +10,8 @@ use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-use diesel::pg::Pg;
-use diesel::sql_types::BigInt;
-
 use super::key::{Key, Target};
-use super::query::TextQuery;
 use crate::backend::AcquireError;
-use crate::driver::Driver;
 
 /// What the library's own checks fail with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,20 +89,17 @@ pub(super) fn of_wait(
     }
 }
 
-/// The server's own error for a table that the session does not find.
-pub(super) async fn no_table<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) -> AcquireError<Key> {
-    let Target::InTable { table, .. } = &key.target else {
-        return AcquireError::Database(DieselError::NotFound);
+/// The error for a table that the session does not find. It is not asked of the server, since a
+/// failed statement would abort an open transaction.
+pub(super) fn no_table(key: &Key) -> AcquireError<Key> {
+    let table = match &key.target {
+        Target::InTable { table, .. } => table,
+        Target::Key(_) => &key.text,
     };
-    let sql = format!(
-        "SELECT quote_ident(convert_from(decode('{}', 'hex'), 'UTF8'))::regclass::oid::bigint",
-        data_encoding::HEXLOWER.encode(table.as_bytes())
-    );
-    match driver
-        .load_one::<_, i64>(TextQuery::<BigInt>::new(sql))
-        .await
-    {
-        Ok(_) => AcquireError::Database(DieselError::NotFound),
-        Err(error) => AcquireError::Database(error),
-    }
+    let message =
+        format!("relation \"{table}\" does not exist in the schemas of this session's search_path");
+    AcquireError::Database(DieselError::DatabaseError(
+        DatabaseErrorKind::Unknown,
+        Box::new(message),
+    ))
 }
