@@ -28,6 +28,8 @@ pub use connection::{LockConnection, LockSource, Supports, SupportsUntilCommit};
 pub use finding::Finding;
 pub use inspect::{HeldLock, HoldDuration, InspectError, LockStatus};
 pub use server_report::{ServerReport, Vendor};
-pub(crate) use traits::{AcquireResult, Backend, CheckServer, Inspect, TransactionLocks};
+pub(crate) use traits::{
+    AcquireResult, Backend, CheckServer, Inspect, SortResult, TransactionLocks,
+};
 #[cfg(feature = "postgres")]
 pub(crate) use traits::{BeginResult, SharedLocks, prove_and_commit};

@@ -161,8 +161,8 @@ impl<B: Backend> HeldLocks<B> {
         let sources = names.iter().map(LockName::key_source).collect();
         let keys = match B::sort_keys(conn, sources).await {
             Ok(keys) => keys,
-            Err(error) => {
-                let pending = PendingLock::with(label.clone(), None, hold.contended);
+            Err((index, error)) => {
+                let pending = PendingLock::with(names[index].clone(), None, hold.contended);
                 return Err(session_lock::not_acquired(conn, pending, error, deadline).await);
             }
         };
@@ -249,8 +249,8 @@ impl<B: Backend> HeldLocks<B> {
             let sources = names.iter().map(LockName::key_source).collect();
             let keys = match B::sort_keys(conn, sources).await {
                 Ok(keys) => keys,
-                Err(error) => {
-                    let pending = PendingLock::with(label.clone(), None, false);
+                Err((index, error)) => {
+                    let pending = PendingLock::with(names[index].clone(), None, false);
                     return Err(session_lock::not_acquired(conn, pending, error, deadline).await);
                 }
             };

@@ -17,7 +17,7 @@ mod postgres_key;
 pub(crate) use label::NameLabel;
 use label::TableOfName;
 pub use parse::{LockedObject, ParsedLockName};
-pub(crate) use postgres_key::PostgresKey;
+pub use postgres_key::PostgresKey;
 
 /// The name of a lock: of a row, of a table, or of anything else.
 ///

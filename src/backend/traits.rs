@@ -30,6 +30,10 @@ pub(crate) type BeginResult<B> = Result<
     (usize, AcquireError<<B as Backend>::Key>),
 >;
 
+/// What [`Backend::sort_keys`] returns.
+pub(crate) type SortResult<B> =
+    Result<Vec<<B as Backend>::Key>, (usize, AcquireError<<B as Backend>::Key>)>;
+
 /// A server with advisory locks.
 pub trait Backend: Sized + Send + Sync + 'static {
     /// Diesel's backend.
@@ -104,11 +108,11 @@ pub trait Backend: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = QueryResult<bool>> + Send;
 
     /// Returns keys to sort a set by, one for each name. They serve for nothing else, so a prefix
-    /// that all of them share may be left out.
+    /// that all of them share may be left out. The number of an error is the name's index.
     fn sort_keys<D: Driver<Db = Self::Db>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
-    ) -> impl Future<Output = Result<Vec<Self::Key>, AcquireError<Self::Key>>> + Send;
+    ) -> impl Future<Output = SortResult<Self>> + Send;
 
     /// Returns whether two keys of a set may be the same lock on the server.
     fn may_be_same(one: &Self::Key, other: &Self::Key) -> bool {

@@ -1,3 +1,23 @@
+//! The guarantees on PostgreSQL 15 and 18: the suite that all backends share, and cases about this
+//! server.
+//!
+//! A case is a function under `#[server_test]`, which takes a new database. It is a test for each
+//! kind of server:
+//!
+//! ```sh
+//! cargo xtask test --server postgres -- --test postgres killing_the_holder  # installs what it needs
+//! cargo test --features postgres --test postgres -- ::postgres18            # all cases on 18
+//! ```
+
+/// Generates the tests of a case for each kind of server: see `#[server_test]`.
+macro_rules! server_tests {
+    ($($case:tt)*) => {
+        server_test::tests! {
+            crate::suite::support::ServerTest; postgres, postgres18; $($case)*
+        }
+    };
+}
+
 mod docs;
 mod exact_keys;
 mod inspect;

@@ -20,6 +20,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[server_test]
 fn check_of_a_single_server_passes(db: &Db) {
     let conn = &mut db.conn();
+    conn.batch_execute("SET idle_session_timeout = 0").unwrap();
     assert_eq!(check_server(conn).unwrap().wait_timeout(), None);
     conn.batch_execute("SET idle_session_timeout = '1234s'")
         .unwrap();

@@ -82,7 +82,7 @@ impl Backend for MySql {
     async fn sort_keys<D: Driver<Db = Mysql>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
-    ) -> Result<Vec<Key>, AcquireError<Key>> {
+    ) -> SortResult<Self> {
         let is_in_session =
             |source: &KeySource<'_>| matches!(source, KeySource::InSessionNamespace { .. });
         let is_mixed = sources.iter().any(is_in_session) && !sources.iter().all(is_in_session);
@@ -90,7 +90,7 @@ impl Backend for MySql {
         let namespace = match is_mixed {
             true => namespace::get(driver)
                 .await
-                .map_err(AcquireError::Database)?,
+                .map_err(|error| (0, AcquireError::Database(error)))?,
             false => String::new(),
         };
         let keys = sources

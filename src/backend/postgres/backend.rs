@@ -14,7 +14,8 @@ use super::{acquire, begin, check_server, commit, error, inspect, release, verif
 use crate::backend::{
     AcquireError, AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held,
     HeldLock, Inspect, InspectError, LockConnection, LockSource, LockStatus, ReacquireAnswer,
-    ReleaseAnswer, Request, ServerReport, SharedLocks, TransactionLocks, prove_and_commit, sealed,
+    ReleaseAnswer, Request, ServerReport, SharedLocks, SortResult, TransactionLocks,
+    prove_and_commit, sealed,
 };
 use crate::deadline::Wait;
 use crate::driver::Driver;
@@ -109,7 +110,7 @@ impl Backend for Postgres {
     async fn sort_keys<D: Driver<Db = Pg>>(
         driver: &mut D,
         sources: Vec<KeySource<'_>>,
-    ) -> Result<Vec<Key>, AcquireError<Key>> {
+    ) -> SortResult<Self> {
         let mut keys: Vec<Key> = sources
             .iter()
             .map(|source| Key::new(source, LockMode::Exclusive, Level::Session))
@@ -129,18 +130,18 @@ impl Backend for Postgres {
             // An aborted transaction, which the next statement would be refused in, too.
             (Err(_), Some(true)) if !has_transaction(driver) => {
                 let reason = OpenTransactionReason::RawBegin;
-                return Err(AcquireError::OpenTransaction(reason));
+                return Err((0, AcquireError::OpenTransaction(reason)));
             }
-            (Err(error), _) => return Err(AcquireError::Database(error)),
+            (Err(error), _) => return Err((0, AcquireError::Database(error))),
         };
         let unknown = keys.iter_mut().filter(|key| key.id.is_none());
         for (key, id) in unknown.zip(ids) {
             key.id = id.map(PostgresKey::One);
         }
-        if let Some(key) = keys.iter().find(|key| key.id.is_none()) {
-            return Err(error::no_table(key));
+        match keys.iter().position(|key| key.id.is_none()) {
+            Some(index) => Err((index, error::no_table(&keys[index]))),
+            None => Ok(keys),
         }
-        Ok(keys)
     }
 
     fn end_session<D: Driver<Db = Pg>>(driver: &mut D) -> impl Future<Output = ()> + Send {

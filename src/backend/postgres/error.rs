@@ -89,15 +89,14 @@ pub(super) fn of_wait(
     }
 }
 
-/// The error for a table that the session does not find. It is not asked of the server, since a
-/// failed statement would abort an open transaction.
+/// The error for a table that the session does not find, in the server's words. It does not come
+/// from the server, since a failed statement would abort an open transaction.
 pub(super) fn no_table(key: &Key) -> AcquireError<Key> {
     let table = match &key.target {
         Target::InTable { table, .. } => table,
         Target::Key(_) => &key.text,
     };
-    let message =
-        format!("relation \"{table}\" does not exist in the schemas of this session's search_path");
+    let message = format!("relation \"{table}\" does not exist");
     AcquireError::Database(DieselError::DatabaseError(
         DatabaseErrorKind::Unknown,
         Box::new(message),
