@@ -11,7 +11,7 @@ use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace,
 use crate::backend::{
     AcquireError, AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError,
     LockConnection, LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport,
-    sealed,
+    SortResult, sealed,
 };
 use crate::driver::Driver;
 use crate::name::KeySource;
