@@ -21,3 +21,5 @@ macro_rules! server_tests {
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
+
+mod round_trips;
