@@ -108,7 +108,7 @@ Which files are changed: .cargo/mutants.toml. Results: target/mutants.out";
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo(options) => program::run(&program::DEMO, options.race.server),
-        Task::Bench(options) => program::run(&program::BENCH, options.server),
+        Task::Bench(options) => program::run(&program::bench(options.server), options.server),
         Task::Stress(options) => program::run(&program::STRESS, options.run.server),
         Task::Mutants { server, arguments } => mutants::run(server, &arguments),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),

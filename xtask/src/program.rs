@@ -5,7 +5,7 @@ use std::env;
 use anyhow::{Result, bail};
 use test_server::ServerKind;
 
-use crate::cargo::cargo;
+use crate::cargo::{POSTGRES, cargo};
 use crate::install::{self, Need};
 use crate::step;
 
@@ -23,11 +23,18 @@ pub(crate) const DEMO: Program = Program {
     takes_url: true,
 };
 
-pub(crate) const BENCH: Program = Program {
-    name: "the benchmarks",
-    target: &["--release", "--package", "benches"],
-    takes_url: false,
-};
+/// The benchmarks, compiled for this server.
+pub(crate) fn bench(server: ServerKind) -> Program {
+    const TARGET: &[&str] = &["--release", "--package", "benches", "--features", POSTGRES];
+    Program {
+        name: "the benchmarks",
+        target: match server.is_postgres() {
+            true => TARGET,
+            false => &TARGET[..3],
+        },
+        takes_url: false,
+    }
+}
 
 pub(crate) const STRESS: Program = Program {
     name: "the stress test",
@@ -37,7 +44,7 @@ pub(crate) const STRESS: Program = Program {
 
 /// Runs a program with the arguments after the verb.
 pub(crate) fn run(program: &Program, server: ServerKind) -> Result<()> {
-    let mut needs = vec![Need::MysqlLibrary];
+    let mut needs = Need::libraries(&[server]);
     if !program.takes_url || env::var_os("DATABASE_URL").is_none() {
         needs.push(Need::Server(server));
     }
