@@ -10,6 +10,8 @@ mod measures;
 mod mysql_crate;
 mod ours;
 mod poll;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod recorder;
 pub(crate) mod redis;
 mod run_statements;
@@ -18,6 +20,8 @@ mod sql_query;
 mod tests;
 
 use anyhow::Result;
+
+use crate::database::Endpoint;
 
 pub(crate) use c_client::CClient;
 pub(crate) use diesel_select::DieselSelect;
@@ -47,3 +51,20 @@ pub(crate) trait Competitor {
 }
 
 pub(crate) type Competitors<'a> = Vec<Box<dyn Competitor + 'a>>;
+
+/// The alternatives on PostgreSQL, if that is measured. The first is the C client.
+pub(crate) fn on_postgres(at: Endpoint<'_>) -> Option<Competitors<'_>> {
+    #[cfg(feature = "postgres")]
+    let competitors: Option<Competitors<'_>> = Some(vec![
+        Box::new(postgres::CClient(at)),
+        Box::new(postgres::SqlQuery(at)),
+        Box::new(postgres::SqlxLock(at)),
+        Box::new(ForUpdate(at)),
+    ]);
+    #[cfg(not(feature = "postgres"))]
+    let competitors = {
+        let _ = at;
+        None
+    };
+    competitors
+}

@@ -4,8 +4,8 @@
 use anyhow::Result;
 
 use crate::competitors::{
-    CClient, Call, Competitors, DistributedLock, ForUpdate, Load, LockTable, MysqlCrate, Ours,
-    Size, Watch, redis,
+    CClient, Call, Competitor, Competitors, DistributedLock, ForUpdate, Load, LockTable,
+    MysqlCrate, Ours, Size, Watch, on_postgres, redis,
 };
 use crate::database::{Database, Transport};
 use crate::interleave::Plan;
@@ -39,12 +39,20 @@ pub(crate) fn run(
     let mut competitors: Competitors<'_> = vec![
         Box::new(Ours::plain(at, Call::Run)),
         Box::new(Ours::lock_pool(at, Call::Run, Size::OnePer(16))),
-        Box::new(CClient(at)),
-        Box::new(MysqlCrate(at)),
-        Box::new(DistributedLock(at)),
-        Box::new(ForUpdate(at)),
-        Box::new(LockTable(at)),
     ];
+    match on_postgres(at) {
+        Some(alternatives) => {
+            competitors.push(Box::new(Ours::plain(at, Call::Transaction)));
+            competitors.extend(alternatives);
+        }
+        None => competitors.extend([
+            Box::new(CClient(at)) as Box<dyn Competitor>,
+            Box::new(MysqlCrate(at)),
+            Box::new(DistributedLock(at)),
+            Box::new(ForUpdate(at)),
+            Box::new(LockTable(at)),
+        ]),
+    }
     competitors.extend(redis::competitors(redis, at.transport));
     sweep.run(competitors, plan.rounds, report)
 }

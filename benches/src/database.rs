@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
@@ -11,6 +11,14 @@ use diesel_advisory_lock::prelude::*;
 use mysql::OptsBuilder;
 use raw_client::Address;
 use test_server::{Proxy, Server, ServerKind};
+
+/// Whether the program measures PostgreSQL.
+pub(crate) const IS_POSTGRES: bool = cfg!(feature = "postgres");
+
+#[cfg(not(feature = "postgres"))]
+pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
+#[cfg(feature = "postgres")]
+pub(crate) use diesel::pg::{Pg as Backend, PgConnection as Conn};
 
 diesel::table! {
     accounts (id) {
@@ -27,7 +35,7 @@ diesel::table! {
 }
 
 #[derive(Clone, Queryable, Selectable, Identifiable, AsChangeset)]
-#[diesel(table_name = accounts, check_for_backend(diesel::mysql::Mysql))]
+#[diesel(table_name = accounts, check_for_backend(Backend))]
 pub(crate) struct Account {
     pub(crate) id: i64,
     pub(crate) balance: i64,
@@ -56,9 +64,15 @@ pub(crate) fn full_name(id: i64) -> String {
     lock_name(id).full_name(SCHEMA)
 }
 
+/// The key that this crate sends to PostgreSQL.
+#[cfg(feature = "postgres")]
+pub(crate) fn lock_key(id: i64) -> i64 {
+    lock_name(id).postgres_key("public")
+}
+
 pub(crate) const SCHEMA: &str = "bench";
 
-pub(crate) type Connections = Pool<ConnectionManager<MysqlConnection>>;
+pub(crate) type Connections = Pool<ConnectionManager<Conn>>;
 
 pub(crate) struct Database {
     server: Server,
@@ -83,19 +97,26 @@ pub(crate) struct Endpoint<'a> {
 
 impl Database {
     pub(crate) fn start(kind: ServerKind) -> Result<Database> {
+        ensure!(
+            kind.is_postgres() == IS_POSTGRES,
+            "the feature `postgres` of this program does not match the server"
+        );
         let server = Server::start(kind)?;
         let proxy = Proxy::start(server.address())?;
-        let mut conn = MysqlConnection::establish(&server.url(""))?;
+        let mut conn = Conn::establish(&server.url(""))?;
+        if !IS_POSTGRES {
+            conn.batch_execute("SET GLOBAL max_connections = 1000")?;
+        }
+        conn.batch_execute("CREATE DATABASE bench")?;
+        let mut conn = Conn::establish(&server.url(SCHEMA))?;
         conn.batch_execute(
-            "SET GLOBAL max_connections = 1000;
-             CREATE DATABASE bench;
-             CREATE TABLE bench.accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
-             CREATE TABLE bench.claims (name VARCHAR(64) PRIMARY KEY);",
+            "CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
+             CREATE TABLE claims (name VARCHAR(64) PRIMARY KEY);",
         )?;
         let rows: Vec<_> = (1..=ACCOUNTS).map(|id| format!("({id},0)")).collect();
         for rows in rows.chunks(10_000) {
             let rows = rows.join(",");
-            conn.batch_execute(&format!("INSERT INTO bench.accounts VALUES {rows}"))?;
+            conn.batch_execute(&format!("INSERT INTO accounts VALUES {rows}"))?;
         }
         Ok(Database { server, proxy })
     }
@@ -126,6 +147,11 @@ impl Database {
         let version: String =
             diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("VERSION()"))
                 .get_result(&mut conn)?;
+        if IS_POSTGRES {
+            // `PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on ..`
+            let words: Vec<_> = version.split(' ').take(2).collect();
+            return Ok(words.join(" "));
+        }
         let (number, rest) = version.split_once('-').unwrap_or((&version, ""));
         let product = if rest.contains("MariaDB") {
             "MariaDB"
@@ -156,6 +182,11 @@ impl<'a> Endpoint<'a> {
         Ok(match self.transport {
             Transport::Tcp => server.url(SCHEMA),
             Transport::Delayed => server.url_through(proxy, SCHEMA),
+            Transport::Socket if IS_POSTGRES => {
+                let directory = server.directory().to_str();
+                let directory = directory.context("the path of the socket is not UTF-8")?;
+                format!("{}?host={directory}", server.url(SCHEMA))
+            }
             Transport::Socket => {
                 let socket = self.database.socket()?;
                 format!("mysql://root@localhost/{SCHEMA}?unix_socket={socket}")
@@ -163,8 +194,8 @@ impl<'a> Endpoint<'a> {
         })
     }
 
-    pub(crate) fn connect(&self) -> Result<MysqlConnection> {
-        Ok(MysqlConnection::establish(&self.url()?)?)
+    pub(crate) fn connect(&self) -> Result<Conn> {
+        Ok(Conn::establish(&self.url()?)?)
     }
 
     pub(crate) fn pool(&self, size: usize) -> Result<Connections> {
@@ -204,6 +235,8 @@ impl<'a> Endpoint<'a> {
     pub(crate) fn sqlx_url(&self) -> Result<String> {
         let tcp = |url: String| url + "?ssl-mode=DISABLED";
         Ok(match self.transport {
+            Transport::Socket if IS_POSTGRES => self.url()? + "&sslmode=disable",
+            _ if IS_POSTGRES => self.url()? + "?sslmode=disable",
             Transport::Tcp | Transport::Delayed => tcp(self.url()?),
             Transport::Socket => {
                 let url = tcp(self.database.by(Transport::Tcp).url()?);

@@ -29,7 +29,7 @@ use test_server::ServerKind;
 use time::OffsetDateTime;
 
 use competitors::redis;
-use database::Database;
+use database::{Database, IS_POSTGRES};
 use interleave::Plan;
 use machine::Machine;
 use options::{Benchmark, Options};
@@ -47,6 +47,10 @@ fn main() -> Result<()> {
     let redis = LazyCell::new(|| redis::start(&database));
     for benchmark in Benchmark::value_variants() {
         if options.only.is_empty() || options.only.contains(benchmark) {
+            if IS_POSTGRES && matches!(benchmark, Benchmark::Cpu | Benchmark::Scaling) {
+                println!("cpu and scaling run on MariaDB and MySQL only\n");
+                continue;
+            }
             match benchmark {
                 Benchmark::Uncontended => {
                     uncontended::run(&database, redis.as_ref(), plan, &mut report)?

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::competitors::{
-    CClient, Call, Competitors, DistributedLock, ForUpdate, Load, MysqlCrate, Ours, Size, Watch,
-    redis,
+    CClient, Call, Competitor, Competitors, DistributedLock, ForUpdate, Load, MysqlCrate, Ours,
+    Size, Watch, on_postgres, redis,
 };
 use crate::database::{Database, Transport};
 use crate::interleave::Plan;
@@ -42,11 +42,19 @@ pub(crate) fn run(
         Box::new(Ours::plain(at, Call::Run)),
         Box::new(lock_pool(4)),
         Box::new(lock_pool(THREADS)),
-        Box::new(CClient(at)),
-        Box::new(MysqlCrate(at)),
-        Box::new(DistributedLock(at)),
-        Box::new(ForUpdate(at)),
     ];
+    match on_postgres(at) {
+        Some(alternatives) => {
+            competitors.push(Box::new(Ours::plain(at, Call::Transaction)));
+            competitors.extend(alternatives);
+        }
+        None => competitors.extend([
+            Box::new(CClient(at)) as Box<dyn Competitor>,
+            Box::new(MysqlCrate(at)),
+            Box::new(DistributedLock(at)),
+            Box::new(ForUpdate(at)),
+        ]),
+    }
     competitors.extend(redis::competitors(redis, at.transport));
     sweep.run(competitors, plan.rounds, report)
 }

@@ -7,8 +7,8 @@ use test_server::ServerKind;
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", about = "Measure the library")]
 pub(crate) struct Options {
-    /// The server: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value = "mariadb", value_parser = ServerKind::parse_mysql)]
+    /// The server: mariadb, mysql, postgres or postgres18
+    #[arg(long, value_name = "KIND", default_value = "mariadb")]
     pub(crate) server: ServerKind,
 
     /// The number of rounds, in each of which every competitor runs once

@@ -11,7 +11,7 @@ use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_advisory_lock::prelude::*;
 
 use crate::competitors::percentile;
-use crate::database::{Account, Connections, Database, Transport, accounts};
+use crate::database::{Account, Conn, Connections, Database, Transport, accounts};
 use crate::finding::{Chart, Column, Finding, Row};
 use crate::interleave::{Plan, interleaved, median};
 use crate::report::Report;
@@ -116,7 +116,7 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
 fn round(
     time: Duration,
     pool: &Connections,
-    locks: &LockPool<MysqlConnection>,
+    locks: &LockPool<Conn>,
     lockers: Lockers,
 ) -> Result<Round> {
     let stop = &AtomicBool::new(false);

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::competitors::{
     CClient, Call, Competitors, DieselSelect, DistributedLock, ForUpdate, Load, LockTable,
-    MysqlCrate, Ours, RunStatements, SqlQuery, Watch, redis,
+    MysqlCrate, Ours, RunStatements, Size, SqlQuery, Watch, on_postgres, redis,
 };
 use crate::database::{Database, Endpoint, Transport};
 use crate::finding::{Chart, Column, Finding, Row};
@@ -23,6 +23,15 @@ pub(crate) fn run(
 
 /// The competitors that lock in the database server. The first is the reference of the ratios.
 pub(crate) fn on_database_server(at: Endpoint<'_>) -> Competitors<'_> {
+    if let Some(mut competitors) = on_postgres(at) {
+        for call in [Call::Run, Call::WithLock, Call::Transaction] {
+            competitors.push(Box::new(Ours::plain(at, call)));
+        }
+        for call in [Call::Run, Call::Transaction] {
+            competitors.push(Box::new(Ours::lock_pool(at, call, Size::Fixed(1))));
+        }
+        return competitors;
+    }
     vec![
         Box::new(CClient(at)),
         Box::new(MysqlCrate(at)),

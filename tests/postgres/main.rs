@@ -25,6 +25,7 @@ mod keep_alive;
 mod names;
 mod open_transactions;
 mod pgbouncer;
+mod round_trips;
 mod search_path;
 mod server;
 mod server_checks;

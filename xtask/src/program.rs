@@ -11,39 +11,58 @@ use crate::step;
 
 pub(crate) struct Program {
     name: &'static str,
-    /// What cargo builds.
+    /// What cargo builds for MariaDB and MySQL.
     target: &'static [&'static str],
+    /// What cargo builds for PostgreSQL.
+    postgres_target: &'static [&'static str],
+    /// The client libraries for PostgreSQL.
+    postgres_libraries: &'static [Need],
     /// Whether it uses the server of DATABASE_URL if that is set.
     takes_url: bool,
-    /// Whether it has a feature for each client library, and needs only one of them.
-    has_backend_features: bool,
 }
 
 pub(crate) const DEMO: Program = Program {
     name: "the example",
     target: &["--package", "notification"],
+    postgres_target: &[
+        "--package",
+        "notification",
+        "--no-default-features",
+        "--features",
+        POSTGRES,
+    ],
+    postgres_libraries: &[Need::PostgresLibrary],
     takes_url: true,
-    has_backend_features: true,
 };
 
 pub(crate) const BENCH: Program = Program {
     name: "the benchmarks",
     target: &["--release", "--package", "benches"],
+    postgres_target: &["--release", "--package", "benches", "--features", POSTGRES],
+    postgres_libraries: &Need::CLIENT_LIBRARIES,
     takes_url: false,
-    has_backend_features: false,
 };
 
 pub(crate) const STRESS: Program = Program {
     name: "the stress test",
-    target: &["--release", "--package", "stress"],
+    target: &["--release", "--package", "stress", "--bin", "stress"],
+    postgres_target: &[
+        "--release",
+        "--package",
+        "stress",
+        "--bin",
+        "stress-postgres",
+        "--features",
+        POSTGRES,
+    ],
+    postgres_libraries: &Need::CLIENT_LIBRARIES,
     takes_url: false,
-    has_backend_features: false,
 };
 
 /// What a program is built with, and what it needs on the machine.
 #[derive(Debug, PartialEq)]
 struct Build {
-    features: &'static [&'static str],
+    target: &'static [&'static str],
     needs: Vec<Need>,
 }
 
@@ -51,18 +70,15 @@ impl Program {
     /// `url` is DATABASE_URL, if it is set.
     fn build(&self, server: ServerKind, url: Option<&str>) -> Build {
         let url = url.filter(|_| self.takes_url);
-        let is_postgres = url.map_or(server.is_postgres(), is_postgres_url);
-        let (features, library): (&[_], _) = if self.has_backend_features && is_postgres {
-            let features = &["--no-default-features", "--features", POSTGRES];
-            (features, Need::PostgresLibrary)
-        } else {
-            (&[], Need::MysqlLibrary)
+        let (target, libraries) = match url.map_or(server.is_postgres(), is_postgres_url) {
+            true => (self.postgres_target, self.postgres_libraries),
+            false => (self.target, &[Need::MysqlLibrary][..]),
         };
-        let mut needs = vec![library];
+        let mut needs = libraries.to_vec();
         if url.is_none() {
             needs.push(Need::Server(server));
         }
-        Build { features, needs }
+        Build { target, needs }
     }
 }
 
@@ -70,17 +86,13 @@ impl Program {
 pub(crate) fn run(program: &Program, server: ServerKind) -> Result<()> {
     let url = env::var_os("DATABASE_URL");
     let url = url.as_ref().map(|url| url.to_string_lossy());
-    let Build { features, needs } = program.build(server, url.as_deref());
+    let Build { target, needs } = program.build(server, url.as_deref());
     install::ensure(&needs)?;
     let mut build = cargo("build");
-    step::run(
-        &format!("build {}", program.name),
-        build.args(program.target).args(features),
-    )?;
+    step::run(&format!("build {}", program.name), build.args(target))?;
     let status = cargo("run")
         .arg("--quiet")
-        .args(program.target)
-        .args(features)
+        .args(target)
         .arg("--")
         .args(env::args_os().skip(2))
         .status()?;
@@ -103,12 +115,12 @@ mod tests {
             [Need::PostgresLibrary, Need::Server(kind)],
             "{build:?}"
         );
-        assert!(build.features.contains(&POSTGRES), "{build:?}");
+        assert!(build.target.contains(&POSTGRES), "{build:?}");
 
         let kind = ServerKind::Mysql;
         let build = DEMO.build(kind, None);
         assert_eq!(build.needs, [Need::MysqlLibrary, Need::Server(kind)]);
-        assert!(build.features.is_empty(), "{build:?}");
+        assert!(!build.target.contains(&POSTGRES), "{build:?}");
     }
 
     #[test]

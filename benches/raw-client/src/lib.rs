@@ -7,6 +7,9 @@ use std::ptr;
 
 use mysqlclient_sys as ffi;
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
+
 /// The error message of the client or the server.
 #[derive(Debug)]
 pub struct Error(pub String);

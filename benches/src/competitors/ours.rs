@@ -1,11 +1,10 @@
 use anyhow::Result;
-use diesel::MysqlConnection;
 use diesel_advisory_lock::prelude::*;
 
 use super::Competitor;
 use super::load::{Load, Outcome};
 use super::recorder::Recorder;
-use crate::database::{Account, Endpoint, lock_name};
+use crate::database::{Account, Conn, Endpoint, lock_name};
 
 /// This crate.
 pub(crate) struct Ours<'a> {
@@ -64,7 +63,7 @@ impl<'a> Ours<'a> {
 
     fn on_connection(
         &self,
-        conn: &mut MysqlConnection,
+        conn: &mut Conn,
         (name, account, set): &Target,
         recorder: &mut Recorder,
     ) -> Result<(), LockError> {
@@ -82,7 +81,7 @@ impl<'a> Ours<'a> {
 
     fn through_lock_pool(
         &self,
-        locks: &LockPool<MysqlConnection>,
+        locks: &LockPool<Conn>,
         (name, account, set): &Target,
         recorder: &mut Recorder,
     ) -> Result<(), LockError> {

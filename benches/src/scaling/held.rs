@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use raw_client::Session;
 
-use crate::database::{Database, SCHEMA, Transport, full_name, lock_name};
+use crate::database::{Conn, Database, SCHEMA, Transport, full_name, lock_name};
 use crate::finding::{Chart, Column, Finding, Row};
 use crate::interleave::{Plan, interleaved, median};
 
@@ -86,7 +86,7 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<Finding> {
     })
 }
 
-fn acquire_more(conn: &mut MysqlConnection, held: usize, count: usize) -> Result<()> {
+fn acquire_more(conn: &mut Conn, held: usize, count: usize) -> Result<()> {
     let ids: Vec<_> = (held..count).collect();
     for ids in ids.chunks(500) {
         let locks: Vec<_> = ids

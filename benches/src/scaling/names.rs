@@ -5,10 +5,9 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use anyhow::Result;
-use diesel::MysqlConnection;
 use diesel_advisory_lock::prelude::*;
 
-use crate::database::{Database, Transport, accounts};
+use crate::database::{Conn, Database, Transport, accounts};
 use crate::finding::{Chart, Column, Finding, Row};
 use crate::interleave::progress;
 use crate::memory;
@@ -66,7 +65,7 @@ pub(crate) fn run(database: &Database) -> Result<Finding> {
 }
 
 /// Locks each name once, in several threads.
-fn use_names(locks: &LockPool<MysqlConnection>, names: Range<i64>) -> Result<()> {
+fn use_names(locks: &LockPool<Conn>, names: Range<i64>) -> Result<()> {
     let part = &|thread: i64| {
         for id in names
             .clone()
