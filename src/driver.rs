@@ -230,6 +230,11 @@ where
         return (Err(error), None);
     }
     let loaded = load_row_by_row(conn, query);
+    if loaded.is_err() {
+        // Diesel has not read the end of the answer to a statement that failed. The next answer has
+        // the state, too; that to an empty statement is an error.
+        let _ = conn.batch_execute("");
+    }
     let is_open = depth(conn).ok();
     match is_open {
         Some(true) => match change(conn, DecreaseDepth) {

@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use diesel::pg::Pg;
+use diesel::result::QueryResult;
 
+use super::error;
 use crate::driver::Driver;
 use crate::transaction;
 
@@ -21,31 +23,37 @@ pub(super) async fn end_session<D: Driver<Db = Pg>>(driver: &mut D) {
     // A statement may be canceled, and an aborted transaction runs none but ROLLBACK.
     for _ in 0..ATTEMPTS {
         for sql in ["SELECT pg_terminate_backend(pg_backend_pid())", "ROLLBACK"] {
-            if run(driver, sql).await.is_err() {
-                // Diesel's instrumentation has panicked, so it is removed before the next attempt.
-                driver.silence();
-                let _ = run(driver, sql).await;
-            }
-            // Diesel takes the mark away after a statement, unless the connection is lost.
-            if driver.transaction_status().transaction_depth().is_err() {
+            let is_closed = match run(driver, sql).await {
+                Ok(answer) => answer.is_err_and(|error| error::is_closed(&error)),
+                Err(Panicked) => {
+                    // Diesel's instrumentation has panicked, so it is removed.
+                    driver.silence();
+                    false
+                }
+            };
+            if is_closed {
+                transaction::mark_broken(driver);
                 return;
             }
         }
     }
+    // Diesel has taken the mark away.
     transaction::mark_broken(driver);
 }
 
 /// How often it is attempted to end a session. Each attempt may be canceled by `pg_cancel_backend`.
 const ATTEMPTS: usize = 100;
 
-/// Sends the statement as text, which needs no prepared statement. Returns `Err` for a panic.
-async fn run<D: Driver<Db = Pg>>(driver: &mut D, sql: &str) -> Result<(), ()> {
+struct Panicked;
+
+/// Sends the statement as text, which needs no prepared statement.
+async fn run<D: Driver<Db = Pg>>(driver: &mut D, sql: &str) -> Result<QueryResult<()>, Panicked> {
     let mut run = pin!(driver.batch(sql));
     poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(_)) => Poll::Ready(Ok(())),
-            Err(_) => Poll::Ready(Err(())),
+            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+            Err(_) => Poll::Ready(Err(Panicked)),
         },
     )
     .await

@@ -63,7 +63,10 @@ impl Marker {
 pub(super) fn is_closed(error: &DieselError) -> bool {
     matches!(
         error,
-        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+        DieselError::DatabaseError(
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+            _
+        )
     )
 }
 
