@@ -34,13 +34,16 @@ pub(crate) mod statement {
     pub(crate) const UPDATE: &str = "UPDATE \"counters\"";
     pub(crate) const VERIFY: &str = "WITH wanted";
     pub(crate) const RELEASE: &str = "pg_advisory_unlock";
-    pub(crate) const IDLE_TIMEOUT: [&str; 2] =
-        ["WHERE name = 'idle_session_timeout'", "set_config('idle_session_timeout'"];
+    pub(crate) const IDLE_TIMEOUT: [&str; 2] = [
+        "WHERE name = 'idle_session_timeout'",
+        "set_config('idle_session_timeout'",
+    ];
 }
 
 /// Creates a database with empty tables.
 pub(crate) fn create_database(conn: &mut Conn, name: &str) {
-    conn.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    conn.batch_execute(&format!("CREATE DATABASE {name}"))
+        .unwrap();
     in_database(conn, name)
         .batch_execute(
             "CREATE TABLE counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
