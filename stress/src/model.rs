@@ -37,7 +37,7 @@ diesel::table! {
 }
 
 #[derive(Debug, Queryable, Selectable, Identifiable)]
-#[diesel(table_name = labels, primary_key(name), check_for_backend(server::Db))]
+#[diesel(table_name = labels, primary_key(name))]
 pub(crate) struct Label {
     pub(crate) name: String,
 }
@@ -51,7 +51,7 @@ impl Label {
 }
 
 #[derive(Clone, Debug, Queryable, QueryableByName, Selectable, Identifiable, AsChangeset)]
-#[diesel(table_name = counters, check_for_backend(server::Db))]
+#[diesel(table_name = counters)]
 pub(crate) struct Counter {
     pub(crate) id: i64,
     pub(crate) value: i64,
@@ -87,7 +87,7 @@ pub(crate) struct Written {
 
 /// Another struct for the rows of `counters`, with a shorter timeout.
 #[derive(Debug, Queryable, Selectable, Identifiable, Lockable)]
-#[diesel(table_name = counters, check_for_backend(server::Db))]
+#[diesel(table_name = counters)]
 #[lock(timeout = "250ms")]
 pub(crate) struct Impatient {
     pub(crate) id: i64,

@@ -42,6 +42,9 @@ pub(crate) const POSTGRES: &str = "postgres";
 /// The library's package.
 pub(crate) const LIBRARY: &str = "diesel-advisory-lock";
 
+/// The package of the stress test, which has the feature for PostgreSQL as well.
+const STRESS: &str = "stress";
+
 /// The workspace's root.
 pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -66,9 +69,12 @@ pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
 /// `--workspace`.
 pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]) -> Command {
     let mut command = cargo(verb);
+    let includes = |name| packages.iter().any(|package| package == name);
     // Cargo refuses features that none of the packages has.
-    if packages.iter().any(|package| package == LIBRARY) {
+    if includes(LIBRARY) {
         command.args(["--features", &backends.features()]);
+    } else if includes(STRESS) && backends == Backends::All {
+        command.args(["--features", POSTGRES]);
     }
     command
 }

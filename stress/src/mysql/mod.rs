@@ -4,7 +4,6 @@
 mod settings;
 
 use diesel::connection::SimpleConnection;
-use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_advisory_lock::LockName;
@@ -16,7 +15,6 @@ use crate::work::{Entry, entry};
 use crate::worker::Op;
 
 pub(crate) type Conn = MysqlConnection;
-pub(crate) type Db = Mysql;
 
 pub(crate) fn is_supported(kind: ServerKind) -> bool {
     !kind.is_postgres()

@@ -6,7 +6,6 @@ mod shared;
 mod until_commit;
 
 use diesel::connection::SimpleConnection;
-use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_advisory_lock::LockName;
@@ -18,7 +17,6 @@ use crate::work::{Entry, entry};
 use crate::worker::Op;
 
 pub(crate) type Conn = PgConnection;
-pub(crate) type Db = Pg;
 
 pub(crate) fn is_supported(kind: ServerKind) -> bool {
     kind.is_postgres()
@@ -146,13 +144,14 @@ pub(crate) fn holder(op: &Op<'_>, conn: &mut Conn) -> QueryResult<Holder> {
     .get_result(conn)
 }
 
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = Bool)]
+    answer: bool,
+}
+
 /// Releases the lock of a call without the library. A lock of a transaction ends only with it.
 pub(crate) fn steal(op: &Op<'_>, conn: &mut Conn) -> QueryResult<()> {
-    #[derive(QueryableByName)]
-    struct Answer {
-        #[diesel(sql_type = Bool)]
-        answer: bool,
-    }
     let mut ask = |sql: String| -> QueryResult<bool> {
         let answer: Answer = diesel::sql_query(sql).get_result(conn)?;
         Ok(answer.answer)
@@ -265,10 +264,11 @@ pub(crate) fn interrupt(conn: &mut Conn, session: i64) -> bool {
 fn signal(conn: &mut Conn, function: &str, session: i64) -> bool {
     // The number may be that of a process of the server itself, which has no session.
     let query = diesel::sql_query(format!(
-        "SELECT FROM pg_stat_activity WHERE pid = {session} AND datname = '{DATABASE}' \
-         AND {function}(pid)"
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {session} \
+         AND datname = '{DATABASE}' AND {function}(pid)) AS answer"
     ));
-    query.execute(conn) == Ok(1)
+    let answer: QueryResult<Answer> = query.get_result(conn);
+    answer.is_ok_and(|it| it.answer)
 }
 
 /// Makes the server end new sessions that are idle for a second, or no more.

@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
-use diesel::prelude::*;
 use diesel_advisory_lock::{Lock, LockName, Lockable};
 use stress_check::history::{Event, OpFault, WaitMs};
 

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use diesel::prelude::*;
 use diesel_advisory_lock::{LockName, LockPool};
 use fastrand::Rng;
 use stress_check::history::{self, Event, Outcome};
