@@ -264,8 +264,8 @@ pub(crate) fn interrupt(conn: &mut Conn, session: i64) -> bool {
 fn signal(conn: &mut Conn, function: &str, session: i64) -> bool {
     // The number may be that of a process of the server itself, which has no session.
     let query = diesel::sql_query(format!(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {session} \
-         AND datname = '{DATABASE}' AND {function}(pid)) AS answer"
+        "SELECT CASE WHEN EXISTS (SELECT FROM pg_stat_activity WHERE pid = {session} \
+         AND datname = '{DATABASE}') THEN {function}({session}) ELSE false END AS answer"
     ));
     let answer: QueryResult<Answer> = query.get_result(conn);
     answer.is_ok_and(|it| it.answer)
