@@ -26,7 +26,11 @@ pub(super) fn transaction(
         if committed.is_err() {
             roll_back(conn);
         }
-        return committed.map(|()| reached).map_err(WorkError::Commit);
+        return match committed {
+            Ok(()) => Ok(reached),
+            Err(error) if reached == Reached::End => Err(WorkError::Commit(error)),
+            Err(error) => Err(error.into()),
+        };
     }
     roll_back(conn);
     done.unwrap_or_else(|panic| resume_unwind(panic))

@@ -134,11 +134,7 @@ fn lock_until_commit_is_refused_above_read_committed_only() {
     rejected(Reported, "was not above READ COMMITTED", &without);
     let other = edit(refused, "until_commit.set", "transaction");
     rejected(Reported, "was not above READ COMMITTED", &other);
-    let acquired = edit(
-        refused,
-        "5 isolation-level",
-        "5 acquired 5; 10 end; 15 ok",
-    );
+    let acquired = edit(refused, "5 isolation-level", "5 acquired 5; 10 end; 15 ok");
     rejected(Reported, "was above READ COMMITTED", &acquired);
     accepted(&edit(&acquired, " on repeatable-read-plain", ""));
 }
