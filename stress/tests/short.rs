@@ -19,11 +19,14 @@ fn short_stress_run_breaks_no_rule() {
     });
 }
 
+/// The program for PostgreSQL, which the feature `postgres` builds.
+const FOR_POSTGRES: Option<&str> = option_env!("CARGO_BIN_EXE_stress-postgres");
+
 fn program(kind: ServerKind) -> &'static str {
-    match kind.is_postgres() {
-        false => env!("CARGO_BIN_EXE_stress"),
-        true => option_env!("CARGO_BIN_EXE_stress-postgres")
-            .expect("on PostgreSQL, the tests have the feature `postgres`"),
+    match (kind.is_postgres(), FOR_POSTGRES) {
+        (false, _) => env!("CARGO_BIN_EXE_stress"),
+        (true, Some(program)) => program,
+        (true, None) => panic!("{kind}: the tests were built without the feature `postgres`"),
     }
 }
 
