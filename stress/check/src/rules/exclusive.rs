@@ -57,7 +57,7 @@ fn by_clock(run: &Run, violations: &mut Vec<Violation>) {
 fn hold(run: &Run, index: usize) -> Option<Hold> {
     let op = &run.ops[index];
     let (to, reported) = match op.outcome {
-        Some((_, Outcome::Ok)) => (op.ended?, true),
+        Some((_, Outcome::Ok)) => (op.ended?, run.reports_success(index)),
         // The body ended the call, which says nothing about the lock.
         Some((_, Outcome::Failed | Outcome::Panicked | Outcome::LeftOpen | Outcome::Dropped)) => {
             (op.ended?, false)
@@ -107,7 +107,7 @@ fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
         .ops
         .iter()
         .enumerate()
-        .filter(|(_, op)| op.is(Outcome::Ok))
+        .filter(|&(index, _)| run.reports_success(index))
         .map(|(index, op)| ((op.worker, op.id), index))
         .collect();
     for (name, effects) in &run.effects {

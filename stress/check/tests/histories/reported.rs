@@ -1,6 +1,6 @@
 //! (c) Each loss is reported, and each error has a cause.
 
-use stress_check::rules::Rule::Reported;
+use stress_check::rules::Rule::{Accounted, Reported};
 
 use crate::scenario::{accepted, add, edit, rejected};
 
@@ -370,6 +370,33 @@ fn left_open_without_an_open_transaction_is_rejected() {
         &acquired,
     );
     accepted(&edit(&acquired, "left_open", "transaction"));
+}
+
+#[test]
+fn loss_under_a_reentrant_call_is_reported_by_the_outer_one() {
+    let lost = "
+        #1 w1.1 nested a: 0 invoke; 10 acquired 5; 40 end; 50 commit-unknown unknown
+        #2 w1.1 nested/inner a: 15 invoke; 20 acquired 5; 30 end; 35 ok
+        fault kill-holder session=5: 22..24
+    ";
+    accepted(lost);
+    let other = "#3 w2.1 hold a: 5 invoke; 26 acquired 6; 28 end; 29 ok";
+    accepted(&add(lost, other));
+    let unreported = edit(lost, "commit-unknown unknown", "ok");
+    rejected(Reported, "its session had ended", &unreported);
+}
+
+#[test]
+fn stolen_transaction_may_be_unknown_on_postgres_alone() {
+    let unknown = edit(STOLEN, "not-held rolled-back", "commit-unknown unknown");
+    let unknown = add(&unknown, "fault cut-all: 25");
+    rejected(Reported, "reached its COMMIT", &unknown);
+    accepted(&add(&unknown, "run: 0 run server postgres 15.18"));
+    // It has not committed all the same.
+    let committed = edit(&unknown, "50 end a=1", "50 end a=2");
+    let committed = edit(&committed, "final a 1", "final a 2");
+    let committed = add(&committed, "run: 0 run server postgres 15.18");
+    rejected(Accounted, "whose commit no call reported", &committed);
 }
 
 /// A transaction loses its lock before its COMMIT, and the library reports that. The next call is
