@@ -32,8 +32,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunOptions {
-    /// The server to start: mariadb or mysql
-    #[arg(long, value_name = "KIND", default_value = "mariadb", value_parser = ServerKind::parse_mysql)]
+    /// The server to start: mariadb, mysql, postgres or postgres18
+    #[arg(long, value_name = "KIND", default_value = "mariadb")]
     pub(crate) server: ServerKind,
 
     /// Duration in minutes
@@ -63,10 +63,6 @@ pub(crate) struct RunOptions {
     /// Directory of the history, which is emptied first [default: target/stress/ and the server]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-
-    /// Program of the workers, which may be built without a protection
-    #[arg(long, value_name = "PROGRAM", hide = true)]
-    pub(crate) worker_program: Option<PathBuf>,
 }
 
 impl RunOptions {
@@ -141,7 +137,7 @@ pub(crate) enum WorkerFault {
     Misspelled,
     /// A body panics, or Diesel's instrumentation does while a lock is acquired.
     Panic,
-    /// `autocommit = 0` and `completion_type = CHAIN`.
+    /// Settings and statements that change the session: `SET`, a raw `BEGIN`, `DISCARD ALL`.
     Settings,
     /// The body swaps its connection with another one.
     Swap,

@@ -10,14 +10,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use stress_check::history::{COORDINATOR, EFFECTS, Event, Writer};
 use stress_check::{Report, Run, trace};
 use test_server::{Proxy, Server, cache_dir};
 
 use crate::cli::RunOptions;
-use crate::model::{self, SCHEMA};
+use crate::model::{self, DATABASE};
+use crate::server;
 use admin::Admin;
 use fleet::Fleet;
 use injector::Injector;
@@ -35,6 +36,11 @@ struct Environment {
 
 /// Runs the stress test and checks its history. Returns `false` if a rule was broken.
 pub(crate) fn run(options: &RunOptions) -> Result<bool> {
+    ensure!(
+        server::is_supported(options.server),
+        "this program does not run on {}: the program for PostgreSQL is `stress-postgres`",
+        options.server
+    );
     let directory = directory(options)?;
     let seed = options.seed.unwrap_or_else(|| Rng::new().u64(0..1 << 32));
     let history = Writer::create(&directory.join(COORDINATOR))?;
@@ -83,10 +89,8 @@ fn directory(options: &RunOptions) -> Result<PathBuf> {
 }
 
 fn stress(env: &Environment, options: &RunOptions, seed: u64, directory: &Path) -> Result<()> {
-    let mut admin = Admin::new(env.server.url(""));
-    admin
-        .run(model::create)
-        .context("cannot create the tables")?;
+    server::create(&env.server.url("")).context("cannot create the tables")?;
+    let mut admin = Admin::new(env.direct_url());
 
     let mut fleet = Fleet::new(env, options, seed, directory)?;
     for slot in 0..options.processes {
@@ -104,15 +108,15 @@ fn stress(env: &Environment, options: &RunOptions, seed: u64, directory: &Path) 
 /// Records the sessions and locks that remain without their processes, and the counters.
 fn record_final_state(env: &Environment, admin: &mut Admin) -> Result<()> {
     let since = Instant::now();
-    let mut sessions = admin.run(admin::sessions)?;
+    let mut sessions = admin.run(server::sessions)?;
     while !sessions.is_empty() && since.elapsed() < SESSIONS_END {
         std::thread::sleep(Duration::from_millis(50));
-        sessions = admin.run(admin::sessions)?;
+        sessions = admin.run(server::sessions)?;
     }
     for session in sessions {
         env.record_left("session", &session.id.to_string());
     }
-    for (name, session) in admin.run(admin::holders)? {
+    for (name, session) in admin.run(server::holders)? {
         env.record_left("lock", &format!("{name},session={session}"));
     }
     for (id, value) in admin.run(admin::counters)? {
@@ -163,10 +167,10 @@ impl Environment {
     }
 
     fn direct_url(&self) -> String {
-        self.server.url(SCHEMA)
+        self.server.url(DATABASE)
     }
 
     fn proxied_url(&self) -> String {
-        self.server.url_through(&self.proxy, SCHEMA)
+        self.server.url_through(&self.proxy, DATABASE)
     }
 }

@@ -1,12 +1,13 @@
 //! What is locked: rows of a table of counters, and a few names.
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_advisory_lock::prelude::*;
 
-/// The schema of the tables.
-pub(crate) const SCHEMA: &str = "stress";
+use crate::server::{self, Conn};
+
+/// The database of the tables.
+pub(crate) const DATABASE: &str = "stress";
 
 /// The number of rows: few, so that calls contend.
 pub(crate) const ROWS: i64 = 8;
@@ -36,7 +37,7 @@ diesel::table! {
 }
 
 #[derive(Debug, Queryable, Selectable, Identifiable)]
-#[diesel(table_name = labels, primary_key(name), check_for_backend(diesel::mysql::Mysql))]
+#[diesel(table_name = labels, primary_key(name))]
 pub(crate) struct Label {
     pub(crate) name: String,
 }
@@ -50,7 +51,7 @@ impl Label {
 }
 
 #[derive(Clone, Debug, Queryable, QueryableByName, Selectable, Identifiable, AsChangeset)]
-#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+#[diesel(table_name = counters)]
 pub(crate) struct Counter {
     pub(crate) id: i64,
     pub(crate) value: i64,
@@ -59,18 +60,18 @@ pub(crate) struct Counter {
 impl Counter {
     /// Loads the row. The statement is not cached: a cached statement that is killed while its
     /// result is read must not run again.
-    pub(crate) fn load(id: i64, conn: &mut MysqlConnection) -> QueryResult<Self> {
-        let row = diesel::sql_query("SELECT id, value FROM counters WHERE id = ?");
+    pub(crate) fn load(id: i64, conn: &mut Conn) -> QueryResult<Self> {
+        let row = diesel::sql_query(server::LOAD_COUNTER);
         row.bind::<BigInt, _>(id).get_result(conn)
     }
 
     /// Adds one to the loaded value. In SQL, an update of a stale copy would not be lost.
-    pub(crate) fn increment(&mut self, conn: &mut MysqlConnection) -> QueryResult<Written> {
+    pub(crate) fn increment(&mut self, conn: &mut Conn) -> QueryResult<Written> {
         self.value += 1;
         self.save(conn)
     }
 
-    pub(crate) fn save(&self, conn: &mut MysqlConnection) -> QueryResult<Written> {
+    pub(crate) fn save(&self, conn: &mut Conn) -> QueryResult<Written> {
         diesel::update(self).set(self).execute(conn)?;
         let &Self { id, value } = self;
         Ok(Written { id, value })
@@ -86,7 +87,7 @@ pub(crate) struct Written {
 
 /// Another struct for the rows of `counters`, with a shorter timeout.
 #[derive(Debug, Queryable, Selectable, Identifiable, Lockable)]
-#[diesel(table_name = counters, check_for_backend(diesel::mysql::Mysql))]
+#[diesel(table_name = counters)]
 #[lock(timeout = "250ms")]
 pub(crate) struct Impatient {
     pub(crate) id: i64,
@@ -158,19 +159,9 @@ pub(crate) fn counter_name(id: i64) -> String {
     row_name(id).to_string()
 }
 
-/// A new schema with all counters at 0.
-pub(crate) fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
-    let rows: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0)")).collect();
+/// The rows of `counters` and of `labels` at the start, as SQL.
+pub(crate) fn initial_rows() -> (String, String) {
+    let counters: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0)")).collect();
     let labels: Vec<_> = (1..=LABELS).map(|id| format!("('Label{id}')")).collect();
-    conn.batch_execute(&format!(
-        "CREATE DATABASE {SCHEMA};
-         CREATE TABLE {SCHEMA}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)
-             ENGINE = InnoDB;
-         INSERT INTO {SCHEMA}.counters VALUES {};
-         CREATE TABLE {SCHEMA}.labels (name VARCHAR(20) PRIMARY KEY)
-             CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci ENGINE = InnoDB;
-         INSERT INTO {SCHEMA}.labels VALUES {};",
-        rows.join(", "),
-        labels.join(", ")
-    ))
+    (counters.join(", "), labels.join(", "))
 }

@@ -1,7 +1,8 @@
 //! The operations of the stress test, each of which acquires locks in its own way.
 //!
 //! To add one, implement [`Operation`] in a file of `work/`, and [`PoolOperation`] if a
-//! [`LockPool`] can do it, too. Then add a line to [`OPERATIONS`].
+//! [`LockPool`] can do it, too. Then add a line to [`OPERATIONS`]. Those of one server are in the
+//! module `server`.
 
 mod crossing;
 mod guard;
@@ -16,22 +17,19 @@ mod panicking;
 mod policy;
 mod scoped;
 mod set;
-mod settings;
 mod transaction;
 mod with_lock;
-
-use diesel::mysql::MysqlConnection;
-pub(crate) use settings::DEFAULTS;
 
 use diesel_advisory_lock::{LockPool, LockSource};
 
 use crate::cli::WorkerFault;
 use crate::model::Target;
+use crate::server::Conn;
 use crate::worker::{Done, Op, Pooled};
 
 /// One way to acquire locks.
-trait Operation {
-    /// Its name in the history.
+pub(crate) trait Operation {
+    /// Its name in the history. It begins with `shared` if the locks are shared.
     const NAME: &'static str;
     const LOCKS: Locks;
     const WAIT: WaitFor;
@@ -46,13 +44,13 @@ trait Operation {
 
     /// Makes one call on a connection of the worker. Its body is [`Op::body`], [`Op::plain_body`]
     /// or [`Op::transaction_body`].
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done;
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done;
 }
 
 /// An operation that a [`LockPool`] can do, too.
 trait PoolOperation: Operation {
     /// Makes one call through the pool.
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done;
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done;
 }
 
 /// What an operation locks.
@@ -100,14 +98,15 @@ pub(crate) struct Entry {
     pub(crate) causes: Option<WorkerFault>,
     pub(crate) changes_settings: bool,
     pub(crate) weight: usize,
-    pub(crate) plain: fn(&Op<'_>, &mut MysqlConnection) -> Done,
+    pub(crate) plain: fn(&Op<'_>, &mut Conn) -> Done,
     pub(crate) pooled: fn(&Op<'_>, &mut Pooled) -> Done,
     pub(crate) in_pool: Option<RunInPool>,
 }
 
 /// How a [`LockPool`] does an operation.
-pub(crate) type RunInPool = fn(&Op<'_>, &LockPool<MysqlConnection>) -> Done;
+pub(crate) type RunInPool = fn(&Op<'_>, &LockPool<Conn>) -> Done;
 
+/// The operations on every server.
 pub(crate) static OPERATIONS: &[Entry] = &[
     entry_with_pool::<with_lock::WithLock>(),
     entry_with_pool::<with_lock::TryWithLock>(),
@@ -139,13 +138,10 @@ pub(crate) static OPERATIONS: &[Entry] = &[
     entry_with_pool::<leak::Leak>(),
     entry_with_pool::<misspelled::Misspelled>(),
     entry::<panicking::Panicking>(),
-    entry::<settings::Settings>(),
-    entry::<settings::SettingsInBody>(),
-    entry::<settings::SettingsInTransaction>(),
 ];
 
 /// An operation that only a connection of the worker can do.
-const fn entry<O: Operation>() -> Entry {
+pub(crate) const fn entry<O: Operation>() -> Entry {
     Entry {
         name: O::NAME,
         locks: O::LOCKS,
@@ -154,7 +150,7 @@ const fn entry<O: Operation>() -> Entry {
         causes: O::CAUSES,
         changes_settings: O::CHANGES_SETTINGS,
         weight: O::WEIGHT,
-        plain: O::run::<MysqlConnection>,
+        plain: O::run::<Conn>,
         pooled: O::run::<Pooled>,
         in_pool: None,
     }

@@ -16,7 +16,7 @@ use stress_check::history::{self, Event, Writer};
 
 use crate::cli::WorkerOptions;
 pub(crate) use connections::Pooled;
-use connections::Pools;
+use connections::{Endpoint, Pools};
 pub(crate) use error::{Done, Reached, WorkError};
 pub(crate) use op::Op;
 use thread::Thread;
@@ -28,6 +28,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Worker {
     options: WorkerOptions,
     history: Writer,
+    direct: Endpoint,
+    proxied: Endpoint,
     pools: Pools,
     effects: PathBuf,
     next_op: AtomicU32,
@@ -36,6 +38,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    fn endpoint(&self, is_direct: bool) -> &Endpoint {
+        if is_direct {
+            &self.direct
+        } else {
+            &self.proxied
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -47,10 +57,14 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<()> {
     quiet_deliberate_panics();
     let file = options.directory.join(history::worker_file(options.number));
     let history = Writer::create(&file).with_context(|| file.display().to_string())?;
+    let direct = Endpoint::new(&options.direct, options.number);
+    let proxied = Endpoint::new(&options.proxied, options.number + 1);
     let worker = Worker {
         options: options.clone(),
         history,
-        pools: Pools::new(options),
+        pools: Pools::new(options, &direct, &proxied),
+        direct,
+        proxied,
         effects: options.directory.clone(),
         next_op: AtomicU32::new(1),
         cycles: AtomicU64::new(0),

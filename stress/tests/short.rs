@@ -6,22 +6,33 @@ use std::thread;
 
 use stress_check::history::FaultKind;
 use stress_check::{Report, Run};
-use test_server::{ServerKind, mysql_kinds_under_test};
+use test_server::{ServerKind, kinds_under_test};
 
 const SECONDS: &str = "45";
 
 #[test]
 fn short_stress_run_breaks_no_rule() {
     thread::scope(|scope| {
-        for kind in mysql_kinds_under_test() {
+        for kind in kinds_under_test() {
             scope.spawn(move || stress(kind));
         }
     });
 }
 
+/// The program for PostgreSQL, which the feature `postgres` builds.
+const FOR_POSTGRES: Option<&str> = option_env!("CARGO_BIN_EXE_stress-postgres");
+
+fn program(kind: ServerKind) -> &'static str {
+    match (kind.is_postgres(), FOR_POSTGRES) {
+        (false, _) => env!("CARGO_BIN_EXE_stress"),
+        (true, Some(program)) => program,
+        (true, None) => panic!("{kind}: the tests were built without the feature `postgres`"),
+    }
+}
+
 fn stress(kind: ServerKind) {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stress-{kind}"));
-    let output = Command::new(env!("CARGO_BIN_EXE_stress"))
+    let output = Command::new(program(kind))
         .args(["--server", &kind.to_string(), "--seconds", SECONDS])
         .args(["--seed", "1", "--directory"])
         .arg(&directory)

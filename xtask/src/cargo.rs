@@ -36,12 +36,11 @@ impl Backends {
     }
 }
 
-/// The feature for PostgreSQL, of the library and the examples. The one for MySQL is among their
-/// default features.
+/// The feature for PostgreSQL, of the library and of the packages below.
 pub(crate) const POSTGRES: &str = "postgres";
 
-/// The packages of the examples.
-const EXAMPLES: [&str; 3] = ["job_queue", "locks", "notification"];
+/// The other packages that have the feature.
+const WITH_POSTGRES: [&str; 5] = ["benches", "job_queue", "locks", "notification", "stress"];
 
 /// The library's package.
 pub(crate) const LIBRARY: &str = "diesel-advisory-lock";
@@ -70,11 +69,11 @@ pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
 /// `--workspace`.
 pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]) -> Command {
     let mut command = cargo(verb);
+    let includes = |name| packages.iter().any(|package| package == name);
     // Cargo refuses features that none of the packages has.
-    let mut names = packages.iter().map(String::as_str);
-    if names.clone().any(|name| name == LIBRARY) {
+    if includes(LIBRARY) {
         command.args(["--features", &backends.features()]);
-    } else if backends == Backends::All && names.any(|name| EXAMPLES.contains(&name)) {
+    } else if backends == Backends::All && WITH_POSTGRES.iter().any(|name| includes(name)) {
         command.args(["--features", POSTGRES]);
     }
     command

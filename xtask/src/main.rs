@@ -102,6 +102,8 @@ Examples:
   cargo xtask mutants -- --file src/reload.rs                   Try the mutants of a file
   cargo xtask mutants -- --re is_in_use                         Try the mutants with this name
   cargo xtask mutants -- --shard 3/32                           Try one of 32 parts
+  cargo xtask mutants --server postgres -- --file src/backend/postgres/wait.rs
+                                                                Try mutants of that backend
 
 Which files are changed: .cargo/mutants.toml. Results: target/mutants.out";
 

@@ -20,9 +20,13 @@ pub(crate) fn run(kind: ServerKind, arguments: &[String]) -> Result<()> {
     install::ensure(&needs)?;
     let mut mutants = tools::cargo(&Tool::MUTANTS)?;
     mutants.arg("mutants").args(arguments);
+    // No test of this server would notice a mutant of the other backend.
     if kind.is_postgres() {
+        mutants.args(["--exclude", "src/backend/mysql/**"]);
         let features = ["--features", POSTGRES, "--cargo-arg", "--test=postgres"];
         mutants.args(features);
+    } else {
+        mutants.args(["--exclude", "src/backend/postgres/**"]);
     }
     // After the first dashes stand arguments of `cargo test`, after the second those of the tests.
     mutants.args(["--", "--"]);

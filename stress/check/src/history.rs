@@ -29,12 +29,16 @@
 //!
 //! `OUTCOME` is an [`Outcome`] and `CLAIM` a [`Claim`]. `OP` is the call's number in its process.
 //! `OPERATION` is the name of the operation in `stress/src/work/`. A call must not succeed if its
-//! operation is `left_open`, `in_transaction`, `settings_in_body` or `settings_in_transaction`, or
-//! if its fault is `misspelled`, `no-autocommit` or `chain`. `SOURCE` is the kind of connection:
+//! operation is `left_open`, `in_transaction`, `upgrade`, `settings_in_body` or
+//! `settings_in_transaction`, or if its fault is `misspelled`, `no-autocommit`, `chain` or
+//! `raw-begin`. An operation whose name begins with `shared` locks in shared mode. `SOURCE` is the
+//! kind of connection:
 //!
 //! - `undersized` in it means a pool with fewer connections than the process has threads, in which
 //!   `pool` needs no fault;
 //! - `lock-pool` in it means a `LockPool`, which hands off a connection with its locks;
+//! - `repeatable-read` or `serializable` at its beginning is the isolation level of its
+//!   transactions;
 //! - `-direct` at its end means a connection that bypasses the proxy.
 //!
 //! A call is nested in another call of its thread that has no outcome yet.

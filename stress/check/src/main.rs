@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use stress_check::rules::Rule;
 use stress_check::{Report, Run, trace};
 
 #[derive(Parser)]
@@ -13,10 +12,6 @@ use stress_check::{Report, Run, trace};
 struct Options {
     /// The directory of the run
     directory: PathBuf,
-
-    /// Succeed only if the run broke one of these rules
-    #[arg(long, value_name = "RULE,..", value_delimiter = ',')]
-    expect: Vec<Rule>,
 
     /// Write a trace of the run, which https://ui.perfetto.dev opens
     #[arg(long, value_name = "FILE.json")]
@@ -41,18 +36,5 @@ fn run(options: &Options) -> Result<bool> {
         trace::write(&report, file)?;
         println!("The trace is {}.", file.display());
     }
-    Ok(as_expected(&report, &options.expect))
-}
-
-fn as_expected(report: &Report, expected: &[Rule]) -> bool {
-    if expected.is_empty() {
-        return report.is_clean();
-    }
-    let broken = report.by_rule();
-    let found = expected.iter().any(|rule| broken.contains_key(rule));
-    if !found {
-        let words: Vec<_> = expected.iter().map(|rule| rule.word()).collect();
-        eprintln!("No expected rule was broken: {}.", words.join(", "));
-    }
-    found
+    Ok(report.is_clean())
 }

@@ -11,7 +11,6 @@ mod reported;
 mod spans;
 
 use std::fmt;
-use std::str::FromStr;
 
 use crate::run::Run;
 
@@ -22,7 +21,7 @@ const GRACE: u64 = 5_000_000_000;
 /// The rules, with their letters in `docs/reliability.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// (a) Bodies that reported success under one name never overlap.
+    /// (a) Bodies that reported success under one name never overlap, except readers.
     Exclusive,
     /// (b) A counter has the value that the reported commits add up to.
     Accounted,
@@ -42,26 +41,6 @@ impl Rule {
         Self::Prompt,
         Self::NothingLeft,
     ];
-
-    /// The word for the rule on the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Exclusive => "exclusive",
-            Self::Accounted => "accounted",
-            Self::Reported => "reported",
-            Self::Prompt => "prompt",
-            Self::NothingLeft => "nothing-left",
-        }
-    }
-}
-
-impl FromStr for Rule {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        let rule = Self::ALL.into_iter().find(|rule| rule.word() == word);
-        rule.ok_or_else(|| format!("the rules are {}", Self::ALL.map(Self::word).join(", ")))
-    }
 }
 
 impl fmt::Display for Rule {

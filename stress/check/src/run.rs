@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::history::{FaultKind, WorkerState};
+use crate::history::{FaultKind, Outcome, WorkerState};
 
 mod fault;
 mod interner;
@@ -82,6 +82,12 @@ impl Run {
         read::run(directory)
     }
 
+    /// Whether the server was PostgreSQL.
+    pub fn is_on_postgres(&self) -> bool {
+        let server = self.facts.get("server");
+        server.is_some_and(|server| server.starts_with("postgres"))
+    }
+
     /// The time by which a worker's process had ended, or else the end of the run.
     pub fn worker_end(&self, worker: u32) -> u64 {
         let ended = self.workers.get(&worker).and_then(|worker| worker.ended);
@@ -125,6 +131,16 @@ impl Run {
             index = parent;
         }
         index
+    }
+
+    /// Whether a call reports that it held its lock until its end.
+    ///
+    /// The success of a re-entrant call says nothing alone: the release of a lock of a transaction
+    /// has no answer of the server. The outer call reports the loss.
+    pub fn reports_success(&self, index: usize) -> bool {
+        let op = &self.ops[index];
+        let outer = op.parent.filter(|_| !self.crosses(op));
+        op.is(Outcome::Ok) && outer.is_none_or(|outer| self.reports_success(outer))
     }
 
     /// Whether a call waits for a lock while its thread holds another one, because it is nested in

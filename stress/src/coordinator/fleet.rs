@@ -48,13 +48,9 @@ impl<'s> Fleet<'s> {
         seed: u64,
         directory: &Path,
     ) -> Result<Self> {
-        let program = match &options.worker_program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()?,
-        };
         Ok(Self {
             env,
-            program,
+            program: std::env::current_exe()?,
             options: WorkerOptions {
                 number: 0,
                 threads: options.threads,

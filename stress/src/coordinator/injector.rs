@@ -13,14 +13,12 @@ use super::admin::Admin;
 use super::fleet::Fleet;
 use super::progress::Progress;
 use crate::cli::RunOptions;
+use crate::server;
 
 mod injections;
 
 /// How often the injector checks for faults that are over.
 const TICK: Duration = Duration::from_millis(5);
-
-/// The default of both servers, in seconds.
-const LONG_WAIT_TIMEOUT: u32 = 28_800;
 
 /// How often a kind of fault is chosen, compared with the others.
 fn weight(kind: FaultKind) -> usize {
@@ -137,10 +135,10 @@ impl<'a, 's> Injector<'a, 's> {
             return Ok(());
         }
         match kind {
-            FaultKind::KillHolder => self.kill_holder("KILL CONNECTION", kind),
-            FaultKind::InterruptHolder => self.kill_holder("KILL QUERY", kind),
-            FaultKind::KillWaiter => self.kill_waiter("KILL CONNECTION", kind),
-            FaultKind::InterruptWaiter => self.kill_waiter("KILL QUERY", kind),
+            FaultKind::KillHolder => self.kill_holder(server::end_session, kind),
+            FaultKind::InterruptHolder => self.kill_holder(server::interrupt, kind),
+            FaultKind::KillWaiter => self.kill_waiter(server::end_session, kind),
+            FaultKind::InterruptWaiter => self.kill_waiter(server::interrupt, kind),
             FaultKind::Storm => self.storm(),
             FaultKind::WorkerKill => self.kill_worker(),
             FaultKind::WorkerStop => self.stop_worker(),
@@ -260,7 +258,7 @@ impl<'a, 's> Injector<'a, 's> {
                 (FaultKind::ServerPause, _) => self.env.server.resume(),
                 (FaultKind::Stall, _) => self.env.proxy.resume(),
                 (FaultKind::Delay, _) => self.env.proxy.set_delay(Duration::ZERO),
-                (FaultKind::WaitTimeout, _) => self.set_wait_timeout(LONG_WAIT_TIMEOUT)?,
+                (FaultKind::WaitTimeout, _) => self.set_idle_timeout(false)?,
                 (_, Some(number)) => self.fleet.signal(number, Signal::CONT)?,
                 _ => {}
             }

@@ -4,7 +4,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 use stress_check::history::Outcome;
 
@@ -23,7 +23,7 @@ impl Operation for Crossing {
     /// Two calls must meet within a millisecond for a deadlock.
     const WEIGHT: usize = 8;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let outer = op.lock_name().lock().timeout(op.wait);
         outer.run(conn, |_, conn| cross(op, conn))?;
         Ok(Reached::End)
@@ -31,14 +31,14 @@ impl Operation for Crossing {
 }
 
 impl PoolOperation for Crossing {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let outer = op.lock_name().lock().timeout(op.wait);
         locks.run(outer, |_, conn| cross(op, conn))?;
         Ok(Reached::End)
     }
 }
 
-fn cross(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
+fn cross(op: &Op<'_>, conn: &mut Conn) -> Result<(), WorkError> {
     let steps = 1 + i64::from(op.random_below(u32::try_from(JOBS - 1).unwrap_or(1)));
     let other = Target::Job((op.target.id() - 1 + steps) % JOBS + 1);
     op.body(conn, |conn| {

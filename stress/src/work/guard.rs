@@ -1,6 +1,6 @@
 //! Guards: acquired and released, of one lock and of a set, and dropped.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 
 use super::set::Set;
@@ -15,7 +15,7 @@ impl Operation for Acquire {
     const WAIT: WaitFor = WaitFor::Chosen;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut guard = op.with_row(|lock| lock.acquire(conn))?;
         op.plain_body(&mut guard)?;
         guard.release()?;
@@ -24,7 +24,7 @@ impl Operation for Acquire {
 }
 
 impl PoolOperation for Acquire {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut guard = op.with_row(|lock| locks.acquire(lock))?;
         op.plain_body(&mut guard)?;
         guard.release()?;
@@ -40,7 +40,7 @@ impl Operation for TryAcquire {
     const WAIT: WaitFor = WaitFor::Nothing;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let Some(mut guard) = op.lock_name().lock().try_acquire(conn)? else {
             return Ok(Reached::Contended);
         };
@@ -51,7 +51,7 @@ impl Operation for TryAcquire {
 }
 
 impl PoolOperation for TryAcquire {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let Some(mut guard) = locks.try_acquire(op.lock_name().lock())? else {
             return Ok(Reached::Contended);
         };
@@ -70,7 +70,7 @@ impl Operation for AcquireSet {
     const WAIT: WaitFor = WaitFor::Chosen;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut set = Set::of(op);
         let mut guard = set.lock().timeout(op.wait).acquire(conn)?;
         op.plain_body(&mut guard)?;
@@ -80,7 +80,7 @@ impl Operation for AcquireSet {
 }
 
 impl PoolOperation for AcquireSet {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut set = Set::of(op);
         let mut guard = locks.acquire(set.lock().timeout(op.wait))?;
         op.plain_body(&mut guard)?;
@@ -98,7 +98,7 @@ impl Operation for Dropped {
     const WAIT: WaitFor = WaitFor::Chosen;
     const WEIGHT: usize = 2;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut guard = op.lock_name().lock().timeout(op.wait).acquire(conn)?;
         op.plain_body(&mut guard)?;
         drop(guard);
@@ -107,7 +107,7 @@ impl Operation for Dropped {
 }
 
 impl PoolOperation for Dropped {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut guard = locks.acquire(op.lock_name().lock().timeout(op.wait))?;
         op.plain_body(&mut guard)?;
         drop(guard);

@@ -4,8 +4,8 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::server::Conn;
 use diesel::Connection;
-use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockSource, Lockable};
 
 use super::{Locks, Operation, WaitFor};
@@ -20,7 +20,7 @@ impl Operation for InTransaction {
     const WAIT: WaitFor = WaitFor::Chosen;
     const WEIGHT: usize = 2;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         conn.connection().transaction(|conn| {
             let mut counter = Counter::load(op.target.id(), conn)?;
             sleep(Duration::from_micros(300));

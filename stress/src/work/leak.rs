@@ -1,14 +1,14 @@
 //! A body that acquires its lock once more and does not release it. The library must end the
 //! session, or the lock would outlive the call.
 
+use crate::server::Conn;
 use diesel::RunQueryDsl;
-use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 use stress_check::history::OpFault;
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
 use crate::cli::WorkerFault;
-use crate::model::SCHEMA;
+use crate::server;
 use crate::worker::{Done, Op, Reached, WorkError};
 
 pub(super) struct Leak;
@@ -20,7 +20,7 @@ impl Operation for Leak {
     const CAUSES: Option<WorkerFault> = Some(WorkerFault::Leak);
     const WEIGHT: usize = 1;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
         lock.run(conn, |_, conn| leak(op, conn))?;
         Ok(Reached::End)
@@ -28,22 +28,24 @@ impl Operation for Leak {
 }
 
 impl PoolOperation for Leak {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
         locks.run(lock, |_, conn| leak(op, conn))?;
         Ok(Reached::End)
     }
 }
 
-fn leak(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
+fn leak(op: &Op<'_>, conn: &mut Conn) -> Result<(), WorkError> {
     op.body(conn, |conn| {
         op.inject(OpFault::Leak);
-        if op.random_below(2) == 0 {
-            let name = op.lock_name().full_name(SCHEMA);
-            diesel::sql_query(format!("DO GET_LOCK('{name}', 0)")).execute(conn)?;
-        } else {
-            let nested = op.lock_name().lock().acquire(conn);
-            std::mem::forget(nested.map_err(WorkError::inner)?);
+        match server::ACQUIRE_BY_SQL {
+            Some(sql) if op.random_below(2) == 0 => {
+                diesel::sql_query(sql(&op.lock_name())).execute(conn)?;
+            }
+            _ => {
+                let nested = op.lock_name().lock().acquire(conn);
+                std::mem::forget(nested.map_err(WorkError::inner)?);
+            }
         }
         Ok(Vec::new())
     })

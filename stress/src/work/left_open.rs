@@ -1,8 +1,8 @@
 //! A body that does not commit. Its work must be rolled back before the lock is released, and
 //! reported as an error.
 
+use crate::server::Conn;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
-use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -17,24 +17,20 @@ impl Operation for LeftOpen {
     const WAIT: WaitFor = WaitFor::Chosen;
     const WEIGHT: usize = 2;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| lock.run(conn, |counter, conn| leave_open(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
 impl PoolOperation for LeftOpen {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         op.with_row(|lock| locks.run(lock, |counter, conn| leave_open(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
-fn leave_open(
-    op: &Op<'_>,
-    counter: &mut Counter,
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn leave_open(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
     op.body(conn, |conn| {
         AnsiTransactionManager::begin_transaction(conn)?;
         counter.increment(conn)?;

@@ -1,6 +1,6 @@
 //! `#[locked]` methods.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockSource, locked};
 
 use super::{Locks, Operation, WaitFor};
@@ -11,7 +11,7 @@ impl Counter {
     #[locked]
     fn work(
         &mut self,
-        conn: &mut impl LockSource<Connection = MysqlConnection>,
+        conn: &mut impl LockSource<Connection = Conn>,
         op: &Op<'_>,
     ) -> Result<(), WorkError> {
         op.plain_body(conn.connection())
@@ -22,7 +22,7 @@ impl Counter {
     #[locked(scope)]
     fn send(
         &self,
-        conn: &mut impl LockSource<Connection = MysqlConnection>,
+        conn: &mut impl LockSource<Connection = Conn>,
         op: &Op<'_>,
     ) -> Result<(), WorkError> {
         op.plain_body(conn.connection())
@@ -31,7 +31,7 @@ impl Counter {
     #[locked(transaction)]
     fn count(
         &mut self,
-        conn: &mut impl LockSource<Connection = MysqlConnection>,
+        conn: &mut impl LockSource<Connection = Conn>,
         op: &Op<'_>,
     ) -> Result<(), WorkError> {
         op.transaction_body(conn.connection(), |conn| Ok(vec![self.increment(conn)?]))
@@ -46,7 +46,7 @@ impl Operation for Locked {
     const WAIT: WaitFor = WaitFor::Default;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.counter().work(conn, op)?;
         Ok(Reached::End)
     }
@@ -60,7 +60,7 @@ impl Operation for LockedScope {
     const WAIT: WaitFor = WaitFor::Default;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.counter().send(conn, op)?;
         Ok(Reached::End)
     }
@@ -75,7 +75,7 @@ impl Operation for LockedTransaction {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.counter().count(conn, op)?;
         Ok(Reached::End)
     }

@@ -1,7 +1,7 @@
 //! A key that is spelled differently from the row's but finds the row. The lock is not the row's,
 //! so the body must not run.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable, lock_all};
 use stress_check::history::OpFault;
 
@@ -19,7 +19,7 @@ impl Operation for Misspelled {
     const CAUSES: Option<WorkerFault> = Some(WorkerFault::Misspelled);
     const WEIGHT: usize = 1;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.inject(OpFault::Misspelled);
         let mut label = Label::misspelled(op.target.id());
         match op.random_below(3) {
@@ -41,7 +41,7 @@ impl Operation for Misspelled {
 }
 
 impl PoolOperation for Misspelled {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         op.inject(OpFault::Misspelled);
         let mut label = Label::misspelled(op.target.id());
         match op.random_below(2) {

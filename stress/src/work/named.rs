@@ -1,6 +1,6 @@
 //! Locks by name, under which no model is reloaded.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -15,7 +15,7 @@ impl Operation for Run {
     const WAIT: WaitFor = WaitFor::Chosen;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
         lock.run(conn, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
@@ -23,7 +23,7 @@ impl Operation for Run {
 }
 
 impl PoolOperation for Run {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
         locks.run(lock, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
@@ -38,7 +38,7 @@ impl Operation for TryRun {
     const WAIT: WaitFor = WaitFor::Nothing;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock();
         let ran = lock.try_run(conn, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Contended, |()| Reached::End))
@@ -46,7 +46,7 @@ impl Operation for TryRun {
 }
 
 impl PoolOperation for TryRun {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let lock = op.lock_name().lock();
         let ran = locks.try_run(lock, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Contended, |()| Reached::End))
@@ -62,7 +62,7 @@ impl Operation for Transaction {
     const WAIT: WaitFor = WaitFor::Chosen;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
         lock.transaction(conn, |_, conn| load_and_increment(op, conn))?;
         Ok(Reached::End)
@@ -70,14 +70,14 @@ impl Operation for Transaction {
 }
 
 impl PoolOperation for Transaction {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let lock = op.lock_name().lock().timeout(op.wait);
         locks.transaction(lock, |_, conn| load_and_increment(op, conn))?;
         Ok(Reached::End)
     }
 }
 
-fn load_and_increment(op: &Op<'_>, conn: &mut MysqlConnection) -> Result<(), WorkError> {
+fn load_and_increment(op: &Op<'_>, conn: &mut Conn) -> Result<(), WorkError> {
     op.transaction_body(conn, |conn| {
         let mut counter = Counter::load(op.target.id(), conn)?;
         Ok(vec![counter.increment(conn)?])

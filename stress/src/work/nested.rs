@@ -1,7 +1,7 @@
 //! A re-entrant call. The model in use must not be reloaded: its unsaved changes would be lost, and
 //! its number would be written twice. A copy must be reloaded, since it may be stale.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -17,14 +17,14 @@ impl Operation for Nested {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| lock.transaction(conn, |counter, conn| save_inside(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
 impl PoolOperation for Nested {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         op.with_row(|lock| {
             locks.transaction(lock, |counter, conn| save_inside(op, counter, conn))
         })?;
@@ -33,11 +33,7 @@ impl PoolOperation for Nested {
 }
 
 /// Changes the model, and saves it in a nested call.
-fn save_inside(
-    op: &Op<'_>,
-    counter: &mut Counter,
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn save_inside(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
     op.body(conn, |conn| {
         counter.value += 1;
         op.nested("nested/inner", op.target, WaitFor::Default, |inner| {
@@ -62,14 +58,14 @@ impl Operation for NestedCopy {
     const WAIT: WaitFor = WaitFor::Chosen;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| lock.transaction(conn, |counter, conn| count_twice(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
 impl PoolOperation for NestedCopy {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         op.with_row(|lock| {
             locks.transaction(lock, |counter, conn| count_twice(op, counter, conn))
         })?;
@@ -78,11 +74,7 @@ impl PoolOperation for NestedCopy {
 }
 
 /// Increments the row by the model, and then by a stale copy.
-fn count_twice(
-    op: &Op<'_>,
-    counter: &mut Counter,
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn count_twice(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
     op.body(conn, |conn| {
         let mut wrote = vec![counter.increment(conn)?];
         op.nested("nested_copy/inner", op.target, WaitFor::Default, |inner| {

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use crate::server::Conn;
 use diesel::connection::{Connection, InstrumentationEvent};
-use diesel::mysql::MysqlConnection;
 use diesel_advisory_lock::{LockDsl, LockSource};
 use stress_check::history::OpFault;
 
@@ -29,7 +29,7 @@ impl Operation for Panicking {
     const CAUSES: Option<WorkerFault> = Some(WorkerFault::Panic);
     const WEIGHT: usize = 2;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         // Usually at the end of a statement: the one that acquires the lock is among the first.
         let at_any_event = op.random_below(4) == 0;
         let count = if at_any_event { EVENTS } else { STATEMENTS };

@@ -1,6 +1,6 @@
 //! Another struct for the same rows, with the same locks and a shorter timeout.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockPool, LockSource};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -15,7 +15,7 @@ impl Operation for Policy {
     const WAIT: WaitFor = WaitFor::Impatient;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut row = Impatient { id: op.target.id() };
         row.with_lock(conn, |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)
@@ -23,7 +23,7 @@ impl Operation for Policy {
 }
 
 impl PoolOperation for Policy {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut row = Impatient { id: op.target.id() };
         locks.run(row.lock(), |_, conn| op.plain_body(conn))?;
         Ok(Reached::End)

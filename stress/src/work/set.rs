@@ -4,7 +4,7 @@
 //! Some operations lock the same set in all workers, which a [`LockPool`] hands off. Others lock
 //! sets that overlap, which it must not hand off.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{Lock, LockDsl, LockName, LockPool, LockSource, lock_all};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -33,11 +33,7 @@ impl Set {
     }
 }
 
-fn increment(
-    op: &Op<'_>,
-    rows: &mut [Counter],
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn increment(op: &Op<'_>, rows: &mut [Counter], conn: &mut Conn) -> Result<(), WorkError> {
     op.transaction_body(conn, |conn| {
         let written = rows.iter_mut().map(|row| row.increment(conn));
         Ok(written.collect::<Result<_, _>>()?)
@@ -45,27 +41,27 @@ fn increment(
 }
 
 /// Runs a plain body with the default timeout.
-fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
     let mut set = Set::of(op);
     set.lock().run(conn, |_, conn| op.plain_body(conn))?;
     Ok(Reached::End)
 }
 
-fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
     let mut set = Set::of(op);
     locks.run(set.lock(), |_, conn| op.plain_body(conn))?;
     Ok(Reached::End)
 }
 
 /// Runs a body that increments, with the timeout of the call.
-fn transaction<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+fn transaction<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
     let mut set = Set::of(op);
     let lock = set.lock().timeout(op.wait);
     lock.transaction(conn, |(_, rows), conn| increment(op, rows, conn))?;
     Ok(Reached::End)
 }
 
-fn transaction_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+fn transaction_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
     let mut set = Set::of(op);
     let lock = set.lock().timeout(op.wait);
     locks.transaction(lock, |(_, rows), conn| increment(op, rows, conn))?;
@@ -80,13 +76,13 @@ impl Operation for Run {
     const WAIT: WaitFor = WaitFor::Default;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         run(op, conn)
     }
 }
 
 impl PoolOperation for Run {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         run_in_pool(op, locks)
     }
 }
@@ -100,7 +96,7 @@ impl Operation for TryRun {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 2;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut set = Set::of(op);
         let ran = set.lock().try_run(conn, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Contended, |()| Reached::End))
@@ -108,7 +104,7 @@ impl Operation for TryRun {
 }
 
 impl PoolOperation for TryRun {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut set = Set::of(op);
         let ran = locks.try_run(set.lock(), |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Contended, |()| Reached::End))
@@ -124,13 +120,13 @@ impl Operation for Transaction {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         transaction(op, conn)
     }
 }
 
 impl PoolOperation for Transaction {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         transaction_in_pool(op, locks)
     }
 }
@@ -144,13 +140,13 @@ impl Operation for SameSet {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         run(op, conn)
     }
 }
 
 impl PoolOperation for SameSet {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         run_in_pool(op, locks)
     }
 }
@@ -164,13 +160,13 @@ impl Operation for SameSetInTransaction {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 8;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         transaction(op, conn)
     }
 }
 
 impl PoolOperation for SameSetInTransaction {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         transaction_in_pool(op, locks)
     }
 }
@@ -184,13 +180,13 @@ impl Operation for OverlappingSet {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 6;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         transaction(op, conn)
     }
 }
 
 impl PoolOperation for OverlappingSet {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         transaction_in_pool(op, locks)
     }
 }

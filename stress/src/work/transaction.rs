@@ -1,6 +1,6 @@
 //! `.transaction` and `.try_transaction`. Each reported commit increments the counter by one.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockDsl, LockPool, LockSource, Lockable};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -16,7 +16,7 @@ impl Operation for Transaction {
     const MAY_LOSE_LOCK: bool = true;
     const WEIGHT: usize = 12;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock().timeout(op.wait);
         lock.transaction(conn, |counter, conn| increment(op, counter, conn))?;
@@ -26,7 +26,7 @@ impl Operation for Transaction {
 }
 
 impl PoolOperation for Transaction {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock().timeout(op.wait);
         locks.transaction(lock, |counter, conn| increment(op, counter, conn))?;
@@ -43,7 +43,7 @@ impl Operation for TryTransaction {
     const WAIT: WaitFor = WaitFor::Nothing;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock();
         let ran = lock.try_transaction(conn, |counter, conn| increment(op, counter, conn))?;
@@ -52,7 +52,7 @@ impl Operation for TryTransaction {
 }
 
 impl PoolOperation for TryTransaction {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut counter = op.counter();
         let lock = counter.lock();
         let ran = locks.try_transaction(lock, |counter, conn| increment(op, counter, conn))?;
@@ -60,10 +60,6 @@ impl PoolOperation for TryTransaction {
     }
 }
 
-fn increment(
-    op: &Op<'_>,
-    counter: &mut Counter,
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn increment(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
     op.transaction_body(conn, |conn| Ok(vec![counter.increment(conn)?]))
 }

@@ -1,6 +1,6 @@
 //! `with_lock` and `try_with_lock`, and their equivalents of a pool.
 
-use diesel::mysql::MysqlConnection;
+use crate::server::Conn;
 use diesel_advisory_lock::{LockPool, LockSource, Lockable};
 
 use super::{Locks, Operation, PoolOperation, WaitFor};
@@ -14,7 +14,7 @@ impl Operation for WithLock {
     const WAIT: WaitFor = WaitFor::Default;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         counter.with_lock(conn, |_, conn| op.plain_body(conn))?;
         op.keep(counter);
@@ -23,7 +23,7 @@ impl Operation for WithLock {
 }
 
 impl PoolOperation for WithLock {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut counter = op.counter();
         locks.run(counter.lock(), |_, conn| op.plain_body(conn))?;
         op.keep(counter);
@@ -39,7 +39,7 @@ impl Operation for TryWithLock {
     const WAIT: WaitFor = WaitFor::Nothing;
     const MAY_LOSE_LOCK: bool = true;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         let mut counter = op.counter();
         let ran = counter.try_with_lock(conn, |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Contended, |()| Reached::End))
@@ -47,7 +47,7 @@ impl Operation for TryWithLock {
 }
 
 impl PoolOperation for TryWithLock {
-    fn run_in_pool(op: &Op<'_>, locks: &LockPool<MysqlConnection>) -> Done {
+    fn run_in_pool(op: &Op<'_>, locks: &LockPool<Conn>) -> Done {
         let mut counter = op.counter();
         let ran = locks.try_run(counter.lock(), |_, conn| op.plain_body(conn))?;
         Ok(ran.map_or(Reached::Contended, |()| Reached::End))

@@ -5,20 +5,45 @@ use std::time::Duration;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use diesel::sql_types::{Text, Unsigned};
 use diesel_advisory_lock::LockPool;
 use stress_check::history::{Event, Writer};
 
 use crate::cli::{WorkerFault, WorkerOptions};
-use crate::model::{SCHEMA, Target};
-use crate::work::DEFAULTS;
+use crate::server::{self, Conn};
 
-pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<MysqlConnection>>;
-pub(crate) type Pooled = PooledConnection<ConnectionManager<MysqlConnection>>;
+pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<Conn>>;
+pub(crate) type Pooled = PooledConnection<ConnectionManager<Conn>>;
+
+/// Where a worker's connections lead.
+pub(super) struct Endpoint {
+    url: String,
+    /// What the names of its sources in the history start with.
+    prefix: &'static str,
+}
+
+impl Endpoint {
+    pub(super) fn new(url: &str, worker: u32) -> Self {
+        let (url, prefix) = server::sessions_of_worker(url, worker);
+        Self { url, prefix }
+    }
+
+    pub(super) fn connect(&self) -> Option<Conn> {
+        Conn::establish(&self.url).ok()
+    }
+
+    /// The name of a source in the history.
+    pub(super) fn source(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn pool(&self, name: &str, size: u32) -> Named<Pool> {
+        Named::new(self.source(name), &self.url, size)
+    }
+}
 
 /// A pool, and its name in the history.
 pub(super) struct Named<P> {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) pool: P,
 }
 
@@ -28,22 +53,22 @@ pub(super) struct Pools {
     /// One connection for all threads, unless that fault is disabled.
     pub(super) undersized: Named<Pool>,
     /// The library checks out the connections of the following pools.
-    pub(super) lock_pool: Named<LockPool<MysqlConnection>>,
-    pub(super) undersized_lock_pool: Named<LockPool<MysqlConnection>>,
+    pub(super) lock_pool: Named<LockPool<Conn>>,
+    pub(super) undersized_lock_pool: Named<LockPool<Conn>>,
     /// Offers a lock to waiters in other processes before each handoff.
-    pub(super) fair_lock_pool: Named<LockPool<MysqlConnection>>,
+    pub(super) fair_lock_pool: Named<LockPool<Conn>>,
 }
 
 impl Pools {
-    pub(super) fn new(options: &WorkerOptions) -> Self {
+    pub(super) fn new(options: &WorkerOptions, direct: &Endpoint, proxied: &Endpoint) -> Self {
         let threads = options.threads.into();
         let size = if options.faults.has(WorkerFault::Undersized) {
             1
         } else {
             threads
         };
-        let full_size = |name| Named::new(name, &options.proxied, threads);
-        let undersized = |name| Named::new(name, &options.direct, size);
+        let full_size = |name| proxied.pool(name, threads);
+        let undersized = |name| direct.pool(name, size);
         let fair = |pool| LockPool::builder().max_handoffs(0).build(pool);
         Self {
             full_size: full_size("pooled"),
@@ -64,14 +89,14 @@ impl Pools {
             &self.fair_lock_pool,
         ] {
             let pool = locks.pool.pool().clone();
-            let name = locks.name;
+            let name = locks.name.clone();
             Named { name, pool }.drain(history);
         }
     }
 }
 
 impl Named<Pool> {
-    fn new(name: &'static str, url: &str, size: u32) -> Self {
+    fn new(name: String, url: &str, size: u32) -> Self {
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
@@ -91,58 +116,33 @@ impl Named<Pool> {
         let size = self.pool.max_size();
         let all: Vec<_> = (0..size).filter_map(|_| self.pool.get().ok()).collect();
         for mut conn in all {
-            record_held(self.name, &mut conn, history);
+            record_held(&self.name, &mut conn, history);
         }
     }
 }
 
 /// Records the locks that an idle connection holds. A connection that does not answer is skipped.
-pub(super) fn record_held(source: &str, conn: &mut MysqlConnection, history: &Writer) {
-    if let Ok((session, names)) = held_by(conn) {
+pub(super) fn record_held(source: &str, conn: &mut Conn, history: &Writer) {
+    if let Ok((session, names)) = server::held_by(conn) {
         let names = if names.is_empty() { "-" } else { &names };
         history.write(&Event::Drained {
             source,
-            session,
+            session: session.unsigned_abs(),
             names,
         });
     }
 }
 
-#[derive(QueryableByName)]
-struct HeldBy {
-    #[diesel(sql_type = Unsigned<diesel::sql_types::BigInt>)]
-    session: u64,
-    #[diesel(sql_type = Text)]
-    names: String,
-}
-
-/// A session's number, and the locks that it holds.
-fn held_by(conn: &mut MysqlConnection) -> QueryResult<(u64, String)> {
-    let columns: Vec<_> = Target::all()
-        .map(|target| {
-            let name = target.name();
-            let full_name = name.full_name(SCHEMA);
-            format!("IF(IS_USED_LOCK('{full_name}') <=> CONNECTION_ID(), '{name}', NULL)")
-        })
-        .collect();
-    let query = format!(
-        "SELECT CAST(CONNECTION_ID() AS UNSIGNED) AS session, CONCAT_WS('+', {}) AS names",
-        columns.join(", ")
-    );
-    let held: HeldBy = diesel::sql_query(query).get_result(conn)?;
-    Ok((held.session, held.names))
-}
-
 /// Restores the settings of a session. A connection on which that fails is marked as broken.
-pub(super) fn restore_settings(conn: &mut MysqlConnection) {
+pub(super) fn restore_settings(conn: &mut Conn) {
     // Faults may interrupt more than one statement.
-    let done = (0..3).any(|_| conn.batch_execute(DEFAULTS).is_ok());
+    let done = (0..3).any(|_| conn.batch_execute(server::DEFAULTS).is_ok());
     if !done {
         AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
     }
 }
 
 /// Whether a connection is broken.
-pub(super) fn is_broken(conn: &mut MysqlConnection) -> bool {
+pub(super) fn is_broken(conn: &mut Conn) -> bool {
     AnsiTransactionManager::is_broken_transaction_manager(conn)
 }

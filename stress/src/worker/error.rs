@@ -27,6 +27,16 @@ pub(crate) enum WorkError {
     #[error(transparent)]
     Body(#[from] DieselError),
 
+    /// An error of the COMMIT of a transaction that is not the library's.
+    #[allow(dead_code, reason = "only on PostgreSQL")]
+    #[error("the COMMIT failed: {0}")]
+    Commit(#[source] DieselError),
+
+    /// A row changed under a lock that excludes its writers.
+    #[allow(dead_code, reason = "only on PostgreSQL")]
+    #[error("the row changed under its lock")]
+    Changed,
+
     #[error("failed on purpose")]
     Deliberate,
 
@@ -46,6 +56,7 @@ impl WorkError {
 pub(crate) fn claim(done: &Done) -> Option<Claim> {
     let error = match done {
         Err(WorkError::Lock(error)) => error,
+        Err(WorkError::Commit(_)) => return Some(Claim::Unknown),
         Err(WorkError::Body(error)) => LockError::in_diesel(error)?,
         _ => return None,
     };
@@ -70,6 +81,8 @@ pub(crate) fn outcome(done: &Done) -> Outcome {
             Some(error) => of_lock(error),
             None => Outcome::BodyDatabase,
         },
+        Err(WorkError::Commit(_)) => Outcome::BodyDatabase,
+        Err(WorkError::Changed) => Outcome::Other,
         Err(WorkError::Deliberate) => Outcome::Failed,
         Err(WorkError::Inner(inner)) => match inner {
             Outcome::Lost | Outcome::Database | Outcome::BodyDatabase => Outcome::BodyDatabase,
@@ -84,6 +97,8 @@ fn of_lock(error: &LockError) -> Outcome {
         LockError::Deadlock { .. } => Outcome::Deadlock,
         LockError::Interrupted { .. } => Outcome::Interrupted,
         LockError::OpenTransaction { .. } => Outcome::OpenTransaction,
+        LockError::IsolationLevel { .. } => Outcome::IsolationLevel,
+        LockError::SharedHeld { .. } => Outcome::SharedHeld,
         LockError::TransactionLeftOpen { .. } => Outcome::LeftOpen,
         LockError::Lost {
             source: Some(_), ..

@@ -6,15 +6,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Unsigned};
 use diesel_advisory_lock::{Lock, LockName, Lockable};
 use stress_check::history::{Event, OpFault, WaitMs};
 
 use super::error::outcome;
 use super::thread::Thread;
 use super::{Deliberate, Done, WorkError};
-use crate::model::{Counter, SCHEMA, Target, Written, counter_name};
+use crate::model::{Counter, Target, Written, counter_name};
+use crate::server::{self, Conn};
 use crate::work::{Call, WaitFor};
 
 /// How a body ends.
@@ -36,11 +35,13 @@ const WITHOUT_LOCK: Duration = Duration::from_millis(5);
 pub(crate) struct Op<'t> {
     pub(super) thread: &'t Thread<'t>,
     pub(super) id: u32,
+    /// Its name in the history.
+    pub(crate) operation: &'static str,
     pub(crate) target: Target,
     pub(crate) wait: Duration,
     pub(super) ending: Ending,
     pub(super) dwell: Duration,
-    pub(super) source: &'static str,
+    pub(super) source: &'t str,
 }
 
 impl Op<'_> {
@@ -83,8 +84,8 @@ impl Op<'_> {
     /// says.
     pub(crate) fn body(
         &self,
-        conn: &mut MysqlConnection,
-        act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
+        conn: &mut Conn,
+        act: impl FnOnce(&mut Conn) -> Result<Vec<Written>, WorkError>,
     ) -> Result<(), WorkError> {
         self.run_body(conn, false, act)
     }
@@ -93,22 +94,25 @@ impl Op<'_> {
     /// all its work on the other one, in a transaction there.
     pub(crate) fn transaction_body(
         &self,
-        conn: &mut MysqlConnection,
-        act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
+        conn: &mut Conn,
+        act: impl FnOnce(&mut Conn) -> Result<Vec<Written>, WorkError>,
     ) -> Result<(), WorkError> {
         self.run_body(conn, true, act)
     }
 
     fn run_body(
         &self,
-        conn: &mut MysqlConnection,
+        conn: &mut Conn,
         in_transaction: bool,
-        act: impl FnOnce(&mut MysqlConnection) -> Result<Vec<Written>, WorkError>,
+        act: impl FnOnce(&mut Conn) -> Result<Vec<Written>, WorkError>,
     ) -> Result<(), WorkError> {
         let history = &self.thread.worker.history;
-        let found = self.holder(conn);
+        let found = server::holder(self, conn);
         let (session, holder) = match &found {
-            Ok(found) => (Some(found.session), found.holder),
+            Ok(found) => (
+                Some(found.session.unsigned_abs()),
+                found.holder.map(i64::unsigned_abs),
+            ),
             Err(_) => (None, None),
         };
         history.write(&Event::Acquired {
@@ -135,8 +139,7 @@ impl Op<'_> {
             Ending::Fails => return Err(WorkError::Deliberate),
             Ending::Panics => panic_any(Deliberate),
             Ending::Steals => {
-                self.inject(OpFault::Theft);
-                self.steal(conn)?;
+                server::steal(self, conn)?;
                 sleep(WITHOUT_LOCK);
             }
             Ending::Swaps => {
@@ -151,7 +154,7 @@ impl Op<'_> {
     }
 
     /// Runs a body that changes nothing in the database.
-    pub(crate) fn plain_body(&self, conn: &mut MysqlConnection) -> Result<(), WorkError> {
+    pub(crate) fn plain_body(&self, conn: &mut Conn) -> Result<(), WorkError> {
         self.body(conn, |_| Ok(Vec::new()))
     }
 
@@ -173,31 +176,9 @@ impl Op<'_> {
         done.map_err(|error| WorkError::Inner(outcome(&Err(error))))
     }
 
-    /// Asks the server for this session and for the holder of the locks. The statement is not
-    /// cached: a cached statement that is killed while its result is read must not run again.
-    fn holder(&self, conn: &mut MysqlConnection) -> QueryResult<Holder> {
-        let conditions = self.target.names().into_iter().map(|name| {
-            let full_name = name.full_name(SCHEMA);
-            format!("IS_USED_LOCK('{full_name}') <=> CONNECTION_ID()")
-        });
-        let ours = conditions.collect::<Vec<_>>().join(" AND ");
-        let first = self.lock_name().full_name(SCHEMA);
-        diesel::sql_query(format!(
-            "SELECT CAST(CONNECTION_ID() AS UNSIGNED) AS session, \
-             CAST(IF({ours}, CONNECTION_ID(), \
-             NULLIF(IS_USED_LOCK('{first}'), CONNECTION_ID())) AS UNSIGNED) AS holder"
-        ))
-        .get_result(conn)
-    }
-
-    fn steal(&self, conn: &mut MysqlConnection) -> QueryResult<usize> {
-        let full_name = self.lock_name().full_name(SCHEMA);
-        diesel::sql_query(format!("DO RELEASE_LOCK('{full_name}')")).execute(conn)
-    }
-
     /// Swaps `conn` with another connection, which ends its session and releases its lock. Returns
     /// `false` if there is no other connection.
-    fn swap(&self, conn: &mut MysqlConnection, begin: bool) -> bool {
+    fn swap(&self, conn: &mut Conn, begin: bool) -> bool {
         let Some(mut other) = self.thread.connect_as(self.source) else {
             return false;
         };
@@ -212,15 +193,6 @@ impl Op<'_> {
     pub(super) fn wait_ms(&self) -> WaitMs {
         WaitMs(u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX))
     }
-}
-
-#[derive(QueryableByName)]
-struct Holder {
-    #[diesel(sql_type = Unsigned<BigInt>)]
-    session: u64,
-    /// This session if it holds all locks.
-    #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
-    holder: Option<u64>,
 }
 
 /// Records the end of the body on drop, so also after an error or a panic.

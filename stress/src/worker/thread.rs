@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use diesel::prelude::*;
 use diesel_advisory_lock::{LockName, LockPool};
 use fastrand::Rng;
 use stress_check::history::{self, Event, Outcome};
@@ -19,6 +18,7 @@ use super::error::{claim, outcome};
 use super::op::Op;
 use super::{Deliberate, Done, Worker};
 use crate::model::Counter;
+use crate::server::{self, Conn};
 use crate::work::{Call, Entry, OPERATIONS, RunInPool};
 
 mod rng;
@@ -27,15 +27,20 @@ mod rng;
 /// a leaked lock.
 const KEPT_BROKEN: Duration = Duration::from_secs(8);
 
+/// The end of a source's name whose connections bypass the proxy.
+const DIRECT: &str = "-direct";
+
 pub(super) struct Thread<'w> {
     pub(super) worker: &'w Worker,
     number: u16,
+    /// The source of the thread's own connection.
+    own_source: String,
     rng: RefCell<Rng>,
     /// The rows as this thread saw them last.
     copies: RefCell<HashMap<i64, Counter>>,
     effects: RefCell<HashMap<String, File>>,
     /// A broken connection that stays open. The library must have released its lock.
-    broken: RefCell<Option<(Instant, MysqlConnection)>>,
+    broken: RefCell<Option<(Instant, Conn)>>,
     /// Each operation as often as its weight.
     operations: Vec<&'static Entry>,
     pool_operations: Vec<(&'static Entry, RunInPool)>,
@@ -44,9 +49,12 @@ pub(super) struct Thread<'w> {
 impl<'w> Thread<'w> {
     pub(super) fn new(worker: &'w Worker, number: u16) -> Self {
         let options = &worker.options;
+        let is_direct = number.is_multiple_of(2);
+        let own = if is_direct { "plain-direct" } else { "plain" };
         let is_enabled = |fault| options.faults.has(fault);
         let operations: Vec<_> = OPERATIONS
             .iter()
+            .chain(server::OPERATIONS)
             .filter(|operation| operation.causes.is_none_or(is_enabled))
             .flat_map(|operation| vec![operation; operation.weight])
             .collect();
@@ -55,6 +63,7 @@ impl<'w> Thread<'w> {
         Self {
             worker,
             number,
+            own_source: worker.endpoint(is_direct).source(own),
             rng: RefCell::new(Rng::with_seed(options.seed ^ (u64::from(number) << 48))),
             copies: RefCell::default(),
             effects: RefCell::default(),
@@ -78,19 +87,19 @@ impl<'w> Thread<'w> {
             }
         }
         if let Some(mut conn) = own {
-            record_held(self.own_source(), &mut conn, &self.worker.history);
+            record_held(&self.own_source, &mut conn, &self.worker.history);
         }
     }
 
     /// Makes a call on the thread's own connection, which is replaced once it is broken.
-    fn call_on_own(&self, own: &mut Option<MysqlConnection>) {
+    fn call_on_own(&self, own: &mut Option<Conn>) {
         let Some(conn) = own else {
             *own = self.connect();
             return;
         };
         let operation = self.pick(&self.operations);
         let run = |op: &Op<'_>| (operation.plain)(op, conn);
-        let outcome = self.top_level(operation, self.own_source(), run);
+        let outcome = self.top_level(operation, &self.own_source, run);
         if operation.changes_settings {
             restore_settings(conn);
         }
@@ -104,27 +113,27 @@ impl<'w> Thread<'w> {
     /// Makes a call on a connection that this thread checks out.
     fn call_on_pooled(&self, pool: &Named<Pool>) {
         let Ok(mut conn) = pool.pool.get() else {
-            self.unconnected(pool.name);
+            self.unconnected(&pool.name);
             return;
         };
         let operation = self.pick(&self.operations);
         let run = |op: &Op<'_>| (operation.pooled)(op, &mut conn);
-        self.top_level(operation, pool.name, run);
+        self.top_level(operation, &pool.name, run);
         if operation.changes_settings {
             restore_settings(&mut conn);
         }
     }
 
     /// Makes a call through a `LockPool`.
-    fn call_in_pool(&self, locks: &Named<LockPool<MysqlConnection>>) {
+    fn call_in_pool(&self, locks: &Named<LockPool<Conn>>) {
         let (operation, run) = self.pick(&self.pool_operations);
-        self.top_level(operation, locks.name, |op| run(op, &locks.pool));
+        self.top_level(operation, &locks.name, |op| run(op, &locks.pool));
     }
 
     fn top_level(
         &self,
         operation: &Entry,
-        source: &'static str,
+        source: &str,
         run: impl FnOnce(&Op<'_>) -> Done,
     ) -> Outcome {
         let call = Call {
@@ -141,12 +150,13 @@ impl<'w> Thread<'w> {
     pub(super) fn perform(
         &self,
         call: &Call,
-        source: &'static str,
+        source: &str,
         run: impl FnOnce(&Op<'_>) -> Done,
     ) -> Done {
         let op = Op {
             thread: self,
             id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
+            operation: call.operation,
             target: call.target,
             wait: self.wait(call.wait),
             ending: self.ending(call),
@@ -163,7 +173,7 @@ impl<'w> Thread<'w> {
         history.write(&Event::Invoke {
             op: op.id,
             thread: self.number,
-            operation: call.operation,
+            operation: op.operation,
             names: &names.join("+"),
             wait: op.wait_ms(),
             source,
@@ -182,27 +192,22 @@ impl<'w> Thread<'w> {
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    fn connect(&self) -> Option<MysqlConnection> {
-        let conn = self.connect_as(self.own_source());
+    fn connect(&self) -> Option<Conn> {
+        let conn = self.connect_as(&self.own_source);
         if conn.is_none() {
-            self.unconnected(self.own_source());
+            self.unconnected(&self.own_source);
         }
         conn
     }
 
     /// Opens a connection like those of a source.
-    pub(super) fn connect_as(&self, source: &str) -> Option<MysqlConnection> {
-        let options = &self.worker.options;
-        let url = if source.ends_with("-direct") {
-            &options.direct
-        } else {
-            &options.proxied
-        };
-        MysqlConnection::establish(url).ok()
+    pub(super) fn connect_as(&self, source: &str) -> Option<Conn> {
+        let is_direct = source.ends_with(DIRECT);
+        self.worker.endpoint(is_direct).connect()
     }
 
     /// Keeps a broken connection open for a while, one at a time.
-    fn keep_broken(&self, conn: Option<MysqlConnection>) {
+    fn keep_broken(&self, conn: Option<Conn>) {
         let mut broken = self.broken.borrow_mut();
         let is_old = |(since, _): &(Instant, _)| since.elapsed() > KEPT_BROKEN;
         if broken.as_ref().is_none_or(is_old) {
@@ -216,18 +221,6 @@ impl<'w> Thread<'w> {
             source,
         });
         sleep(Duration::from_millis(20));
-    }
-
-    fn is_direct(&self) -> bool {
-        self.number.is_multiple_of(2)
-    }
-
-    fn own_source(&self) -> &'static str {
-        if self.is_direct() {
-            "plain-direct"
-        } else {
-            "plain"
-        }
     }
 
     pub(super) fn count_cycle(&self) {

@@ -47,6 +47,10 @@ words! {
         OpenTransaction = "open-transaction",
         /// The body left a transaction open, which was rolled back.
         LeftOpen = "left-open",
+        /// Refused in a transaction above READ COMMITTED.
+        IsolationLevel = "isolation-level",
+        /// Refused because the session holds the lock shared.
+        SharedHeld = "shared-held",
         /// Lost, because the server did not answer.
         Lost = "lost",
         /// Lost, because the server answered that the session did not hold the lock.
@@ -91,6 +95,9 @@ words! {
     OpFault {
         /// The body releases the lock by SQL, so that another session can acquire it.
         Theft = "theft",
+        /// The theft just before was without effect: the lock is held until the end of the
+        /// transaction.
+        VainTheft = "vain-theft",
         /// The body swaps its connection with another one.
         Swap = "swap",
         /// The body acquires the lock once more and never releases it.
@@ -103,6 +110,18 @@ words! {
         NoAutocommitInBody = "no-autocommit-in-body",
         /// The body sets `completion_type = CHAIN`.
         ChainInBody = "chain-in-body",
+        /// A transaction is open before the call that Diesel does not know of.
+        RawBegin = "raw-begin",
+        /// The body begins a transaction that Diesel does not know of.
+        RawBeginInBody = "raw-begin-in-body",
+        /// The session has a `statement_timeout`, which does not apply to waits.
+        StatementTimeout = "statement-timeout",
+        /// The body changes the `search_path`.
+        SearchPath = "search-path",
+        /// The body resets all settings of the session, with it the library's own.
+        ResetAll = "reset-all",
+        /// The body discards the session's locks, prepared statements and settings.
+        DiscardAll = "discard-all",
         /// The model's key is spelled differently from the row's.
         Misspelled = "misspelled",
         /// Diesel's instrumentation panics before the body runs.
@@ -113,12 +132,15 @@ words! {
 impl OpFault {
     /// Whether the call no longer holds its lock after the fault.
     pub fn takes_the_lock(self) -> bool {
-        matches!(self, Self::Theft | Self::Swap)
+        matches!(self, Self::Theft | Self::Swap | Self::DiscardAll)
     }
 
     /// Whether the library must refuse the call.
     pub fn must_be_refused(self) -> bool {
-        matches!(self, Self::NoAutocommit | Self::Chain | Self::Misspelled)
+        matches!(
+            self,
+            Self::NoAutocommit | Self::Chain | Self::RawBegin | Self::Misspelled
+        )
     }
 }
 
@@ -148,7 +170,7 @@ words! {
         InterruptHolder = "interrupt-holder",
         /// The server interrupts the statement of a session that waits for a lock.
         InterruptWaiter = "interrupt-waiter",
-        /// One session gets `KILL QUERY` hundreds of times.
+        /// The statements of one session are interrupted hundreds of times.
         Storm = "storm",
         /// SIGKILL to a worker.
         WorkerKill = "worker-kill",

@@ -53,6 +53,13 @@ impl<'r> Causes<'r> {
         })
     }
 
+    /// Whether the server may have answered late between `from` and `to`.
+    pub(super) fn is_outage(&self, op: &Op, from: u64, to: u64) -> bool {
+        self.any(from, to, |fault| {
+            fault.kind.is_outage() && fault.can_hit(op)
+        })
+    }
+
     fn any(&self, from: u64, to: u64, can: impl Fn(&Fault) -> bool) -> bool {
         let until = self.faults.partition_point(|fault| fault.begun <= to);
         let mut faults = self.faults[..until].iter().rev();

@@ -3,6 +3,9 @@
 //! In a deadlock, each session waits for one lock while it holds another, and one of them waits for
 //! a lock that the refused session holds. The locks of a set are acquired in one order. So sets
 //! alone make no deadlock: it takes a lock that is requested inside another one.
+//!
+//! PostgreSQL may refuse a bystander, too: a session that holds nothing, and waits in the queue of a
+//! lock for which a deadlock exists.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -63,6 +66,9 @@ impl<'r> Waits<'r> {
     /// The reason why a call cannot have been part of a deadlock, if there is one.
     fn rule_out(&self, op: &Op) -> Option<&'static str> {
         let crosses = self.run.crosses(op);
+        if self.run.is_on_postgres() && self.waits_beside_another(op) {
+            return None;
+        }
         if !crosses && op.names.len() == 1 {
             return Some("held no other lock");
         }
@@ -80,6 +86,14 @@ impl<'r> Waits<'r> {
             return Some("all calls acquired their locks in one order");
         }
         None
+    }
+
+    /// Whether a call waited for the same lock, or held it, while it waited for another one.
+    fn waits_beside_another(&self, op: &Op) -> bool {
+        self.others(op).any(|other| {
+            let mut names = self.held(other).into_iter().chain(other.names.iter());
+            self.run.crosses(other) && names.any(|name| op.names.contains(name))
+        })
     }
 
     /// The calls of other threads that waited at the same time.

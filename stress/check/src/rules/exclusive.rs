@@ -1,4 +1,5 @@
-//! (a) Bodies that reported success under one name never overlap.
+//! (a) Bodies that reported success under one name never overlap, unless all of them have locked it
+//! in shared mode.
 //!
 //! There are three sources: the clock, the order of lines in the lock's file, and the holder that
 //! the server reported to the body. A body begins after the lock was acquired and ends before its
@@ -56,7 +57,7 @@ fn by_clock(run: &Run, violations: &mut Vec<Violation>) {
 fn hold(run: &Run, index: usize) -> Option<Hold> {
     let op = &run.ops[index];
     let (to, reported) = match op.outcome {
-        Some((_, Outcome::Ok)) => (op.ended?, true),
+        Some((_, Outcome::Ok)) => (op.ended?, run.reports_success(index)),
         // The body ended the call, which says nothing about the lock.
         Some((_, Outcome::Failed | Outcome::Panicked | Outcome::LeftOpen | Outcome::Dropped)) => {
             (op.ended?, false)
@@ -84,7 +85,8 @@ fn collide(run: &Run, causes: &Causes<'_>, first: &Hold, second: &Hold) -> bool 
         !hold.reported && causes.ends_session(op, op.invoked, until)
     };
     let nested = run.ops[first.op].is_of_thread(&run.ops[second.op]);
-    !nested && !may_be_lost(first) && !may_be_lost(second)
+    let shared = run.ops[first.op].is_shared() && run.ops[second.op].is_shared();
+    !nested && !shared && !may_be_lost(first) && !may_be_lost(second)
 }
 
 fn overlap(run: &Run, name: &str, first: &Hold, second: &Hold) -> Violation {
@@ -105,7 +107,7 @@ fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
         .ops
         .iter()
         .enumerate()
-        .filter(|(_, op)| op.is(Outcome::Ok))
+        .filter(|&(index, _)| run.reports_success(index))
         .map(|(index, op)| ((op.worker, op.id), index))
         .collect();
     for (name, effects) in &run.effects {
@@ -120,7 +122,8 @@ fn by_effects(run: &Run, violations: &mut Vec<Violation>) {
             }
             let op = &run.ops[index];
             for &other in &open {
-                if !run.ops[other].is_of_thread(op) {
+                let shared = op.is_shared() && run.ops[other].is_shared();
+                if !shared && !run.ops[other].is_of_thread(op) {
                     let what = format!(
                         "in the file of `{name}`, {} began before {} had ended",
                         op.describe(),

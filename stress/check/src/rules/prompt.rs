@@ -101,6 +101,8 @@ fn all_succeed_once(run: &Run, violations: &mut Vec<Violation>) {
                     | Outcome::OpenTransaction
                     | Outcome::LeftOpen
                     | Outcome::KeyMismatch
+                    | Outcome::IsolationLevel
+                    | Outcome::SharedHeld
                     | Outcome::Dropped
             ))
         );

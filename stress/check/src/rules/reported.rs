@@ -13,6 +13,12 @@ const IN_TRANSACTION: &str = "in_transaction";
 /// Operations that must not succeed, because their bodies leave a transaction open.
 const LEAVES_OPEN: [&str; 3] = ["left_open", "settings_in_body", "settings_in_transaction"];
 
+/// An operation that must be refused, because its session holds the lock shared.
+const UPGRADE: &str = "upgrade";
+
+/// What the names of operations begin with that lock until COMMIT, in their own transaction.
+const UNTIL_COMMIT: [&str; 3] = ["until_commit", "try_until_commit", "shared.until_commit"];
+
 /// Longer than any call takes.
 const LONGEST: u64 = 120_000_000_000;
 
@@ -53,7 +59,7 @@ fn ended_sessions_are_reported(run: &Run, violations: &mut Vec<Violation>) {
             let spans = op
                 .body()
                 .is_some_and(|(from, to)| from < fault.begun && to > over);
-            if spans && op.is(Outcome::Ok) && fault.can_hit(op) {
+            if spans && run.reports_success(index) && fault.can_hit(op) {
                 let what = format!(
                     "{} reported success, but its session had ended: {} {}",
                     op.describe(),
@@ -72,10 +78,17 @@ fn thefts_are_reported(run: &Run, violations: &mut Vec<Violation>) {
         let what = if lock_taken && op.is(Outcome::Ok) {
             "reported success, but its body had lost the lock"
         } else if lock_taken
-            && (op.is(Outcome::CommitUnknown) || op.claim == Some(Claim::Committed))
+            // On PostgreSQL the message that commits has the proof as well, so that neither may
+            // have an answer.
+            && (op.is(Outcome::CommitUnknown) && !run.is_on_postgres()
+                || op.claim == Some(Claim::Committed))
         {
             "reached its COMMIT, but its body had lost the lock"
-        } else if !lock_taken && op.is(Outcome::NotHeld) {
+        } else if !lock_taken
+            && op.is(Outcome::NotHeld)
+            // It takes away the library's mark of its transaction, which then cannot be recognized.
+            && !op.had_fault(|it| it == OpFault::ResetAll)
+        {
             "returned `not-held`, but its worker had not taken the lock away"
         } else {
             continue;
@@ -150,13 +163,31 @@ fn wrong(
         | Outcome::Database
         | Outcome::BodyDatabase
         | Outcome::Interrupted
+        | Outcome::CommitUnknown
+            if op.had_fault(|it| it == OpFault::StatementTimeout) =>
+        {
+            causes.fails_statement(op, since, returned) || causes.is_outage(op, since, returned)
+        }
+        // The prepared statements are gone.
+        Outcome::Lost if op.had_fault(|it| it == OpFault::DiscardAll) => true,
+        // The server may take transactions for conflicting that are not.
+        Outcome::Database | Outcome::BodyDatabase if op.is_serializable() => true,
+        Outcome::Lost
+        | Outcome::Database
+        | Outcome::BodyDatabase
+        | Outcome::Interrupted
         | Outcome::CommitUnknown => causes.fails_statement(op, since, returned),
         Outcome::Pool => {
             op.may_lack_connection() || causes.withholds_connection(op, since, returned)
         }
         Outcome::OpenTransaction
             if *op.operation != *IN_TRANSACTION
-                && !op.had_fault(|it| matches!(it, OpFault::NoAutocommit | OpFault::Chain)) =>
+                && !op.had_fault(|it| {
+                    matches!(
+                        it,
+                        OpFault::NoAutocommit | OpFault::Chain | OpFault::RawBegin
+                    )
+                }) =>
         {
             return Some("no transaction was open");
         }
@@ -166,8 +197,18 @@ fn wrong(
         Outcome::KeyMismatch if !op.had_fault(|it| it == OpFault::Misspelled) => {
             return Some("its key was the row's");
         }
+        Outcome::IsolationLevel if !locks_until_commit(op) || !op.has_snapshot() => {
+            return Some("its transaction was not above READ COMMITTED");
+        }
+        Outcome::SharedHeld if *op.operation != *UPGRADE => {
+            return Some("its session did not hold the lock shared");
+        }
+        Outcome::Ok if locks_until_commit(op) && op.has_snapshot() => {
+            return Some("its transaction was above READ COMMITTED");
+        }
         Outcome::Ok
             if *op.operation == *IN_TRANSACTION
+                || *op.operation == *UPGRADE
                 || LEAVES_OPEN.contains(&&*op.operation)
                 || op.had_fault(OpFault::must_be_refused) =>
         {
@@ -177,4 +218,10 @@ fn wrong(
         _ => true,
     };
     (!allowed).then_some("no fault explains it")
+}
+
+fn locks_until_commit(op: &Op) -> bool {
+    UNTIL_COMMIT
+        .iter()
+        .any(|name| op.operation.starts_with(name))
 }

@@ -46,9 +46,30 @@ impl Op {
 
     /// When its worker took the lock away from it, without the library's knowledge.
     pub fn lock_taken(&self) -> Option<u64> {
-        let mut faults = self.faults.iter();
-        let taken = faults.find(|(_, fault)| fault.takes_the_lock());
-        taken.map(|&(time, _)| time)
+        let mut taken = None;
+        for &(time, fault) in &self.faults {
+            match fault {
+                OpFault::VainTheft => taken = None,
+                fault if fault.takes_the_lock() => taken = taken.or(Some(time)),
+                _ => {}
+            }
+        }
+        taken
+    }
+
+    /// Whether it locks in shared mode, in which calls do not exclude each other.
+    pub fn is_shared(&self) -> bool {
+        self.operation.starts_with("shared")
+    }
+
+    /// Whether the server may refuse what it reads and writes because of other transactions.
+    pub fn is_serializable(&self) -> bool {
+        self.source.starts_with("serializable")
+    }
+
+    /// Whether its transaction is above READ COMMITTED.
+    pub fn has_snapshot(&self) -> bool {
+        self.is_serializable() || self.source.starts_with("repeatable-read")
     }
 
     /// When the call returned.

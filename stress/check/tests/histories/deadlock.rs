@@ -53,6 +53,16 @@ fn a_deadlock_without_a_second_waiting_holder_is_rejected() {
 }
 
 #[test]
+fn bystander_of_a_deadlock_is_accepted_on_postgres_alone() {
+    let bystander = add(CROSSED, "#5 w3.1 hold a: 20 invoke; 40 deadlock");
+    rejected(Reported, "held no other lock", &bystander);
+    let postgres = add(&bystander, "run: 0 run server postgres 15.18");
+    accepted(&postgres);
+    let elsewhere = edit(&postgres, "hold a", "hold c");
+    rejected(Reported, "held no other lock", &elsewhere);
+}
+
+#[test]
 fn a_deadlock_of_a_call_without_another_lock_is_rejected() {
     let scenario = add(CROSSED, "#5 w3.1 hold a: 20 invoke; 40 timeout");
     let scenario = edit(&scenario, "hold a:", "hold a wait 20:");

@@ -22,6 +22,20 @@ fn overlapping_bodies_under_one_name_are_rejected() {
 }
 
 #[test]
+fn readers_overlap_each_other_and_no_writer() {
+    let overlap = edit(TURNS, "31 acquired", "19 acquired");
+    let reader = edit(&overlap, "w2.1 hold", "w2.1 shared.run");
+    rejected(Exclusive, "ran under `a` for 1.000 ms while", &reader);
+    let readers = edit(&reader, "w1.1 hold", "w1.1 shared.transaction");
+    accepted(&readers);
+    let file = "file a: begin #1; begin #2; end #1; end #2";
+    accepted(&add(&readers, file));
+    // In the file alone, one of them is a writer.
+    let turns = edit(TURNS, "w2.1 hold", "w2.1 shared.run");
+    rejected(Exclusive, "in the file of `a`", &add(&turns, file));
+}
+
+#[test]
 fn a_nested_body_of_the_same_thread_is_accepted() {
     let nested = "
         #1 w1.1 nested a: 0 invoke; 10 acquired 5; 40 end; 50 ok

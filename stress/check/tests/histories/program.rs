@@ -118,42 +118,10 @@ fn the_calls_in_violation_are_always_shown() {
 }
 
 #[test]
-fn expect_succeeds_only_if_one_of_the_rules_was_broken() {
-    let directory = write(&overlap());
-    says(
-        &check(&directory, &["--expect", "exclusive"]),
-        0,
-        &["Violations: 1", "(a) exclusive"],
-    );
-    says(
-        &check(&directory, &["--expect", "accounted,exclusive"]),
-        0,
-        &["Violations: 1"],
-    );
-    let missed = check(&directory, &["--expect", "accounted,nothing-left"]);
-    says(&missed, 1, &["Violations: 1"]);
-    let error = String::from_utf8_lossy(&missed.stderr);
-    assert_eq!(
-        error,
-        "No expected rule was broken: accounted, nothing-left.\n"
-    );
-    says(
-        &check(&write(CLEAN), &["--expect", "exclusive"]),
-        1,
-        &["No rule was broken."],
-    );
-    let unknown = check(&directory, &["--expect", "exquisite"]);
-    assert_eq!(unknown.status.code(), Some(2));
-    let error = String::from_utf8_lossy(&unknown.stderr);
-    let rules = "the rules are exclusive, accounted, reported, prompt, nothing-left";
-    assert!(error.contains(rules), "{error}");
-}
-
-#[test]
 fn an_invalid_history_is_an_error() {
     let directory = write(CLEAN);
     fs::write(worker(&directory, 1), "nonsense\n").expect("a file");
-    let output = check(&directory, &["--expect", "exclusive"]);
+    let output = check(&directory, &[]);
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(

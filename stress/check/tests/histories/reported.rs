@@ -1,6 +1,6 @@
 //! (c) Each loss is reported, and each error has a cause.
 
-use stress_check::rules::Rule::Reported;
+use stress_check::rules::Rule::{Accounted, Reported};
 
 use crate::scenario::{accepted, add, edit, rejected};
 
@@ -93,6 +93,76 @@ fn not_held_without_a_theft_is_rejected() {
     let killed = add(&not_held, "fault kill-holder session=5: 15");
     rejected(Reported, "its worker had not taken the lock away", &killed);
     accepted(&edit(&not_held, "20 end", "15 injected theft; 20 end"));
+}
+
+#[test]
+fn a_theft_without_effect_must_not_be_reported() {
+    let vain = edit(
+        BODY,
+        "20 end",
+        "15 injected theft; 16 injected vain-theft; 20 end",
+    );
+    accepted(&vain);
+    let message = "its worker had not taken the lock away";
+    rejected(Reported, message, &edit(&vain, "30 ok", "30 not-held"));
+    // The second one has ended the transaction.
+    let stolen = edit(&vain, "20 end", "17 injected theft; 20 end");
+    rejected(Reported, "but its body had lost the lock", &stolen);
+    accepted(&edit(&stolen, "30 ok", "30 not-held"));
+}
+
+#[test]
+fn discarded_session_is_lost_and_a_reset_one_may_be() {
+    let discarded = edit(BODY, "20 end", "15 injected discard-all; 20 end");
+    rejected(Reported, "but its body had lost the lock", &discarded);
+    accepted(&edit(&discarded, "30 ok", "30 not-held"));
+    accepted(&edit(&discarded, "30 ok", "30 lost"));
+    let reset = edit(BODY, "20 end", "15 injected reset-all; 20 end");
+    accepted(&reset);
+    accepted(&edit(&reset, "30 ok", "30 not-held"));
+    let lost = edit(&reset, "30 ok", "30 lost");
+    rejected(Reported, "returned `lost`, but no fault", &lost);
+}
+
+#[test]
+fn lock_until_commit_is_refused_above_read_committed_only() {
+    let refused = "
+        #1 w1.1 until_commit.set a on repeatable-read-plain: 0 invoke; 5 isolation-level
+    ";
+    accepted(refused);
+    let without = edit(refused, " on repeatable-read-plain", "");
+    rejected(Reported, "was not above READ COMMITTED", &without);
+    let other = edit(refused, "until_commit.set", "transaction");
+    rejected(Reported, "was not above READ COMMITTED", &other);
+    let acquired = edit(refused, "5 isolation-level", "5 acquired 5; 10 end; 15 ok");
+    rejected(Reported, "was above READ COMMITTED", &acquired);
+    accepted(&edit(&acquired, " on repeatable-read-plain", ""));
+}
+
+#[test]
+fn exclusive_lock_under_a_shared_one_is_refused() {
+    let refused = "
+        #1 w1.1 shared.upgrade a: 0 invoke; 5 acquired 5; 20 end; 25 ok
+        #2 w1.1 upgrade a: 10 invoke; 15 shared-held
+    ";
+    accepted(refused);
+    let acquired = edit(refused, "15 shared-held", "12 acquired 5; 13 end; 15 ok");
+    rejected(Reported, "it must not succeed", &acquired);
+    let other = edit(refused, "w1.1 upgrade", "w1.1 nested/inner");
+    rejected(Reported, "did not hold the lock shared", &other);
+}
+
+#[test]
+fn serialization_errors_need_no_fault_at_serializable_alone() {
+    for word in ["database", "body-database"] {
+        let failed = edit(BODY, "30 ok", &format!("30 {word}"));
+        let message = format!("returned `{word}`, but no fault");
+        rejected(Reported, &message, &failed);
+        let name = failed.split(": ").next().expect("a line").to_owned();
+        let on = |source: &str| failed.replacen(&name, &format!("{name} on {source}"), 1);
+        rejected(Reported, &message, &on("repeatable-read-plain"));
+        accepted(&on("serializable-plain"));
+    }
 }
 
 #[test]
@@ -300,6 +370,33 @@ fn left_open_without_an_open_transaction_is_rejected() {
         &acquired,
     );
     accepted(&edit(&acquired, "left_open", "transaction"));
+}
+
+#[test]
+fn loss_under_a_reentrant_call_is_reported_by_the_outer_one() {
+    let lost = "
+        #1 w1.1 nested a: 0 invoke; 10 acquired 5; 40 end; 50 commit-unknown unknown
+        #2 w1.1 nested/inner a: 15 invoke; 20 acquired 5; 30 end; 35 ok
+        fault kill-holder session=5: 22..24
+    ";
+    accepted(lost);
+    let other = "#3 w2.1 hold a: 5 invoke; 26 acquired 6; 28 end; 29 ok";
+    accepted(&add(lost, other));
+    let unreported = edit(lost, "commit-unknown unknown", "ok");
+    rejected(Reported, "its session had ended", &unreported);
+}
+
+#[test]
+fn stolen_transaction_may_be_unknown_on_postgres_alone() {
+    let unknown = edit(STOLEN, "not-held rolled-back", "commit-unknown unknown");
+    let unknown = add(&unknown, "fault cut-all: 25");
+    rejected(Reported, "reached its COMMIT", &unknown);
+    accepted(&add(&unknown, "run: 0 run server postgres 15.18"));
+    // It has not committed all the same.
+    let committed = edit(&unknown, "50 end a=1", "50 end a=2");
+    let committed = edit(&committed, "final a 1", "final a 2");
+    let committed = add(&committed, "run: 0 run server postgres 15.18");
+    rejected(Accounted, "whose commit no call reported", &committed);
 }
 
 /// A transaction loses its lock before its COMMIT, and the library reports that. The next call is

@@ -3,34 +3,35 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use diesel::connection::SimpleConnection;
-use diesel::mysql::MysqlConnection;
 use rustix::process::Signal;
 use stress_check::history::FaultKind;
 use test_server::Proxy;
 
 use super::Injector;
-use crate::coordinator::admin;
+use crate::server::{self, Conn};
+
+/// What is done to a session. Returns `false` if the session has ended before.
+type Kill = fn(&mut Conn, i64) -> bool;
 
 /// How long the injector waits for a COMMIT.
 const COMMIT_TIMEOUT: Duration = Duration::from_millis(300);
 
 impl Injector<'_, '_> {
-    pub(super) fn kill_holder(&mut self, statement: &str, kind: FaultKind) -> Result<()> {
-        let holders = self.admin.run(admin::holders)?;
+    pub(super) fn kill_holder(&mut self, kill: Kill, kind: FaultKind) -> Result<()> {
+        let holders = self.admin.run(server::holders)?;
         let Some((name, session)) = self.pick(&holders) else {
             return Ok(());
         };
         self.kill(
-            statement,
+            kill,
             kind,
             session,
             &format!("session={session},name={name}"),
         )
     }
 
-    pub(super) fn kill_waiter(&mut self, statement: &str, kind: FaultKind) -> Result<()> {
-        let sessions = self.admin.run(admin::sessions)?;
+    pub(super) fn kill_waiter(&mut self, kill: Kill, kind: FaultKind) -> Result<()> {
+        let sessions = self.admin.run(server::sessions)?;
         let waiters: Vec<_> = sessions
             .iter()
             .filter(|session| session.waits_for_a_lock())
@@ -39,26 +40,26 @@ impl Injector<'_, '_> {
         let Some(session) = self.pick(&waiters) else {
             return Ok(());
         };
-        self.kill(statement, kind, session, &format!("session={session}"))
+        self.kill(kill, kind, session, &format!("session={session}"))
     }
 
-    fn kill(&mut self, statement: &str, kind: FaultKind, session: u64, target: &str) -> Result<()> {
+    fn kill(&mut self, kill: Kill, kind: FaultKind, session: i64, target: &str) -> Result<()> {
         let fault = self.begin(kind, target);
-        let hit = self.admin.run(|conn| Ok(kill(conn, statement, session)))?;
+        let hit = self.admin.run(|conn| Ok(kill(conn, session)))?;
         self.over(fault, hit);
         Ok(())
     }
 
     /// Interrupts the statements of one session that acquire, reload, commit and release.
     pub(super) fn storm(&mut self) -> Result<()> {
-        let sessions = self.admin.run(admin::sessions)?;
+        let sessions = self.admin.run(server::sessions)?;
         let sessions: Vec<_> = sessions.iter().map(|session| session.id).collect();
         let Some(session) = self.pick(&sessions) else {
             return Ok(());
         };
         let fault = self.begin(FaultKind::Storm, &format!("session={session}"));
         let hit = self.admin.run(|conn| {
-            let kills = (0..300).take_while(|_| kill(conn, "KILL QUERY", session));
+            let kills = (0..300).take_while(|_| server::interrupt(conn, session));
             Ok(kills.count() > 0)
         })?;
         self.over(fault, hit);
@@ -123,19 +124,13 @@ impl Injector<'_, '_> {
     /// connections.
     pub(super) fn shorten_wait_timeout(&mut self) -> Result<()> {
         self.begin_lasting(FaultKind::WaitTimeout, "-", None, 2_500..4_000);
-        self.set_wait_timeout(1)?;
+        self.set_idle_timeout(true)?;
         self.env.proxy.cut();
         Ok(())
     }
 
-    pub(super) fn set_wait_timeout(&mut self, seconds: u32) -> Result<()> {
-        let statement = format!("SET GLOBAL wait_timeout = {seconds}");
-        self.admin.run(|conn| conn.batch_execute(&statement))
+    pub(super) fn set_idle_timeout(&mut self, is_short: bool) -> Result<()> {
+        self.admin
+            .run(|conn| server::set_idle_timeout(conn, is_short))
     }
-}
-
-/// Returns `false` if the session has ended before.
-fn kill(conn: &mut MysqlConnection, statement: &str, session: u64) -> bool {
-    conn.batch_execute(&format!("{statement} {session}"))
-        .is_ok()
 }

@@ -2,15 +2,15 @@
 //! does not see. If they are set before the call, the call must be refused. If the body sets them,
 //! the call must return an error.
 
+use crate::server::Conn;
 use diesel::connection::{Connection, SimpleConnection};
-use diesel::mysql::MysqlConnection;
 use diesel::result::QueryResult;
 use diesel_advisory_lock::{LockDsl, LockSource};
 use stress_check::history::OpFault;
 
-use super::{Locks, Operation, WaitFor};
 use crate::cli::WorkerFault;
 use crate::model::Counter;
+use crate::work::{Locks, Operation, WaitFor};
 use crate::worker::{Done, Op, Reached, WorkError};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Setting {
         }
     }
 
-    fn set_before(self, op: &Op<'_>, conn: &mut MysqlConnection) -> QueryResult<()> {
+    fn set_before(self, op: &Op<'_>, conn: &mut Conn) -> QueryResult<()> {
         op.inject(match self {
             Self::NoAutocommit => OpFault::NoAutocommit,
             Self::Chain => OpFault::Chain,
@@ -35,7 +35,7 @@ impl Setting {
         self.set(conn)
     }
 
-    fn set_in_body(self, op: &Op<'_>, conn: &mut MysqlConnection) -> QueryResult<()> {
+    fn set_in_body(self, op: &Op<'_>, conn: &mut Conn) -> QueryResult<()> {
         op.inject(match self {
             Self::NoAutocommit => OpFault::NoAutocommitInBody,
             Self::Chain => OpFault::ChainInBody,
@@ -43,16 +43,13 @@ impl Setting {
         self.set(conn)
     }
 
-    fn set(self, conn: &mut MysqlConnection) -> QueryResult<()> {
+    fn set(self, conn: &mut Conn) -> QueryResult<()> {
         conn.batch_execute(match self {
             Self::NoAutocommit => "SET autocommit = 0",
             Self::Chain => "SET completion_type = 'CHAIN'",
         })
     }
 }
-
-/// Restores the defaults of a session.
-pub(crate) const DEFAULTS: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN'";
 
 pub(super) struct Settings;
 
@@ -64,7 +61,7 @@ impl Operation for Settings {
     const CHANGES_SETTINGS: bool = true;
     const WEIGHT: usize = 1;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         Setting::chosen(op).set_before(op, conn.connection())?;
         op.with_row(|lock| match op.random_below(2) {
             0 => lock.run(conn, |counter, conn| increment(op, counter, conn)),
@@ -74,11 +71,7 @@ impl Operation for Settings {
     }
 }
 
-fn increment(
-    op: &Op<'_>,
-    counter: &mut Counter,
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn increment(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
     op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
 }
 
@@ -92,17 +85,13 @@ impl Operation for SettingsInBody {
     const CHANGES_SETTINGS: bool = true;
     const WEIGHT: usize = 1;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| lock.run(conn, |counter, conn| set_in_body(op, counter, conn)))?;
         Ok(Reached::End)
     }
 }
 
-fn set_in_body(
-    op: &Op<'_>,
-    counter: &mut Counter,
-    conn: &mut MysqlConnection,
-) -> Result<(), WorkError> {
+fn set_in_body(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
     op.body(conn, |conn| {
         let setting = Setting::chosen(op);
         setting.set_in_body(op, conn)?;
@@ -126,7 +115,7 @@ impl Operation for SettingsInTransaction {
     const CHANGES_SETTINGS: bool = true;
     const WEIGHT: usize = 1;
 
-    fn run<S: LockSource<Connection = MysqlConnection>>(op: &Op<'_>, conn: &mut S) -> Done {
+    fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         op.with_row(|lock| {
             lock.transaction(conn, |counter, conn| {
                 op.body(conn, |conn| {

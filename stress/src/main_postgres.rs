@@ -1,0 +1,14 @@
+//! The stress test on PostgreSQL: the program `stress` with another module `server`.
+
+mod cli;
+mod coordinator;
+mod model;
+mod program;
+#[path = "postgres/mod.rs"]
+mod server;
+mod work;
+mod worker;
+
+fn main() -> std::process::ExitCode {
+    program::main()
+}
