@@ -21,9 +21,8 @@ impl Session {
     pub fn connect(url: &str) -> Result<Self> {
         let url = CString::new(url).map_err(|error| Error(error.to_string()))?;
         // SAFETY: the text outlives the call. The handle is closed on drop.
-        let session = Self {
-            conn: unsafe { ffi::PQconnectdb(url.as_ptr()) },
-        };
+        let conn = unsafe { ffi::PQconnectdb(url.as_ptr()) };
+        let session = Self { conn };
         // SAFETY: libpq accepts its own handle, which is null if memory is exhausted.
         match unsafe { ffi::PQstatus(session.conn) } {
             ffi::ConnStatusType::CONNECTION_OK => Ok(session),

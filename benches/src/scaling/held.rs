@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use raw_client::Session;
 
