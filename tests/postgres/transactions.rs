@@ -12,7 +12,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
 use crate::server::{self, Conn, session_id};
-use crate::suite::support::{Counter, Db, Path, counters};
+use crate::suite::support::{Counter, Db, Form, Path, counters};
 
 type Manager = <Conn as Connection>::TransactionManager;
 
@@ -158,7 +158,8 @@ fn transaction_without_its_lock_does_not_commit_on_any_path(db: &Db) {
                 Ok(())
             });
             let is_swap = matches!(loss, Loss::Swap | Loss::SwapWithTransaction);
-            if path.form.is_try() && !is_swap {
+            let is_try = matches!(path.form, Form::TryTransaction | Form::TrySetTransaction);
+            if is_try && !is_swap {
                 // Its lock is the session's, which has held it throughout.
                 run.expect(&of);
                 continue;

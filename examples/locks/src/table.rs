@@ -19,14 +19,13 @@ pub(crate) fn table(held: &[HeldLock], schemas: &[String]) -> String {
             object(&lock.name),
             lock.name.scope().unwrap_or_default().to_owned(),
             schema(&lock.name, schemas),
-            account(&lock.holder),
+            lines(
+                std::iter::once(&lock.holder).chain(&lock.other_holders),
+                account,
+            ),
             age(lock.held_for),
             doing(lock.holder.activity.as_ref()),
-            lock.waiters
-                .iter()
-                .map(waiter)
-                .collect::<Vec<_>>()
-                .join("\n"),
+            lines(&lock.waiters, waiter),
         ]);
     }
     if let Some(age) = table.column_mut(4) {
@@ -42,8 +41,22 @@ fn object(name: &ParsedLockName) -> String {
         LockedObject::Table { table } => format!("{table}, the whole table"),
         LockedObject::Named { name } => format!("\"{name}\""),
         LockedObject::Hashed { resembles } => format!("{resembles}… (hashed)"),
+        // PostgreSQL knows only the key.
+        LockedObject::Key { .. } => format!("key {name}"),
         _ => name.to_string(),
     }
+}
+
+/// A line for each session.
+fn lines<'s>(
+    sessions: impl IntoIterator<Item = &'s Session>,
+    line: fn(&Session) -> String,
+) -> String {
+    sessions
+        .into_iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A lock's name contains a hash of its schema, which is compared with the schemas that the account
@@ -51,7 +64,7 @@ fn object(name: &ParsedLockName) -> String {
 fn schema(name: &ParsedLockName, schemas: &[String]) -> String {
     match schemas.iter().find(|schema| name.is_in(schema)) {
         Some(schema) => schema.clone(),
-        None if name.is_in("") => "(none)".to_owned(),
+        None if name.is_in("") || name.namespace().is_empty() => "(none)".to_owned(),
         None => name.namespace().to_owned(),
     }
 }

@@ -158,19 +158,6 @@ impl Form {
         )
     }
 
-    /// Whether the call does not wait.
-    pub(crate) fn is_try(self) -> bool {
-        matches!(
-            self,
-            Form::TryRun
-                | Form::TryTransaction
-                | Form::TryAcquire
-                | Form::TrySet
-                | Form::TrySetTransaction
-                | Form::TryName
-        )
-    }
-
     pub(crate) fn is_guard(self) -> bool {
         matches!(self, Form::Acquire | Form::TryAcquire | Form::SetAcquire)
     }
