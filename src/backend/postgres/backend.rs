@@ -189,8 +189,14 @@ impl Backend for Postgres {
         // Nested locks need no proof: the transaction holds them until its end.
         let is_of_session = |key: &&Key| key.level == Level::Session;
         let of_session: Vec<&Key> = keys.iter().copied().filter(is_of_session).collect();
+        let depth = driver.transaction_status().transaction_depth();
+        let is_savepoint = depth.is_ok_and(|depth| depth.is_some_and(|depth| depth.get() > 1));
         match prove_and_commit::<Self, D>(driver, &of_session).await {
-            Err(CommitError::Failed(error)) => Err(commit::failed(driver, error)),
+            Err(CommitError::Failed(error)) => Err(match commit::failed(driver, error) {
+                // The transaction around it was not committed.
+                CommitError::Unknown(error) if is_savepoint => CommitError::NoAnswer(error),
+                failed => failed,
+            }),
             // The index is that of the lock among all.
             Err(CommitError::NotHeld(index)) => {
                 let is_it = |key: &&Key| std::ptr::eq(*key, of_session[index]);

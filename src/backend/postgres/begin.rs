@@ -111,10 +111,14 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
     for (index, key) in keys.iter().enumerate() {
         let target = key.resolved();
         let columns = target.columns();
-        let lift = match index {
+        let mut lift = match index {
             0 => format!(", {}, {}", settings::save(), settings::lift(limit)),
             _ => String::new(),
         };
+        if key.id.is_none() {
+            // Computed once, for both statements.
+            let _ = write!(lift, ", set_config({}, k::text, true)", computed_key(index));
+        }
         let _ = write!(
             sql,
             concat!(
@@ -145,16 +149,27 @@ fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
             true => format!(", {}, {}", settings::restore(), mark_transaction(mark)),
             false => String::new(),
         };
+        let from = match key.id {
+            Some(_) => target.table_sql(),
+            None => format!(
+                "(SELECT current_setting({})::bigint AS k OFFSET 0) AS lock_key",
+                computed_key(index)
+            ),
+        };
         let _ = write!(
             sql,
-            "SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {}; ",
+            "SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {from}; ",
             suffix(key.mode),
             columns.args,
             held::add(key.mode, columns.text, true),
-            target.table_sql(),
         );
     }
     sql + "RELEASE SAVEPOINT diesel_advisory_lock"
+}
+
+/// The setting that has the key of a name of a table.
+fn computed_key(index: usize) -> String {
+    format!("'diesel_advisory_lock.key_{index}'")
 }
 
 fn mark_transaction(mark: u64) -> String {

@@ -101,9 +101,9 @@ fn literal(text: &str) -> String {
 pub(super) const KEY_IN_TABLE: [&str; 3] = [
     "(SELECT ('x' || encode(substr(sha256(convert_to(left(encode(sha256(convert_to(\
      n.nspname::text, 'UTF8')), 'hex'), 8) || '/', 'UTF8') || ",
-    "), 1, 8), 'hex'))::bit(64)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
-     ON n.oid = c.relnamespace WHERE c.oid = to_regclass(quote_ident(convert_from(",
-    ", 'UTF8'))))",
+    "), 1, 8), 'hex'))::bit(64)::bigint FROM pg_catalog.pg_namespace n WHERE n.oid = (SELECT \
+     c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(quote_ident(convert_from(",
+    ", 'UTF8')))))",
 ];
 
 /// The SQL of a key whose numbers are columns.
