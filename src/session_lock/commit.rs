@@ -42,16 +42,19 @@ async fn commit_steps<C: LockConnection>(
     };
     let depth = Depth::of(conn).map_err(|source| failed(source, Outcome::RolledBack))?;
     let begun = depth.since(before);
+    // The closure has ended the transaction, by COMMIT or by ROLLBACK. If it has swapped the
+    // connection, the transaction is still open in the other session, which cannot commit it.
+    let is_swapped = begun == 0 && is_swapped(conn, locks).await;
     let outcome = match begun {
-        // The closure has ended the transaction, by COMMIT or by ROLLBACK. If it has swapped the
-        // connection, the transaction is still open in the other session, which cannot commit it.
-        0 if !is_swapped(conn, locks).await => Outcome::Unknown,
+        0 if !is_swapped => Outcome::Unknown,
         _ => Outcome::RolledBack,
     };
     if begun != 1 || depth.is_exchanged(before) {
         let outlive = |lock: &SessionLock<C::Server>| C::Server::outlives_transaction(&lock.key);
         if locks.iter().all(outlive) {
             prove(conn, locks, TransactionContext::Transaction, outcome).await?;
+        } else if is_swapped {
+            return Err(lost(conn, locks, 0, None, outcome).await);
         }
         return Err(match begun {
             0 => failed(DieselError::NotInTransaction, outcome),

@@ -197,6 +197,10 @@ impl Backend for Postgres {
                 CommitError::Unknown(error) if is_savepoint => CommitError::NoAnswer(error),
                 failed => failed,
             }),
+            // An aborted transaction answers nothing. It is rolled back.
+            Err(CommitError::NoAnswer(error)) if !error::is_closed(&error) => {
+                Err(CommitError::Failed(error))
+            }
             // The index is that of the lock among all.
             Err(CommitError::NotHeld(index)) => {
                 let is_it = |key: &&Key| std::ptr::eq(*key, of_session[index]);

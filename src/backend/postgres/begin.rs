@@ -12,7 +12,7 @@ use diesel::pg::Pg;
 use super::error::{self, Marker};
 use super::key::{Key, Level, SessionId};
 use super::query::suffix;
-use super::wait::comment;
+use super::wait::{self, comment};
 use super::{held, inspect, isolation_hint, settings};
 use crate::backend::{AcquireError, Acquired};
 use crate::deadline::Wait;
@@ -62,7 +62,7 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
         _ => "ROLLBACK TO SAVEPOINT diesel_advisory_lock; ROLLBACK",
     };
     let mut marker = marker;
-    if !error::is_closed(&failure) && driver.batch(undo).await.is_err() {
+    if !error::is_closed(&failure) && !wait::undo_statements(driver, undo).await {
         // In an aborted transaction of the caller's, no statement of this message has run.
         marker = Some(Marker::TransactionOpen);
     }

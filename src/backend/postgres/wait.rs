@@ -44,17 +44,29 @@ pub(super) async fn wait<D: Driver<Db = Pg>>(
     if in_transaction && !error::is_closed(&failure) {
         // The settings and a lock of the transaction are undone with the savepoint. A deadlock
         // leaves the transaction to the caller.
-        let _ = driver
-            .batch(concat!(
-                "ROLLBACK TO SAVEPOINT diesel_advisory_lock; ",
-                "RELEASE SAVEPOINT diesel_advisory_lock"
-            ))
-            .await;
+        let undo = concat!(
+            "ROLLBACK TO SAVEPOINT diesel_advisory_lock; ",
+            "RELEASE SAVEPOINT diesel_advisory_lock"
+        );
+        undo_statements(driver, undo).await;
     }
     if key.level == Level::Session {
         undo(driver, key).await;
     }
     Err(error::of_wait(failure, key, elapsed, limit))
+}
+
+/// Runs statements that undo others, again if they are canceled as well. Returns whether they ran.
+pub(super) async fn undo_statements<D: Driver<Db = Pg>>(driver: &mut D, sql: &str) -> bool {
+    const ATTEMPTS: usize = 10;
+    for _ in 0..ATTEMPTS {
+        match driver.batch(sql).await {
+            Ok(()) => return true,
+            Err(error) if error::is_closed(&error) => return true,
+            Err(_) => {}
+        }
+    }
+    false
 }
 
 /// Waits within a savepoint, since an error would abort the open transaction.
