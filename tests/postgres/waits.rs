@@ -56,6 +56,8 @@ fn timeout_that_races_with_the_grant_leaves_no_lock(db: &Db) {
     waiter.batch_execute("SELECT 1").unwrap();
 }
 
+type Attempt<'a> = &'a dyn Fn(&mut PgConnection) -> Result<(), LockError>;
+
 /// The limits of the session do not cut a wait, whatever form it has.
 #[server_test(serial)]
 fn limits_of_the_session_do_not_end_a_wait(db: &Db) {
@@ -70,14 +72,13 @@ fn limits_of_the_session_do_not_end_a_wait(db: &Db) {
     for limit in limits {
         let conn = &mut db.conn();
         conn.batch_execute(limit).unwrap();
-        let attempts: [&dyn Fn(&mut PgConnection) -> Result<(), LockError>; 3] = [
+        let attempts: [Attempt<'_>; 3] = [
             &|conn| name.lock().timeout(asked).run(conn, |_, _| Ok(())),
             &|conn| name.lock().timeout(asked).transaction(conn, |_, _| Ok(())),
             &|conn| {
-                let set = lock_all((&mut Counter { id: 1, value: 0 }, LockName::named("a")))
+                lock_all((&mut Counter { id: 1, value: 0 }, LockName::named("a")))
                     .timeout(asked)
-                    .transaction(conn, |_, _| Ok(()));
-                set
+                    .transaction(conn, |_, _| Ok(()))
             },
         ];
         for (nth, attempt) in attempts.iter().enumerate() {
