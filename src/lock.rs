@@ -445,6 +445,11 @@ pub trait LockDsl<L, M = Exclusive>: Sized {
     /// Once the COMMIT has succeeded, the value of `body` is returned, even if the release fails.
     /// The session is then ended, and with the feature `tracing` an event is emitted.
     ///
+    /// On PostgreSQL, at READ COMMITTED, the transaction holds the lock, and COMMIT releases it. **A
+    /// statement that fails there releases the lock at once**, since it aborts the transaction. Do
+    /// not go on after such an error: nothing is committed, and the call returns an error, but
+    /// other effects of `body` would not be exclusive.
+    ///
     /// After a rollback the rows are as before, but the caller's model keeps the changes of `body`:
     /// reload it before you use it.
     ///
