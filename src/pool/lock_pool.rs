@@ -303,7 +303,10 @@ impl<C: PoolConnection> LockPool<C> {
                     slot.set_waits_at(name);
                     wait_for_permit(waiter, name, deadline).map_err(|phase| {
                         let pending = PendingLock::with(name.clone(), None, true);
-                        pending.not_acquired(deadline, |name| queue_timeout(name, phase, deadline))
+                        let has_idle = self.pool.state().idle_connections > 0;
+                        pending.not_acquired(deadline, |name| {
+                            queue_timeout(name, phase, deadline, has_idle)
+                        })
                     })?
                 }
             };
@@ -411,14 +414,20 @@ fn wait_for_permit<C: PoolConnection>(
 }
 
 /// The error of a request that did not get its permit, which says what it was waiting for.
-fn queue_timeout(name: LockName, phase: Option<Phase>, deadline: &Deadline) -> LockError {
+fn queue_timeout(
+    name: LockName,
+    phase: Option<Phase>,
+    deadline: &Deadline,
+    has_idle: bool,
+) -> LockError {
     let is_own = match phase {
         Some(Phase::Running(thread)) => thread == in_use::thread(),
         _ => false,
     };
     let cause = match phase {
         _ if is_own || in_use::is_enclosing(&name) => TimeoutCause::EnclosingCall,
-        Some(Phase::Connecting) if !deadline.is_without_wait() => {
+        // With an idle connection, the request in front is about to have it.
+        Some(Phase::Connecting) if !deadline.is_without_wait() && !has_idle => {
             return LockError::Pool {
                 name,
                 source: "the request ahead of this one still waits for a connection".into(),
