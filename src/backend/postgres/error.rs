@@ -1,10 +1,10 @@
 //! What an error means. Diesel passes on neither the code of an error nor its severity, and the
 //! message is in the server's language.
 //!
-//! So the library's own checks fail with a text that the server quotes: `'diesel_advisory_lock:..'`
-//! is no number, in any language. Other errors of a wait are told apart by what the server sends
-//! beside the message: a deadlock has details, a lack of memory has a hint, and the end of a wait
-//! has neither.
+//! So a check of the library fails by converting a text such as `diesel_advisory_lock:held` to a
+//! number. The server quotes the text in its error, in any language. The other errors of a wait
+//! differ in their details and hints: a deadlock has details, a lack of memory has a hint, and a
+//! timeout has neither.
 
 use std::time::Duration;
 

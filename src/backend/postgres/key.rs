@@ -11,7 +11,7 @@ use crate::name::{KeySource, PostgresKey};
 /// The start of the SHA-256 of an empty text: the namespace of names without a table.
 const EMPTY_NAMESPACE: &str = "e3b0c442";
 
-/// Who holds a lock.
+/// Whether the session or a transaction holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Session,

@@ -28,7 +28,7 @@
 //! | `finished` | the worker's last line |
 //!
 //! `OUTCOME` is an [`Outcome`] and `CLAIM` a [`Claim`]. `OP` is the call's number in its process.
-//! `OPERATION` is the name of the operation in `stress/src/work/`. A call must not succeed if its
+//! `OPERATION` is the name of the operation in `stress/src/`. A call must not succeed if its
 //! operation is `left_open`, `in_transaction`, `upgrade`, `settings_in_body` or
 //! `settings_in_transaction`, or if its fault is `misspelled`, `no-autocommit`, `chain` or
 //! `raw-begin`. An operation whose name begins with `shared` locks in shared mode. `SOURCE` is the
