@@ -10,7 +10,7 @@ use window::Window;
 mod tables;
 mod window;
 
-/// The report lists at most so many violations, and counts the others.
+/// The report lists at most so many violations of each rule, and counts the others.
 const LISTED: usize = 12;
 
 /// A run and its violations.
@@ -140,11 +140,14 @@ impl fmt::Display for Report {
             return write!(f, "No rule was broken.");
         }
         writeln!(f, "\nViolations: {}", self.violations.len())?;
-        for violation in self.violations.iter().take(LISTED) {
-            writeln!(f, "  {}: {}", violation.rule, violation.what)?;
-        }
-        if self.violations.len() > LISTED {
-            writeln!(f, "  and {} more", self.violations.len() - LISTED)?;
+        for (rule, count) in self.by_rule() {
+            let of_rule = self.violations.iter().filter(|it| it.rule == rule);
+            for violation in of_rule.take(LISTED) {
+                writeln!(f, "  {rule}: {}", violation.what)?;
+            }
+            if count > LISTED {
+                writeln!(f, "  {rule}: and {} more", count - LISTED)?;
+            }
         }
         if let Some(violation) = self.shortest() {
             write!(f, "\n{}", Window::of(run, violation))?;

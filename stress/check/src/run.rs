@@ -136,10 +136,12 @@ impl Run {
     /// Whether a call reports that it held its lock until its end.
     ///
     /// The success of a re-entrant call says nothing alone: the release of a lock of a transaction
-    /// has no answer of the server. The outer call reports the loss.
+    /// has no answer of the server. The outer call reports the loss. A call that locks until COMMIT
+    /// in the transaction of another one leaves it to that one as well.
     pub fn reports_success(&self, index: usize) -> bool {
         let op = &self.ops[index];
-        let outer = op.parent.filter(|_| !self.crosses(op));
+        let has_own_release = self.crosses(op) && !op.locks_until_commit();
+        let outer = op.parent.filter(|_| !has_own_release);
         op.is(Outcome::Ok) && outer.is_none_or(|outer| self.reports_success(outer))
     }
 

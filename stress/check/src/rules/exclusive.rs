@@ -56,19 +56,18 @@ fn by_clock(run: &Run, violations: &mut Vec<Violation>) {
 
 fn hold(run: &Run, index: usize) -> Option<Hold> {
     let op = &run.ops[index];
-    let (to, reported) = match op.outcome {
+    let (end, reported) = match op.outcome {
         Some((_, Outcome::Ok)) => (op.ended?, run.reports_success(index)),
         // The body ended the call, which says nothing about the lock.
         Some((_, Outcome::Failed | Outcome::Panicked | Outcome::LeftOpen | Outcome::Dropped)) => {
             (op.ended?, false)
         }
         // The process was killed under the lock, which its session held until then.
-        None if run.was_killed(op.worker) => {
-            let end = op.ended.or(run.alive_until(op.worker))?;
-            (end.min(op.lock_taken().unwrap_or(end)), false)
-        }
+        None if run.was_killed(op.worker) => (op.ended.or(run.alive_until(op.worker))?, false),
         _ => return None,
     };
+    let taken = op.lock_taken().filter(|_| !reported);
+    let to = taken.map_or(end, |taken| taken.min(end));
     Some(Hold {
         op: index,
         from: op.acquired?,

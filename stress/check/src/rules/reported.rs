@@ -16,9 +16,6 @@ const LEAVES_OPEN: [&str; 3] = ["left_open", "settings_in_body", "settings_in_tr
 /// An operation that must be refused, because its session holds the lock shared.
 const UPGRADE: &str = "upgrade";
 
-/// What the names of operations begin with that lock until COMMIT, in their own transaction.
-const UNTIL_COMMIT: [&str; 3] = ["until_commit", "try_until_commit", "shared.until_commit"];
-
 /// Longer than any call takes.
 const LONGEST: u64 = 120_000_000_000;
 
@@ -197,13 +194,13 @@ fn wrong(
         Outcome::KeyMismatch if !op.had_fault(|it| it == OpFault::Misspelled) => {
             return Some("its key was the row's");
         }
-        Outcome::IsolationLevel if !locks_until_commit(op) || !op.has_snapshot() => {
+        Outcome::IsolationLevel if !op.locks_until_commit() || !op.has_snapshot() => {
             return Some("its transaction was not above READ COMMITTED");
         }
         Outcome::SharedHeld if *op.operation != *UPGRADE => {
             return Some("its session did not hold the lock shared");
         }
-        Outcome::Ok if locks_until_commit(op) && op.has_snapshot() => {
+        Outcome::Ok if op.locks_until_commit() && op.has_snapshot() => {
             return Some("its transaction was above READ COMMITTED");
         }
         Outcome::Ok
@@ -218,10 +215,4 @@ fn wrong(
         _ => true,
     };
     (!allowed).then_some("no fault explains it")
-}
-
-fn locks_until_commit(op: &Op) -> bool {
-    UNTIL_COMMIT
-        .iter()
-        .any(|name| op.operation.starts_with(name))
 }

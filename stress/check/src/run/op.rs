@@ -7,6 +7,9 @@ use crate::history::{Claim, OpFault, Outcome, WaitMs};
 /// How long a pool waits for a connection to open.
 const CONNECTION_TIMEOUT: WaitMs = WaitMs(500);
 
+/// What the names of operations begin with that lock until COMMIT, in their own transaction.
+const UNTIL_COMMIT: [&str; 3] = ["until_commit", "try_until_commit", "shared.until_commit"];
+
 /// What the history says of a call.
 #[derive(Debug)]
 pub struct Op {
@@ -60,6 +63,12 @@ impl Op {
     /// Whether it locks in shared mode, in which calls do not exclude each other.
     pub fn is_shared(&self) -> bool {
         self.operation.starts_with("shared")
+    }
+
+    /// Whether its lock belongs to a transaction of its thread, and lasts until its end.
+    pub fn locks_until_commit(&self) -> bool {
+        let mut names = UNTIL_COMMIT.iter();
+        names.any(|name| self.operation.starts_with(name))
     }
 
     /// Whether the server may refuse what it reads and writes because of other transactions.

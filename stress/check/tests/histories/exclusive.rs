@@ -134,6 +134,11 @@ fn an_overlap_with_a_failed_body_is_rejected_unless_a_fault_explains_it() {
         // The end of another session does not explain it.
         let other = add(&overlap, "fault kill-holder session=7: 12");
         rejected(Exclusive, "ran under `a`", &other);
+        // A lock that the body itself released was lost from then on, and not before.
+        let stolen = edit(&overlap, "20 end", "14 injected theft; 20 end");
+        accepted(&stolen);
+        let late = edit(&overlap, "20 end", "16 injected theft; 20 end");
+        rejected(Exclusive, "ran under `a` for 1.000 ms", &late);
         // Nor does a later end.
         let later = add(&overlap, "fault kill-holder session=5: 21");
         rejected(Exclusive, "ran under `a`", &later);
@@ -148,6 +153,24 @@ fn an_overlap_with_a_failed_body_is_rejected_unless_a_fault_explains_it() {
     accepted(&left_open);
     let overlap = edit(&left_open, "31 acquired", "15 acquired");
     rejected(Exclusive, "ran under `a`", &overlap);
+}
+
+#[test]
+fn an_overlap_in_a_transaction_that_did_not_commit_is_accepted_if_a_fault_explains_it() {
+    // The lock of the inner call lasts until the outer call's COMMIT.
+    let transaction = "
+        #1 w1.1 until_commit.crossing a: 0 invoke; 5 acquired 5; 35 end; 40 body-database unknown
+        #2 w1.1 until_commit.crossing/inner b: 6 invoke; 10 acquired 5; 30 end; 31 ok
+        #3 w2.1 hold b: 15 invoke; 20 acquired 6; 25 end; 28 ok
+        fault cut-one: 15
+        file b: begin #2; begin #3; end #3; end #2
+    ";
+    accepted(transaction);
+    let other = edit(transaction, "cut-one: 15", "cut-one: 15 missed");
+    let explained = add(&other, "fault interrupt-holder session=5: 38");
+    rejected(Exclusive, "ran under `b`", &explained);
+    let separate = transaction.replace("until_commit.crossing", "crossing");
+    rejected(Exclusive, "ran under `b`", &separate);
 }
 
 const KILLED: &str = "
