@@ -191,9 +191,11 @@ impl<'s> Fleet<'s> {
 
     /// Records the worker processes that still run.
     pub(super) fn record_leftovers(&self) {
-        let directory = self.options.directory.display().to_string();
+        // Its number may be another process's by now, and another run's directory may begin with
+        // the same characters. An argument ends with a zero byte.
+        let argument = format!("--directory={}\0", self.options.directory.display());
         for &pid in &self.pids {
-            if is_running(pid, &directory) {
+            if is_running(pid, &argument) {
                 self.env.record_left("process", &pid.to_string());
             }
         }
