@@ -52,6 +52,10 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Whether [`begin_with_locks`](Self::begin_with_locks) is implemented.
     const BEGINS_WITH_LOCKS: bool = false;
 
+    /// Whether a lock that the session held just before a COMMIT is held after it, too. It is not
+    /// if a nested call of the transaction may have been its only holder.
+    const COMMIT_KEEPS_LOCKS: bool = true;
+
     /// Whether locks may be named by PostgreSQL's keys.
     const HAS_POSTGRES_KEYS: bool = false;
 

@@ -182,14 +182,16 @@ impl<C: PoolConnection> QueueSlot<C> {
 }
 
 /// Whether the session holds the locks and is fit for the next request. The proof before a COMMIT
-/// that succeeded is still valid.
+/// that succeeded is still valid, if COMMIT releases none of them.
 async fn is_fit<C: LockConnection>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
     progress: Progress,
 ) -> bool {
     match progress {
-        Progress::Committed(condition) => condition == Condition::Clean,
-        Progress::Plain | Progress::Begun => SessionLock::are_fit_for_next(locks, conn).await,
+        Progress::Committed(condition) if C::Server::COMMIT_KEEPS_LOCKS => {
+            condition == Condition::Clean
+        }
+        _ => SessionLock::are_fit_for_next(locks, conn).await,
     }
 }

@@ -112,6 +112,39 @@ fn holder_that_lost_its_lock_hands_off_nothing(db: &Db) {
     }
 }
 
+/// On PostgreSQL the nested call holds the lock until COMMIT, so the transaction may commit. The lock
+/// is lost all the same.
+#[server_test]
+fn transaction_that_lost_its_lock_under_a_nested_call_hands_off_nothing(db: &Db) {
+    db.counter(1);
+    db.lock_before_begin();
+    let locks = &db.locks(2);
+    let name = Counter { id: 1, value: 0 }.lock_name();
+    let others = || {
+        let mut counter = Counter { id: 1, value: 0 };
+        locks
+            .transaction(counter.lock(), |counter, conn| {
+                assert_eq!(db.holder(&name), Some(session_id(conn)));
+                counter.value += 1;
+                counter.save(conn)
+            })
+            .unwrap();
+    };
+    let committed = in_front_of(db, locks, 3, others, || {
+        locks.transaction(Counter { id: 1, value: 0 }.lock(), |_, conn| {
+            Counter { id: 1, value: 0 }.with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
+            db.release_raw(conn, &name);
+            Ok(())
+        })
+    });
+    match committed {
+        Ok(()) => assert!(server::NESTED_LOCKS_END_WITH_TRANSACTION),
+        Err(error) => assert!(matches!(error, LockError::Lost { .. }), "{error:?}"),
+    }
+    assert_eq!(db.value(1), 3);
+    db.assert_idle(locks);
+}
+
 /// The session is verified, and dies before the next caller has reloaded its row.
 #[server_test]
 fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {

@@ -55,6 +55,7 @@ impl Backend for Postgres {
     type IdleTimeouts = IdleTimeouts;
 
     const BEGINS_WITH_LOCKS: bool = true;
+    const COMMIT_KEEPS_LOCKS: bool = false;
     const HAS_POSTGRES_KEYS: bool = true;
 
     fn acquire<D: Driver<Db = Pg>>(
