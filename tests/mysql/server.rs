@@ -28,6 +28,9 @@ pub(crate) fn is_mariadb(db: &Db) -> bool {
 /// The port of a URL that has none.
 pub(crate) const DEFAULT_PORT: u16 = 3306;
 
+/// The database of a session that has no schema.
+pub(crate) const NO_SCHEMA: &str = "";
+
 /// A URL at which no server listens.
 pub(crate) const UNREACHABLE_URL: &str = "mysql://root@127.0.0.1:1/none";
 

@@ -21,6 +21,10 @@ pub(crate) use account::Account;
 /// The port of a URL that has none.
 pub(crate) const DEFAULT_PORT: u16 = 5432;
 
+/// The database of a session that is in no case's database. Without a name, it would be the
+/// account's, which may not exist.
+pub(crate) const NO_SCHEMA: &str = "postgres";
+
 /// A URL at which no server listens.
 pub(crate) const UNREACHABLE_URL: &str = "postgres://root@127.0.0.1:1/none";
 

@@ -87,7 +87,7 @@ impl Db {
     }
 
     pub(crate) fn conn_without_schema(&self) -> Conn {
-        let url = self.url_of("");
+        let url = self.url_of(server::NO_SCHEMA);
         Conn::establish(&url).unwrap_or_else(|error| panic!("{url}: {error}"))
     }
 
