@@ -28,12 +28,16 @@ pub(crate) fn is_mariadb(db: &Db) -> bool {
 /// The port of a URL that has none.
 pub(crate) const DEFAULT_PORT: u16 = 3306;
 
+/// The database of a session that has no schema.
+pub(crate) const NO_SCHEMA: &str = "";
+
 /// A URL at which no server listens.
 pub(crate) const UNREACHABLE_URL: &str = "mysql://root@127.0.0.1:1/none";
 
-/// The type of a key column that ignores case and trailing blanks in comparisons.
-pub(crate) const CASE_INSENSITIVE_KEY: &str =
-    "VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
+/// The table `users`, whose key ignores case and trailing blanks in comparisons.
+pub(crate) const CREATE_USERS: &str = "CREATE TABLE users \
+     (name VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY, \
+     logins BIGINT NOT NULL)";
 
 /// Parts of the library's statements, by which a case recognises them.
 pub(crate) mod statement {
@@ -49,14 +53,9 @@ pub(crate) mod statement {
         ["@@SESSION.wait_timeout", "SET SESSION wait_timeout"];
 }
 
-/// Creates a database with empty tables.
 pub(crate) fn create_database(conn: &mut Conn, name: &str) {
-    conn.batch_execute(&format!(
-        "CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-         CREATE TABLE {name}.counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
-         CREATE TABLE {name}.documents (name VARCHAR(700) PRIMARY KEY, body TEXT NOT NULL);"
-    ))
-    .unwrap();
+    let sql = format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
+    conn.batch_execute(&sql).unwrap();
 }
 
 pub(crate) fn drop_database(conn: &mut Conn, name: &str) {

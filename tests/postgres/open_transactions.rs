@@ -67,9 +67,9 @@ fn assert_refused(run: Result<(), LockError>, of: &str) {
 fn acquire_in_an_unseen_transaction_is_refused_on_every_path(db: &Db) {
     let name = db.counter(1).lock_name();
     for path in Path::all() {
+        let mut client = path.client(db);
         for unseen in Unseen::ALL {
             let of = format!("{unseen:?}, {path:?}");
-            let mut client = path.client(db);
             client.with(|conn| unseen.enter(conn));
             let run = client.run(&mut counter(), |_, _| panic!("{of} ran"));
             assert_refused(run, &of);
@@ -95,10 +95,10 @@ fn acquire_in_an_unseen_transaction_is_refused_on_every_path(db: &Db) {
 #[server_test]
 fn acquire_under_a_guard_in_an_unseen_transaction_is_refused_by_every_form(db: &Db) {
     let name = db.counter(1).lock_name();
+    let conn = &mut db.conn();
     for unseen in [Unseen::Empty, Unseen::Written] {
         for form in Form::ALL {
             let of = format!("{unseen:?}, {form:?}");
-            let conn = &mut db.conn();
             let mut held = LockName::named("outer").lock().acquire(conn).unwrap();
             unseen.enter(&mut held);
             let run = form.run_on(&mut held, &mut counter(), |_, _| panic!("{of} ran"));
@@ -117,9 +117,9 @@ fn acquire_under_a_guard_in_an_unseen_transaction_is_refused_by_every_form(db: &
 fn transaction_left_open_is_rolled_back_on_every_path(db: &Db) {
     db.counter(1);
     for path in Path::all().filter(|path| !path.form.is_transaction()) {
+        let mut client = path.client(db);
         for unseen in Unseen::ALL {
             let of = format!("{unseen:?}, {path:?}");
-            let mut client = path.client(db);
             let run = client.run(&mut counter(), |_, conn| {
                 unseen.enter(conn);
                 Ok(())

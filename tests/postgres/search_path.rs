@@ -244,8 +244,9 @@ fn search_path_changed_inside_the_closure_does_not_prevent_the_release(db: &Db) 
     let observer = &mut db.conn();
     create_other_schema(db);
     for path in Path::all() {
+        let mut client = path.client(db);
         for changed in ["other", "nowhere"] {
-            let mut client = path.client(db);
+            client.with(|conn| set_path(conn, "public"));
             let id = client.session_id();
             let run = client.run(&mut counter(), |_, conn| {
                 set_path(conn, changed);

@@ -59,11 +59,8 @@ struct Membership {
 locked_methods!(User, AccountByOwner, Membership);
 
 pub(crate) fn create_users(db: &Db) {
-    db.execute(&format!(
-        "CREATE TABLE users (name {} PRIMARY KEY, logins BIGINT NOT NULL);
-         INSERT INTO users VALUES ('Alice', 0)",
-        server::CASE_INSENSITIVE_KEY
-    ));
+    db.execute(server::CREATE_USERS);
+    db.execute("INSERT INTO users VALUES ('Alice', 0)");
 }
 
 pub(crate) fn user(name: &str) -> User {

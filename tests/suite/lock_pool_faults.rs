@@ -252,7 +252,7 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
     let name = Counter { id: 1, value: 0 }.lock_name();
     let (done, unknown) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
     let stop = &AtomicBool::new(false);
-    let mut killed = 0;
+    let enough = || [done, unknown].map(|count| count.load(Ordering::SeqCst) >= 20) == [true; 2];
     thread::scope(|scope| {
         for thread in 0..16 {
             scope.spawn(move || {
@@ -277,20 +277,24 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
                 }
             });
         }
-        let end = Instant::now() + Duration::from_secs(2);
+        // However slow the machine is: as many requests as this take seconds at most.
+        let limit = Instant::now() + Duration::from_secs(120);
         let killer = &mut db.conn();
-        while Instant::now() < end {
+        while !enough() && Instant::now() < limit {
             if let Some(holder) = db.holder(&name) {
-                // The session may have ended already.
-                killed += usize::from(server::kill_session(killer, holder).is_ok());
+                // An error is ignored: the session may have ended already.
+                _ = server::kill_session(killer, holder);
             }
             thread::sleep(Duration::from_millis(3));
         }
         stop.store(true, Ordering::SeqCst);
     });
+    let (enough, value) = (enough(), usize::try_from(db.value(1)).unwrap());
     let (done, unknown) = (done.load(Ordering::SeqCst), unknown.load(Ordering::SeqCst));
-    let value = usize::try_from(db.value(1)).unwrap();
-    assert!(killed > 20, "{killed} sessions were killed");
+    assert!(
+        enough,
+        "{done} requests have succeeded, and {unknown} have failed"
+    );
     assert!(
         (done..=done + unknown).contains(&value),
         "{done} commits were reported and {unknown} are unknown, but the value is {value}"

@@ -172,26 +172,23 @@ fn model_in_a_scoped_thread_keeps_unsaved_changes(db: &Db) {
 fn model_keeps_unsaved_changes_after_an_inner_panic(db: &Db) {
     db.counter(1);
     for outer in Path::all().filter(|path| path.form.gives_the_model()) {
+        let mut client = outer.client(db);
         for inner in inner_forms(outer) {
-            outer
-                .run_once(
-                    db,
-                    &mut Counter {
-                        id: 1,
-                        value: STALE,
-                    },
-                    |model, conn| {
-                        let panics = || {
-                            inner.run_on(conn, model, |_, _| resume_unwind(Box::new("on purpose")))
-                        };
-                        catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
-                        model.value = UNSAVED;
-                        model.with_lock(conn, |model, _| {
-                            assert_eq!(model.value, UNSAVED, "{inner:?} inside {outer:?}");
-                            Ok(())
-                        })
-                    },
-                )
+            let mut model = Counter {
+                id: 1,
+                value: STALE,
+            };
+            client
+                .run(&mut model, |model, conn| {
+                    let panics =
+                        || inner.run_on(conn, model, |_, _| resume_unwind(Box::new("on purpose")));
+                    catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+                    model.value = UNSAVED;
+                    model.with_lock(conn, |model, _| {
+                        assert_eq!(model.value, UNSAVED, "{inner:?} inside {outer:?}");
+                        Ok(())
+                    })
+                })
                 .unwrap();
         }
     }

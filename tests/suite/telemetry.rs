@@ -223,7 +223,12 @@ fn deadlock_is_recorded(db: &Db) {
     let mut one = a.lock().acquire(one).unwrap();
     let mut other = b.lock().acquire(other).unwrap();
     let outcomes = thread::scope(|scope| {
-        let waiting = scope.spawn(|| watched(|| drop(b.lock().acquire(&mut one))).0);
+        let waiting = scope.spawn(move || {
+            let (watch, _) = watched(|| drop(b.lock().acquire(&mut one)));
+            // Otherwise the other session would wait for its timeout.
+            drop(one);
+            watch
+        });
         db.wait_until_blocked(ones_id);
         let (closing, _) = watched(|| drop(a.lock().acquire(&mut other)));
         drop(other);

@@ -42,6 +42,9 @@ pub(crate) const POSTGRES: &str = "postgres";
 /// The other packages that have the feature.
 const WITH_POSTGRES: [&str; 5] = ["benches", "job_queue", "locks", "notification", "stress"];
 
+/// The feature of xtask that compiles its test of the public interface.
+pub(crate) const PUBLIC_API: &str = "xtask/public-api";
+
 /// The library's package.
 pub(crate) const LIBRARY: &str = "diesel-advisory-lock";
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{Backends, LIBRARY, cargo, cargo_workspace, workspace};
+use crate::cargo::{Backends, LIBRARY, PUBLIC_API, cargo, cargo_workspace, workspace};
 use crate::install::{self, Need};
 use crate::step;
 use crate::tools::{self, Tool};
@@ -23,27 +23,20 @@ pub(crate) fn run() -> Result<()> {
     api(false)
 }
 
-/// The checks of a release that each change has to pass.
-pub(crate) fn each_change() -> Result<()> {
-    minimal_versions()?;
-    features(Sets::Pairs)?;
-    api(false)
-}
-
 /// The oldest versions that the manifest allows: not every one of them has what the library uses.
-fn minimal_versions() -> Result<()> {
+pub(crate) fn minimal_versions() -> Result<()> {
     let script = workspace().join("xtask/minimal-versions.sh");
     step::run("oldest versions allowed", Command::new("bash").arg(script))
 }
 
 /// Sets of features, of which each must compile without a warning. Those of keys count as one.
-enum Sets {
+pub(crate) enum Sets {
     All,
     /// These take a third of the time, and find most mistakes.
     Pairs,
 }
 
-fn features(sets: Sets) -> Result<()> {
+pub(crate) fn features(sets: Sets) -> Result<()> {
     let mut hack = tools::cargo(&Tool::HACK)?;
     hack.args(["hack", "clippy", "--package", LIBRARY, "--feature-powerset"])
         .args(["--group-features", "uuid,chrono,time"])
@@ -68,7 +61,7 @@ pub(crate) fn api(bless: bool) -> Result<()> {
     install::ensure(&Need::CLIENT_LIBRARIES)?;
     // For the whole workspace: then its dependencies have the features of `cargo xtask test`.
     let mut test = cargo_workspace("test", Backends::All);
-    test.args(["--features", "xtask/public-api", "--test", "public_api"]);
+    test.args(["--features", PUBLIC_API, "--test", "public_api"]);
     if bless {
         test.env("UPDATE_SNAPSHOTS", "yes");
     }

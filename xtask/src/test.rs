@@ -7,19 +7,24 @@ mod needs;
 
 use std::env;
 use std::io::{self, Read};
+use std::num::NonZero;
 use std::process::Command;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use test_server::ServerKind;
 
-use crate::cargo::{Backends, LIBRARY, cargo_packages, cargo_workspace};
+use crate::cargo::{Backends, LIBRARY, PUBLIC_API, cargo_packages, cargo_workspace};
 use crate::install::{self, Need};
 use crate::step;
 use needs::Test;
 
 /// Arguments with which `cargo test` runs no test.
 const NO_RUN: [&str; 4] = ["--help", "-h", "--list", "--no-run"];
+
+/// The variable with the number of tests that a test program runs at the same time.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 pub(crate) fn run(servers: &[ServerKind], arguments: &[String]) -> Result<()> {
     let since = Instant::now();
@@ -31,6 +36,15 @@ pub(crate) fn run(servers: &[ServerKind], arguments: &[String]) -> Result<()> {
     let time = step::readable(since.elapsed());
     eprintln!("==> all tests passed on {} in {time}", target.name());
     Ok(())
+}
+
+/// Runs every test on private servers of all kinds, which are installed. xtask has the feature that
+/// the checks before have compiled, and is not compiled again.
+pub(crate) fn run_all() -> Result<()> {
+    let target = Target::Kinds(ServerKind::ALL.to_vec());
+    let features = ["--features", PUBLIC_API].map(str::to_owned);
+    let mut tests = target.cargo_test(&features, &[]);
+    step::run(&format!("cargo test on {}", target.name()), &mut tests)
 }
 
 /// Options of `cargo test` that select kinds of targets or targets.
@@ -162,6 +176,11 @@ impl Target {
             tests.args(["--skip", &name]);
         }
         tests.env("TEST_SERVERS", self.words());
+        // Most cases wait for a server or for a timeout.
+        if env::var_os(THREADS).is_none() {
+            let processors = available_parallelism().map_or(1, NonZero::get);
+            tests.env(THREADS, (2 * processors).to_string());
+        }
         if let Self::Kinds(_) = self {
             // A server that was not asked for must not be touched.
             tests.env_remove("DATABASE_URL");

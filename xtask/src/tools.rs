@@ -32,11 +32,6 @@ impl Tool {
     }
 }
 
-/// Installs the tools of `cargo xtask ci`.
-pub(crate) fn install_for_each_change() -> Result<()> {
-    [Tool::HACK, Tool::ARC].iter().try_for_each(install)
-}
-
 /// A cargo command in the workspace's root that has the tool as a subcommand.
 pub(crate) fn cargo(tool: &Tool) -> Result<Command> {
     install(tool)?;
@@ -50,7 +45,7 @@ pub(crate) fn cargo(tool: &Tool) -> Result<Command> {
     Ok(cargo)
 }
 
-fn install(tool: &Tool) -> Result<()> {
+pub(crate) fn install(tool: &Tool) -> Result<()> {
     if tool.root().join("bin").join(tool.package).exists() {
         return Ok(());
     }

@@ -63,16 +63,8 @@ impl Operation for Settings {
 
     fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         Setting::chosen(op).set_before(op, conn.connection())?;
-        op.with_row(|lock| match op.random_below(2) {
-            0 => lock.run(conn, |counter, conn| increment(op, counter, conn)),
-            _ => lock.transaction(conn, |counter, conn| increment(op, counter, conn)),
-        })?;
-        Ok(Reached::End)
+        op.run_or_transaction(conn)
     }
-}
-
-fn increment(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
-    op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
 }
 
 pub(super) struct SettingsInBody;

@@ -12,20 +12,7 @@ use super::Conn;
 use crate::cli::WorkerFault;
 use crate::model::Counter;
 use crate::work::{Locks, Operation, WaitFor};
-use crate::worker::{Done, Op, Reached, WorkError};
-
-fn increment(op: &Op<'_>, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
-    op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
-}
-
-/// Calls a run form, or a transaction form with a body that increments.
-fn run_or_transaction<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
-    op.with_row(|lock| match op.random_below(2) {
-        0 => lock.run(conn, |_, conn| op.plain_body(conn)),
-        _ => lock.transaction(conn, |counter, conn| increment(op, counter, conn)),
-    })?;
-    Ok(Reached::End)
-}
+use crate::worker::{Done, Op, Reached};
 
 /// A transaction before the call that Diesel does not know of. The call must be refused.
 pub(super) struct RawBegin;
@@ -41,7 +28,7 @@ impl Operation for RawBegin {
     fn run<S: LockSource<Connection = Conn>>(op: &Op<'_>, conn: &mut S) -> Done {
         conn.connection().batch_execute("BEGIN")?;
         op.inject(OpFault::RawBegin);
-        run_or_transaction(op, conn)
+        op.run_or_transaction(conn)
     }
 }
 
@@ -86,7 +73,7 @@ impl Operation for StatementTimeout {
         op.inject(OpFault::StatementTimeout);
         conn.connection()
             .batch_execute("SET statement_timeout = '2s'")?;
-        run_or_transaction(op, conn)
+        op.run_or_transaction(conn)
     }
 }
 

@@ -66,7 +66,7 @@ impl Operation for UntilCommit {
         let mut counter = op.counter();
         transaction(conn.connection(), |conn| {
             counter.lock().timeout(op.wait).until_commit(conn)?;
-            op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))?;
+            op.increment(&mut counter, conn)?;
             Ok(Reached::End)
         })
     }
@@ -86,7 +86,7 @@ impl Operation for TryUntilCommit {
             if counter.lock().try_until_commit(conn)?.is_none() {
                 return Ok(Reached::Contended);
             }
-            op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))?;
+            op.increment(&mut counter, conn)?;
             Ok(Reached::End)
         })
     }

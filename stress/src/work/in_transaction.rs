@@ -25,9 +25,7 @@ impl Operation for InTransaction {
             let mut counter = Counter::load(op.target.id(), conn)?;
             sleep(Duration::from_micros(300));
             let lock = counter.lock().timeout(op.wait);
-            lock.run(conn, |counter, conn| {
-                op.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
-            })?;
+            lock.run(conn, |counter, conn| op.increment(counter, conn))?;
             Ok::<_, WorkError>(Reached::End)
         })
     }

@@ -6,12 +6,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
-use diesel_advisory_lock::{Lock, LockName, Lockable};
+use diesel_advisory_lock::{Lock, LockDsl, LockName, LockSource, Lockable};
 use stress_check::history::{Event, OpFault, WaitMs};
 
 use super::error::outcome;
 use super::thread::Thread;
-use super::{Deliberate, Done, WorkError};
+use super::{Deliberate, Done, Reached, WorkError};
 use crate::model::{Counter, Target, Written, counter_name};
 use crate::server::{self, Conn};
 use crate::work::{Call, WaitFor};
@@ -156,6 +156,27 @@ impl Op<'_> {
     /// Runs a body that changes nothing in the database.
     pub(crate) fn plain_body(&self, conn: &mut Conn) -> Result<(), WorkError> {
         self.body(conn, |_| Ok(Vec::new()))
+    }
+
+    /// Runs a body that increments the counter.
+    pub(crate) fn increment(
+        &self,
+        counter: &mut Counter,
+        conn: &mut Conn,
+    ) -> Result<(), WorkError> {
+        self.body(conn, |conn| Ok(vec![counter.increment(conn)?]))
+    }
+
+    /// Calls `.run` or `.transaction` on the row.
+    pub(crate) fn run_or_transaction<S: LockSource<Connection = Conn>>(
+        &self,
+        conn: &mut S,
+    ) -> Done {
+        self.with_row(|lock| match self.random_below(2) {
+            0 => lock.run(conn, |_, conn| self.plain_body(conn)),
+            _ => lock.transaction(conn, |counter, conn| self.increment(counter, conn)),
+        })?;
+        Ok(Reached::End)
     }
 
     /// Makes a nested call. Its error becomes a [`WorkError::Inner`].

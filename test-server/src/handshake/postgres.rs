@@ -1,8 +1,12 @@
 //! The first messages of PostgreSQL's protocol. The client sends the first one, and a server that
 //! is ready lets it log in.
 
+mod scram;
+
 use std::env;
 use std::io::{self, Read, Write};
+
+use scram::Scram;
 
 /// Version 3.0 of the protocol, which all servers support.
 const PROTOCOL: u32 = 3 << 16;
@@ -11,9 +15,9 @@ const PROTOCOL: u32 = 3 << 16;
 const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 /// Who logs in, and where.
-#[derive(Debug, PartialEq)]
 pub(crate) struct Account {
     pub(crate) user: String,
+    password: Option<String>,
     pub(crate) database: String,
 }
 
@@ -28,7 +32,10 @@ impl Account {
         let rest = rest.split('?').next().unwrap_or_default();
         let (server, database) = rest.split_once('/').unwrap_or((rest, ""));
         let (account, _) = server.rsplit_once('@').unwrap_or_default();
-        let (user, _) = account.split_once(':').unwrap_or((account, ""));
+        let (user, password) = match account.split_once(':') {
+            Some((user, password)) => (user, Some(decoded(password))),
+            None => (account, None),
+        };
         // The client library's defaults.
         let user = match user {
             "" => env::var("USER").unwrap_or_else(|_| "root".to_owned()),
@@ -38,7 +45,11 @@ impl Account {
             "" => user.clone(),
             database => decoded(database),
         };
-        Some(Self { user, database })
+        Some(Self {
+            user,
+            password,
+            database,
+        })
     }
 }
 
@@ -64,6 +75,7 @@ impl Default for Account {
     fn default() -> Self {
         Self {
             user: "root".to_owned(),
+            password: None,
             database: "postgres".to_owned(),
         }
     }
@@ -72,17 +84,15 @@ impl Default for Account {
 /// Logs in and returns the server's version, such as `15.18 (Debian 15.18-0+deb12u1)`.
 pub(crate) fn version(mut stream: impl Read + Write, account: &Account) -> io::Result<String> {
     stream.write_all(&startup(account))?;
-    let mut version = None;
+    let (mut version, login) = (None, Login::new(account));
     loop {
         let (kind, body) = message(&mut stream)?;
         match kind {
             // Authentication.
-            b'R' if body.starts_with(&[0; 4]) => {}
             b'R' => {
-                return Err(io::Error::new(
-                    io::ErrorKind::PermissionDenied,
-                    format!("the server asks for a password of {}", account.user),
-                ));
+                if let Some(answer) = login.answer(&body)? {
+                    stream.write_all(&framed(Some(b'p'), &answer))?;
+                }
             }
             // ParameterStatus.
             b'S' => version = version.or_else(|| server_version(&body)),
@@ -111,9 +121,70 @@ fn startup(account: &Account) -> Vec<u8> {
         body.extend(word.as_bytes());
         body.push(0);
     }
+    framed(None, &body)
+}
+
+/// A message of this type. The first message of a session has none.
+fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
     // The length counts itself.
     let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
-    [&length.to_be_bytes()[..], &body].concat()
+    let mut message = Vec::from_iter(kind);
+    message.extend(length.to_be_bytes());
+    message.extend(body);
+    message
+}
+
+/// Answers a server's requests for a password.
+struct Login<'a> {
+    account: &'a Account,
+    scram: Option<Scram>,
+}
+
+impl<'a> Login<'a> {
+    fn new(account: &'a Account) -> Self {
+        let scram = account.password.as_deref().map(Scram::new);
+        Self { account, scram }
+    }
+
+    /// The answer to a message AuthenticationOk or a request, which begins with a number.
+    fn answer(&self, request: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let (kind, rest) = request.split_first_chunk().unwrap_or((&[0xff; 4], &[]));
+        let kind = u32::from_be_bytes(*kind);
+        // The server lets the account in, or proves that it knows the password as well.
+        if [0, 12].contains(&kind) {
+            return Ok(None);
+        }
+        let (Some(password), Some(scram)) = (&self.account.password, &self.scram) else {
+            return Err(self.refused("asks for a password"));
+        };
+        match kind {
+            3 => Ok(Some([password.as_bytes(), b"\0"].concat())),
+            10 if rest
+                .split(|&byte| byte == 0)
+                .any(|name| name == scram::NAME) =>
+            {
+                let first = scram.first();
+                let length = u32::try_from(first.len()).unwrap_or(u32::MAX);
+                let name = [scram::NAME, b"\0"].concat();
+                Ok(Some(
+                    [&name, &length.to_be_bytes()[..], first.as_bytes()].concat(),
+                ))
+            }
+            11 => {
+                let last = str::from_utf8(rest)
+                    .ok()
+                    .and_then(|first| scram.last(first));
+                let last = last.ok_or_else(|| invalid("not a message of SCRAM-SHA-256"))?;
+                Ok(Some(last.into_bytes()))
+            }
+            _ => Err(self.refused("asks for another proof than SCRAM-SHA-256 or a password")),
+        }
+    }
+
+    fn refused(&self, what: &str) -> io::Error {
+        let text = format!("the server {what} of {}", self.account.user);
+        io::Error::new(io::ErrorKind::PermissionDenied, text)
+    }
 }
 
 /// Reads the type and the content of a message.
@@ -193,19 +264,21 @@ mod tests {
 
     #[test]
     fn account_of_an_address_has_its_parts_or_the_defaults() {
-        for (url, user, database) in [
-            ("postgres://root@127.0.0.1:5433/app", "root", "app"),
+        for (url, user, password, database) in [
+            ("postgres://root@127.0.0.1:5433/app", "root", None, "app"),
             (
                 "postgresql://a%40b:p%3A@db.example/app?sslmode=disable",
                 "a@b",
+                Some("p:"),
                 "app",
             ),
-            ("postgres://me@[::1]", "me", "me"),
+            ("postgres://me@[::1]", "me", None, "me"),
         ] {
             let account = Account::of_url(url).expect(url);
             assert_eq!((&*account.user, &*account.database), (user, database));
+            assert_eq!(account.password.as_deref(), password);
         }
-        assert_eq!(Account::of_url("mysql://root@127.0.0.1/app"), None);
+        assert!(Account::of_url("mysql://root@127.0.0.1/app").is_none());
     }
 
     #[test]

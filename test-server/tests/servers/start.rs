@@ -1,7 +1,9 @@
 //! Servers that start, one and several at a time.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, TcpListener};
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::thread;
@@ -9,6 +11,7 @@ use std::thread;
 use server_test::server_test;
 use test_server::{Server, ServerKind, StartError};
 
+use super::query::Session;
 use super::{assert_answers, scheme, start};
 
 #[server_test(own_server)]
@@ -86,4 +89,31 @@ fn taken_port_is_recognised(kind: ServerKind) {
         .err()
         .expect("a refusal");
     assert!(matches!(error, StartError::PortTaken { .. }), "{error:?}");
+}
+
+/// As at most servers of `DATABASE_URL`.
+#[server_test(own_server, postgres, postgres18)]
+fn url_with_a_password_is_accepted(kind: ServerKind) {
+    let server = start(kind);
+    let stream = TcpStream::connect(server.address()).expect("to connect");
+    let mut session = Session::begin(stream);
+    session.send("CREATE USER \"an editor\" PASSWORD 'p@ss: 0'");
+    session.rows().expect("an account");
+    for method in ["scram-sha-256", "password"] {
+        let rules = format!("local all all trust\nhost all all 127.0.0.1/32 {method}\n");
+        fs::write(server.directory().join("data/pg_hba.conf"), rules).expect("to write");
+        server.restart().unwrap_or_else(|error| panic!("{error}"));
+        let kind_for = |account: &str| {
+            let url = format!("postgres://{account}@{}/postgres", server.address());
+            ServerKind::at_url(&url)
+        };
+        let found = kind_for("an%20editor:p%40ss%3A%200");
+        assert!(
+            found.as_ref().is_ok_and(|found| found.is_postgres()),
+            "{method}: {found:?}"
+        );
+        assert!(kind_for("an%20editor:wrong").is_err(), "{method}");
+        let refused = kind_for("an%20editor").expect_err("no password");
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "{method}");
+    }
 }

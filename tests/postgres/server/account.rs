@@ -21,7 +21,8 @@ impl<'d> Account<'d> {
     /// Creates an account that may read no table until [`allow_reads`](Self::allow_reads).
     pub(crate) fn create_without_reads(db: &'d Db) -> Self {
         let name = db.schema.replace("dal_test_", "weak_");
-        db.execute(&format!("CREATE ROLE {name} LOGIN"));
+        // A server of `DATABASE_URL` may ask for the password.
+        db.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{name}'"));
         Account { db, name }
     }
 
@@ -45,7 +46,7 @@ impl<'d> Account<'d> {
     pub(crate) fn url(&self) -> String {
         let url = self.db.url();
         let (_, rest) = url.rsplit_once('@').unwrap();
-        format!("postgres://{}@{rest}", self.name)
+        format!("postgres://{0}:{0}@{rest}", self.name)
     }
 
     pub(crate) fn conn(&self) -> Conn {

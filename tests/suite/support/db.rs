@@ -1,8 +1,8 @@
 //! [`Db`]: a database for each case, and what cases ask the server about it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -20,6 +20,8 @@ pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<Conn>>;
 pub(crate) struct Db {
     kind: ServerKind,
     pub(crate) schema: String,
+    /// Idle connections of [`with_conn`](Self::with_conn).
+    idle: Mutex<Vec<Conn>>,
 }
 
 impl Db {
@@ -28,8 +30,13 @@ impl Db {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let schema = format!("dal_test_{}_{next}", std::process::id());
-        let db = Db { kind, schema };
+        let idle = Mutex::default();
+        let db = Db { kind, schema, idle };
         server::create_database(&mut db.conn_without_schema(), &db.schema);
+        db.execute(
+            "CREATE TABLE counters (id BIGINT PRIMARY KEY, value BIGINT NOT NULL);
+             CREATE TABLE documents (name VARCHAR(700) PRIMARY KEY, body TEXT NOT NULL);",
+        );
         db
     }
 
@@ -62,15 +69,25 @@ impl Db {
     /// Makes new sessions acquire the lock of a `.transaction` before they begin it, prove before
     /// the COMMIT that they hold it, and release it afterwards, as most servers always do.
     pub(crate) fn lock_before_begin(&self) {
-        server::lock_before_begin(&mut self.conn(), &self.schema);
+        self.with_conn(|conn| server::lock_before_begin(conn, &self.schema));
     }
 
     pub(crate) fn conn(&self) -> Conn {
         Conn::establish(&self.url()).unwrap()
     }
 
+    /// Runs `work` on a connection that later calls use again: PostgreSQL takes milliseconds to open
+    /// one. It is only for work that leaves no trace in the session.
+    fn with_conn<R>(&self, work: impl FnOnce(&mut Conn) -> R) -> R {
+        let idle = self.idle.lock().unwrap().pop();
+        let mut conn = idle.unwrap_or_else(|| self.conn());
+        let result = work(&mut conn);
+        self.idle.lock().unwrap().push(conn);
+        result
+    }
+
     pub(crate) fn conn_without_schema(&self) -> Conn {
-        let url = self.url_of("");
+        let url = self.url_of(server::NO_SCHEMA);
         Conn::establish(&url).unwrap_or_else(|error| panic!("{url}: {error}"))
     }
 
@@ -142,26 +159,21 @@ impl Db {
     }
 
     pub(crate) fn execute(&self, sql: &str) {
-        self.conn().batch_execute(sql).unwrap();
+        self.with_conn(|conn| conn.batch_execute(sql)).unwrap();
     }
 
     /// Inserts a counter at zero.
     pub(crate) fn counter(&self, id: i64) -> Counter {
         let counter = Counter { id, value: 0 };
-        diesel::insert_into(counters::table)
-            .values(&counter)
-            .execute(&mut self.conn())
-            .unwrap();
+        let insert = diesel::insert_into(counters::table).values(&counter);
+        self.with_conn(|conn| insert.execute(conn)).unwrap();
         counter
     }
 
     /// The stored value of a counter.
     pub(crate) fn value(&self, id: i64) -> i64 {
-        counters::table
-            .find(id)
-            .select(counters::value)
-            .get_result(&mut self.conn())
-            .unwrap()
+        let value = counters::table.find(id).select(counters::value);
+        self.with_conn(|conn| value.get_result(conn)).unwrap()
     }
 
     /// The full name of the lock for sessions of this database.
@@ -175,7 +187,7 @@ impl Db {
     }
 
     pub(crate) fn holder_of(&self, full_name: &str) -> Option<i64> {
-        server::lock_holder(&mut self.conn(), full_name)
+        self.with_conn(|conn| server::lock_holder(conn, full_name))
     }
 
     pub(crate) fn assert_free(&self, name: &LockName) {
@@ -207,20 +219,22 @@ impl Db {
     }
 
     pub(crate) fn kill_session(&self, session: i64) {
-        server::kill_session(&mut self.conn(), session).unwrap();
+        self.with_conn(|conn| server::kill_session(conn, session))
+            .unwrap();
     }
 
     pub(crate) fn kill_statement(&self, session: i64) {
-        server::kill_statement(&mut self.conn(), session).unwrap();
+        self.with_conn(|conn| server::kill_statement(conn, session))
+            .unwrap();
     }
 
     pub(crate) fn has_session(&self, session: i64) -> bool {
-        server::has_session(&mut self.conn(), session)
+        self.with_conn(|conn| server::has_session(conn, session))
     }
 
     /// How many sessions of this database wait for a lock.
     pub(crate) fn waiting_sessions(&self) -> i64 {
-        server::waiting_sessions(&mut self.conn(), &self.schema)
+        self.with_conn(|conn| server::waiting_sessions(conn, &self.schema))
     }
 
     /// Waits until `count` sessions of this database wait for a lock.
@@ -232,9 +246,8 @@ impl Db {
 
     /// Waits until the server has queued the session for a lock.
     pub(crate) fn wait_until_blocked(&self, session: i64) {
-        let conn = &mut self.conn();
         wait_until("the session waits for its lock", || {
-            server::waits_for_lock(conn, session)
+            self.with_conn(|conn| server::waits_for_lock(conn, session))
         });
     }
 }
@@ -243,6 +256,8 @@ impl Drop for Db {
     fn drop(&mut self) {
         // After a failed case, an error of this statement would hide the case's message.
         if !std::thread::panicking() {
+            // PostgreSQL waits for sessions of the database in steps of 0.1 s.
+            self.idle.get_mut().unwrap().clear();
             server::drop_database(&mut self.conn_without_schema(), &self.schema);
         }
     }
