@@ -29,6 +29,7 @@ mod round_trips;
 mod search_path;
 mod server;
 mod server_checks;
+mod shadowed_functions;
 mod shared;
 #[path = "../suite/mod.rs"]
 mod suite;

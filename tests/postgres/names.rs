@@ -317,6 +317,16 @@ fn encoding_of_the_database_does_not_change_the_key(db: &Db) {
         let mut names = names();
         names.extend(TABLES.map(|table| (row_in(table), "public")));
         assert_keys(&names, holder, conn, encoding);
+        // The schema has bytes of that encoding.
+        let schema = "\u{c9}cole";
+        for conn in [&mut *holder, conn] {
+            conn.batch_execute(&format!(
+                "CREATE SCHEMA IF NOT EXISTS \"{schema}\"; SET search_path = \"{schema}\""
+            ))
+            .unwrap();
+        }
+        create_tables(conn, &[]);
+        assert_keys(&[(row_in("memberships"), schema)], holder, conn, encoding);
         db.execute(&format!("DROP DATABASE {database} WITH (FORCE)"));
     }
 }

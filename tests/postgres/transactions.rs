@@ -329,3 +329,27 @@ fn limits_of_the_session_are_back_after_the_wait(db: &Db) {
     });
     assert_eq!(shown(conn), expected());
 }
+
+/// The session's record of the lock is confirmed by the server's list of this lock, not of others.
+#[server_test]
+fn lock_that_raw_sql_released_is_refused_in_a_transaction_beside_another_lock(db: &Db) {
+    let (one, other) = (LockName::named("one"), LockName::named("other"));
+    let conn = &mut db.conn();
+    let run = one.lock().run(conn, |_, conn| {
+        let lost = other.lock().run(conn, |_, conn| {
+            crate::server::release(conn, &other.full_name("")).unwrap();
+            let nested = conn.transaction(|conn| {
+                QueryResult::Ok(other.lock().run(conn, |_, _| Ok::<_, LockError>(())))
+            });
+            assert!(
+                matches!(nested, Ok(Err(LockError::OpenTransaction { .. }))),
+                "{nested:?}"
+            );
+            Ok::<_, LockError>(())
+        });
+        assert!(matches!(lost, Err(LockError::Lost { .. })), "{lost:?}");
+        Ok::<_, LockError>(())
+    });
+    // The session was ended, with the first lock.
+    assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+}

@@ -1,10 +1,11 @@
 //! Waits that end when the lock is granted, or just before.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
@@ -124,4 +125,88 @@ fn canceled_wait_of_a_transaction_is_interrupted(db: &Db) {
     // The connection is usable, and outside of a transaction.
     waiter.transaction(|_| QueryResult::Ok(())).unwrap();
     db.assert_free(&name);
+}
+
+/// A canceled ROLLBACK is repeated. Otherwise the transaction that the message has begun would be
+/// taken for one of the caller's.
+#[server_test]
+fn canceled_rollback_of_a_wait_is_repeated(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
+    let mut conn = db.conn();
+    let session = crate::server::session_id(&mut conn);
+    let canceled = Arc::<AtomicUsize>::default();
+    conn.set_instrumentation(CancelsRollback {
+        url: db.url(),
+        session,
+        goes_on: Arc::default(),
+        threads: Vec::new(),
+        canceled: canceled.clone(),
+    });
+    let wait = Duration::from_millis(20);
+    for _ in 0..500 {
+        let run = name
+            .lock()
+            .timeout(wait)
+            .transaction(&mut conn, |_, _| Ok::<_, LockError>(()));
+        assert!(matches!(run, Err(LockError::Timeout { .. })), "{run:?}");
+        if canceled.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+    }
+    assert!(canceled.load(Ordering::Relaxed) > 0, "nothing was canceled");
+    conn.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+    held.release().unwrap();
+    let run = name
+        .lock()
+        .transaction(&mut conn, |_, _| Ok::<_, LockError>(()));
+    run.unwrap();
+    assert_eq!(crate::server::session_id(&mut conn), session);
+    db.assert_free(&name);
+}
+
+/// Cancels a session's statements, without a pause, from the start of a ROLLBACK until it ends.
+struct CancelsRollback {
+    url: String,
+    session: i64,
+    goes_on: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+    canceled: Arc<AtomicUsize>,
+}
+
+impl Instrumentation for CancelsRollback {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        const UNDO: &str = "ROLLBACK TO SAVEPOINT";
+        match event {
+            InstrumentationEvent::StartQuery { query, .. }
+                if self.canceled.load(Ordering::Relaxed) == 0
+                    && query.to_string().contains(UNDO) =>
+            {
+                let cancel = format!(
+                    "SELECT pg_cancel_backend({}) FROM generate_series(1, 10000)",
+                    self.session
+                );
+                self.goes_on.store(true, Ordering::Relaxed);
+                for _ in 0..4 {
+                    let mut conn = PgConnection::establish(&self.url).unwrap();
+                    let (cancel, goes_on) = (cancel.clone(), self.goes_on.clone());
+                    self.threads.push(thread::spawn(move || {
+                        while goes_on.load(Ordering::Relaxed) {
+                            conn.batch_execute(&cancel).unwrap();
+                        }
+                    }));
+                }
+            }
+            InstrumentationEvent::FinishQuery { error, .. } if !self.threads.is_empty() => {
+                self.goes_on.store(false, Ordering::Relaxed);
+                for thread in self.threads.drain(..) {
+                    thread.join().unwrap();
+                }
+                self.canceled
+                    .fetch_add(usize::from(error.is_some()), Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
 }

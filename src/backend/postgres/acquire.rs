@@ -266,7 +266,7 @@ pub(super) trait Circumstances: Send + 'static {
 pub(super) struct InSession;
 
 impl Circumstances for InSession {
-    const FUNCTION: &'static str = "pg_try_advisory_lock";
+    const FUNCTION: &'static str = "pg_catalog.pg_try_advisory_lock";
     const IS_LOCAL: &'static str = "false";
 }
 
@@ -274,7 +274,7 @@ impl Circumstances for InSession {
 pub(super) struct Nested;
 
 impl Circumstances for Nested {
-    const FUNCTION: &'static str = "pg_try_advisory_xact_lock";
+    const FUNCTION: &'static str = "pg_catalog.pg_try_advisory_xact_lock";
     const IS_LOCAL: &'static str = "true";
     const CHECKS: &'static str = "WHEN before = 0 THEN -3 ";
 }
@@ -283,10 +283,10 @@ impl Circumstances for Nested {
 pub(super) struct UntilCommit;
 
 impl Circumstances for UntilCommit {
-    const FUNCTION: &'static str = "pg_try_advisory_xact_lock";
+    const FUNCTION: &'static str = "pg_catalog.pg_try_advisory_xact_lock";
     const IS_LOCAL: &'static str = "true";
-    const CHECKS: &'static str = "WHEN current_setting('transaction_isolation') \
-         = 'repeatable read' THEN -4 WHEN current_setting('transaction_isolation') \
+    const CHECKS: &'static str = "WHEN pg_catalog.current_setting('transaction_isolation') \
+         = 'repeatable read' THEN -4 WHEN pg_catalog.current_setting('transaction_isolation') \
          = 'serializable' THEN -5 ";
 }
 
@@ -314,13 +314,14 @@ impl<K: KeySql, M: ModeSql, C: Circumstances> QueryFragment<Pg> for TryAcquire<K
                 out.push_sql(sql);
             }
         };
-        out.push_sql("SELECT ARRAY[code, pg_backend_pid()::bigint, ");
+        out.push_sql("SELECT ARRAY[code, pg_catalog.pg_backend_pid()::bigint, ");
         out.push_sql(K::NUMBER);
         out.push_sql(concat!(
-            ", CASE WHEN current_setting('transaction_isolation') IN ('repeatable read', \
-             'serializable') THEN 1 ELSE 0 END + 0 * CASE WHEN code > 0 THEN length(set_config(",
+            ", CASE WHEN pg_catalog.current_setting('transaction_isolation') IN \
+             ('repeatable read', 'serializable') THEN 1 ELSE 0 END + 0 * CASE WHEN code > 0 THEN \
+             pg_catalog.length(pg_catalog.set_config(",
             held::setting!(),
-            ", CASE before WHEN 0 THEN replace(replace(entries, "
+            ", CASE before WHEN 0 THEN pg_catalog.replace(pg_catalog.replace(entries, "
         ));
         entry(&mut out, LockMode::Exclusive);
         out.push_sql(", ''), ");
@@ -347,9 +348,9 @@ impl<K: KeySql, M: ModeSql, C: Circumstances> QueryFragment<Pg> for TryAcquire<K
         out.push_sql(" IN entries) = 0 AND position(");
         entry(&mut out, LockMode::Shared);
         out.push_sql(
-            " IN entries) = 0 THEN 0 ELSE coalesce((SELECT max(CASE mode WHEN 'ExclusiveLock' \
-             THEN 2 ELSE 1 END) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
-             AND pid = pg_backend_pid() AND ",
+            " IN entries) = 0 THEN 0 ELSE coalesce((SELECT pg_catalog.max(CASE mode \
+             WHEN 'ExclusiveLock' THEN 2 ELSE 1 END) FROM pg_catalog.pg_locks \
+             WHERE locktype = 'advisory' AND granted AND pid = pg_catalog.pg_backend_pid() AND ",
         );
         out.push_sql(key.is_listed);
         out.push_sql("), 0) END AS before FROM (SELECT ");

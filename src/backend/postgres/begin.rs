@@ -19,7 +19,7 @@ use crate::deadline::Wait;
 use crate::driver::Driver;
 use crate::error::OpenTransactionReason;
 use crate::mode::LockMode;
-use crate::name::KeySource;
+use crate::name::{KeySource, PostgresKey};
 
 pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
     driver: &mut D,
@@ -103,78 +103,83 @@ fn next_mark() -> u64 {
 
 /// A transaction that was open before this message began earlier than the message.
 ///
-/// The savepoint keeps such a transaction usable. The last column of the last statement marks the
-/// transaction until its end, and the session.
+/// The server parses and plans the text each time, so there are as few calls of functions as
+/// possible. The columns of a statement are evaluated in their order. The savepoint keeps a
+/// transaction of the caller's usable. The last columns mark the transaction until its end, and the
+/// session.
 fn sql(keys: &[Key], limit: Option<Duration>, mark: u64) -> String {
     let mut sql: String = keys.iter().map(|key| comment(&key.text)).collect();
-    sql += "BEGIN; SAVEPOINT diesel_advisory_lock; ";
+    let mut held = Vec::new();
+    let mut locks = String::new();
     for (index, key) in keys.iter().enumerate() {
-        let target = key.resolved();
-        let columns = target.columns();
-        let mut lift = match index {
-            0 => format!(", {}, {}", settings::save(), settings::lift(limit)),
-            _ => String::new(),
-        };
-        if key.id.is_none() {
-            // Computed once, for both statements.
-            let _ = write!(lift, ", set_config({}, k::text, true)", computed_key(index));
-        }
+        let (pattern, text, args) = key_sql(key, index);
+        held.push([held::recorded!(), " LIKE ", &pattern].concat());
         let _ = write!(
-            sql,
+            locks,
             concat!(
-                "SELECT (CASE WHEN now() <> statement_timestamp() THEN {open} \
-                 WHEN current_setting('transaction_isolation') IN ('repeatable read', \
-                 'serializable') THEN {isolation} WHEN {key} IS NULL THEN {table} \
-                 WHEN position({exclusive} IN ",
-                held::entries!(),
-                ") > 0 OR position({shared} IN ",
-                held::entries!(),
-                ") > 0 THEN {held} ELSE '0' END)::int{lift} FROM {from}; "
+                "{begin} pg_catalog.pg_advisory_xact_lock{suffix}({args}), \
+                 pg_catalog.set_config(",
+                held::setting!(),
+                ", pg_catalog.concat(",
+                held::recorded!(),
+                ", {start}, {text}, ']'), true)"
             ),
-            open = Marker::TransactionOpen.literal(),
-            isolation = Marker::Isolation.literal(),
-            key = columns.text,
-            table = Marker::NoTable.literal(),
-            exclusive = held::entry(LockMode::Exclusive, columns.text),
-            shared = held::entry(LockMode::Shared, columns.text),
-            held = Marker::Held.literal(),
-            lift = lift,
-            from = target.table_sql(),
+            // The server limits the columns of a statement.
+            begin = if index == 0 { "," } else { "; SELECT" },
+            suffix = suffix(key.mode),
+            args = args,
+            start = held::start(key.mode),
+            text = text,
         );
     }
-    for (index, key) in keys.iter().enumerate() {
-        let target = key.resolved();
-        let columns = target.columns();
-        let restore = match index + 1 == keys.len() {
-            true => format!(", {}, {}", settings::restore(), mark_transaction(mark)),
-            false => String::new(),
-        };
-        let from = match key.id {
-            Some(_) => target.table_sql(),
-            None => format!(
-                "(SELECT current_setting({})::bigint AS k OFFSET 0) AS lock_key",
-                computed_key(index)
-            ),
-        };
-        let _ = write!(
-            sql,
-            "SELECT pg_advisory_xact_lock{}({}), {}{restore} FROM {from}; ",
-            suffix(key.mode),
-            columns.args,
-            held::add(key.mode, columns.text, true),
-        );
+    let _ = write!(
+        sql,
+        "BEGIN; SAVEPOINT diesel_advisory_lock; SELECT {save}, {lift}; SELECT (CASE WHEN \
+         pg_catalog.now() <> pg_catalog.statement_timestamp() THEN {open} WHEN \
+         pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', \
+         'serializable') THEN {isolation} WHEN {is_held} THEN {held} ELSE '0' END)::int{locks}, \
+         {restore}, pg_catalog.set_config('diesel_advisory_lock.transaction', '{mark}', true), \
+         pg_catalog.set_config('diesel_advisory_lock.session', '{mark}', false); \
+         RELEASE SAVEPOINT diesel_advisory_lock",
+        save = settings::save(),
+        lift = settings::lift(limit),
+        open = Marker::TransactionOpen.literal(),
+        isolation = Marker::Isolation.literal(),
+        is_held = held.join(" OR "),
+        held = Marker::Held.literal(),
+        restore = settings::restore(),
+    );
+    sql
+}
+
+/// A pattern of the entries of a key in either mode, the key as text, and the arguments of the
+/// locking functions.
+///
+/// The server computes the key of a name of a table with the pattern, which precedes the rest, and
+/// keeps it in a setting. Without the table, the key is a text that is not a number.
+fn key_sql(key: &Key, index: usize) -> (String, String, String) {
+    match key.id {
+        Some(PostgresKey::One(key)) => (
+            format!("'%[_{key}]%'"),
+            format!("'{key}'"),
+            format!("({key})::bigint"),
+        ),
+        Some(PostgresKey::Two(one, two)) => (
+            format!("'%[_{one},{two}]%'"),
+            format!("'{one},{two}'"),
+            format!("({one})::int, ({two})::int"),
+        ),
+        None => {
+            let setting = format!("'diesel_advisory_lock.key_{index}'");
+            let text = format!("pg_catalog.current_setting({setting})");
+            let pattern = format!(
+                "pg_catalog.concat('%[_', pg_catalog.set_config({setting}, \
+                 coalesce(({})::text, {}), true), ']%')",
+                key.target.key_sql(),
+                Marker::NoTable.literal(),
+            );
+            let args = [&text, "::bigint"].concat();
+            (pattern, text, args)
+        }
     }
-    sql + "RELEASE SAVEPOINT diesel_advisory_lock"
-}
-
-/// The setting that has the key of a name of a table.
-fn computed_key(index: usize) -> String {
-    format!("'diesel_advisory_lock.key_{index}'")
-}
-
-fn mark_transaction(mark: u64) -> String {
-    format!(
-        "set_config('diesel_advisory_lock.transaction', '{mark}', true), \
-         set_config('diesel_advisory_lock.session', '{mark}', false)"
-    )
 }

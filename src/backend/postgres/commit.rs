@@ -23,8 +23,8 @@ pub(super) async fn commit_own_transaction<D: Driver<Db = Pg>>(
         Level::Session | Level::Transaction => None,
     })?;
     let sql = format!(
-        "SELECT (CASE WHEN current_setting('diesel_advisory_lock.transaction', true) = '{mark}' \
-         THEN '0' ELSE {} END)::int; COMMIT",
+        "SELECT (CASE WHEN pg_catalog.current_setting('diesel_advisory_lock.transaction', true) = \
+         '{mark}' THEN '0' ELSE {} END)::int; COMMIT",
         Marker::Lost.literal()
     );
     Some(match driver.batch(&sql).await {
@@ -51,9 +51,10 @@ pub(super) async fn is_session<D: Driver<Db = Pg>>(
     session: SessionId,
 ) -> QueryResult<bool> {
     let condition = match session {
-        SessionId::Pid(pid) => format!("pg_backend_pid() = {pid}"),
+        SessionId::Pid(pid) => format!("pg_catalog.pg_backend_pid() = {pid}"),
         SessionId::Mark(mark) => format!(
-            "coalesce(current_setting('diesel_advisory_lock.session', true) = '{mark}', false)"
+            "coalesce(pg_catalog.current_setting('diesel_advisory_lock.session', true) = \
+             '{mark}', false)"
         ),
     };
     let query = TextQuery::<Bool>::new(format!("SELECT {condition}"));

@@ -22,7 +22,10 @@ pub(super) async fn end_session<D: Driver<Db = Pg>>(driver: &mut D) {
     transaction::mark_broken(driver);
     // A statement may be canceled, and an aborted transaction runs none but ROLLBACK.
     for _ in 0..ATTEMPTS {
-        for sql in ["SELECT pg_terminate_backend(pg_backend_pid())", "ROLLBACK"] {
+        for sql in [
+            "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())",
+            "ROLLBACK",
+        ] {
             let is_closed = match run(driver, sql).await {
                 Ok(answer) => answer.is_err_and(|error| error::is_closed(&error)),
                 Err(Panicked) => {

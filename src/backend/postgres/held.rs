@@ -16,18 +16,29 @@ macro_rules! setting {
     };
 }
 
-/// The entries, as an expression.
-macro_rules! entries {
+/// The entries, as an expression, or NULL.
+macro_rules! recorded {
     () => {
         concat!(
-            "coalesce(current_setting(",
+            "pg_catalog.current_setting(",
             $crate::backend::postgres::held::setting!(),
-            ", true), '')"
+            ", true)"
         )
     };
 }
 
-pub(super) use {entries, setting};
+/// The entries, as an expression.
+macro_rules! entries {
+    () => {
+        concat!(
+            "coalesce(",
+            $crate::backend::postgres::held::recorded!(),
+            ", '')"
+        )
+    };
+}
+
+pub(super) use {entries, recorded, setting};
 
 /// The start of an entry, as an SQL literal.
 pub(super) const fn start(mode: LockMode) -> &'static str {
@@ -45,7 +56,13 @@ pub(super) fn entry(mode: LockMode, key_as_text: &str) -> String {
 /// An expression that adds an entry.
 pub(super) fn add(mode: LockMode, key_as_text: &str, is_local: bool) -> String {
     format!(
-        concat!("set_config(", setting!(), ", ", entries!(), " || {}, {})"),
+        concat!(
+            "pg_catalog.set_config(",
+            setting!(),
+            ", ",
+            entries!(),
+            " || {}, {})"
+        ),
         entry(mode, key_as_text),
         is_local
     )

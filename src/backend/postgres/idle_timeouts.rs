@@ -80,12 +80,13 @@ async fn set<D: Driver<Db = Pg>>(
         .filter_map(|(name, value)| Some((name, value?)))
         .map(|(name, value)| {
             format!(
-                "set_config('{name}', '0', {is_local}) || set_config('{name}', '{value}', \
-                 {is_local})"
+                "pg_catalog.set_config('{name}', '0', {is_local}) || \
+                 pg_catalog.set_config('{name}', '{value}', {is_local})"
             )
         })
         .collect();
-    let query = TextQuery::<Integer>::new(format!("SELECT length({})", set.join(" || ")));
+    let sql = format!("SELECT pg_catalog.length({})", set.join(" || "));
+    let query = TextQuery::<Integer>::new(sql);
     match driver.load_one::<_, i32>(query).await {
         Ok(_) | Err(DieselError::NotFound) => Ok(()),
         Err(error) => Err(error),

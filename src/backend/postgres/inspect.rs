@@ -69,7 +69,7 @@ macro_rules! since {
 
 /// Whether a row of `pg_locks AS l` is an advisory lock of this database.
 const IN_DATABASE: &str = "l.locktype = 'advisory' AND l.database = \
-     (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())";
+     (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
 
 /// The locks of a key, as a FROM item and a condition.
 fn locks_of(target: &Target) -> (String, &'static str) {
@@ -88,7 +88,7 @@ pub(super) async fn holder<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) -> Opt
             process!(),
             " FROM {} LEFT JOIN LATERAL (SELECT * FROM pg_catalog.pg_stat_activity \
              WHERE pid = l.pid) AS a ON true WHERE {} AND l.granted \
-             AND l.pid IS DISTINCT FROM pg_backend_pid() AND {} \
+             AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid() AND {} \
              ORDER BY a.state_change, l.pid LIMIT 1"
         ),
         from, IN_DATABASE, is_listed
@@ -135,7 +135,8 @@ pub(super) async fn status<D: Driver<Db = Pg>>(
     }
     let (from, is_listed) = locks_of(&target);
     let sql = format!(
-        "SELECT l.pid, l.pid IS NOT DISTINCT FROM pg_backend_pid() AS is_here FROM {from} \
+        "SELECT l.pid, l.pid IS NOT DISTINCT FROM pg_catalog.pg_backend_pid() AS is_here FROM \
+         {from} \
          WHERE {IN_DATABASE} AND l.granted AND {is_listed} ORDER BY is_here DESC, l.pid LIMIT 1"
     );
     let holders: Vec<Holder> = driver.load_all(TextQuery::<Untyped>::new(sql)).await?;

@@ -73,37 +73,70 @@ impl Target {
     /// A FROM item with the key's [`Columns`], as text.
     pub(super) fn table_sql(&self) -> String {
         match self {
-            Target::InTable { table, text } => format!(
-                "(SELECT {}{}{}{}{} AS k OFFSET 0) AS lock_key",
-                KEY_IN_TABLE[0],
-                literal(text),
-                KEY_IN_TABLE[1],
-                literal(table),
-                KEY_IN_TABLE[2],
-            ),
-            Target::Key(PostgresKey::One(key)) => {
-                format!("(SELECT ({key})::bigint AS k OFFSET 0) AS lock_key")
+            Target::InTable { .. } | Target::Key(PostgresKey::One(_)) => {
+                format!("(SELECT {} AS k OFFSET 0) AS lock_key", self.key_sql())
             }
             Target::Key(PostgresKey::Two(first, second)) => {
                 format!("(SELECT ({first})::int AS k1, ({second})::int AS k2 OFFSET 0) AS lock_key")
             }
         }
     }
+
+    /// The key as a number, as text. Two numbers have none.
+    pub(super) fn key_sql(&self) -> String {
+        match self {
+            Target::InTable { table, text } => {
+                let [start, middle, end] = KEY_IN_TABLE;
+                let (table, text) = (identifier(table), literal(text));
+                [start, &table, middle, &text, end].concat()
+            }
+            Target::Key(key) => format!("({})::bigint", key.as_i64()),
+        }
+    }
 }
 
-/// A text without quotes, so that it needs no escapes.
+/// Whether a text is the same in every encoding, and needs no escapes.
+fn is_plain(text: &str) -> bool {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.,:#=~/-".contains(char);
+    text.chars().all(is_plain)
+}
+
+/// The bytes of a text.
 fn literal(text: &str) -> String {
-    format!("decode('{}', 'hex')", HEXLOWER.encode(text.as_bytes()))
+    match is_plain(text) {
+        true => format!("'{text}'::bytea"),
+        false => format!(
+            "pg_catalog.decode('{}', 'hex')",
+            HEXLOWER.encode(text.as_bytes())
+        ),
+    }
 }
 
-/// The key of a name of a table: the parts around the text and the table, both as UTF-8 bytes. It
+/// A name of a table, quoted.
+fn identifier(table: &str) -> String {
+    match is_plain(table) {
+        true => format!("'\"{table}\"'"),
+        false => [TABLE_OF_BYTES[0], &literal(table), TABLE_OF_BYTES[1]].concat(),
+    }
+}
+
+/// A name of a table, quoted: the parts around its UTF-8 bytes.
+pub(super) const TABLE_OF_BYTES: [&str; 2] = [
+    "pg_catalog.quote_ident(pg_catalog.convert_from(",
+    ", 'UTF8'))",
+];
+
+/// The key of a name of a table: the parts around the quoted table and the text, as UTF-8 bytes. It
 /// is NULL if the session does not find the table.
+///
+/// A function finds the schema, since a query of `pg_class` and `pg_namespace` takes three times as
+/// long to plan. It quotes the schema. 1259 is `pg_class` on every server.
 pub(super) const KEY_IN_TABLE: [&str; 3] = [
-    "(SELECT ('x' || encode(substr(sha256(convert_to(left(encode(sha256(convert_to(\
-     n.nspname::text, 'UTF8')), 'hex'), 8) || '/', 'UTF8') || ",
-    "), 1, 8), 'hex'))::bit(64)::bigint FROM pg_catalog.pg_namespace n WHERE n.oid = (SELECT \
-     c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(quote_ident(convert_from(",
-    ", 'UTF8')))))",
+    "('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(\
+     pg_catalog.left(pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(\
+     (pg_catalog.parse_ident((pg_catalog.pg_identify_object(1259, pg_catalog.to_regclass(",
+    "), 0)).schema))[1], 'UTF8')), 'hex'), 8) || '/', 'UTF8') || ",
+    "), 1, 8), 'hex'))::bit(64)::bigint",
 ];
 
 /// The SQL of a key whose numbers are columns.

@@ -99,12 +99,14 @@ impl QueryFragment<Pg> for InTable<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         use diesel::sql_types::Binary;
 
-        use super::key::KEY_IN_TABLE;
+        use super::key::{KEY_IN_TABLE, TABLE_OF_BYTES};
 
         out.push_sql(KEY_IN_TABLE[0]);
-        out.push_bind_param::<Binary, [u8]>(self.text.as_bytes())?;
-        out.push_sql(KEY_IN_TABLE[1]);
+        out.push_sql(TABLE_OF_BYTES[0]);
         out.push_bind_param::<Binary, [u8]>(self.table.as_bytes())?;
+        out.push_sql(TABLE_OF_BYTES[1]);
+        out.push_sql(KEY_IN_TABLE[1]);
+        out.push_bind_param::<Binary, [u8]>(self.text.as_bytes())?;
         out.push_sql(KEY_IN_TABLE[2]);
         out.push_sql(" AS k");
         Ok(())

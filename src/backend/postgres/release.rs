@@ -103,9 +103,10 @@ pub(super) async fn undo<D: Driver<Db = Pg>>(driver: &mut D, key: &Key) {
             "SELECT CASE WHEN position({entry} IN ",
             held::entries!(),
             ") > 0 THEN 2 WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE \
-             locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND {is_listed} \
-             AND mode = '{mode}') THEN 0 WHEN pg_advisory_unlock{suffix}({args}) THEN 1 ELSE 2 END \
-             FROM {from}"
+             locktype = 'advisory' AND granted AND pid = pg_catalog.pg_backend_pid() AND \
+             {is_listed} \
+             AND mode = '{mode}') THEN 0 WHEN pg_catalog.pg_advisory_unlock{suffix}({args}) THEN \
+             1 ELSE 2 END FROM {from}"
         ),
         entry = held::entry(key.mode, columns.text),
         is_listed = columns.is_listed,
@@ -161,7 +162,7 @@ trait ReleaseSql: Send + 'static {
 struct Checked;
 
 impl ReleaseSql for Checked {
-    const CHECKS: &'static str = "WHEN txid_current_if_assigned() IS NOT NULL THEN 3 ";
+    const CHECKS: &'static str = "WHEN pg_catalog.txid_current_if_assigned() IS NOT NULL THEN 3 ";
 }
 
 struct Unchecked;
@@ -191,20 +192,20 @@ impl<K: KeySql, M: ModeSql, R: ReleaseSql> QueryFragment<Pg> for Release<K, M, R
         // Takes one entry away, and counts the others of the same lock.
         const REMOVE: [&str; 2] = [
             concat!(
-                "CASE WHEN position(entry IN set_config(",
+                "CASE WHEN position(entry IN pg_catalog.set_config(",
                 held::setting!(),
                 ", CASE WHEN position(entry IN entries) > 0 THEN overlay(entries PLACING '' FROM \
-                 position(entry IN entries) FOR length(entry)) ELSE entries END, false)) > 0 \
-                 THEN 2 "
+                 position(entry IN entries) FOR pg_catalog.length(entry)) ELSE entries END, \
+                 false)) > 0 THEN 2 "
             ),
             "ELSE 1 END",
         ];
-        out.push_sql("SELECT CASE WHEN pg_backend_pid() <> ");
+        out.push_sql("SELECT CASE WHEN pg_catalog.pg_backend_pid() <> ");
         out.push_bind_param::<Integer, _>(&self.pid)?;
         out.push_sql(" THEN 0 ");
         out.push_sql(R::CHECKS);
         for sql in [
-            "WHEN NOT pg_advisory_unlock",
+            "WHEN NOT pg_catalog.pg_advisory_unlock",
             M::SUFFIX,
             "(",
             key.args,
@@ -215,11 +216,16 @@ impl<K: KeySql, M: ModeSql, R: ReleaseSql> QueryFragment<Pg> for Release<K, M, R
         }
         if R::REACQUIRES {
             // Granted, unless a session waits.
-            for sql in ["WHEN pg_try_advisory_lock", M::SUFFIX, "(", key.args] {
+            for sql in [
+                "WHEN pg_catalog.pg_try_advisory_lock",
+                M::SUFFIX,
+                "(",
+                key.args,
+            ] {
                 out.push_sql(sql);
             }
             out.push_sql(concat!(
-                ") THEN CASE WHEN length(set_config(",
+                ") THEN CASE WHEN pg_catalog.length(pg_catalog.set_config(",
                 held::setting!(),
                 ", ",
                 held::entries!(),

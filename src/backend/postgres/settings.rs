@@ -13,36 +13,39 @@ pub(super) fn lift(limit: Option<Duration>) -> String {
         None => 0,
     };
     format!(
-        "set_config('lock_timeout', '{ms}', true), set_config('statement_timeout', '0', true), \
-         {TRANSACTION_TIMEOUT} THEN set_config('transaction_timeout', '0', true) END"
+        "pg_catalog.set_config('lock_timeout', '{ms}', true), \
+         pg_catalog.set_config('statement_timeout', '0', true), \
+         {TRANSACTION_TIMEOUT} THEN pg_catalog.set_config('transaction_timeout', '0', true) END"
     )
 }
 
 /// Keeps the limits in settings of the transaction.
 pub(super) fn save() -> String {
     format!(
-        "set_config('diesel_advisory_lock.lock_timeout', current_setting('lock_timeout'), true), \
-         set_config('diesel_advisory_lock.statement_timeout', \
-         current_setting('statement_timeout'), true), {TRANSACTION_TIMEOUT} THEN \
-         set_config('diesel_advisory_lock.transaction_timeout', \
-         current_setting('transaction_timeout'), true) END"
+        "pg_catalog.set_config('diesel_advisory_lock.lock_timeout', \
+         pg_catalog.current_setting('lock_timeout'), true), \
+         pg_catalog.set_config('diesel_advisory_lock.statement_timeout', \
+         pg_catalog.current_setting('statement_timeout'), true), {TRANSACTION_TIMEOUT} THEN \
+         pg_catalog.set_config('diesel_advisory_lock.transaction_timeout', \
+         pg_catalog.current_setting('transaction_timeout'), true) END"
     )
 }
 
 /// Sets the limits as [`save`] has kept them.
 pub(super) fn restore() -> String {
     format!(
-        "set_config('lock_timeout', current_setting('diesel_advisory_lock.lock_timeout'), true), \
-         set_config('statement_timeout', \
-         current_setting('diesel_advisory_lock.statement_timeout'), true), \
-         {TRANSACTION_TIMEOUT} THEN set_config('transaction_timeout', \
-         current_setting('diesel_advisory_lock.transaction_timeout'), true) END"
+        "pg_catalog.set_config('lock_timeout', \
+         pg_catalog.current_setting('diesel_advisory_lock.lock_timeout'), true), \
+         pg_catalog.set_config('statement_timeout', \
+         pg_catalog.current_setting('diesel_advisory_lock.statement_timeout'), true), \
+         {TRANSACTION_TIMEOUT} THEN pg_catalog.set_config('transaction_timeout', \
+         pg_catalog.current_setting('diesel_advisory_lock.transaction_timeout'), true) END"
     )
 }
 
 /// PostgreSQL 17 and later have the setting.
 const TRANSACTION_TIMEOUT: &str =
-    "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL";
+    "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL";
 
 #[cfg(test)]
 mod tests {

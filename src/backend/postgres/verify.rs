@@ -6,7 +6,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text};
 
-use super::key::{KEY_IN_TABLE, Key, Level, Target};
+use super::key::{KEY_IN_TABLE, Key, Level, TABLE_OF_BYTES, Target};
 use super::query::listed_mode;
 use crate::backend::{Condition, Held};
 use crate::driver::Driver;
@@ -105,21 +105,22 @@ impl QueryFragment<Pg> for AreHeld<'_> {
             ") WITH ORDINALITY AS w(high, low, kind, mode, of_table, of_text, item)), \
              listed AS MATERIALIZED (SELECT classid::bigint AS high, objid::bigint AS low, \
              objsubid::int AS kind, mode FROM pg_catalog.pg_locks WHERE locktype = 'advisory' \
-             AND granted AND pid = pg_backend_pid() AND pid = ",
+             AND granted AND pid = pg_catalog.pg_backend_pid() AND pid = ",
         );
         out.push_bind_param::<Integer, _>(&self.pid)?;
         out.push_sql(
-            ") SELECT ARRAY[coalesce((SELECT min(item) FROM wanted w WHERE NOT EXISTS \
+            ") SELECT ARRAY[coalesce((SELECT pg_catalog.min(item) FROM wanted w WHERE NOT EXISTS \
              (SELECT FROM listed l WHERE l.high = w.high AND l.low = w.low AND l.kind = w.kind \
-             AND l.mode = w.mode)), 0), (SELECT count(*) FROM wanted WHERE of_table IS NOT NULL \
-             AND (high << 32 | low) IS DISTINCT FROM ",
+             AND l.mode = w.mode)), 0), (SELECT pg_catalog.count(*) FROM wanted WHERE of_table IS \
+             NOT NULL AND (high << 32 | low) IS DISTINCT FROM ",
         );
-        out.push_sql(KEY_IN_TABLE[0]);
-        out.push_sql("of_text");
-        out.push_sql(KEY_IN_TABLE[1]);
-        out.push_sql("of_table");
-        out.push_sql(KEY_IN_TABLE[2]);
-        out.push_sql(")]");
+        let [start, middle, end] = KEY_IN_TABLE;
+        let [before, after] = TABLE_OF_BYTES;
+        for sql in [
+            start, before, "of_table", after, middle, "of_text", end, ")]",
+        ] {
+            out.push_sql(sql);
+        }
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ fn lock(key: &Key) -> String {
         Level::Transaction | Level::OwnTransaction(_) => "_xact",
     };
     format!(
-        "SELECT pg_advisory{level}_lock{}({}), {} FROM {}",
+        "SELECT pg_catalog.pg_advisory{level}_lock{}({}), {} FROM {}",
         suffix(key.mode),
         columns.args,
         held::add(key.mode, columns.text, key.level != Level::Session),

@@ -48,7 +48,7 @@ impl Facts {
         let settings: Vec<Setting> = driver.load_all(TextQuery::<Untyped>::new(SETTINGS)).await?;
         let settings = settings.into_iter().map(|row| (row.name, row.setting));
         facts.settings = settings.collect();
-        let is_standby = TextQuery::<Bool>::new("SELECT pg_is_in_recovery()");
+        let is_standby = TextQuery::<Bool>::new("SELECT pg_catalog.pg_is_in_recovery()");
         facts.is_standby = driver.load_one(is_standby).await?;
         facts.pooling = pooling::detect(driver).await?;
         Ok(facts)

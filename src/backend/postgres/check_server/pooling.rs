@@ -65,7 +65,7 @@ pub(super) async fn detect<D: Driver<Db = Pg>>(driver: &mut D) -> QueryResult<Op
 }
 
 async fn pid<D: Driver<Db = Pg>>(driver: &mut D) -> QueryResult<i32> {
-    let query = TextQuery::<Integer>::new("SELECT pg_backend_pid()");
+    let query = TextQuery::<Integer>::new("SELECT pg_catalog.pg_backend_pid()");
     driver.load_one(query).await
 }
 
@@ -76,15 +76,17 @@ async fn loses_a_setting<D: Driver<Db = Pg>>(
 ) -> QueryResult<Option<Pooling>> {
     let mark = RandomState::new().hash_one(pid);
     let set = format!(
-        "SELECT CASE WHEN length(set_config('diesel_advisory_lock.check', '{mark}', false)) > 0 \
-         THEN pg_backend_pid() END"
+        "SELECT CASE WHEN pg_catalog.length(pg_catalog.set_config('diesel_advisory_lock.check', \
+         '{mark}', false)) > 0 THEN pg_catalog.pg_backend_pid() END"
     );
     // 1: found and emptied. 0: lost. -1: another session.
     let read = |pid: i32| {
         format!(
-            "SELECT CASE WHEN pg_backend_pid() <> {pid} THEN -1 WHEN \
-             coalesce(current_setting('diesel_advisory_lock.check', true), '') <> '{mark}' THEN 0 \
-             ELSE 1 + length(set_config('diesel_advisory_lock.check', '', false)) END"
+            "SELECT CASE WHEN pg_catalog.pg_backend_pid() <> {pid} THEN -1 WHEN \
+             coalesce(pg_catalog.current_setting('diesel_advisory_lock.check', true), '') <> \
+             '{mark}' THEN 0 \
+             ELSE 1 + pg_catalog.length(pg_catalog.set_config('diesel_advisory_lock.check', '', \
+             false)) END"
         )
     };
     let set_in: i32 = driver.load_one(TextQuery::<Integer>::new(set)).await?;
@@ -120,7 +122,7 @@ impl QueryFragment<Pg> for Renamed {
             out.unsafe_to_cache_prepared();
         }
         out.push_sql(
-            "SELECT count(*) FROM pg_catalog.pg_prepared_statements \
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements \
              WHERE left(name, 10) = 'PGBOUNCER_'",
         );
         Ok(())
