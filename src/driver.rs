@@ -257,7 +257,12 @@ where
 
     let mut rows = LoadConnection::<PgRowByRowLoadingMode>::load(conn, Statement(query))?;
     let row = rows.next().ok_or(diesel::result::Error::NotFound)??;
-    R::build_from_row(&row).map_err(diesel::result::Error::DeserializationError)
+    let row = R::build_from_row(&row).map_err(diesel::result::Error::DeserializationError)?;
+    // A statement may be canceled after its last row. Diesel would swallow that error.
+    match rows.next() {
+        None | Some(Ok(_)) => Ok(row),
+        Some(Err(error)) => Err(error),
+    }
 }
 
 /// Implements `RunQueryDsl` for any query of this crate.

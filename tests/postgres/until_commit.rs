@@ -284,3 +284,24 @@ fn deadlock_with_a_row_lock_is_typed_and_aborts_the_transaction(db: &Db) {
     }
     db.assert_free(&name);
 }
+
+/// Diesel no longer knows whether a transaction is open.
+#[server_test]
+fn set_on_a_lost_connection_is_a_database_error(db: &Db) {
+    (1..=2).for_each(|id| _ = db.counter(id));
+    let conn = &mut db.conn();
+    let run: QueryResult<()> = conn.transaction(|conn| {
+        let session = session_id(conn);
+        db.kill_session(session);
+        while db.has_session(session) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let (mut one, mut two) = (counter(), Counter { id: 2, value: -1 });
+        let error = lock_all((&mut one, &mut two))
+            .until_commit(conn)
+            .unwrap_err();
+        assert!(matches!(error, LockError::Database { .. }), "{error:?}");
+        Err(diesel::result::Error::RollbackTransaction)
+    });
+    run.unwrap_err();
+}

@@ -43,9 +43,9 @@ impl LockSource for PgConnection {
 #[derive(Debug)]
 pub struct Postgres;
 
-/// Whether Diesel knows of an open transaction.
-fn has_transaction<D: Driver<Db = Pg>>(driver: &mut D) -> bool {
-    matches!(driver.transaction_status().transaction_depth(), Ok(Some(_)))
+/// Whether Diesel knows that no transaction is open. It does not on a connection that is lost.
+fn has_no_transaction<D: Driver<Db = Pg>>(driver: &mut D) -> bool {
+    matches!(driver.transaction_status().transaction_depth(), Ok(None))
 }
 
 impl Backend for Postgres {
@@ -129,7 +129,7 @@ impl Backend for Postgres {
         let ids: Vec<Option<i64>> = match driver.load_one_and_transaction(query).await {
             (Ok(ids), _) => ids,
             // An aborted transaction, which the next statement would be refused in, too.
-            (Err(_), Some(true)) if !has_transaction(driver) => {
+            (Err(_), Some(true)) if has_no_transaction(driver) => {
                 let reason = OpenTransactionReason::RawBegin;
                 return Err((0, AcquireError::OpenTransaction(reason)));
             }

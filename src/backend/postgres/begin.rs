@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::pg::Pg;
+use diesel::result::QueryResult;
+use diesel::sql_types::Bool;
 
 use super::error::{self, Marker};
 use super::key::{Key, Level, SessionId};
-use super::query::suffix;
+use super::query::{TextQuery, suffix};
 use super::wait::{self, comment};
 use super::{held, inspect, isolation_hint, settings};
 use crate::backend::{AcquireError, Acquired};
@@ -62,7 +64,10 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
         _ => "ROLLBACK TO SAVEPOINT diesel_advisory_lock; ROLLBACK",
     };
     let mut marker = marker;
-    if !error::is_closed(&failure) && !wait::undo_statements(driver, undo).await {
+    if !error::is_closed(&failure)
+        && !wait::undo_statements(driver, undo).await
+        && is_open(driver).await
+    {
         // In an aborted transaction of the caller's, no statement of this message has run.
         marker = Some(Marker::TransactionOpen);
     }
@@ -92,6 +97,13 @@ pub(super) async fn begin_with_locks<D: Driver<Db = Pg>>(
             Err((index, error::of_wait(failure, &keys[index], elapsed, limit)))
         }
     }
+}
+
+/// Whether a transaction is open. None is if the message was canceled before its BEGIN.
+async fn is_open<D: Driver<Db = Pg>>(driver: &mut D) -> bool {
+    let query = TextQuery::<Bool>::new("SELECT true".to_owned());
+    let (_, is_open): (QueryResult<bool>, _) = driver.load_one_and_transaction(query).await;
+    is_open != Some(false)
 }
 
 /// The number of a transaction, which no other one on the server has.
