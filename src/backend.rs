@@ -4,7 +4,7 @@
 //! depends on none of them, except public types that name a server's settings, such as `Finding`.
 
 #![cfg_attr(
-    not(any(feature = "mysql", feature = "postgres")),
+    not(any(feature = "mysql_backend", feature = "postgres_backend")),
     allow(dead_code, reason = "without a backend only names are used")
 )]
 
@@ -12,9 +12,9 @@ mod answers;
 mod connection;
 mod finding;
 mod inspect;
-#[cfg(feature = "mysql")]
+#[cfg(feature = "mysql_backend")]
 mod mysql;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "postgres_backend")]
 mod postgres;
 mod server_report;
 mod traits;
@@ -22,14 +22,15 @@ mod traits;
 pub(crate) use answers::{
     AcquireError, Acquired, CommitError, Condition, Held, ReacquireAnswer, ReleaseAnswer, Request,
 };
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(crate) use connection::sealed;
-pub use connection::{LockConnection, LockSource, Supports, SupportsUntilCommit};
+pub use connection::{LockConnection, LockDriver, LockSource, Supports, SupportsUntilCommit};
 pub use finding::Finding;
 pub use inspect::{HeldLock, HoldDuration, InspectError, LockStatus};
+#[cfg(feature = "mysql_backend")]
+pub use mysql::MySql;
+#[cfg(feature = "postgres_backend")]
+pub use postgres::Postgres;
 pub use server_report::{ServerReport, Vendor};
-pub(crate) use traits::{
-    AcquireResult, Backend, CheckServer, Inspect, SortResult, TransactionLocks,
-};
-#[cfg(feature = "postgres")]
-pub(crate) use traits::{BeginResult, SharedLocks, prove_and_commit};
+pub(crate) use traits::{AcquireResult, SortResult};
+pub use traits::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
+#[cfg(feature = "postgres_backend")]
+pub(crate) use traits::{BeginResult, prove_and_commit};

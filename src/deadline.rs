@@ -15,7 +15,7 @@ pub enum Wait {
 /// The limits of one call: its timeout, its keep-alive, and whether it is a `try_` form. The
 /// timeout starts with the request, and covers the queue, the connection and the lock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
+pub struct Deadline {
     requested: Instant,
     wait: Wait,
     is_try: bool,

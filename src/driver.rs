@@ -75,6 +75,9 @@ pub trait Driver: Send {
 
     /// Removes the caller's instrumentation.
     fn silence(&mut self);
+
+    /// The address of the connection, which distinguishes it from others in this process.
+    fn address(&mut self) -> usize;
 }
 
 /// Returns the output of a future of a blocking connection.
@@ -88,14 +91,6 @@ pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("a blocking connection is always ready"),
-    }
-}
-
-/// Polls a future once, and returns its output if it is ready.
-pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
     }
 }
 
@@ -173,6 +168,10 @@ macro_rules! blocking_driver {
 
             fn silence(&mut self) {
                 self.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+            }
+
+            fn address(&mut self) -> usize {
+                std::ptr::from_ref(self).addr()
             }
         }
     };
@@ -266,7 +265,7 @@ where
 }
 
 /// Implements `RunQueryDsl` for any query of this crate.
-struct Statement<Q>(Q);
+pub struct Statement<Q>(pub Q);
 
 impl<Q, DB> QueryFragment<DB> for Statement<Q>
 where

@@ -4,6 +4,5 @@ mod lock_guard;
 mod run;
 
 pub use lock_guard::LockGuard;
-pub(crate) use run::{Guard, Parts, Transaction, reload, run};
-#[cfg(feature = "derive")]
-pub(crate) use run::{begin, finish};
+pub(crate) use run::{BlockingGuard, reload, run};
+pub use run::{Guard, Parts, Transaction, begin, finish};

@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 
-use crate::backend::{Backend, LockConnection, TransactionLocks};
+use crate::backend::{Backend, LockDriver, TransactionLocks};
 use crate::deadline::Deadline;
 use crate::error::LockError;
-use crate::in_use::{self, Enclosing};
+use crate::in_use::{self, Enclosing, EnclosingFuture};
 use crate::mode::LockMode;
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
 use crate::session_lock::{self, Armed, PendingLock, Progress, SessionLock};
-use crate::telemetry::{LockTelemetry, Scope};
+use crate::telemetry::{Ended, LockTelemetry, Scope};
 use crate::transaction::{Depth, TransactionContext};
 
 /// The locks that a guard holds in one session, in the order in which they were acquired.
-pub(crate) struct HeldLocks<B: Backend> {
+pub struct HeldLocks<B: Backend> {
     pub(crate) locks: OneOrMany<SessionLock<B>>,
     /// The name of each item of a set, and the index of its lock, since two names may be one lock
     /// to the server. Empty for a single lock.
@@ -56,7 +56,7 @@ impl<B: Backend> HeldLocks<B> {
     /// Acquires all locks in the server's order, whatever order the names are in, so that no two
     /// sets can deadlock. On an error no lock is held. The caller has checked the names with
     /// [`check_names`].
-    pub(crate) async fn acquire<C: LockConnection<Server = B>>(
+    pub(crate) async fn acquire<C: LockDriver<Server = B>>(
         conn: &mut C,
         names: OneOrMany<LockName>,
         deadline: &Deadline,
@@ -74,7 +74,7 @@ impl<B: Backend> HeldLocks<B> {
 
     // Inlined, since a call would copy the future and the lock.
     #[inline(always)]
-    async fn acquire_one<C: LockConnection<Server = B>>(
+    async fn acquire_one<C: LockDriver<Server = B>>(
         conn: &mut C,
         name: LockName,
         deadline: &Deadline,
@@ -100,7 +100,7 @@ impl<B: Backend> HeldLocks<B> {
 
     /// Begins the transaction of a `.transaction` form together with its locks, if the server can.
     /// Otherwise the requests are left for [`SessionLock::acquire`].
-    async fn begin_with_locks<C: LockConnection<Server = B>>(
+    async fn begin_with_locks<C: LockDriver<Server = B>>(
         conn: &mut C,
         pendings: &mut Vec<PendingLock>,
         deadline: &Deadline,
@@ -149,7 +149,7 @@ impl<B: Backend> HeldLocks<B> {
         }
     }
 
-    async fn acquire_many<C: LockConnection<Server = B>>(
+    async fn acquire_many<C: LockDriver<Server = B>>(
         conn: &mut C,
         names: &[LockName],
         deadline: &Deadline,
@@ -217,7 +217,7 @@ impl<B: Backend> HeldLocks<B> {
 
     /// Acquires locks that end with the open transaction, whatever order the names are in. On an
     /// error those that were acquired are held until it ends.
-    pub(crate) async fn acquire_until_commit<C: LockConnection<Server = B>>(
+    pub(crate) async fn acquire_until_commit<C: LockDriver<Server = B>>(
         conn: &mut C,
         names: &[LockName],
         deadline: &Deadline,
@@ -232,7 +232,7 @@ impl<B: Backend> HeldLocks<B> {
         acquired
     }
 
-    async fn acquire_each_until_commit<C: LockConnection<Server = B>>(
+    async fn acquire_each_until_commit<C: LockDriver<Server = B>>(
         conn: &mut C,
         names: &[LockName],
         deadline: &Deadline,
@@ -290,7 +290,7 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// The name of the lock, or of the first item of the set.
-    pub(crate) fn name(&self) -> &LockName {
+    pub fn name(&self) -> &LockName {
         match (self.items.first(), self.locks.as_slice()) {
             (Some((name, _)), _) => name,
             (None, [lock, ..]) => &lock.name,
@@ -299,31 +299,48 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Whether the session held all of these locks before.
-    pub(crate) fn is_reentrant(&self) -> bool {
+    pub fn is_reentrant(&self) -> bool {
         let locks = self.locks.as_slice();
         !locks.is_empty() && locks.iter().all(|lock| lock.reentrant)
     }
 
     /// The lock of an item of the set.
-    pub(crate) fn of_item(&self, item: usize) -> &SessionLock<B> {
+    pub fn of_item(&self, item: usize) -> &SessionLock<B> {
         let locks = self.locks.as_slice();
         &locks[self.items.get(item).map_or(0, |(_, lock)| *lock)]
     }
 
     /// Records that a closure runs under these locks on this thread, until the result is dropped.
     pub(crate) fn enter_closure(&self) -> Enclosing {
+        Enclosing::enter(self.names())
+    }
+
+    /// The locks, for a closure that is a future.
+    pub fn enclose_future(&self) -> EnclosingFuture {
+        EnclosingFuture::new(self.names())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &LockName> {
         let of_one = self.locks.as_slice().iter().map(|lock| &lock.name);
         let of_set = self.items.iter().map(|(name, _)| name);
-        Enclosing::enter(of_one.chain(of_set))
+        of_one.chain(of_set)
+    }
+
+    /// Records that the session has been ended, and with it the locks.
+    pub fn session_ended(&mut self) {
+        for lock in self.locks.as_mut_slice() {
+            lock.telemetry.ended(&lock.name, Ended::SessionEnded);
+        }
     }
 
     /// The span that a closure runs in.
-    pub(crate) fn span(&self) -> Scope {
+    pub fn span(&self) -> Scope {
         let last = self.locks.as_slice().last();
         last.map_or_else(Scope::default, |lock| lock.telemetry.span())
     }
 
-    pub(crate) async fn verify<C: LockConnection<Server = B>>(
+    /// Asks the server whether the session holds the locks.
+    pub async fn verify<C: LockDriver<Server = B>>(
         &mut self,
         conn: &mut C,
     ) -> Result<(), LockError> {
@@ -331,7 +348,7 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Begins the transaction of a `.transaction` form.
-    pub(crate) async fn begin<C: LockConnection<Server = B>>(
+    pub(crate) async fn begin<C: LockDriver<Server = B>>(
         &mut self,
         conn: &mut C,
     ) -> Result<(), LockError> {
@@ -347,7 +364,7 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Commits that transaction, if the session proves that it holds the locks.
-    pub(crate) async fn commit<C: LockConnection<Server = B>>(
+    pub(crate) async fn commit<C: LockDriver<Server = B>>(
         &mut self,
         conn: &mut C,
     ) -> Result<(), LockError> {
@@ -359,16 +376,13 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Rolls back transactions that are still open, and releases the locks.
-    pub(crate) async fn end<C: LockConnection<Server = B>>(
-        &mut self,
-        conn: &mut C,
-    ) -> Result<(), LockError> {
+    pub async fn end<C: LockDriver<Server = B>>(&mut self, conn: &mut C) -> Result<(), LockError> {
         let locks = self.locks.as_mut_slice();
         session_lock::end(conn, locks, self.before, self.progress).await
     }
 
     /// Starts another call, which has requested the same locks.
-    pub(crate) async fn take_over<C: LockConnection<Server = B>>(
+    pub(crate) async fn take_over<C: LockDriver<Server = B>>(
         &mut self,
         names: &OneOrMany<LockName>,
         conn: &mut C,
@@ -397,7 +411,7 @@ impl<B: Backend> HeldLocks<B> {
 /// The futures of the steps are `Send`.
 #[cfg(test)]
 #[expect(dead_code, reason = "it only has to compile")]
-fn steps_are_send<C: LockConnection>(
+fn steps_are_send<C: LockDriver>(
     conn: &mut C,
     held: &mut HeldLocks<C::Server>,
     names: OneOrMany<LockName>,

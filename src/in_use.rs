@@ -4,7 +4,7 @@
 //! this very lock may have unsaved changes. Any other copy of the row may be stale.
 
 use std::any::type_name;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ptr;
@@ -27,15 +27,15 @@ struct Use {
 
 /// The models that a closure works on, until this is dropped.
 #[derive(Default)]
-pub(crate) struct InUse(Vec<usize>);
+pub struct InUse(Vec<usize>);
 
 impl InUse {
     /// Records a model that has been reloaded under the lock, before the closure gets it.
-    pub(crate) fn add<T, C>(&mut self, model: &T, conn: &C, key: &str) {
+    pub fn add<T>(&mut self, model: &T, connection: usize, key: &str) {
         let address = ptr::from_ref(model).addr();
         let new = Use {
             type_name: type_name::<T>(),
-            connection: ptr::from_ref(conn).addr(),
+            connection,
             key: key.to_owned(),
         };
         models().entry(address).or_default().push(new);
@@ -43,15 +43,13 @@ impl InUse {
     }
 }
 
-/// Whether a running closure was given `model` under this lock, on this connection.
-pub(crate) fn contains<T, C>(model: &T, conn: &C, key: &str) -> bool {
+/// Whether a running closure was given `model` under this lock, on the connection with this address.
+pub(crate) fn contains<T>(model: &T, connection: usize, key: &str) -> bool {
     let address = ptr::from_ref(model).addr();
     let models = models();
     models.get(&address).is_some_and(|uses| {
         uses.iter().any(|it| {
-            it.type_name == type_name::<T>()
-                && it.connection == ptr::from_ref(conn).addr()
-                && it.key == key
+            it.type_name == type_name::<T>() && it.connection == connection && it.key == key
         })
     })
 }
@@ -82,13 +80,22 @@ impl Drop for InUse {
 thread_local! {
     /// Hashes of the locks that closures on this thread run under: enough to explain a timeout.
     static ENCLOSING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+
+    /// The closure that is a future and is polled at this moment.
+    static POLLED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// A number that identifies this thread.
-pub(crate) fn thread() -> u64 {
+/// A number that identifies this thread, or the outermost of the closures that it polls.
+pub(crate) fn context() -> u64 {
+    thread_local!(static NUMBER: u64 = next_number());
+    POLLED
+        .get()
+        .unwrap_or_else(|| NUMBER.with(|number| *number))
+}
+
+fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
-    NUMBER.with(|number| *number)
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A closure that runs on this thread, until this is dropped.
@@ -98,9 +105,13 @@ pub(crate) struct Enclosing {
 
 impl Enclosing {
     pub(crate) fn enter<'n>(names: impl Iterator<Item = &'n LockName>) -> Self {
+        Self::of(names.map(hash))
+    }
+
+    fn of(hashes: impl Iterator<Item = u64>) -> Self {
         ENCLOSING.with_borrow_mut(|enclosing| {
             let before = enclosing.len();
-            enclosing.extend(names.map(hash));
+            enclosing.extend(hashes);
             Enclosing { before }
         })
     }
@@ -119,6 +130,37 @@ impl Drop for Enclosing {
     }
 }
 
+/// A closure that is a future, which may be polled on any thread.
+pub struct EnclosingFuture {
+    names: Vec<u64>,
+    /// What [`context`] returns in it.
+    pub(crate) context: u64,
+}
+
+impl EnclosingFuture {
+    pub(crate) fn new<'n>(names: impl Iterator<Item = &'n LockName>) -> Self {
+        EnclosingFuture {
+            names: names.map(hash).collect(),
+            context: POLLED.get().unwrap_or_else(next_number),
+        }
+    }
+
+    /// Polls the closure, which runs under its locks meanwhile.
+    pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        struct Polled(Option<u64>);
+
+        impl Drop for Polled {
+            fn drop(&mut self) {
+                POLLED.set(self.0);
+            }
+        }
+
+        let _polled = Polled(POLLED.replace(Some(self.context)));
+        let _enclosing = Enclosing::of(self.names.iter().copied());
+        poll()
+    }
+}
+
 /// Whether a closure on this thread runs under a lock of this name.
 pub(crate) fn is_enclosing(name: &LockName) -> bool {
     ENCLOSING.with_borrow(|enclosing| enclosing.contains(&hash(name)))
@@ -130,19 +172,23 @@ fn hash(name: &LockName) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Enclosing, InUse, LockName, contains, is_enclosing};
+    use super::{Enclosing, EnclosingFuture, InUse, LockName, contains, context, is_enclosing};
+
+    /// The addresses of two connections.
+    const CONN: usize = 1;
+    const OTHER: usize = 2;
 
     #[test]
     fn a_model_is_in_use_under_its_lock_on_its_connection_until_the_closure_ends() {
-        let (model, copy, conn, other) = (1_i64, 1_i64, 0_u8, 0_u8);
+        let (model, copy) = (1_i64, 1_i64);
         let mut in_use = InUse::default();
-        in_use.add(&model, &conn, "a");
-        assert!(contains(&model, &conn, "a"));
-        assert!(!contains(&copy, &conn, "a"));
-        assert!(!contains(&model, &other, "a"));
-        assert!(!contains(&model, &conn, "b"));
+        in_use.add(&model, CONN, "a");
+        assert!(contains(&model, CONN, "a"));
+        assert!(!contains(&copy, CONN, "a"));
+        assert!(!contains(&model, OTHER, "a"));
+        assert!(!contains(&model, CONN, "b"));
         drop(in_use);
-        assert!(!contains(&model, &conn, "a"));
+        assert!(!contains(&model, CONN, "a"));
     }
 
     #[test]
@@ -150,35 +196,35 @@ mod tests {
         struct Outer {
             first: i64,
         }
-        let (outer, conn) = (Outer { first: 1 }, 0_u8);
+        let outer = Outer { first: 1 };
         let mut in_use = InUse::default();
-        in_use.add(&outer, &conn, "a");
-        assert!(!contains(&outer.first, &conn, "a"));
+        in_use.add(&outer, CONN, "a");
+        assert!(!contains(&outer.first, CONN, "a"));
     }
 
     #[test]
     fn one_model_is_in_use_under_several_locks() {
-        let (model, conn) = (1_i64, 0_u8);
+        let model = 1_i64;
         let mut outer = InUse::default();
-        outer.add(&model, &conn, "a");
+        outer.add(&model, CONN, "a");
         let mut inner = InUse::default();
-        inner.add(&model, &conn, "b");
-        assert!(contains(&model, &conn, "a") && contains(&model, &conn, "b"));
+        inner.add(&model, CONN, "b");
+        assert!(contains(&model, CONN, "a") && contains(&model, CONN, "b"));
         drop(inner);
-        assert!(contains(&model, &conn, "a") && !contains(&model, &conn, "b"));
+        assert!(contains(&model, CONN, "a") && !contains(&model, CONN, "b"));
     }
 
     #[test]
     fn a_panic_ends_the_use() {
-        let (model, conn) = (1_i64, 0_u8);
+        let model = 1_i64;
         let run = std::panic::AssertUnwindSafe(|| {
             let mut in_use = InUse::default();
-            in_use.add(&model, &conn, "a");
+            in_use.add(&model, CONN, "a");
             let _enclosing = Enclosing::enter([LockName::named("job")].iter());
             panic!("in the closure");
         });
         std::panic::catch_unwind(run).unwrap_err();
-        assert!(!contains(&model, &conn, "a"));
+        assert!(!contains(&model, CONN, "a"));
         assert!(!is_enclosing(&LockName::named("job")));
     }
 
@@ -190,5 +236,27 @@ mod tests {
         assert!(!is_enclosing(&LockName::named("other")));
         let elsewhere = std::thread::spawn(move || is_enclosing(&name)).join();
         assert!(!elsewhere.expect("no panic"));
+    }
+
+    #[test]
+    fn a_closure_that_is_a_future_is_enclosing_while_it_is_polled() {
+        let (outer, inner) = (LockName::named("outer"), LockName::named("inner"));
+        let thread = context();
+        let closure = EnclosingFuture::new([outer.clone()].iter());
+        assert!(!is_enclosing(&outer));
+        let in_closure = closure.poll(|| {
+            assert!(is_enclosing(&outer));
+            let nested = EnclosingFuture::new([inner.clone()].iter());
+            nested.poll(|| assert!(is_enclosing(&outer) && is_enclosing(&inner)));
+            assert!(!is_enclosing(&inner));
+            assert_eq!(nested.context, context());
+            context()
+        });
+        assert_ne!(in_closure, thread);
+        assert_eq!(context(), thread);
+        assert!(!is_enclosing(&outer));
+        // Another thread may poll it next.
+        let polled = std::thread::spawn(move || closure.poll(context)).join();
+        assert_eq!(polled.expect("no panic"), in_closure);
     }
 }

@@ -1,6 +1,6 @@
 //! Which session holds which lock, and which sessions wait for it.
 
-use crate::backend::{Inspect, LockConnection, LockSource};
+use crate::backend::{Inspect, LockDriver, LockSource};
 use crate::driver::ready;
 use crate::error::LockError;
 use crate::name::LockName;
@@ -72,8 +72,12 @@ pub use crate::session::{Activity, Session};
 /// [`InspectError`], which says what is missing. [`InspectError::Incomplete`] carries the locks
 /// that could be read.
 pub fn held_locks<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectError> {
-    let conn = conn.connection();
-    let mut result = ready(<S::Connection as LockConnection>::Server::held_locks(conn));
+    ready(list(conn.connection()))
+}
+
+/// Lists the locks that are held.
+pub async fn list<D: LockDriver>(driver: &mut D) -> Result<Vec<HeldLock>, InspectError> {
+    let mut result = D::Server::held_locks(driver).await;
     if let Ok(held) | Err(InspectError::Incomplete { held, .. }) = &mut result {
         sort(held);
     }
@@ -118,9 +122,16 @@ impl LockName {
     /// - [`LockError::InvalidName`] if the name cannot be used.
     /// - [`LockError::Database`] if a query fails.
     pub fn status<S: LockSource>(&self, conn: &mut S) -> Result<LockStatus, LockError> {
-        self.check::<<S::Connection as LockConnection>::Server>()?;
-        let conn = conn.connection();
-        let status = <S::Connection as LockConnection>::Server::status(conn, self.key_source());
-        ready(status).map_err(|source| LockError::before(self, source))
+        ready(status(self, conn.connection()))
     }
+}
+
+/// Returns whether a lock is free.
+pub async fn status<D: LockDriver>(
+    name: &LockName,
+    driver: &mut D,
+) -> Result<LockStatus, LockError> {
+    name.check::<D::Server>()?;
+    let status = D::Server::status(driver, name.key_source()).await;
+    status.map_err(|source| LockError::before(name, source))
 }

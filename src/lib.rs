@@ -360,6 +360,30 @@ pub mod __private {
     pub use crate::locked_method::{DefaultPolicy, PolicyOf, enter, enter_with_copy, finish};
 }
 
+/// What `diesel-advisory-lock-async` is built on. It changes without notice.
+#[doc(hidden)]
+pub mod __core {
+    #[cfg(feature = "mysql_backend")]
+    pub use crate::backend::MySql;
+    #[cfg(feature = "postgres_backend")]
+    pub use crate::backend::Postgres;
+    pub use crate::backend::{
+        Backend, CheckServer, Inspect, LockDriver, SharedLocks, TransactionLocks,
+    };
+    pub use crate::deadline::Deadline;
+    pub use crate::driver::{Driver, Statement};
+    pub use crate::guard::{Guard, Parts, Transaction, begin, finish};
+    pub use crate::held_locks::HeldLocks;
+    pub use crate::in_use::{EnclosingFuture, InUse};
+    pub use crate::inspect::{list, status};
+    pub use crate::lock::or_none;
+    pub use crate::lockable::RowLock;
+    pub use crate::mode::Mode;
+    pub use crate::reload::{check, is_in_use};
+    pub use crate::session_lock::{Armed, SessionLock};
+    pub use crate::telemetry::Scope;
+}
+
 /// The usual imports of a program that locks models.
 pub mod prelude {
     #[cfg(feature = "derive")]

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{LockConnection, LockSource, Supports, SupportsUntilCommit};
+use crate::backend::{LockDriver, LockSource, Supports, SupportsUntilCommit, TransactionLocks};
 use crate::deadline::{Deadline, Wait};
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
@@ -152,7 +152,8 @@ pub fn lock_all<L>(set: L) -> Lock<L> {
 }
 
 impl<L> Lock<L> {
-    pub(crate) fn new(set: L) -> Self {
+    #[doc(hidden)]
+    pub fn new(set: L) -> Self {
         Lock {
             set,
             options: LockOptions::default(),
@@ -310,35 +311,59 @@ impl<L, M> Lock<L, M> {
         })
     }
 
-    pub(crate) fn deadline(&self) -> Deadline {
+    #[doc(hidden)]
+    pub fn deadline(&self) -> Deadline {
         self.options.deadline()
     }
 
-    pub(crate) fn try_deadline(&self) -> Deadline {
+    #[doc(hidden)]
+    pub fn try_deadline(&self) -> Deadline {
         self.options.try_deadline()
     }
 
-    /// Acquires the locks on a connection.
-    // Inlined, since a call would copy the future and the locks.
-    #[inline(always)]
-    pub(crate) fn acquire_locks<C: LockConnection>(
+    /// Acquires the locks on a connection. The future does not borrow the models.
+    #[doc(hidden)]
+    pub fn acquire_locks<'d, D: LockDriver>(
         &self,
-        conn: &mut C,
-        deadline: &Deadline,
+        driver: &'d mut D,
+        deadline: &'d Deadline,
         transaction: Transaction,
-    ) -> Result<HeldLocks<C::Server>, LockError>
+    ) -> impl Future<Output = Result<HeldLocks<D::Server>, LockError>> + use<'d, D, L, M>
     where
         L: LockSet,
         M: Mode,
     {
         let names = self.requested();
-        held_locks::check_names::<C::Server>(names.as_slice(), deadline)?;
-        let hold = Hold {
-            mode: M::MODE,
-            in_transaction: transaction == Transaction::Begin,
-            contended: false,
-        };
-        ready(HeldLocks::acquire(conn, names, deadline, hold))
+        async move {
+            held_locks::check_names::<D::Server>(names.as_slice(), deadline)?;
+            let hold = Hold {
+                mode: M::MODE,
+                in_transaction: transaction == Transaction::Begin,
+                contended: false,
+            };
+            HeldLocks::acquire(driver, names, deadline, hold).await
+        }
+    }
+
+    /// Acquires the locks until the end of the open transaction. The future does not borrow the
+    /// models.
+    #[doc(hidden)]
+    pub fn acquire_locks_until_commit<'d, D>(
+        &self,
+        driver: &'d mut D,
+        deadline: &'d Deadline,
+    ) -> impl Future<Output = Result<HeldLocks<D::Server>, LockError>> + use<'d, D, L, M>
+    where
+        D: LockDriver<Server: TransactionLocks>,
+        L: LockSet,
+        M: Mode,
+    {
+        let names = self.requested();
+        async move {
+            let names = names.as_slice();
+            held_locks::check_names::<D::Server>(names, deadline)?;
+            HeldLocks::acquire_until_commit(driver, names, deadline, M::MODE).await
+        }
     }
 
     /// Acquires the locks until the end of the open transaction, and reloads the models.
@@ -351,19 +376,12 @@ impl<L, M> Lock<L, M> {
         L: ReloadSet<C>,
         M: Mode,
     {
-        let names = self.requested();
-        held_locks::check_names::<C::Server>(names.as_slice(), deadline)?;
-        let names = names.as_slice();
-        let locks = ready(HeldLocks::acquire_until_commit(
-            conn,
-            names,
-            deadline,
-            M::MODE,
-        ))?;
+        let locks = ready(self.acquire_locks_until_commit(conn, deadline))?;
         self.set.reload(&mut Rows::new(conn, &locks))
     }
 
-    pub(crate) fn into_set(self) -> L {
+    #[doc(hidden)]
+    pub fn into_set(self) -> L {
         self.set
     }
 }
@@ -648,7 +666,7 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
         E: FromLockError,
     {
         let conn = conn.connection();
-        let locks = self.acquire_locks(conn, &self.deadline(), Transaction::No)?;
+        let locks = ready(self.acquire_locks(conn, &self.deadline(), Transaction::No))?;
         let guard = LockGuard::new(conn, locks);
         guard::run(guard, self.set, Transaction::No, body)
     }
@@ -664,7 +682,11 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
         E: FromLockError,
     {
         let conn = conn.connection();
-        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline(), Transaction::No))?
+        let Some(locks) = or_none(ready(self.acquire_locks(
+            conn,
+            &self.try_deadline(),
+            Transaction::No,
+        )))?
         else {
             return Ok(None);
         };
@@ -683,7 +705,7 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
         E: FromLockError,
     {
         let conn = conn.connection();
-        let locks = self.acquire_locks(conn, &self.deadline(), Transaction::Begin)?;
+        let locks = ready(self.acquire_locks(conn, &self.deadline(), Transaction::Begin))?;
         let guard = LockGuard::new(conn, locks);
         guard::run(guard, self.set, Transaction::Begin, body)
     }
@@ -699,8 +721,11 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
         E: FromLockError,
     {
         let conn = conn.connection();
-        let Some(locks) =
-            or_none(self.acquire_locks(conn, &self.try_deadline(), Transaction::Begin))?
+        let Some(locks) = or_none(ready(self.acquire_locks(
+            conn,
+            &self.try_deadline(),
+            Transaction::Begin,
+        )))?
         else {
             return Ok(None);
         };
@@ -714,7 +739,7 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
         L: ReloadSet<S::Connection>,
     {
         let conn = conn.connection();
-        let locks = self.acquire_locks(conn, &self.deadline(), Transaction::No)?;
+        let locks = ready(self.acquire_locks(conn, &self.deadline(), Transaction::No))?;
         let mut guard = LockGuard::new(conn, locks);
         guard::reload(&mut guard, &mut self.set)?;
         Ok(guard)
@@ -729,7 +754,11 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
         L: ReloadSet<S::Connection>,
     {
         let conn = conn.connection();
-        let Some(locks) = or_none(self.acquire_locks(conn, &self.try_deadline(), Transaction::No))?
+        let Some(locks) = or_none(ready(self.acquire_locks(
+            conn,
+            &self.try_deadline(),
+            Transaction::No,
+        )))?
         else {
             return Ok(None);
         };
@@ -758,7 +787,7 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
 }
 
 /// Turns the timeout of a `try_` method into `None`.
-pub(crate) fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
+pub fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match acquired {
         Ok(acquired) => Ok(Some(acquired)),
         Err(LockError::Timeout { .. }) => Ok(None),

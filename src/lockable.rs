@@ -2,7 +2,7 @@
 
 use diesel::associations::{HasTable, Identifiable};
 
-use crate::backend::{LockConnection, LockSource};
+use crate::backend::{LockDriver, LockSource};
 use crate::error::{FromLockError, LockError};
 use crate::key::LockKey;
 use crate::lock::{Lock, LockDsl};
@@ -51,9 +51,11 @@ use crate::table::LockTable;
             struct that is not a model, derive `Lockable` with `#[lock(table = accounts, \
             key(from_id))]`"
 )]
-pub trait Lockable {
+pub trait Lockable: RowLock {
     /// Returns the name of this row's lock, which equals [`LockName::row`] of its table and key.
-    fn lock_name(&self) -> LockName;
+    fn lock_name(&self) -> LockName {
+        self.name_of_row()
+    }
 
     /// Starts a lock of this row: options first, then a finishing method of [`LockDsl`].
     fn lock(&mut self) -> Lock<&mut Self>
@@ -139,21 +141,30 @@ pub trait Lockable {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T> Lockable for T
+impl<T: RowLock> Lockable for T {}
+
+/// A model that has the lock of a row: what [`Lockable`] is on every kind of connection.
+#[doc(hidden)]
+pub trait RowLock {
+    fn name_of_row(&self) -> LockName;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> RowLock for T
 where
     T: HasTable<Table: LockTable>,
     for<'a> &'a T: Identifiable<Id: LockKey>,
 {
-    fn lock_name(&self) -> LockName {
+    fn name_of_row(&self) -> LockName {
         LockName::row_unchecked(T::table(), self.id())
     }
 }
 
-impl<'m, T: Lockable> LockSet for &'m mut T {
+impl<'m, T: RowLock> LockSet for &'m mut T {
     type Locked = &'m mut T;
 
     fn names(&self, names: &mut OneOrMany<LockName>) {
-        names.push(self.lock_name());
+        names.push(self.name_of_row());
     }
 
     fn into_locked(self) -> Self {
@@ -163,21 +174,22 @@ impl<'m, T: Lockable> LockSet for &'m mut T {
 
 impl<T, C> ReloadSet<C> for &mut T
 where
-    T: Lockable + Reload<C>,
+    T: RowLock + Reload<C>,
 {
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection,
+        C: LockDriver,
     {
-        rows.reload(*self, T::lock_name)
+        rows.reload(*self, T::name_of_row)
     }
 }
 
-impl<'m, T: Lockable> LockSet for &'m mut [T] {
+impl<'m, T: RowLock> LockSet for &'m mut [T] {
     type Locked = &'m mut [T];
 
     fn names(&self, names: &mut OneOrMany<LockName>) {
-        self.iter().for_each(|model| names.push(model.lock_name()));
+        self.iter()
+            .for_each(|model| names.push(model.name_of_row()));
     }
 
     fn into_locked(self) -> Self {
@@ -187,13 +199,13 @@ impl<'m, T: Lockable> LockSet for &'m mut [T] {
 
 impl<T, C> ReloadSet<C> for &mut [T]
 where
-    T: Lockable + Reload<C>,
+    T: RowLock + Reload<C>,
 {
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection,
+        C: LockDriver,
     {
         self.iter_mut()
-            .try_for_each(|model| rows.reload(model, T::lock_name))
+            .try_for_each(|model| rows.reload(model, T::name_of_row))
     }
 }

@@ -4,8 +4,9 @@
 use std::marker::PhantomData;
 
 use crate::backend::LockSource;
+use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
-use crate::guard::{self, Guard, LockGuard, Transaction};
+use crate::guard::{self, BlockingGuard, Guard, LockGuard, Transaction};
 use crate::in_use::{Enclosing, InUse};
 use crate::lock::Lock;
 use crate::lockable::Lockable;
@@ -49,9 +50,7 @@ impl<R, E: FromLockError> MethodResult for Result<R, E> {
     fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self {
         let (entered, result) = entered?;
         drop((entered.in_use, entered.enclosing));
-        let value = result?;
-        guard::finish(entered.guard, entered.transaction)?;
-        Ok(value)
+        ready(guard::finish(entered.guard, entered.transaction, result))
     }
 }
 
@@ -135,9 +134,10 @@ fn begin<'c, L: LockSet, S: LockSource>(
         true => Transaction::Begin,
         false => Transaction::No,
     };
-    let locks = lock.acquire_locks(source.connection(), &lock.deadline(), transaction)?;
+    let deadline = lock.deadline();
+    let locks = ready(lock.acquire_locks(source.connection(), &deadline, transaction))?;
     let mut guard = LockGuard::new(source, locks);
-    guard::begin(&mut guard, transaction)?;
+    ready(guard::begin(&mut guard, transaction))?;
     Ok((guard, transaction))
 }
 

@@ -77,7 +77,7 @@ pub enum KeySource<'n> {
     PostgresKey(PostgresKey, &'n str),
 }
 
-#[cfg(feature = "mysql")]
+#[cfg(feature = "mysql_backend")]
 impl<'n> KeySource<'n> {
     /// Returns the full name in a session with this namespace.
     pub(crate) fn full_name(self, namespace: &str) -> String {

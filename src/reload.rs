@@ -8,7 +8,7 @@ use diesel::query_dsl::methods::{FindDsl, LoadQuery, SelectDsl};
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::{RunQueryDsl, Selectable, SelectableHelper};
 
-use crate::backend::{Backend, LockConnection};
+use crate::backend::{Backend, LockDriver};
 use crate::driver::ready;
 use crate::error::LockError;
 use crate::in_use::{self, InUse};
@@ -77,13 +77,13 @@ pub(crate) fn reload<T, C>(
 ) -> Result<(), LockError>
 where
     T: Reload<C>,
-    C: LockConnection,
+    C: LockDriver,
 {
     if is_in_use(lock, model, conn) {
         return Ok(());
     }
     *model = load(lock, model, name_of, conn)?;
-    in_use.add(model, conn, lock.key.as_ref());
+    in_use.add(model, conn.address(), lock.key.as_ref());
     Ok(())
 }
 
@@ -98,19 +98,24 @@ pub(crate) fn reload_copy<T, C>(
 ) -> Result<(Option<Box<T>>, InUse), LockError>
 where
     T: Reload<C>,
-    C: LockConnection,
+    C: LockDriver,
 {
     let mut in_use = InUse::default();
     if is_in_use(lock, model, conn) {
         return Ok((None, in_use));
     }
     let copy = Box::new(load(lock, model, name_of, conn)?);
-    in_use.add(&*copy, conn, lock.key.as_ref());
+    in_use.add(&*copy, conn.address(), lock.key.as_ref());
     Ok((Some(copy), in_use))
 }
 
-fn is_in_use<T, C: LockConnection>(lock: &SessionLock<C::Server>, model: &T, conn: &C) -> bool {
-    lock.reentrant && in_use::contains(model, conn, lock.key.as_ref())
+/// Whether a running closure was given the model under this lock, so that it is not reloaded.
+pub fn is_in_use<T, D: LockDriver>(
+    lock: &SessionLock<D::Server>,
+    model: &T,
+    driver: &mut D,
+) -> bool {
+    lock.reentrant && in_use::contains(model, driver.address(), lock.key.as_ref())
 }
 
 fn load<T, C>(
@@ -121,7 +126,7 @@ fn load<T, C>(
 ) -> Result<T, LockError>
 where
     T: Reload<C>,
-    C: LockConnection,
+    C: LockDriver,
 {
     let mut armed = Armed::new(conn);
     let loaded = model.reload(armed.conn());
@@ -131,16 +136,13 @@ where
 }
 
 /// Returns the row, if its own lock is the requested one.
-async fn check<T, C>(
-    lock: &SessionLock<C::Server>,
+pub async fn check<T, D: LockDriver>(
+    lock: &SessionLock<D::Server>,
     requested: &LockName,
     loaded: QueryResult<T>,
     name_of: fn(&T) -> LockName,
-    conn: &mut C,
-) -> Result<T, LockError>
-where
-    C: LockConnection,
-{
+    driver: &mut D,
+) -> Result<T, LockError> {
     match loaded {
         Ok(row) => {
             lock.telemetry.reloaded();
@@ -157,9 +159,9 @@ where
             name: lock.name.clone(),
         }),
         Err(source) => {
-            if C::Server::must_not_run_again(conn, &source).await {
+            if D::Server::must_not_run_again(driver, &source).await {
                 // The session ends with its outermost lock.
-                C::Server::discard(conn).await;
+                D::Server::discard(driver).await;
             }
             Err(LockError::before(&lock.name, source))
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{CheckServer, LockConnection, LockSource};
+use crate::backend::{CheckServer, LockDriver, LockSource};
 use crate::driver::ready;
 
 pub use crate::backend::{Finding, ServerReport, Vendor};
@@ -82,9 +82,14 @@ impl ServerCheck {
     ///
     /// As for [`check_server`].
     pub fn run<S: LockSource>(self, conn: &mut S) -> Result<ServerReport, ServerError> {
-        let conn = conn.connection();
-        let report = <S::Connection as LockConnection>::Server::check_server(conn, self.keep_alive);
-        let report = ready(report).map_err(|source| ServerError::Database { source })?;
+        ready(self.check(conn.connection()))
+    }
+
+    /// Checks the server.
+    #[doc(hidden)]
+    pub async fn check<D: LockDriver>(self, driver: &mut D) -> Result<ServerReport, ServerError> {
+        let report = D::Server::check_server(driver, self.keep_alive).await;
+        let report = report.map_err(|source| ServerError::Database { source })?;
         if report.findings.iter().any(Finding::is_refusal) {
             return Err(ServerError::Refused {
                 report: Box::new(report),

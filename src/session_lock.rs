@@ -11,10 +11,11 @@ mod pending;
 mod verify;
 
 pub(crate) use acquire::not_acquired;
-pub(crate) use armed::{Armed, without_second_panic};
+pub use armed::Armed;
+pub(crate) use armed::without_second_panic;
 pub(crate) use commit::commit;
 pub(crate) use end::{
     Closed, Progress, close, end, keep, release, release_and_reacquire, restore_idle_timeouts,
 };
-pub(crate) use lock::SessionLock;
+pub use lock::SessionLock;
 pub(crate) use pending::PendingLock;

@@ -1,6 +1,6 @@
 //! [`LockSet`]: what can be locked at once. [`ReloadSet`] reloads its models on a connection.
 
-use crate::backend::LockConnection;
+use crate::backend::LockDriver;
 use crate::error::LockError;
 use crate::held_locks::HeldLocks;
 use crate::in_use::InUse;
@@ -80,19 +80,19 @@ pub trait ReloadSet<C>: LockSet {
     #[doc(hidden)]
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection;
+        C: LockDriver;
 }
 
 /// Reloads the models of a set, in the order of its items.
 #[doc(hidden)]
-pub struct Rows<'h, C: LockConnection> {
+pub struct Rows<'h, C: LockDriver> {
     conn: &'h mut C,
     locks: &'h HeldLocks<C::Server>,
     next_item: usize,
     in_use: InUse,
 }
 
-impl<'h, C: LockConnection> Rows<'h, C> {
+impl<'h, C: LockDriver> Rows<'h, C> {
     pub(crate) fn new(conn: &'h mut C, locks: &'h HeldLocks<C::Server>) -> Self {
         Rows {
             conn,
@@ -137,7 +137,7 @@ impl LockSet for LockName {
 impl<C> ReloadSet<C> for LockName {
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection,
+        C: LockDriver,
     {
         rows.skip();
         Ok(())
@@ -159,7 +159,7 @@ impl<'n> LockSet for &'n LockName {
 impl<C> ReloadSet<C> for &LockName {
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection,
+        C: LockDriver,
     {
         rows.skip();
         Ok(())
@@ -181,7 +181,7 @@ impl<L: LockSet> LockSet for Vec<L> {
 impl<L: ReloadSet<C>, C> ReloadSet<C> for Vec<L> {
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection,
+        C: LockDriver,
     {
         self.iter_mut().try_for_each(|set| set.reload(rows))
     }
@@ -202,7 +202,7 @@ impl<L: LockSet, const N: usize> LockSet for [L; N] {
 impl<L: ReloadSet<C>, C, const N: usize> ReloadSet<C> for [L; N] {
     fn reload(&mut self, rows: &mut Rows<'_, C>) -> Result<(), LockError>
     where
-        C: LockConnection,
+        C: LockDriver,
     {
         self.iter_mut().try_for_each(|set| set.reload(rows))
     }
@@ -225,7 +225,7 @@ macro_rules! tuples {
         impl<$($L: ReloadSet<Conn>,)+ Conn> ReloadSet<Conn> for ($($L,)+) {
             fn reload(&mut self, rows: &mut Rows<'_, Conn>) -> Result<(), LockError>
             where
-                Conn: LockConnection,
+                Conn: LockDriver,
             {
                 $(self.$index.reload(rows)?;)+
                 Ok(())

@@ -15,7 +15,7 @@ pub struct Request<'n> {
     pub(crate) wait: Wait,
     pub(crate) context: TransactionContext,
     #[cfg_attr(
-        not(feature = "postgres"),
+        not(feature = "postgres_backend"),
         allow(dead_code, reason = "other servers have one mode")
     )]
     pub(crate) mode: LockMode,

@@ -3,6 +3,19 @@
 
 use super::traits::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
 use crate::driver::Driver;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use crate::driver::ready;
+
+/// A connection to a server with advisory locks, blocking or not.
+#[doc(hidden)]
+pub trait LockDriver: Driver<Db = <Self::Server as Backend>::Db> {
+    /// The server at the other end.
+    type Server: Backend + Inspect + CheckServer;
+
+    /// Ends the session in a `Drop`, where nothing can be awaited. The connection must not be used
+    /// again.
+    fn abandon(&mut self);
+}
 
 /// A connection on which locks can be acquired.
 ///
@@ -25,15 +38,9 @@ use crate::driver::Driver;
     note = "use Diesel's `MysqlConnection` or `PgConnection`, and enable the feature `mysql` or \
             `postgres` of `diesel-advisory-lock`"
 )]
-pub trait LockConnection:
-    Driver<Db = <Self::Server as Backend>::Db> + LockSource<Connection = Self> + sealed::Sealed
-{
-    /// The server at the other end.
-    #[doc(hidden)]
-    type Server: Backend + Inspect + CheckServer;
-}
+pub trait LockConnection: LockDriver + LockSource<Connection = Self> + sealed::Sealed {}
 
-pub(crate) mod sealed {
+mod sealed {
     pub trait Sealed {}
 }
 
@@ -129,3 +136,33 @@ where
         self
     }
 }
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+macro_rules! blocking_connection {
+    ($connection:ty, $server:ty) => {
+        impl sealed::Sealed for $connection {}
+
+        impl LockConnection for $connection {}
+
+        impl LockDriver for $connection {
+            type Server = $server;
+
+            fn abandon(&mut self) {
+                ready(<$server>::end_session(self));
+            }
+        }
+
+        impl LockSource for $connection {
+            type Connection = Self;
+
+            fn connection(&mut self) -> &mut Self {
+                self
+            }
+        }
+    };
+}
+
+#[cfg(feature = "mysql")]
+blocking_connection!(diesel::mysql::MysqlConnection, super::mysql::MySql);
+#[cfg(feature = "postgres")]
+blocking_connection!(diesel::pg::PgConnection, super::postgres::Postgres);

@@ -31,3 +31,5 @@ mod query;
 mod release;
 mod session_checks;
 mod wait;
+
+pub use backend::MySql;

@@ -39,3 +39,5 @@ mod release;
 mod settings;
 mod verify;
 mod wait;
+
+pub use backend::Postgres;

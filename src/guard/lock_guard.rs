@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::backend::{LockConnection, LockSource};
+use crate::backend::{LockDriver, LockSource};
 use crate::driver::ready;
 use crate::error::LockError;
 use crate::held_locks::HeldLocks;
 use crate::name::LockName;
 use crate::session_lock::without_second_panic;
 
-use super::run::{Guard, Parts};
+use super::run::{BlockingGuard, Guard, Parts};
 
 /// A lock or a set of locks that is held, and the connection that holds it.
 ///
@@ -51,14 +51,14 @@ use super::run::{Guard, Parts};
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct LockGuard<'c, S: LockSource> {
     source: &'c mut S,
-    locks: HeldLocks<<S::Connection as LockConnection>::Server>,
+    locks: HeldLocks<<S::Connection as LockDriver>::Server>,
     ended: bool,
 }
 
 impl<'c, S: LockSource> LockGuard<'c, S> {
     pub(crate) fn new(
         source: &'c mut S,
-        locks: HeldLocks<<S::Connection as LockConnection>::Server>,
+        locks: HeldLocks<<S::Connection as LockDriver>::Server>,
     ) -> Self {
         LockGuard {
             source,
@@ -114,16 +114,19 @@ impl<'c, S: LockSource> LockGuard<'c, S> {
 }
 
 impl<S: LockSource> Guard for LockGuard<'_, S> {
-    type Connection = S::Connection;
+    type Driver = S::Connection;
 
     fn parts(&mut self) -> Parts<'_, S::Connection> {
         (self.source.connection(), &mut self.locks)
     }
 
-    fn end(mut self) -> Result<(), LockError> {
-        self.end_once()
+    async fn end(mut self) -> Result<(), LockError> {
+        self.ended = true;
+        self.locks.end(self.source.connection()).await
     }
 }
+
+impl<S: LockSource> BlockingGuard for LockGuard<'_, S> {}
 
 impl<S: LockSource> LockSource for LockGuard<'_, S> {
     type Connection = S::Connection;

@@ -1,6 +1,6 @@
-//! [`Guard`]: what both guards have in common. [`run`] has the steps of every closure form.
+//! [`Guard`]: what all guards have in common, and the steps around a closure.
 
-use crate::backend::LockConnection;
+use crate::backend::LockDriver;
 use crate::driver::ready;
 use crate::error::{FromLockError, LockError};
 use crate::held_locks::HeldLocks;
@@ -9,28 +9,67 @@ use crate::set::{ReloadSet, Rows};
 
 /// Whether the library runs the closure in a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transaction {
+pub enum Transaction {
+    /// It does not.
     No,
+    /// It does.
     Begin,
 }
 
-/// A guard, which holds locks and a connection. It releases the locks when it is dropped.
-pub(crate) trait Guard: Sized {
-    type Connection: LockConnection;
+/// A guard, which holds locks and a connection. It releases the locks, or ends the session, when it
+/// is dropped.
+pub trait Guard: Sized {
+    /// Its connection.
+    type Driver: LockDriver;
 
-    fn parts(&mut self) -> Parts<'_, Self::Connection>;
+    /// Borrows the connection and the locks.
+    fn parts(&mut self) -> Parts<'_, Self::Driver>;
 
     /// Rolls back what is open, and releases the locks.
-    fn end(self) -> Result<(), LockError>;
+    fn end(self) -> impl Future<Output = Result<(), LockError>>;
+}
 
+/// A guard's connection and locks.
+pub type Parts<'g, D> = (&'g mut D, &'g mut HeldLocks<<D as LockDriver>::Server>);
+
+/// The steps before a closure: BEGIN, if it runs in a transaction.
+pub async fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<(), LockError> {
+    let (driver, locks) = guard.parts();
+    match transaction {
+        Transaction::No => Ok(()),
+        Transaction::Begin => locks.begin(driver).await,
+    }
+}
+
+/// The steps after a closure: COMMIT, if it succeeded in a transaction, and the release. After an
+/// error, the transaction is rolled back.
+pub async fn finish<G: Guard, R, E: FromLockError>(
+    mut guard: G,
+    transaction: Transaction,
+    result: Result<R, E>,
+) -> Result<R, E> {
+    let (driver, locks) = guard.parts();
+    let result = match transaction {
+        Transaction::Begin if result.is_ok() => match locks.commit(driver).await {
+            Ok(()) => result,
+            Err(error) => Err(error.into()),
+        },
+        _ => result,
+    };
+    // Telemetry records an error of the release. The first error is returned.
+    let ended = guard.end().await;
+    let value = result?;
+    ended?;
+    Ok(value)
+}
+
+/// A guard of a blocking connection.
+pub(crate) trait BlockingGuard: Guard {
     /// Records that a closure runs on this thread, until the result is dropped.
     fn enter_closure(&mut self) -> Enclosing {
         self.parts().1.enter_closure()
     }
 }
-
-/// A guard's connection and locks.
-pub(crate) type Parts<'g, C> = (&'g mut C, &'g mut HeldLocks<<C as LockConnection>::Server>);
 
 /// Runs `body` under the locks of a guard, and ends the guard. An error or a panic of `body` leaves
 /// no lock and no transaction behind.
@@ -38,49 +77,30 @@ pub(crate) fn run<G, L, R, E>(
     mut guard: G,
     mut set: L,
     transaction: Transaction,
-    body: impl FnOnce(L::Locked, &mut G::Connection) -> Result<R, E>,
+    body: impl FnOnce(L::Locked, &mut G::Driver) -> Result<R, E>,
 ) -> Result<R, E>
 where
-    G: Guard,
-    L: ReloadSet<G::Connection>,
+    G: BlockingGuard,
+    L: ReloadSet<G::Driver>,
     E: FromLockError,
 {
-    begin(&mut guard, transaction)?;
+    ready(begin(&mut guard, transaction))?;
     let in_use = reload(&mut guard, &mut set)?;
     let enclosing = guard.enter_closure();
     let (conn, locks) = guard.parts();
-    let value = locks.span().run(|| body(set.into_locked(), conn))?;
+    let result = locks.span().run(|| body(set.into_locked(), conn));
     drop((enclosing, in_use));
-    finish(guard, transaction)?;
-    Ok(value)
-}
-
-/// The steps before a closure: BEGIN, if it runs in a transaction.
-pub(crate) fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<(), LockError> {
-    let (conn, locks) = guard.parts();
-    match transaction {
-        Transaction::No => Ok(()),
-        Transaction::Begin => ready(locks.begin(conn)),
-    }
+    ready(finish(guard, transaction, result))
 }
 
 /// Reloads the models of a set, which are in use until the result is dropped.
 pub(crate) fn reload<G, L>(guard: &mut G, set: &mut L) -> Result<InUse, LockError>
 where
     G: Guard,
-    L: ReloadSet<G::Connection>,
+    L: ReloadSet<G::Driver>,
 {
     let (conn, locks) = guard.parts();
     let mut rows = Rows::new(conn, locks);
     set.reload(&mut rows)?;
     Ok(rows.into_in_use())
-}
-
-/// The steps after a closure that succeeded: COMMIT, if it ran in a transaction, and the release.
-pub(crate) fn finish<G: Guard>(mut guard: G, transaction: Transaction) -> Result<(), LockError> {
-    let (conn, locks) = guard.parts();
-    if transaction == Transaction::Begin {
-        ready(locks.commit(conn))?;
-    }
-    guard.end()
 }

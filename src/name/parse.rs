@@ -87,7 +87,7 @@ impl ParsedLockName {
     }
 
     /// The name whose key on PostgreSQL is known to be the lock's.
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "postgres_backend")]
     pub(crate) fn of_known_name(written: String) -> Self {
         Self::parse(&written).unwrap_or_else(|| ParsedLockName {
             subject: LockedObject::Exact {
@@ -99,7 +99,7 @@ impl ParsedLockName {
     }
 
     /// A lock of which only the key is known.
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "postgres_backend")]
     pub(crate) fn of_unknown_name(key: PostgresKey) -> Self {
         ParsedLockName {
             written: key.to_string(),
@@ -178,7 +178,7 @@ fn plain(text: &str) -> Option<(LockedObject, Option<String>)> {
     Some((subject, scope))
 }
 
-#[cfg(all(test, feature = "postgres"))]
+#[cfg(all(test, feature = "postgres_backend"))]
 mod tests {
     use super::*;
 

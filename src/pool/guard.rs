@@ -9,7 +9,7 @@ use crate::backend::LockSource;
 use crate::deadline::Deadline;
 use crate::driver::ready;
 use crate::error::LockError;
-use crate::guard::{Guard, Parts};
+use crate::guard::{BlockingGuard, Guard, Parts};
 use crate::in_use::Enclosing;
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
@@ -111,17 +111,19 @@ impl<C: PoolConnection> PooledLockGuard<C> {
 const HELD: &str = "only a method that consumes the guard ends it";
 
 impl<C: PoolConnection> Guard for PooledLockGuard<C> {
-    type Connection = C;
+    type Driver = C;
 
     fn parts(&mut self) -> Parts<'_, C> {
         let LockedConnection { conn, locks, .. } = self.locked_mut();
         (conn, locks)
     }
 
-    fn end(mut self) -> Result<(), LockError> {
+    async fn end(mut self) -> Result<(), LockError> {
         self.end_once()
     }
+}
 
+impl<C: PoolConnection> BlockingGuard for PooledLockGuard<C> {
     fn enter_closure(&mut self) -> Enclosing {
         let (locked, slot) = self.held.as_ref().expect(HELD);
         slot.set_running();

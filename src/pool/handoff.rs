@@ -85,7 +85,7 @@ impl<C: PoolConnection> QueueSlot<C> {
 
     /// Records that a closure runs under the locks on this thread.
     pub(super) fn set_running(&self) {
-        self.set_phase(Phase::Running(in_use::thread()));
+        self.set_phase(Phase::Running(in_use::context()));
     }
 
     /// How many requests wait for these locks and can take them over. It is 0 if a request waits

@@ -408,7 +408,7 @@ fn wait_for_permit<C: PoolConnection>(
     deadline: &Deadline,
 ) -> Result<Granted<LockName, Handoff<C>>, Option<Phase>> {
     match waiter.phase() {
-        Some(Phase::Running(thread)) if thread == in_use::thread() => Err(waiter.cancel()),
+        Some(Phase::Running(thread)) if thread == in_use::context() => Err(waiter.cancel()),
         _ => telemetry::while_queued(name, || waiter.wait_until(deadline.instant())),
     }
 }
@@ -421,7 +421,7 @@ fn queue_timeout(
     has_idle: bool,
 ) -> LockError {
     let is_own = match phase {
-        Some(Phase::Running(thread)) => thread == in_use::thread(),
+        Some(Phase::Running(thread)) => thread == in_use::context(),
         _ => false,
     };
     let cause = match phase {

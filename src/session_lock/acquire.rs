@@ -1,6 +1,6 @@
 //! Acquiring a lock.
 
-use crate::backend::{AcquireError, Acquired, Backend, LockConnection, Request, TransactionLocks};
+use crate::backend::{AcquireError, Acquired, Backend, LockDriver, Request, TransactionLocks};
 use crate::deadline::Deadline;
 use crate::error::{LockError, TimeoutCause};
 use crate::in_use;
@@ -13,7 +13,7 @@ use super::pending::PendingLock;
 
 impl<B: Backend> SessionLock<B> {
     /// Acquires the lock, or waits for it. The caller has [armed](super::Armed) the connection.
-    pub(crate) async fn acquire<C: LockConnection<Server = B>>(
+    pub(crate) async fn acquire<C: LockDriver<Server = B>>(
         conn: &mut C,
         pending: PendingLock,
         mode: LockMode,
@@ -41,7 +41,7 @@ impl<B: Backend> SessionLock<B> {
     }
 
     /// Starts the hold of a lock that the session has acquired.
-    pub(crate) async fn start<C: LockConnection<Server = B>>(
+    pub(crate) async fn start<C: LockDriver<Server = B>>(
         conn: &mut C,
         mut pending: PendingLock,
         acquired: Acquired<B::Key, B::SessionId>,
@@ -79,7 +79,7 @@ impl<B: Backend> SessionLock<B> {
 
     /// Acquires a lock that ends with the open transaction. The caller has [armed](super::Armed)
     /// the connection.
-    pub(crate) async fn acquire_until_commit<C: LockConnection<Server = B>>(
+    pub(crate) async fn acquire_until_commit<C: LockDriver<Server = B>>(
         conn: &mut C,
         pending: PendingLock,
         mode: LockMode,
@@ -107,7 +107,7 @@ impl<B: Backend> SessionLock<B> {
     }
 
     /// Records that the lock is held, and applies the request's keep-alive.
-    pub(super) async fn start_hold<C: LockConnection<Server = B>>(
+    pub(super) async fn start_hold<C: LockDriver<Server = B>>(
         &mut self,
         conn: &mut C,
         deadline: &Deadline,
@@ -123,7 +123,7 @@ impl<B: Backend> SessionLock<B> {
 
     /// Starts another call, which has requested the same lock. The caller has
     /// [armed](super::Armed) the connection.
-    pub(crate) async fn take_over<C: LockConnection<Server = B>>(
+    pub(crate) async fn take_over<C: LockDriver<Server = B>>(
         &mut self,
         pending: PendingLock,
         conn: &mut C,
@@ -134,7 +134,7 @@ impl<B: Backend> SessionLock<B> {
     }
 }
 
-pub(crate) async fn not_acquired<C: LockConnection>(
+pub(crate) async fn not_acquired<C: LockDriver>(
     conn: &mut C,
     pending: PendingLock,
     error: AcquireError<<C::Server as Backend>::Key>,

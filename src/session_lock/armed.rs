@@ -2,41 +2,41 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::backend::{Backend, LockConnection};
-use crate::driver::poll_once;
+use crate::backend::LockDriver;
 
 /// A connection during a step. If it is dropped before [`disarm`](Self::disarm), it ends the
 /// session, since it is unknown which locks the session holds.
 ///
 /// Panics come from Diesel's instrumentation or from a `tracing` subscriber.
-pub(crate) struct Armed<'c, C: LockConnection> {
+pub struct Armed<'c, C: LockDriver> {
     conn: &'c mut C,
     is_armed: bool,
 }
 
-impl<'c, C: LockConnection> Armed<'c, C> {
-    pub(crate) fn new(conn: &'c mut C) -> Self {
+impl<'c, C: LockDriver> Armed<'c, C> {
+    /// Arms the connection.
+    pub fn new(conn: &'c mut C) -> Self {
         Armed {
             conn,
             is_armed: true,
         }
     }
 
-    pub(crate) fn conn(&mut self) -> &mut C {
+    /// The connection.
+    pub fn conn(&mut self) -> &mut C {
         self.conn
     }
 
     /// Marks the step as complete: dropping this no longer ends the session.
-    pub(crate) fn disarm(mut self) {
+    pub fn disarm(mut self) {
         self.is_armed = false;
     }
 }
 
-impl<C: LockConnection> Drop for Armed<'_, C> {
+impl<C: LockDriver> Drop for Armed<'_, C> {
     fn drop(&mut self) {
         if self.is_armed {
-            // One poll marks the connection as broken, and for a blocking one ends the session.
-            let _ = poll_once(C::Server::end_session(self.conn));
+            self.conn.abandon();
         }
     }
 }

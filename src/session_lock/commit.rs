@@ -2,7 +2,7 @@
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{Backend, CommitError, Condition, LockConnection};
+use crate::backend::{Backend, CommitError, Condition, LockDriver};
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::Ended;
@@ -14,7 +14,7 @@ use super::verify::{lost, prove};
 
 /// Commits if the session proves that it holds the locks. Otherwise the transaction stays open, and
 /// the caller rolls it back. `label` is the name in errors, since a set may be empty.
-pub(crate) async fn commit<C: LockConnection>(
+pub(crate) async fn commit<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     label: &LockName,
@@ -26,7 +26,7 @@ pub(crate) async fn commit<C: LockConnection>(
     committed
 }
 
-async fn commit_steps<C: LockConnection>(
+async fn commit_steps<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     label: &LockName,
@@ -94,7 +94,7 @@ async fn commit_steps<C: LockConnection>(
 }
 
 /// Whether the session is not the one that acquired the locks.
-async fn is_swapped<C: LockConnection>(conn: &mut C, locks: &[SessionLock<C::Server>]) -> bool {
+async fn is_swapped<C: LockDriver>(conn: &mut C, locks: &[SessionLock<C::Server>]) -> bool {
     match locks.first() {
         Some(lock) => C::Server::is_session(conn, lock.session).await == Ok(false),
         None => false,

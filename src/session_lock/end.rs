@@ -4,7 +4,7 @@ use std::slice;
 
 use diesel::result::Error as DieselError;
 
-use crate::backend::{Backend, Condition, LockConnection, ReacquireAnswer, ReleaseAnswer};
+use crate::backend::{Backend, Condition, LockDriver, ReacquireAnswer, ReleaseAnswer};
 use crate::error::{LockError, Outcome};
 use crate::name::LockName;
 use crate::telemetry::{self, Ended};
@@ -65,7 +65,7 @@ pub(crate) enum Closed {
 
 /// Rolls back transactions that were begun under the locks and are still open. Then releases the
 /// locks, the last one first.
-pub(crate) async fn end<C: LockConnection>(
+pub(crate) async fn end<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     before: Depth,
@@ -77,7 +77,7 @@ pub(crate) async fn end<C: LockConnection>(
     ended
 }
 
-pub(super) async fn end_steps<C: LockConnection>(
+pub(super) async fn end_steps<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     before: Depth,
@@ -88,7 +88,7 @@ pub(super) async fn end_steps<C: LockConnection>(
 }
 
 /// Rolls back transactions that were begun under the locks and are still open.
-pub(crate) async fn close<C: LockConnection>(
+pub(crate) async fn close<C: LockDriver>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
     before: Depth,
@@ -122,7 +122,7 @@ pub(crate) async fn close<C: LockConnection>(
 }
 
 /// Releases locks after [`close`].
-pub(crate) async fn release<C: LockConnection>(
+pub(crate) async fn release<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     closed: Closed,
@@ -133,7 +133,7 @@ pub(crate) async fn release<C: LockConnection>(
 
 /// After [`close`], releases the lock to sessions that wait on the server. Returns `true` if there
 /// were none, so that this session holds the lock again.
-pub(crate) async fn release_and_reacquire<C: LockConnection>(
+pub(crate) async fn release_and_reacquire<C: LockDriver>(
     conn: &mut C,
     lock: &mut SessionLock<C::Server>,
     closed: Closed,
@@ -166,7 +166,7 @@ enum LockState {
 }
 
 /// `answer`: the server's answer for the last lock, if it was released already.
-async fn release_by<C: LockConnection>(
+async fn release_by<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
     closed: Closed,
@@ -216,7 +216,7 @@ async fn release_by<C: LockConnection>(
     progress.result(lost.or(left_open))
 }
 
-async fn release_one<C: LockConnection>(
+async fn release_one<C: LockDriver>(
     conn: &mut C,
     lock: &SessionLock<C::Server>,
     left_open: &mut Option<LockError>,
@@ -252,7 +252,7 @@ async fn release_one<C: LockConnection>(
 }
 
 /// Rolls back a transaction that Diesel does not know of.
-async fn roll_back_all<C: LockConnection>(
+async fn roll_back_all<C: LockDriver>(
     conn: &mut C,
     lock: &SessionLock<C::Server>,
     left_open: &mut Option<LockError>,
@@ -282,7 +282,7 @@ pub(crate) fn keep<B: Backend>(
 }
 
 /// Restores the idle timeouts that the locks' options have raised.
-pub(crate) async fn restore_idle_timeouts<C: LockConnection>(
+pub(crate) async fn restore_idle_timeouts<C: LockDriver>(
     conn: &mut C,
     locks: &mut [SessionLock<C::Server>],
 ) {
@@ -293,7 +293,7 @@ pub(crate) async fn restore_idle_timeouts<C: LockConnection>(
 
 impl<B: Backend> SessionLock<B> {
     /// Restores the idle timeout. A session that fails to do so is discarded.
-    async fn restore_idle_timeout<C: LockConnection<Server = B>>(&mut self, conn: &mut C) {
+    async fn restore_idle_timeout<C: LockDriver<Server = B>>(&mut self, conn: &mut C) {
         if let Some(timeout) = self.idle_timeouts_before.take()
             && let Err(error) = B::restore_idle_timeouts(conn, timeout).await
         {

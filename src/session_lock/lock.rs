@@ -6,7 +6,7 @@ use crate::telemetry::LockTelemetry;
 use crate::transaction::Depth;
 
 /// A lock that a session holds.
-pub(crate) struct SessionLock<B: Backend> {
+pub struct SessionLock<B: Backend> {
     pub(crate) name: LockName,
     pub(crate) telemetry: LockTelemetry,
     pub(crate) key: B::Key,
@@ -17,4 +17,11 @@ pub(crate) struct SessionLock<B: Backend> {
     pub(crate) before: Depth,
     /// The session's previous idle timeouts, if they were raised.
     pub(super) idle_timeouts_before: Option<B::IdleTimeouts>,
+}
+
+impl<B: Backend> SessionLock<B> {
+    /// The lock as the server knows it, as a text.
+    pub fn key(&self) -> &str {
+        self.key.as_ref()
+    }
 }

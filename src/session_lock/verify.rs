@@ -1,7 +1,7 @@
 //! Whether the session still holds its locks: `are_held` asks the server, `prove` makes an error of
 //! the answer, `verify` is the public call, and `are_fit_for_next` also requires a clean session.
 
-use crate::backend::{Backend, Condition, Held, LockConnection};
+use crate::backend::{Backend, Condition, Held, LockDriver};
 use crate::error::{LockError, Outcome};
 use crate::transaction::TransactionContext;
 
@@ -10,7 +10,7 @@ use super::lock::SessionLock;
 
 impl<B: Backend> SessionLock<B> {
     /// Asks the server whether the session holds the locks at this moment.
-    pub(crate) async fn verify<C: LockConnection<Server = B>>(
+    pub(crate) async fn verify<C: LockDriver<Server = B>>(
         locks: &[SessionLock<B>],
         conn: &mut C,
     ) -> Result<(), LockError> {
@@ -22,7 +22,7 @@ impl<B: Backend> SessionLock<B> {
     }
 
     /// Whether the session still holds the locks, and is fit for the next caller.
-    pub(crate) async fn are_fit_for_next<C: LockConnection<Server = B>>(
+    pub(crate) async fn are_fit_for_next<C: LockDriver<Server = B>>(
         locks: &[SessionLock<B>],
         conn: &mut C,
     ) -> bool {
@@ -33,7 +33,7 @@ impl<B: Backend> SessionLock<B> {
 
 /// Proves that the session holds all of these locks, and returns whether it is fit for a new
 /// caller. A session that does not hold one of them, or does not answer, is discarded.
-pub(super) async fn prove<C: LockConnection>(
+pub(super) async fn prove<C: LockDriver>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
     context: TransactionContext,
@@ -48,7 +48,7 @@ pub(super) async fn prove<C: LockConnection>(
 }
 
 /// The error for a lock that the session does not hold. The session is discarded.
-pub(super) async fn lost<C: LockConnection>(
+pub(super) async fn lost<C: LockDriver>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
     index: usize,
@@ -63,7 +63,7 @@ pub(super) async fn lost<C: LockConnection>(
     }
 }
 
-async fn are_held<C: LockConnection>(
+async fn are_held<C: LockDriver>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
     context: TransactionContext,

@@ -145,13 +145,14 @@ impl LockTelemetry {
 
 /// The span that a closure runs in.
 #[derive(Default)]
-pub(crate) struct Scope {
+pub struct Scope {
     #[cfg(feature = "tracing")]
     span: Span,
 }
 
 impl Scope {
-    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+    /// Runs the closure, or polls it, in the span.
+    pub fn run<R>(&self, body: impl FnOnce() -> R) -> R {
         #[cfg(feature = "tracing")]
         return self.span.run(body);
         #[cfg(not(feature = "tracing"))]

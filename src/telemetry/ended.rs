@@ -12,6 +12,8 @@ pub(crate) enum Ended<'e> {
     Released,
     /// The closure of a `.transaction(..)` form returned an error, or panicked.
     RolledBack,
+    /// The session has been ended in a `Drop`, which releases its locks.
+    SessionEnded,
     /// This error is returned, unless the call returns another one.
     Failed(&'e LockError),
     /// The work is committed, and the closure's value is returned instead of this error.

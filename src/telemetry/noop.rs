@@ -32,11 +32,13 @@ impl LockTelemetry {
     }
 }
 
+/// The span that a closure runs in.
 #[derive(Default)]
-pub(crate) struct Scope;
+pub struct Scope;
 
 impl Scope {
-    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+    /// Runs the closure, or polls it, in the span.
+    pub fn run<R>(&self, body: impl FnOnce() -> R) -> R {
         body()
     }
 }

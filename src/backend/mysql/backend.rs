@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::mysql::{Mysql, MysqlConnection};
+use diesel::mysql::Mysql;
 use diesel::result::{Error as DieselError, QueryResult};
 
 use super::end_session::end_session;
@@ -10,27 +10,12 @@ use super::key::Key;
 use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace, release};
 use crate::backend::{
     AcquireError, AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError,
-    LockConnection, LockSource, LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport,
-    SortResult, sealed,
+    LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport, SortResult,
 };
 use crate::driver::Driver;
 use crate::name::KeySource;
 use crate::session::Session;
 use crate::transaction::{self, TransactionContext};
-
-impl sealed::Sealed for MysqlConnection {}
-
-impl LockConnection for MysqlConnection {
-    type Server = MySql;
-}
-
-impl LockSource for MysqlConnection {
-    type Connection = Self;
-
-    fn connection(&mut self) -> &mut Self {
-        self
-    }
-}
 
 /// MySQL or MariaDB.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::pg::{Pg, PgConnection};
+use diesel::pg::Pg;
 use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{Array, BigInt, Nullable};
 
@@ -13,9 +13,8 @@ use super::query::TextQuery;
 use super::{acquire, begin, check_server, commit, error, inspect, release, verify};
 use crate::backend::{
     AcquireError, AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held,
-    HeldLock, Inspect, InspectError, LockConnection, LockSource, LockStatus, ReacquireAnswer,
-    ReleaseAnswer, Request, ServerReport, SharedLocks, SortResult, TransactionLocks,
-    prove_and_commit, sealed,
+    HeldLock, Inspect, InspectError, LockStatus, ReacquireAnswer, ReleaseAnswer, Request,
+    ServerReport, SharedLocks, SortResult, TransactionLocks, prove_and_commit,
 };
 use crate::deadline::Wait;
 use crate::driver::Driver;
@@ -24,20 +23,6 @@ use crate::mode::LockMode;
 use crate::name::{KeySource, PostgresKey};
 use crate::session::Session;
 use crate::transaction::TransactionContext;
-
-impl sealed::Sealed for PgConnection {}
-
-impl LockConnection for PgConnection {
-    type Server = Postgres;
-}
-
-impl LockSource for PgConnection {
-    type Connection = Self;
-
-    fn connection(&mut self) -> &mut Self {
-        self
-    }
-}
 
 /// PostgreSQL.
 #[derive(Debug)]

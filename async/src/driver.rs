@@ -1,0 +1,145 @@
+//! [`Via`]: a connection of diesel-async, as the core of the library uses it.
+
+use std::future::Future;
+use std::pin::pin;
+
+use diesel::QueryableByName;
+use diesel::connection::{InstrumentationEvent, TransactionManagerStatus};
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::QueryMetadata;
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::result::{Error as DieselError, QueryResult};
+use diesel::sql_types::{SingleValue, Untyped};
+use diesel_advisory_lock::__core::{Driver, LockDriver, Statement};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection,
+    TransactionManager,
+};
+use futures_util::TryStreamExt;
+
+use crate::cancel;
+use crate::connection::{LockConnection, LockSource};
+
+/// A source of a connection, through which the core uses the connection. The type of a connection
+/// is another crate's, and so is the trait.
+pub struct Via<S>(pub(crate) S);
+
+impl<S: LockSource> Via<S> {
+    pub(crate) fn conn(&mut self) -> &mut S::Connection {
+        self.0.connection()
+    }
+}
+
+/// The backend of a source's connection, in Diesel.
+type Db<S> = <<S as LockSource>::Connection as AsyncConnectionCore>::Backend;
+
+impl<S: LockSource> Driver for Via<S> {
+    type Db = Db<S>;
+
+    async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
+    where
+        Q: QueryFragment<Self::Db> + QueryId + Send,
+    {
+        self.conn().execute_returning_count(Statement(query)).await
+    }
+
+    async fn load_one<Q, R>(&mut self, query: Q) -> QueryResult<R>
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+        Self::Db: QueryMetadata<Q::SqlType>,
+    {
+        load_one(self.conn(), query).await
+    }
+
+    async fn load_all<Q, R>(&mut self, query: Q) -> QueryResult<Vec<R>>
+    where
+        Q: Query<SqlType = Untyped> + QueryFragment<Self::Db> + QueryId + Send,
+        R: QueryableByName<Self::Db> + Send + 'static,
+    {
+        let rows = self.conn().load(Statement(query)).await?;
+        let mut rows = pin!(rows);
+        let mut loaded = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            loaded.push(R::build(&row).map_err(DieselError::DeserializationError)?);
+        }
+        Ok(loaded)
+    }
+
+    fn load_one_and_transaction<Q, R>(
+        &mut self,
+        query: Q,
+    ) -> impl Future<Output = (QueryResult<R>, Option<bool>)> + Send
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+        Self::Db: QueryMetadata<Q::SqlType>,
+    {
+        self.conn().load_one_and_transaction(query)
+    }
+
+    async fn batch(&mut self, sql: &str) -> QueryResult<()> {
+        self.conn().batch_execute(sql).await
+    }
+
+    async fn begin(&mut self) -> QueryResult<()> {
+        AnsiTransactionManager::begin_transaction(self.conn()).await
+    }
+
+    async fn begin_with(&mut self, sql: &str) -> QueryResult<()> {
+        AnsiTransactionManager::begin_transaction_sql(self.conn(), sql).await
+    }
+
+    async fn commit(&mut self) -> QueryResult<()> {
+        AnsiTransactionManager::commit_transaction(self.conn()).await
+    }
+
+    async fn roll_back(&mut self) -> QueryResult<()> {
+        AnsiTransactionManager::rollback_transaction(self.conn()).await
+    }
+
+    fn transaction_status(&mut self) -> &mut TransactionManagerStatus {
+        AnsiTransactionManager::transaction_manager_status_mut(self.conn())
+    }
+
+    fn is_broken(&mut self) -> bool {
+        AnsiTransactionManager::is_broken_transaction_manager(self.conn())
+    }
+
+    fn silence(&mut self) {
+        self.conn()
+            .set_instrumentation(|_: InstrumentationEvent<'_>| {});
+    }
+
+    fn address(&mut self) -> usize {
+        std::ptr::from_ref(self.conn()).addr()
+    }
+}
+
+impl<S: LockSource> LockDriver for Via<S> {
+    type Server = <S::Connection as LockConnection>::Server;
+
+    fn abandon(&mut self) {
+        cancel::end_session(self.conn());
+    }
+}
+
+/// Runs one statement of one column, and returns its only row, or `NotFound`.
+pub(crate) async fn load_one<C, Q, R>(conn: &mut C, query: Q) -> QueryResult<R>
+where
+    C: AsyncConnectionCore,
+    Q: Query<SqlType: SingleValue> + QueryFragment<C::Backend> + QueryId + Send,
+    R: FromSqlRow<Q::SqlType, C::Backend> + Send + 'static,
+    C::Backend: QueryMetadata<Q::SqlType>,
+{
+    let rows = conn.load(Statement(query)).await?;
+    let mut rows = pin!(rows);
+    let mut first = None;
+    // To the end, since the rest would be read before the next statement.
+    while let Some(row) = rows.try_next().await? {
+        if first.is_none() {
+            first = Some(R::build_from_row(&row).map_err(DieselError::DeserializationError)?);
+        }
+    }
+    first.ok_or(DieselError::NotFound)
+}

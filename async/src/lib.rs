@@ -1,0 +1,91 @@
+//! Advisory locks for Diesel models with [diesel-async](diesel_async): the locks of
+//! [`diesel-advisory-lock`](diesel_advisory_lock), and safe when a future is dropped.
+//!
+//! ```no_run
+//! use diesel::prelude::*;
+//! use diesel_advisory_lock_async::prelude::*;
+//! use diesel_async::RunQueryDsl;
+//!
+//! # diesel::table! { notifications (id) { id -> Integer, sent -> Bool, } }
+//! #[derive(Queryable, Selectable, Identifiable, AsChangeset)]
+//! struct Notification {
+//!     id: i32,
+//!     sent: bool,
+//! }
+//!
+//! # #[cfg(feature = "mysql")] type Conn = diesel_async::AsyncMysqlConnection;
+//! # #[cfg(not(feature = "mysql"))] type Conn = diesel_async::AsyncPgConnection;
+//! impl Notification {
+//!     async fn send(&mut self, conn: &mut Conn) -> QueryResult<bool> {
+//!         if self.sent {
+//!             return Ok(false);
+//!         }
+//!         self.sent = true;
+//!         diesel::update(&*self).set(&*self).execute(conn).await?;
+//!         Ok(true)
+//!     }
+//! }
+//!
+//! # async fn run(conn: &mut Conn) -> QueryResult<()> {
+//! let mut notification: Notification = notifications::table.find(42).first(conn).await?;
+//! notification.with_lock(conn, Notification::send).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! All names are those of the blocking crate, and both crates share their locks: a row that is
+//! locked here is locked there. The blocking crate's documentation says what the calls guarantee.
+//! To move a program, add `async` and `.await`, and import this crate's prelude.
+//!
+//! # Cancellation
+//!
+//! A future may be dropped at any `.await`: by `tokio::time::timeout`, by `select!`, with its task,
+//! or with its runtime. Then the session is **ended**, since a statement may be under way on it. The
+//! lock is free within milliseconds, an open transaction is rolled back, no wait goes on in the
+//! server, and no pool hands out the connection again.
+//!
+//! Prefer the timeout of the lock (`.lock().timeout(..)`) to `tokio::time::timeout`: it is just as
+//! exact, and the connection lives on.
+//!
+//! After a future was dropped on a borrowed connection, do not use that connection any more. A pool
+//! discards it.
+#![deny(missing_docs)]
+
+mod body;
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(dead_code, reason = "without a connection nothing is canceled")
+)]
+mod cancel;
+mod connection;
+mod driver;
+mod guard;
+pub mod inspect;
+mod lock;
+mod lockable;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod reload;
+pub mod server;
+
+pub use body::LockBody;
+pub use connection::{LockConnection, LockSource, Supports, SupportsUntilCommit};
+#[cfg(feature = "metrics")]
+pub use diesel_advisory_lock::describe_metrics;
+pub use diesel_advisory_lock::{
+    DEFAULT_TIMEOUT, FromLockError, HasLockPolicy, KeyParts, Lock, LockError, LockKey, LockName,
+    LockPolicy, LockSet, LockStatus, LockTable, OpenTransactionReason, Outcome, RowKey,
+    TimeoutCause, lock_all, mode,
+};
+pub use guard::LockGuard;
+pub use lock::LockDsl;
+pub use lockable::Lockable;
+pub use reload::{Reload, ReloadSet};
+pub use server::check_server;
+
+/// The usual imports of a program that locks models.
+pub mod prelude {
+    pub use crate::{Lock, LockDsl, LockError, LockGuard, LockKey, LockName, Lockable, lock_all};
+}

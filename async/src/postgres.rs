@@ -1,0 +1,96 @@
+//! PostgreSQL by `AsyncPgConnection`.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::dsl::sql;
+use diesel::expression::QueryMetadata;
+use diesel::pg::Pg;
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::{Bool, SingleValue};
+use diesel_advisory_lock::__core::Postgres;
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
+};
+
+use crate::connection::{LockConnection, LockSource, sealed};
+use crate::driver;
+
+/// A setting that lasts until the end of a transaction, and without one until the end of the
+/// statement that sets it.
+const MARK: &str = "SELECT pg_catalog.set_config('diesel_advisory_lock.open', '1', true)";
+
+/// Whether [`MARK`] still lasts.
+const IS_MARKED: &str =
+    "pg_catalog.coalesce(pg_catalog.current_setting('diesel_advisory_lock.open', true), '') = '1'";
+
+impl sealed::Sealed for AsyncPgConnection {}
+
+impl LockConnection for AsyncPgConnection {
+    type Server = Postgres;
+
+    const END_SESSION: &'static str = "SELECT pg_terminate_backend(pg_backend_pid())";
+
+    /// Neither diesel-async nor its client passes on the state of the server's transaction, which
+    /// PostgreSQL reports with each answer. So three statements are sent in one round trip: one
+    /// that marks the transaction, the query, and one that looks for the mark. Without an open
+    /// transaction, each runs in its own.
+    async fn load_one_and_transaction<Q, R>(&mut self, query: Q) -> (QueryResult<R>, Option<bool>)
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>,
+    {
+        let status = AnsiTransactionManager::transaction_manager_status_mut(self);
+        if !matches!(status.transaction_depth(), Ok(None)) {
+            return (driver::load_one(self, query).await, Some(true));
+        }
+        let conn = &*self;
+        let (mut marking, mut loading, mut looking) = (conn, conn, conn);
+        let mut mark = pin!(marking.batch_execute(MARK));
+        let mut marked = None;
+        // The first poll sends the statement, which must be the first of the three.
+        poll_fn(|context| {
+            if let Poll::Ready(result) = mark.as_mut().poll(context) {
+                marked = Some(result);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let load = driver::load_one(&mut loading, query);
+        let is_marked = diesel::select(sql::<Bool>(IS_MARKED)).get_result::<bool>(&mut looking);
+        let rest_of_mark = async {
+            match marked {
+                Some(marked) => marked,
+                None => mark.await,
+            }
+        };
+        let (marked, loaded, is_marked) = futures_util::join!(rest_of_mark, load, is_marked);
+        let is_open = match (marked, is_marked) {
+            (Ok(()), Ok(is_marked)) => Some(is_marked),
+            // An aborted transaction refuses all three.
+            (Err(_), Err(_)) if loaded.is_err() => Some(true),
+            _ => None,
+        };
+        (loaded, is_open)
+    }
+
+    fn cancel_statement(&self) -> impl Future<Output = ()> + Send + 'static {
+        let token = self.cancel_token();
+        async move {
+            let _ = token.cancel_query(tokio_postgres::NoTls).await;
+        }
+    }
+}
+
+impl LockSource for AsyncPgConnection {
+    type Connection = Self;
+
+    fn connection(&mut self) -> &mut Self {
+        self
+    }
+}
