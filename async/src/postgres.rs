@@ -26,14 +26,16 @@ const MARK: &str = "SELECT pg_catalog.set_config('diesel_advisory_lock.open', '1
 
 /// Whether [`MARK`] still lasts.
 const IS_MARKED: &str =
-    "pg_catalog.coalesce(pg_catalog.current_setting('diesel_advisory_lock.open', true), '') = '1'";
+    "coalesce(pg_catalog.current_setting('diesel_advisory_lock.open', true), '') = '1'";
 
 impl sealed::Sealed for AsyncPgConnection {}
 
 impl LockConnection for AsyncPgConnection {
     type Server = Postgres;
 
-    const END_SESSION: &'static str = "SELECT pg_terminate_backend(pg_backend_pid())";
+    /// An aborted transaction runs nothing but ROLLBACK.
+    const END_SESSION: &'static str =
+        "ROLLBACK; SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
 
     /// Neither diesel-async nor its client passes on the state of the server's transaction, which
     /// PostgreSQL reports with each answer. So three statements are sent in one round trip: one
@@ -70,13 +72,15 @@ impl LockConnection for AsyncPgConnection {
             }
         };
         let (marked, loaded, is_marked) = futures_util::join!(rest_of_mark, load, is_marked);
-        let is_open = match (marked, is_marked) {
-            (Ok(()), Ok(is_marked)) => Some(is_marked),
+        match (marked, is_marked, loaded) {
+            (Ok(()), Ok(is_marked), loaded) => (loaded, Some(is_marked)),
             // An aborted transaction refuses all three.
-            (Err(_), Err(_)) if loaded.is_err() => Some(true),
-            _ => None,
-        };
-        (loaded, is_open)
+            (Err(_), Err(_), Err(error)) => (Err(error), Some(true)),
+            // It is unknown, so the caller must not rely on what was loaded.
+            (_, _, Err(error)) | (Err(error), _, Ok(_)) | (Ok(()), Err(error), Ok(_)) => {
+                (Err(error), None)
+            }
+        }
     }
 
     fn cancel_statement(&self) -> impl Future<Output = ()> + Send + 'static {
