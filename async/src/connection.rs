@@ -98,7 +98,9 @@ impl<C: LockConnection<Server: TransactionLocks>> SupportsUntilCommit for C {}
     message = "`{Self}` is not a connection on which a lock can be acquired",
     label = "expected `&mut` of an `AsyncMysqlConnection` or `AsyncPgConnection`, of a pooled \
              connection, or of a `LockGuard`",
-    note = "for a pool, pass `&mut pool.get().await?`"
+    note = "for a pool of deadpool or bb8, enable its feature and pass `&mut pool.get().await?`",
+    note = "a pool of mobc is not supported: with diesel-async 0.9 it discards good connections and \
+            hands out broken ones, on which a statement may return the result of another"
 )]
 pub trait LockSource: Send {
     /// The plain connection.
@@ -115,3 +117,44 @@ impl<S: LockSource> LockSource for &mut S {
         (**self).connection()
     }
 }
+
+/// Implements [`LockSource`] for a connection, and for connections of that type from pools.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+macro_rules! lock_source {
+    ($connection:ty) => {
+        impl $crate::connection::sealed::Sealed for $connection {}
+
+        impl $crate::connection::LockSource for $connection {
+            type Connection = Self;
+
+            fn connection(&mut self) -> &mut Self {
+                self
+            }
+        }
+
+        #[cfg(feature = "deadpool")]
+        impl $crate::connection::LockSource
+            for diesel_async::pooled_connection::deadpool::Object<$connection>
+        {
+            type Connection = $connection;
+
+            fn connection(&mut self) -> &mut $connection {
+                self
+            }
+        }
+
+        #[cfg(feature = "bb8")]
+        impl $crate::connection::LockSource
+            for diesel_async::pooled_connection::bb8::PooledConnection<'_, $connection>
+        {
+            type Connection = $connection;
+
+            fn connection(&mut self) -> &mut $connection {
+                self
+            }
+        }
+    };
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use lock_source;

@@ -11,10 +11,10 @@ use diesel::sql_types::SingleValue;
 use diesel_advisory_lock::__core::MySql;
 use diesel_async::AsyncMysqlConnection;
 
-use crate::connection::{LockConnection, LockSource, sealed};
+use crate::connection::{LockConnection, lock_source};
 use crate::driver;
 
-impl sealed::Sealed for AsyncMysqlConnection {}
+lock_source!(AsyncMysqlConnection);
 
 impl LockConnection for AsyncMysqlConnection {
     type Server = MySql;
@@ -36,13 +36,5 @@ impl LockConnection for AsyncMysqlConnection {
         async move {
             let _ = token.cancel_query().await;
         }
-    }
-}
-
-impl LockSource for AsyncMysqlConnection {
-    type Connection = Self;
-
-    fn connection(&mut self) -> &mut Self {
-        self
     }
 }

@@ -17,7 +17,7 @@ use diesel_async::{
     TransactionManager,
 };
 
-use crate::connection::{LockConnection, LockSource, sealed};
+use crate::connection::{LockConnection, lock_source};
 use crate::driver;
 
 /// A setting that lasts until the end of a transaction, and without one until the end of the
@@ -28,7 +28,7 @@ const MARK: &str = "SELECT pg_catalog.set_config('diesel_advisory_lock.open', '1
 const IS_MARKED: &str =
     "coalesce(pg_catalog.current_setting('diesel_advisory_lock.open', true), '') = '1'";
 
-impl sealed::Sealed for AsyncPgConnection {}
+lock_source!(AsyncPgConnection);
 
 impl LockConnection for AsyncPgConnection {
     type Server = Postgres;
@@ -88,13 +88,5 @@ impl LockConnection for AsyncPgConnection {
         async move {
             let _ = token.cancel_query(tokio_postgres::NoTls).await;
         }
-    }
-}
-
-impl LockSource for AsyncPgConnection {
-    type Connection = Self;
-
-    fn connection(&mut self) -> &mut Self {
-        self
     }
 }

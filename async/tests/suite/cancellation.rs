@@ -5,8 +5,13 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use diesel::IntoSql;
+use diesel::sql_types::BigInt;
 use diesel_advisory_lock_async::prelude::*;
-use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8};
+use diesel_async::{
+    AnsiTransactionManager, RunQueryDsl, SimpleAsyncConnection, TransactionManager,
+};
 use server_test::server_test;
 
 use super::support::{Counter, Db, poll_times};
@@ -228,5 +233,106 @@ fn future_dropped_without_budget_frees_the_lock(db: &Db) {
         })
         .await;
         db.wait_until_free(&name).await;
+    });
+}
+
+/// Numbers that look random, the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// What became of calls that increment a counter, one time each.
+#[derive(Default)]
+struct Increments {
+    done: i64,
+    cut: i64,
+}
+
+const TASKS: u64 = 8;
+const CUTS: i64 = 1_000;
+
+/// Increments counters on connections of a pool, and drops many of the calls at random moments.
+async fn cut_at_random(pool: &bb8::Pool<Conn>, seed: u64) -> Increments {
+    let mut random = Random(seed);
+    let mut increments = Increments::default();
+    while increments.cut < CUTS / i64::try_from(TASKS).unwrap() {
+        let mut conn = pool.get().await.unwrap();
+        // A connection with an answer to come would give a wrong one.
+        let number = i64::try_from(random.below(1_000_000)).unwrap();
+        let answer = diesel::select(number.into_sql::<BigInt>()).get_result(&mut conn);
+        assert_eq!(answer.await, Ok(number));
+        let mut counter = Counter::stale(1 + i64::try_from(random.below(2)).unwrap());
+        let form = random.below(4);
+        let call = async {
+            match form {
+                0 => counter
+                    .with_lock(&mut conn, Counter::add_one)
+                    .await
+                    .map(drop),
+                1 => {
+                    let lock = counter.lock().timeout(Duration::from_secs(30));
+                    lock.transaction(&mut conn, Counter::add_one)
+                        .await
+                        .map(drop)
+                }
+                2 => {
+                    let job = LockName::named("job");
+                    let set = lock_all((&job, &mut counter));
+                    let ran = set.run(&mut conn, async |(_, it), conn| it.add_one(conn).await);
+                    ran.await.map(drop)
+                }
+                _ => {
+                    let mut held = counter.lock().acquire(&mut conn).await?;
+                    counter.add_one(&mut held).await?;
+                    Ok(held.release().await?)
+                }
+            }
+        };
+        let patience = Duration::from_micros(random.below(20_000));
+        match tokio::time::timeout(patience, call).await {
+            Ok(ran) => {
+                ran.unwrap();
+                increments.done += 1;
+            }
+            Err(_) => increments.cut += 1,
+        }
+    }
+    increments
+}
+
+#[server_test]
+fn random_cuts_under_load_lose_nothing_and_leave_nothing_locked(db: &Db) {
+    db.run(async {
+        db.counter(1).await;
+        db.counter(2).await;
+        let manager = AsyncDieselConnectionManager::<Conn>::new(db.url());
+        let pool = bb8::Pool::builder()
+            .max_size(6)
+            .build(manager)
+            .await
+            .unwrap();
+        let tasks = (0..TASKS).map(|seed| cut_at_random(&pool, seed));
+        let all = futures_util::future::join_all(tasks).await;
+        let done: i64 = all.iter().map(|it| it.done).sum();
+        let cut: i64 = all.iter().map(|it| it.cut).sum();
+        for id in 1..=2 {
+            db.wait_until_free(&Counter::stale(id).lock_name()).await;
+        }
+        db.wait_until_free(&LockName::named("job")).await;
+        let value = db.value(1).await + db.value(2).await;
+        // A call that was cut may have done its work.
+        assert!(
+            (done..=done + cut).contains(&value),
+            "{done} done, {cut} cut, value {value}"
+        );
+        assert!(cut >= CUTS && done > 0, "{done} done, {cut} cut");
     });
 }

@@ -4,5 +4,6 @@ mod cancellation;
 mod contention;
 mod inspection;
 mod locks;
+mod pools;
 pub(crate) mod support;
 mod transactions;
