@@ -39,8 +39,19 @@ impl Backends {
 /// The feature for PostgreSQL, of the library and of the packages below.
 pub(crate) const POSTGRES: &str = "postgres";
 
+/// The package for diesel-async, and its tested features that no other package has.
+const ASYNC: &str = "diesel-advisory-lock-async";
+const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/mysql,deadpool,bb8";
+
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 5] = ["benches", "job_queue", "locks", "notification", "stress"];
+const WITH_POSTGRES: [&str; 6] = [
+    ASYNC,
+    "benches",
+    "job_queue",
+    "locks",
+    "notification",
+    "stress",
+];
 
 /// The feature of xtask that compiles its test of the public interface.
 pub(crate) const PUBLIC_API: &str = "xtask/public-api";
@@ -65,6 +76,7 @@ pub(crate) fn cargo(verb: &str) -> Command {
 pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
     let mut command = cargo(verb);
     command.args(["--workspace", "--features", &backends.features()]);
+    command.args(["--features", ASYNC_FEATURES]);
     command
 }
 
@@ -78,6 +90,9 @@ pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]
         command.args(["--features", &backends.features()]);
     } else if backends == Backends::All && WITH_POSTGRES.iter().any(|name| includes(name)) {
         command.args(["--features", POSTGRES]);
+    }
+    if includes(ASYNC) {
+        command.args(["--features", ASYNC_FEATURES]);
     }
     command
 }

@@ -3,8 +3,9 @@
 use crate::install::Need;
 
 /// Test programs that need no server.
-const WITHOUT_SERVER: [&str; 13] = [
+const WITHOUT_SERVER: [&str; 14] = [
     "diesel_advisory_lock",
+    "diesel_advisory_lock_async",
     "fuzz_checks",
     "generated_inputs",
     "help",
