@@ -329,7 +329,7 @@ impl<B: Backend> HeldLocks<B> {
     /// Records that the session has been ended, and with it the locks.
     pub fn session_ended(&mut self) {
         for lock in self.locks.as_mut_slice() {
-            lock.telemetry.ended(&lock.name, Ended::SessionEnded);
+            lock.telemetry.ended(&lock.name, Ended::Abandoned);
         }
     }
 
@@ -340,6 +340,10 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Asks the server whether the session holds the locks.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Lost`].
     pub async fn verify<C: LockDriver<Server = B>>(
         &mut self,
         conn: &mut C,
@@ -376,6 +380,10 @@ impl<B: Backend> HeldLocks<B> {
     }
 
     /// Rolls back transactions that are still open, and releases the locks.
+    ///
+    /// # Errors
+    ///
+    /// See `LockGuard::release`.
     pub async fn end<C: LockDriver<Server = B>>(&mut self, conn: &mut C) -> Result<(), LockError> {
         let locks = self.locks.as_mut_slice();
         session_lock::end(conn, locks, self.before, self.progress).await

@@ -76,6 +76,10 @@ pub fn held_locks<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectE
 }
 
 /// Lists the locks that are held.
+///
+/// # Errors
+///
+/// See [`held_locks`].
 pub async fn list<D: LockDriver>(driver: &mut D) -> Result<Vec<HeldLock>, InspectError> {
     let mut result = D::Server::held_locks(driver).await;
     if let Ok(held) | Err(InspectError::Incomplete { held, .. }) = &mut result {
@@ -127,6 +131,10 @@ impl LockName {
 }
 
 /// Returns whether a lock is free.
+///
+/// # Errors
+///
+/// See [`LockName::status`].
 pub async fn status<D: LockDriver>(
     name: &LockName,
     driver: &mut D,

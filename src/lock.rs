@@ -787,6 +787,10 @@ impl<L, M: Mode> LockDsl<L, M> for Lock<L, M> {
 }
 
 /// Turns the timeout of a `try_` method into `None`.
+///
+/// # Errors
+///
+/// Any other error.
 pub fn or_none<T>(acquired: Result<T, LockError>) -> Result<Option<T>, LockError> {
     match acquired {
         Ok(acquired) => Ok(Some(acquired)),

@@ -51,11 +51,9 @@ use crate::table::LockTable;
             struct that is not a model, derive `Lockable` with `#[lock(table = accounts, \
             key(from_id))]`"
 )]
-pub trait Lockable: RowLock {
+pub trait Lockable {
     /// Returns the name of this row's lock, which equals [`LockName::row`] of its table and key.
-    fn lock_name(&self) -> LockName {
-        self.name_of_row()
-    }
+    fn lock_name(&self) -> LockName;
 
     /// Starts a lock of this row: options first, then a finishing method of [`LockDsl`].
     fn lock(&mut self) -> Lock<&mut Self>
@@ -141,22 +139,26 @@ pub trait Lockable: RowLock {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: RowLock> Lockable for T {}
+impl<T> Lockable for T
+where
+    T: HasTable<Table: LockTable>,
+    for<'a> &'a T: Identifiable<Id: LockKey>,
+{
+    fn lock_name(&self) -> LockName {
+        LockName::row_unchecked(T::table(), self.id())
+    }
+}
 
-/// A model that has the lock of a row: what [`Lockable`] is on every kind of connection.
+/// [`Lockable`] without the methods that are for blocking connections.
 #[doc(hidden)]
 pub trait RowLock {
     fn name_of_row(&self) -> LockName;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T> RowLock for T
-where
-    T: HasTable<Table: LockTable>,
-    for<'a> &'a T: Identifiable<Id: LockKey>,
-{
+impl<T: Lockable> RowLock for T {
     fn name_of_row(&self) -> LockName {
-        LockName::row_unchecked(T::table(), self.id())
+        self.lock_name()
     }
 }
 

@@ -136,6 +136,10 @@ where
 }
 
 /// Returns the row, if its own lock is the requested one.
+///
+/// # Errors
+///
+/// [`LockError::RowNotFound`], [`LockError::KeyMismatch`], or [`LockError::Database`].
 pub async fn check<T, D: LockDriver>(
     lock: &SessionLock<D::Server>,
     requested: &LockName,

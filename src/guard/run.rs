@@ -33,6 +33,10 @@ pub trait Guard: Sized {
 pub type Parts<'g, D> = (&'g mut D, &'g mut HeldLocks<<D as LockDriver>::Server>);
 
 /// The steps before a closure: BEGIN, if it runs in a transaction.
+///
+/// # Errors
+///
+/// [`LockError::Database`].
 pub async fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<(), LockError> {
     let (driver, locks) = guard.parts();
     match transaction {
@@ -43,6 +47,10 @@ pub async fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<
 
 /// The steps after a closure: COMMIT, if it succeeded in a transaction, and the release. After an
 /// error, the transaction is rolled back.
+///
+/// # Errors
+///
+/// The error of the closure, of the COMMIT, or of the release, whichever comes first.
 pub async fn finish<G: Guard, R, E: FromLockError>(
     mut guard: G,
     transaction: Transaction,

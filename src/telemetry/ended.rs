@@ -13,7 +13,7 @@ pub(crate) enum Ended<'e> {
     /// The closure of a `.transaction(..)` form returned an error, or panicked.
     RolledBack,
     /// The session has been ended in a `Drop`, which releases its locks.
-    SessionEnded,
+    Abandoned,
     /// This error is returned, unless the call returns another one.
     Failed(&'e LockError),
     /// The work is committed, and the closure's value is returned instead of this error.

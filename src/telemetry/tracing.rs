@@ -88,7 +88,7 @@ impl Span {
         let outcome = match ended {
             Ended::Released | Ended::AfterCommit(_) => "released",
             Ended::RolledBack => "rolled_back",
-            Ended::SessionEnded => "session_ended",
+            Ended::Abandoned => "session_ended",
             Ended::Failed(error) => error.label(),
         };
         self.0.record("outcome", outcome);
@@ -105,7 +105,7 @@ impl Span {
     pub(super) fn failed(&self, name: &LockName, ended: Ended<'_>) {
         let span = &self.0;
         match ended {
-            Ended::Released | Ended::RolledBack | Ended::SessionEnded => {}
+            Ended::Released | Ended::RolledBack | Ended::Abandoned => {}
             Ended::Failed(LockError::Lost {
                 source: Some(source),
                 ..

@@ -102,7 +102,7 @@ fn sets_lock_and_reload_all_of_their_rows(db: &Db) {
             db.counter(id).await;
         }
         let (mut one, mut two) = (Counter::stale(1), Counter::stale(2));
-        let mut rest = vec![Counter::stale(3)];
+        let mut rest = [Counter::stale(3)];
         let audit = LockName::named("audit");
         let set = lock_all((&mut two, &mut one, &mut rest[..], &audit));
         let sum = set.transaction(&mut conn, async |(two, one, rest, _), conn| {

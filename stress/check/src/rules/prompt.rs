@@ -92,7 +92,8 @@ fn workers_end(run: &Run, violations: &mut Vec<Violation>) {
 fn all_succeed_once(run: &Run, violations: &mut Vec<Violation>) {
     let mut tries: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for op in &run.ops {
-        // Some operations must be refused, and a dropped guard reports nothing.
+        // Some operations must be refused, others lose their lock, and a dropped guard reports
+        // nothing.
         let as_intended = matches!(
             op.outcome,
             Some((
@@ -105,7 +106,7 @@ fn all_succeed_once(run: &Run, violations: &mut Vec<Violation>) {
                     | Outcome::SharedHeld
                     | Outcome::Dropped
             ))
-        );
+        ) || op.lock_taken().is_some() && op.is(Outcome::NotHeld);
         for what in [&op.operation, &op.source] {
             let (tried, succeeded) = tries.entry(what).or_default();
             *tried += 1;

@@ -175,6 +175,15 @@ fn an_operation_that_never_succeeds_is_rejected() {
         "open-transaction",
     ));
     accepted(&calls(300, "left_open", "left-open", "left-open"));
+    let discards: String = (1..=300)
+        .map(|id| {
+            format!(
+                "#{id} w1.1 discard_all a wait 0: {id} invoke; {id}.2 acquired {id}; \
+                 {id}.3 injected discard-all; {id}.4 end; {id}.5 not-held\n"
+            )
+        })
+        .collect();
+    accepted(&discards);
 }
 
 #[test]
