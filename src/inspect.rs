@@ -80,6 +80,7 @@ pub fn held_locks<S: LockSource>(conn: &mut S) -> Result<Vec<HeldLock>, InspectE
 /// # Errors
 ///
 /// See [`held_locks`].
+#[doc(hidden)]
 pub async fn list<D: LockDriver>(driver: &mut D) -> Result<Vec<HeldLock>, InspectError> {
     let mut result = D::Server::held_locks(driver).await;
     if let Ok(held) | Err(InspectError::Incomplete { held, .. }) = &mut result {
@@ -135,6 +136,7 @@ impl LockName {
 /// # Errors
 ///
 /// See [`LockName::status`].
+#[doc(hidden)]
 pub async fn status<D: LockDriver>(
     name: &LockName,
     driver: &mut D,

@@ -151,6 +151,13 @@ where
 
 /// [`Lockable`] without the methods that are for blocking connections.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be locked",
+    label = "not a model with a primary key that implements `LockKey`",
+    note = "derive `Identifiable` for the model, and `LockKey` for a custom key type; for a \
+            struct that is not a model, derive `Lockable` with `#[lock(table = accounts, \
+            key(from_id))]`"
+)]
 pub trait RowLock {
     fn name_of_row(&self) -> LockName;
 }

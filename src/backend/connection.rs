@@ -3,8 +3,6 @@
 
 use super::traits::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
 use crate::driver::Driver;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-use crate::driver::ready;
 
 /// A connection to a server with advisory locks, blocking or not.
 #[doc(hidden)]
@@ -137,32 +135,60 @@ where
     }
 }
 
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-macro_rules! blocking_connection {
-    ($connection:ty, $server:ty) => {
-        impl sealed::Sealed for $connection {}
+#[cfg(feature = "mysql")]
+mod mysql {
+    use diesel::mysql::MysqlConnection;
 
-        impl LockConnection for $connection {}
+    use super::{LockConnection, LockDriver, LockSource, sealed};
+    use crate::backend::{Backend, MySql};
+    use crate::driver::ready;
 
-        impl LockDriver for $connection {
-            type Server = $server;
+    impl sealed::Sealed for MysqlConnection {}
 
-            fn abandon(&mut self) {
-                ready(<$server>::end_session(self));
-            }
+    impl LockConnection for MysqlConnection {}
+
+    impl LockDriver for MysqlConnection {
+        type Server = MySql;
+
+        fn abandon(&mut self) {
+            ready(MySql::end_session(self));
         }
+    }
 
-        impl LockSource for $connection {
-            type Connection = Self;
+    impl LockSource for MysqlConnection {
+        type Connection = Self;
 
-            fn connection(&mut self) -> &mut Self {
-                self
-            }
+        fn connection(&mut self) -> &mut Self {
+            self
         }
-    };
+    }
 }
 
-#[cfg(feature = "mysql")]
-blocking_connection!(diesel::mysql::MysqlConnection, super::mysql::MySql);
 #[cfg(feature = "postgres")]
-blocking_connection!(diesel::pg::PgConnection, super::postgres::Postgres);
+mod postgres {
+    use diesel::pg::PgConnection;
+
+    use super::{LockConnection, LockDriver, LockSource, sealed};
+    use crate::backend::{Backend, Postgres};
+    use crate::driver::ready;
+
+    impl sealed::Sealed for PgConnection {}
+
+    impl LockConnection for PgConnection {}
+
+    impl LockDriver for PgConnection {
+        type Server = Postgres;
+
+        fn abandon(&mut self) {
+            ready(Postgres::end_session(self));
+        }
+    }
+
+    impl LockSource for PgConnection {
+        type Connection = Self;
+
+        fn connection(&mut self) -> &mut Self {
+            self
+        }
+    }
+}

@@ -113,6 +113,7 @@ impl<'c, S: LockSource> LockGuard<'c, S> {
     }
 }
 
+#[doc(hidden)]
 impl<S: LockSource> Guard for LockGuard<'_, S> {
     type Driver = S::Connection;
 

@@ -110,6 +110,7 @@ impl<C: PoolConnection> PooledLockGuard<C> {
 
 const HELD: &str = "only a method that consumes the guard ends it";
 
+#[doc(hidden)]
 impl<C: PoolConnection> Guard for PooledLockGuard<C> {
     type Driver = C;
 
