@@ -322,7 +322,9 @@ impl<L, M> Lock<L, M> {
     }
 
     /// Acquires the locks on a connection. The future does not borrow the models.
+    // Inlined, since a call would copy the future and the locks.
     #[doc(hidden)]
+    #[inline(always)]
     pub fn acquire_locks<'d, D: LockDriver>(
         &self,
         driver: &'d mut D,

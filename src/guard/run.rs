@@ -37,6 +37,8 @@ pub type Parts<'g, D> = (&'g mut D, &'g mut HeldLocks<<D as LockDriver>::Server>
 /// # Errors
 ///
 /// [`LockError::Database`].
+// Inlined, since a call would copy the future.
+#[inline(always)]
 pub async fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<(), LockError> {
     let (driver, locks) = guard.parts();
     match transaction {
@@ -51,6 +53,8 @@ pub async fn begin<G: Guard>(guard: &mut G, transaction: Transaction) -> Result<
 /// # Errors
 ///
 /// The error of the closure, of the COMMIT, or of the release, whichever comes first.
+// Inlined, since a call would copy the future and the guard.
+#[inline(always)]
 pub async fn finish<G: Guard, R, E: FromLockError>(
     mut guard: G,
     transaction: Transaction,
