@@ -182,8 +182,8 @@ impl<B: Backend> HeldLocks<B> {
         }
         let mut locks: Vec<SessionLock<B>> = Vec::with_capacity(firsts.len());
         let mut progress = Progress::Plain;
+        let mut pendings: Vec<PendingLock> = Vec::new();
         if B::BEGINS_WITH_LOCKS && hold.in_transaction && !firsts.is_empty() {
-            let mut pendings: Vec<PendingLock> = Vec::with_capacity(firsts.len());
             for &item in &firsts {
                 let outer = pendings.last().map(|outer| &outer.telemetry);
                 let pending = request(&names[item], outer, hold);
@@ -195,9 +195,11 @@ impl<B: Backend> HeldLocks<B> {
                 firsts.clear();
             }
         }
+        let mut pendings = pendings.into_iter();
         for item in firsts {
             let outer = locks.last().map(|lock| &lock.telemetry);
-            let pending = request(&names[item], outer, hold);
+            let pending = pendings.next();
+            let pending = pending.unwrap_or_else(|| request(&names[item], outer, hold));
             match SessionLock::acquire(conn, pending, hold.mode, deadline).await {
                 Ok(lock) => locks.push(lock),
                 Err(error) => {

@@ -144,6 +144,7 @@
 //! | `uuid`, `chrono`, `time` | | keys of the types of these crates |
 //! | `tracing` | | a span for each lock, and events for problems; see `docs/operations.md` |
 //! | `metrics` | | wait and hold times, contention, timeouts, losses; see `docs/operations.md` |
+//! | `mysql_backend`, `postgres_backend` | | a server without a connection, for `diesel-advisory-lock-async` |
 //! | `bundled`, `buildtime_bindgen` | | the features of `mysqlclient-sys` |
 #![deny(missing_docs)]
 #![cfg_attr(

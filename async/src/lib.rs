@@ -49,6 +49,14 @@
 //!
 //! After a future was dropped on a borrowed connection, do not use that connection any more. A pool
 //! discards it.
+//!
+//! # What is missing
+//!
+//! This crate is being built. It does not have `LockPool`, `#[locked]` and the derives yet, and its
+//! tests are not yet the whole suite of the blocking crate.
+//!
+//! One hole is known. If a body is dropped in the middle of a large result, on a connection that was
+//! borrowed from a pool of deadpool, the lock stays held until the pool checks the connection.
 #![deny(missing_docs)]
 
 mod body;

@@ -557,6 +557,23 @@ fn run_that_leaves_a_transaction_open_emits_an_event_even_with_an_error(db: &Db)
     }
 }
 
+/// On PostgreSQL, the locks are requested once more if they must precede the transaction.
+#[server_test]
+fn every_span_of_locks_that_precede_their_transaction_has_an_outcome(db: &Db) {
+    db.lock_before_begin();
+    db.counter(1);
+    for path in Path::essential_transactions() {
+        let client = &mut path.client(db);
+        for _ in 0..2 {
+            let (watch, _) = watched(|| client.run_on_counter(|_, _| Ok(())).unwrap());
+            assert!(!watch.spans().is_empty());
+            for span in watch.spans() {
+                assert!(span.has("outcome", "released"), "{path:?}: {span:?}");
+            }
+        }
+    }
+}
+
 /// The session ends just before it would release its locks.
 #[server_test]
 fn failed_release_after_commit_emits_a_warning_and_counts_no_loss(db: &Db) {
