@@ -16,6 +16,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     TransactionManager,
 };
+use futures_util::future::join3;
 
 use crate::connection::{LockConnection, lock_source};
 use crate::driver;
@@ -71,7 +72,7 @@ impl LockConnection for AsyncPgConnection {
                 None => mark.await,
             }
         };
-        let (marked, loaded, is_marked) = futures_util::join!(rest_of_mark, load, is_marked);
+        let (marked, loaded, is_marked) = join3(rest_of_mark, load, is_marked).await;
         match (marked, is_marked, loaded) {
             (Ok(()), Ok(is_marked), loaded) => (loaded, Some(is_marked)),
             // An aborted transaction refuses all three.
