@@ -9,7 +9,7 @@ use server_test::server_test;
 
 use crate::server::Conn;
 use crate::suite::lock_pool_faults::in_front_of;
-use crate::suite::support::{Counter, Db, Form, Path};
+use crate::suite::support::{Counter, Db, Form, Hook, Path, Then, When};
 use crate::suite::test_transactions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,4 +203,31 @@ fn nested_lock_in_a_transaction_is_held_until_its_end(db: &Db) {
     .unwrap();
     db.assert_free(&name);
     assert!(matches!(held.release(), Err(LockError::Lost { .. })));
+}
+
+/// Nothing is released before what was written under the lock is rolled back.
+#[server_test]
+fn lock_is_held_while_a_written_transaction_is_rolled_back(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let (conn, mut other) = (&mut db.conn(), db.conn());
+    let hook = Hook::default();
+    hook.watch(conn);
+    let full_name = db.full_name(&name);
+    let (report, reported) = std::sync::mpsc::channel();
+    let ask = move || {
+        let holder = crate::server::lock_holder(&mut other, &full_name);
+        report.send(holder).unwrap();
+    };
+    let session = crate::server::session_id(conn);
+    let run = counter().lock().run(conn, |_, conn| {
+        Unseen::Written.enter(conn);
+        hook.arm(When::Start("ROLLBACK"), Then::Call(Box::new(ask)));
+        Ok(())
+    });
+    assert!(
+        matches!(run, Err(LockError::TransactionLeftOpen { .. })),
+        "{run:?}"
+    );
+    assert_eq!(reported.recv().unwrap(), Some(session));
+    db.assert_free(&name);
 }

@@ -353,3 +353,25 @@ fn lock_that_raw_sql_released_is_refused_in_a_transaction_beside_another_lock(db
     // The session was ended, with the first lock.
     assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
 }
+
+/// The transaction around the savepoint cannot have been committed.
+#[server_test]
+fn savepoint_that_fails_with_its_session_is_rolled_back(db: &Db) {
+    let mut counter = db.counter(1);
+    let mut inner_error = None;
+    let run = counter.lock().transaction(&mut db.conn(), |counter, conn| {
+        counter.add_one(conn).unwrap();
+        let inner: Result<(), LockError> = counter.lock().transaction(conn, |_, conn| {
+            db.kill_session(session_id(conn));
+            Ok(())
+        });
+        inner_error = inner.err();
+        Ok::<_, LockError>(())
+    });
+    for error in [inner_error, run.err()] {
+        let error = error.unwrap();
+        assert_eq!(error.outcome(), Outcome::RolledBack, "{error:?}");
+    }
+    assert_eq!(db.value(1), 0);
+    db.wait_until_free(&counter.lock_name());
+}
