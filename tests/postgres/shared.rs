@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
@@ -228,4 +228,49 @@ fn readers_see_what_writers_have_committed(db: &Db) {
         }
     });
     assert_eq!(db.value(1), 400);
+}
+
+/// A connection whose session holds the lock as well, by raw SQL.
+fn other_reader(db: &Db, name: &LockName) -> PgConnection {
+    let mut other = db.conn();
+    let key = name.postgres_key("");
+    other
+        .batch_execute(&format!("SELECT pg_advisory_lock_shared({key})"))
+        .unwrap();
+    other
+}
+
+/// The proof before COMMIT is of the session that acquired the lock.
+#[server_test]
+fn transaction_of_another_reader_is_not_committed(db: &Db) {
+    type Manager = <PgConnection as Connection>::TransactionManager;
+
+    let name = LockName::named("prices");
+    let counter = db.counter(1);
+    let mut other = other_reader(db, &name);
+    Manager::begin_transaction(&mut other).unwrap();
+    counter.clone().add_one(&mut other).unwrap();
+    let run = name
+        .lock()
+        .shared()
+        .try_transaction(&mut db.conn(), |_, conn| {
+            *conn = other;
+            nothing()
+        });
+    assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+    assert_eq!(db.value(1), 0);
+    db.wait_until_free(&name);
+}
+
+/// So is the release.
+#[server_test]
+fn lock_of_another_reader_is_not_released(db: &Db) {
+    let name = LockName::named("prices");
+    let other = other_reader(db, &name);
+    let run = name.lock().shared().run(&mut db.conn(), |_, conn| {
+        *conn = other;
+        nothing()
+    });
+    assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+    db.wait_until_free(&name);
 }
