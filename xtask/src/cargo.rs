@@ -40,7 +40,7 @@ impl Backends {
 pub(crate) const POSTGRES: &str = "postgres";
 
 /// The package for diesel-async, and its tested features that no other package has.
-const ASYNC: &str = "diesel-advisory-lock-async";
+pub(crate) const ASYNC: &str = "diesel-advisory-lock-async";
 const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/mysql,deadpool,bb8";
 
 /// The other packages that have the feature.
