@@ -63,7 +63,6 @@ pub(crate) fn features(sets: Sets) -> Result<()> {
         "--lib",
         "--each-feature",
     ])
-    .args(["--group-features", "uuid,chrono,time"])
     .args(["--exclude-features", "default"])
     .args(["--exclude-features", COLUMNS]);
     let name = "each feature of the async crate";
