@@ -2,7 +2,8 @@
 //!
 //! A future that is dropped while a statement runs leaves a connection that has an answer to come.
 //! The next statement on it would wait for the old one, or on MySQL read the old one's answer as
-//! its own. A wait for a lock goes on in the server, which then grants the lock to nobody.
+//! its own. A wait for a lock goes on in the server, which then grants the lock to a session that
+//! no caller knows of.
 //!
 //! So the session is ended: the connection is marked as broken, the statement that ends the session
 //! is written, and the statement that still runs is canceled on another connection. Without a

@@ -75,8 +75,13 @@ impl LockConnection for AsyncPgConnection {
         let (marked, loaded, is_marked) = join3(rest_of_mark, load, is_marked).await;
         match (marked, is_marked, loaded) {
             (Ok(()), Ok(is_marked), loaded) => (loaded, Some(is_marked)),
-            // An aborted transaction refuses all three.
-            (Err(_), Err(_), Err(error)) => (Err(error), Some(true)),
+            // An aborted transaction refuses all three. So does a connection that is lost, which
+            // does not run an empty statement either.
+            (Err(_), Err(_), Err(error)) => {
+                let mut conn = conn;
+                let is_alive = conn.batch_execute("").await.is_ok();
+                (Err(error), is_alive.then_some(true))
+            }
             // It is unknown, so the caller must not rely on what was loaded.
             (_, _, Err(error)) | (Err(error), _, Ok(_)) | (Ok(()), Err(error), Ok(_)) => {
                 (Err(error), None)

@@ -15,9 +15,8 @@ use crate::suite::support::{Counter, Db, Locks, counters};
 
 /// Asserts the round trips of one run of `work`, whose statements have been prepared.
 ///
-/// Counts the cheapest of ten runs, or of more if that is needed. The library remembers, for the
-/// whole process, whether the last session was above READ COMMITTED, so other cases make some of
-/// the runs cost more.
+/// Counts the cheapest of ten runs, or of more if that is needed, since a busy machine may split an
+/// answer.
 #[track_caller]
 fn assert_costs(proxy: &Proxy, what: &str, expected: u64, mut work: impl FnMut()) {
     work();

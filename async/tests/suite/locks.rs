@@ -189,3 +189,27 @@ fn lost_session_is_reported(db: &Db) {
         assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
     });
 }
+
+/// In particular, it is not taken for an open transaction.
+#[server_test]
+fn call_on_a_lost_connection_is_a_database_error(db: &Db) {
+    db.run(async {
+        let mut conn = db.conn().await;
+        for id in 1..=2 {
+            db.counter(id).await;
+        }
+        let session = server::session_id(&mut conn).await;
+        let mut other = db.conn().await;
+        server::kill_session(&mut other, session).await;
+        while server::has_session(&mut other, session).await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let error = LockName::named("job").lock().acquire(&mut conn).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, LockError::Database { .. }), "{error:?}");
+        let (mut one, mut two) = (Counter::stale(1), Counter::stale(2));
+        let error = lock_all((&mut one, &mut two)).acquire(&mut conn).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, LockError::Database { .. }), "{error:?}");
+    });
+}
