@@ -3,6 +3,7 @@
 mod cancellation;
 mod contention;
 mod inspection;
+mod lock_pool;
 mod locks;
 mod pools;
 pub(crate) mod support;
