@@ -61,8 +61,13 @@ pub trait Driver: Send {
     /// Begins a transaction by SQL text, on a connection without one.
     fn begin_with(&mut self, sql: &str) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Commits the innermost transaction or savepoint.
+    /// Commits the innermost transaction or savepoint. If that fails, a transaction is rolled back,
+    /// and a savepoint may be. Returns `RollbackErrorOnCommit` if that fails, too.
     fn commit(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Commits by SQL text that ends with COMMIT, in a transaction without savepoints. On an error,
+    /// the transaction is open or rolled back.
+    fn commit_with(&mut self, sql: &str) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Rolls back the innermost transaction or savepoint.
     fn roll_back(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
@@ -152,6 +157,12 @@ macro_rules! blocking_driver {
 
             async fn commit(&mut self) -> QueryResult<()> {
                 AnsiTransactionManager::commit_transaction(self)
+            }
+
+            /// Only PostgreSQL has such text, and its client library knows that the transaction has
+            /// ended.
+            async fn commit_with(&mut self, sql: &str) -> QueryResult<()> {
+                self.batch_execute(sql)
             }
 
             async fn roll_back(&mut self) -> QueryResult<()> {

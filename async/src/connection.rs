@@ -1,12 +1,12 @@
 //! [`LockConnection`] and [`LockSource`]: the connections on which locks can be acquired, and what
 //! can be passed in their place.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::QueryMetadata;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::SingleValue;
 use diesel_advisory_lock::__core::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
 use diesel_advisory_lock::mode::{Exclusive, Shared};
@@ -45,6 +45,13 @@ pub trait LockConnection:
         Q: Query<SqlType: SingleValue> + QueryFragment<Self::Backend> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Self::Backend> + Send + 'static,
         Self::Backend: QueryMetadata<Q::SqlType>;
+
+    /// Gives an error of a statement the kind that Diesel gives it on a blocking connection, which
+    /// tells a lost connection apart from a refused statement.
+    #[doc(hidden)]
+    fn with_kind(&mut self, error: DieselError) -> impl Future<Output = DieselError> + Send {
+        ready(error)
+    }
 
     /// The statement that ends the session.
     #[doc(hidden)]

@@ -2,8 +2,10 @@
 
 mod cancellation;
 mod contention;
+mod faults;
 mod inspection;
 mod locks;
+pub(crate) mod outcomes;
 mod pools;
 pub(crate) mod support;
 mod transactions;
