@@ -35,6 +35,23 @@ pub trait Driver: Send {
         R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
         Self::Db: QueryMetadata<Q::SqlType>;
 
+    /// Like [`load_one`](Self::load_one), for a query that may follow a statement of the caller's.
+    /// Returns an error if the connection still had an answer to come, so that this would not be
+    /// the query's. SQL for further columns can be appended to the query.
+    fn load_one_in_turn<Q, R>(&mut self, query: Q) -> impl Future<Output = QueryResult<R>> + Send
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+        Self::Db: QueryMetadata<Q::SqlType>,
+    {
+        self.load_one(query)
+    }
+
+    /// Returns whether the connection has no answer to come, after a statement that failed.
+    fn answers_in_turn(&mut self) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
+
     /// Runs one statement, and returns all its rows, whose columns are known by their names.
     fn load_all<Q, R>(&mut self, query: Q) -> impl Future<Output = QueryResult<Vec<R>>> + Send
     where

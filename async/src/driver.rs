@@ -1,5 +1,6 @@
 //! [`Via`]: a connection of diesel-async, as the core of the library uses it.
 
+use std::future::Future;
 use std::pin::pin;
 
 use diesel::QueryableByName;
@@ -61,6 +62,19 @@ impl<S: LockSource> Driver for Via<S> {
     {
         let loaded = load_one(self.conn(), query).await;
         self.with_kind(loaded).await
+    }
+
+    fn load_one_in_turn<Q, R>(&mut self, query: Q) -> impl Future<Output = QueryResult<R>> + Send
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+        Self::Db: QueryMetadata<Q::SqlType>,
+    {
+        self.conn().load_one_in_turn(query)
+    }
+
+    fn answers_in_turn(&mut self) -> impl Future<Output = bool> + Send {
+        self.conn().answers_in_turn()
     }
 
     async fn load_all<Q, R>(&mut self, query: Q) -> QueryResult<Vec<R>>
