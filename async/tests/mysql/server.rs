@@ -32,6 +32,22 @@ pub(crate) struct Row {
 /// A statement that takes a second.
 pub(crate) const SLEEP: &str = "DO SLEEP(1)";
 
+/// Texts by which a proxy recognises the library's statements.
+pub(crate) mod statement {
+    pub(crate) const ACQUIRE: &str = "GET_LOCK";
+    pub(crate) const RELOAD: &str = "FROM `counters`";
+    pub(crate) const VERIFY: &str = "CASE WHEN NOT (IS_USED_LOCK";
+    pub(crate) const RELEASE: &str = "RELEASE_LOCK";
+}
+
+/// Whether the lock of a `.transaction` that waits is held by the transaction.
+pub(crate) const TRANSACTION_HOLDS_ITS_LOCK: bool = false;
+
+/// Options of a URL. Otherwise the client goes on over the server's Unix socket.
+pub(crate) const OVER_TCP: &str = "?prefer_socket=false";
+
+pub(crate) const DEFAULT_PORT: u16 = 3306;
+
 pub(crate) async fn create_database(conn: &mut Conn, name: &str) {
     let sql = format!("CREATE DATABASE {name}");
     conn.batch_execute(&sql).await.unwrap();
@@ -57,6 +73,17 @@ pub(crate) async fn holder(conn: &mut Conn, database: &str, name: &LockName) -> 
 pub(crate) async fn kill_session(conn: &mut Conn, session: i64) {
     // The server answers the end of this session with an error.
     let _ = conn.batch_execute(&format!("KILL {session}")).await;
+}
+
+/// Ends the statement that another session runs.
+pub(crate) async fn kill_statement(conn: &mut Conn, session: i64) {
+    let sql = format!("KILL QUERY {session}");
+    conn.batch_execute(&sql).await.unwrap();
+}
+
+pub(crate) async fn release_raw(conn: &mut Conn, database: &str, name: &LockName) {
+    let sql = format!("DO RELEASE_LOCK('{}')", full_name(database, name));
+    conn.batch_execute(&sql).await.unwrap();
 }
 
 pub(crate) async fn has_session(conn: &mut Conn, session: i64) -> bool {

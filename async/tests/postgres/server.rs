@@ -27,6 +27,22 @@ pub(crate) struct Row {
 /// A statement that takes a second.
 pub(crate) const SLEEP: &str = "SELECT pg_sleep(1)";
 
+/// Texts by which a proxy recognises the library's statements.
+pub(crate) mod statement {
+    pub(crate) const ACQUIRE: &str = "pg_try_advisory_lock";
+    pub(crate) const RELOAD: &str = "FROM \"counters\"";
+    pub(crate) const VERIFY: &str = "WITH wanted";
+    pub(crate) const RELEASE: &str = "pg_advisory_unlock";
+}
+
+/// Whether the lock of a `.transaction` that waits is held by the transaction.
+pub(crate) const TRANSACTION_HOLDS_ITS_LOCK: bool = true;
+
+/// Options of a URL.
+pub(crate) const OVER_TCP: &str = "";
+
+pub(crate) const DEFAULT_PORT: u16 = 5432;
+
 pub(crate) async fn create_database(conn: &mut Conn, name: &str) {
     let sql = format!("CREATE DATABASE {name}");
     conn.batch_execute(&sql).await.unwrap();
@@ -40,14 +56,16 @@ pub(crate) async fn session_id(conn: &mut Conn) -> i64 {
 const OF_THIS_DATABASE: &str = "locktype = 'advisory' \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
-pub(crate) async fn holder(conn: &mut Conn, _database: &str, name: &LockName) -> Option<i64> {
+fn key(name: &LockName) -> i64 {
     // Named locks begin with `=`, and have no schema.
-    let schema = if name.to_string().starts_with('=') {
-        ""
-    } else {
-        "public"
-    };
-    let key = name.postgres_key(schema);
+    name.postgres_key(match name.to_string().starts_with('=') {
+        true => "",
+        false => "public",
+    })
+}
+
+pub(crate) async fn holder(conn: &mut Conn, _database: &str, name: &LockName) -> Option<i64> {
+    let key = key(name);
     let sql_text = format!(
         "(SELECT min(pid)::bigint FROM pg_locks WHERE {OF_THIS_DATABASE} AND granted \
          AND (classid::bigint << 32 | objid::bigint) = {key})"
@@ -62,6 +80,17 @@ pub(crate) async fn kill_session(conn: &mut Conn, session: i64) {
     let _ = conn
         .batch_execute(&format!("SELECT pg_terminate_backend({session})"))
         .await;
+}
+
+/// Ends the statement that another session runs.
+pub(crate) async fn kill_statement(conn: &mut Conn, session: i64) {
+    let sql = format!("SELECT pg_cancel_backend({session})");
+    conn.batch_execute(&sql).await.unwrap();
+}
+
+pub(crate) async fn release_raw(conn: &mut Conn, _database: &str, name: &LockName) {
+    let sql = format!("SELECT pg_advisory_unlock({})", key(name));
+    conn.batch_execute(&sql).await.unwrap();
 }
 
 pub(crate) async fn has_session(conn: &mut Conn, session: i64) -> bool {

@@ -2,9 +2,11 @@
 
 mod cancellation;
 mod contention;
+mod faults;
 mod inspection;
 mod lock_pool;
 mod locks;
+pub(crate) mod outcomes;
 mod pools;
 pub(crate) mod support;
 mod transactions;

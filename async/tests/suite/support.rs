@@ -1,13 +1,14 @@
 //! A database for each case, and what cases ask the server about it.
 
 use std::future::Future;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel_advisory_lock_async::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
-use test_server::{Server, ServerKind};
+use test_server::{Proxy, Server, ServerKind};
 
 use crate::server::{self, Conn};
 
@@ -95,6 +96,35 @@ impl Db {
 
     pub(crate) async fn conn(&self) -> Conn {
         Conn::establish(&self.url()).await.unwrap()
+    }
+
+    /// A proxy in front of the server, and the URL of the database through it.
+    pub(crate) fn proxy(&self) -> (Proxy, String) {
+        let url = self.url();
+        let (account, rest) = url.rsplit_once('@').unwrap();
+        let (address, database) = rest.split_once('/').unwrap();
+        let mut addresses = match address.contains(':') {
+            true => address.to_socket_addrs(),
+            false => (address, server::DEFAULT_PORT).to_socket_addrs(),
+        }
+        .unwrap();
+        let proxy = Proxy::start(addresses.find(SocketAddr::is_ipv4).unwrap()).unwrap();
+        let options = server::OVER_TCP;
+        let url = format!("{account}@127.0.0.1:{}/{database}{options}", proxy.port());
+        (proxy, url)
+    }
+
+    pub(crate) async fn release_raw(&self, conn: &mut Conn, name: &LockName) {
+        server::release_raw(conn, &self.schema, name).await;
+    }
+
+    /// Ends a session, and waits until it is gone.
+    pub(crate) async fn kill_session(&self, session: i64) {
+        let mut conn = self.conn().await;
+        server::kill_session(&mut conn, session).await;
+        while server::has_session(&mut conn, session).await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub(crate) async fn counter(&self, id: i64) -> Counter {
