@@ -2,16 +2,14 @@
 //! form.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 
 use diesel_advisory_lock::__core::{
     Guard, HeldLocks, InUse, LockDriver, Parts, Transaction, begin, finish,
 };
 use diesel_advisory_lock::{FromLockError, LockError, LockName};
 
-use crate::body::LockBody;
+use crate::body::{LockBody, Scope};
 use crate::connection::{LockConnection, LockSource};
 use crate::driver::Via;
 use crate::reload::{ReloadSet, Rows};
@@ -160,16 +158,13 @@ where
         Err(error) => return finish(guard, Transaction::No, Err(E::from(error))).await,
     };
     let (driver, locks) = guard.parts();
-    let (enclosing, span) = (locks.enclose_future(), locks.span());
-    let result = {
-        let mut body = pin!(body(set.into_locked(), driver.conn()));
-        poll_fn(|context| enclosing.poll(|| span.run(|| body.as_mut().poll(context)))).await
-    };
+    let scope = Scope::of(locks);
+    let result = scope.run(body(set.into_locked(), driver.conn())).await;
     drop(in_use);
     finish(guard, transaction, result).await
 }
 
-async fn enter<G, S, L>(
+pub(crate) async fn enter<G, S, L>(
     guard: &mut G,
     set: &mut L,
     transaction: Transaction,

@@ -2,7 +2,9 @@
 
 mod cancellation;
 mod contention;
+mod derives;
 mod inspection;
+mod locked;
 mod locks;
 mod pools;
 pub(crate) mod support;
