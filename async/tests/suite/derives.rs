@@ -14,12 +14,12 @@ use crate::server::Conn;
 /// A model of `counters` with a derived policy.
 #[derive(Clone, Debug, Queryable, Selectable, Identifiable, Lockable)]
 #[diesel(table_name = counters)]
-#[lock(timeout = "150ms")]
+#[lock(timeout = "1s")]
 struct TimedCounter {
     id: i64,
 }
 
-const BY_POLICY: Duration = Duration::from_millis(150);
+const BY_POLICY: Duration = Duration::from_secs(1);
 
 impl TimedCounter {
     #[locked(conn = _conn)]
@@ -27,7 +27,7 @@ impl TimedCounter {
         Ok(())
     }
 
-    #[locked(conn = _conn, timeout = "300ms")]
+    #[locked(conn = _conn, timeout = "2s")]
     async fn by_option(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
         Ok(())
     }
@@ -57,7 +57,7 @@ fn derived_policy_sets_the_timeout_of_the_models_requests(db: &Db) {
         })
         .await;
         assert_times_out(db, name, BY_POLICY, async || model.by_policy(conn).await).await;
-        let by_option = Duration::from_millis(300);
+        let by_option = Duration::from_secs(2);
         assert_times_out(db, name, by_option, async || model.by_option(conn).await).await;
         assert_times_out(db, name, Duration::ZERO, async || {
             model.lock().no_wait().run(conn, async |_, _| Ok(())).await

@@ -1,6 +1,5 @@
 //! `#[locked]` at run time.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -13,7 +12,7 @@ use server_test::server_test;
 use super::cancellation::cut_everywhere;
 use super::support::{Db, assert_times_out, counters};
 use crate::server::{self, Conn};
-use account::{Account, Adding, MAILS};
+use account::{Account, Adding};
 
 mod account;
 
@@ -26,7 +25,6 @@ async fn set(db: &Db, value: i64) {
 fn method_called_by_sixteen_tasks_sends_one_mail(db: &Db) {
     db.run(async {
         let account = Account::of(db).await;
-        let before = MAILS.load(Ordering::SeqCst);
         let mut tasks = Vec::new();
         for _ in 0..16 {
             let (mut copy, mut conn) = (account.clone(), db.conn().await);
@@ -36,8 +34,6 @@ fn method_called_by_sixteen_tasks_sends_one_mail(db: &Db) {
         for task in tasks {
             sent += usize::from(task.await.unwrap().unwrap());
         }
-        // The cases of other servers send mails as well.
-        assert!(MAILS.load(Ordering::SeqCst) > before);
         assert_eq!(sent, 1);
     });
 }
