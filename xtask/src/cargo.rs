@@ -41,7 +41,7 @@ pub(crate) const POSTGRES: &str = "postgres";
 
 /// The package for diesel-async, and its tested features that no other package has.
 pub(crate) const ASYNC: &str = "diesel-advisory-lock-async";
-const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/mysql,deadpool,bb8";
+const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/derive,mysql,deadpool,bb8";
 
 /// The other packages that have the feature.
 const WITH_POSTGRES: [&str; 6] = [
