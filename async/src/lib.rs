@@ -47,16 +47,36 @@
 //! Prefer the timeout of the lock (`.lock().timeout(..)`) to `tokio::time::timeout`: it is just as
 //! exact, and the connection lives on.
 //!
-//! After a future was dropped on a borrowed connection, do not use that connection any more. A pool
-//! discards it.
+//! After a future was dropped on a borrowed connection, do not use that connection any more. It is
+//! marked as broken, so a pool discards it, and it acquires no further lock. But diesel-async still
+//! runs statements on it, and on MySQL a statement may then get the answer to an earlier one.
 //!
-//! # What is missing
-//!
-//! This crate is being built. It does not have `LockPool` yet, and its tests are not yet the whole
-//! suite of the blocking crate.
+//! That is so for every statement of diesel-async whose future is dropped on MySQL, also for one of
+//! your own, and for `pool.get()` of a bb8 pool, which checks a connection by a statement. No lock is
+//! granted by such an answer: [`LockError::Database`] is returned.
 //!
 //! One hole is known. If a body is dropped in the middle of a large result, on a connection that was
 //! borrowed from a pool of deadpool, the lock stays held until the pool checks the connection.
+//! `LockPool` does not have it: it owns its connections, and drops one that is broken at once.
+//!
+//! # Pools
+//!
+//! A waiting call occupies its connection. `LockPool` lets the requests for one lock wait in the
+//! process without a connection, and hands the locked connection from one to the next. It takes a
+//! pool of deadpool or bb8. A pool of mobc is refused by the compiler: with diesel-async 0.9 it
+//! discards good connections and hands out broken ones.
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `derive` | yes | the macros |
+//! | `mysql`, `postgres` | | the connections of diesel-async; no C library is needed |
+//! | `deadpool`, `bb8` | | pools: `LockPool`, and pooled connections |
+//! | `32-column-tables` | yes | composite keys of up to 32 columns, as in Diesel |
+//! | `64-column-tables`, `128-column-tables` | | wider composite keys |
+//! | `uuid`, `chrono`, `time` | | keys of the types of these crates |
+//! | `tracing`, `metrics` | | the records of the blocking crate |
 #![deny(missing_docs)]
 
 mod body;
