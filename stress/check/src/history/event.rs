@@ -25,6 +25,10 @@ pub enum Event<'a> {
         session: Option<u64>,
         holder: Option<u64>,
     },
+    Checked {
+        op: u32,
+        session: u64,
+    },
     Injected {
         op: u32,
         fault: OpFault,
@@ -97,6 +101,7 @@ impl fmt::Display for Event<'_> {
                 session,
                 holder,
             } => write!(f, "acquired {op} {} {}", OrDash(*session), OrDash(*holder)),
+            Self::Checked { op, session } => write!(f, "checked {op} {session}"),
             Self::Injected { op, fault } => write!(f, "injected {op} {fault}"),
             Self::End { op, wrote } => write!(f, "end {op} {wrote}"),
             Self::Outcome { op, word, claim } => {
@@ -155,6 +160,10 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
             op: field(words.next())?,
             session: or_dash(words.next()?)?,
             holder: or_dash(words.next()?)?,
+        },
+        "checked" => Event::Checked {
+            op: field(words.next())?,
+            session: field(words.next())?,
         },
         "injected" => Event::Injected {
             op: field(words.next())?,
@@ -246,6 +255,7 @@ mod tests {
                 session: Some(12),
                 holder: None,
             },
+            Event::Checked { op: 7, session: 12 },
             Event::End { op: 7, wrote: "-" },
             Event::End {
                 op: 7,

@@ -24,6 +24,8 @@ pub struct Op {
     pub wait: WaitMs,
     pub source: Rc<str>,
     pub invoked: u64,
+    /// The session that answered before the library used the connection, and when.
+    pub checked: Option<(u64, u64)>,
     pub acquired: Option<u64>,
     pub session: Option<u64>,
     /// The session that the server reported as the holder.

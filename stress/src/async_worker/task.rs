@@ -1,0 +1,194 @@
+//! A task of a worker: one random call after another, some of which are cut.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use diesel_advisory_lock_async::LockSource;
+use diesel_async::{AnsiTransactionManager, AsyncConnection, TransactionManager};
+use fastrand::Rng;
+use stress_check::history::Event;
+
+use super::Worker;
+use super::op::Op;
+use super::operations::{self, OPERATIONS, Operation};
+use super::pools::{Pools, record_held};
+use crate::server::asynchronous::{self, Conn};
+use crate::work::Call;
+use crate::worker::rng::Choices;
+use crate::worker::{Done, outcome};
+
+pub(super) struct Task {
+    worker: Arc<Worker>,
+    pools: Arc<Pools>,
+    number: u16,
+    choices: Choices,
+    /// The source of the task's own connection.
+    own_source: String,
+    own: Option<Conn>,
+    /// Each operation as often as its weight.
+    operations: Vec<&'static Operation>,
+}
+
+/// How the future of a call ends.
+enum Cut {
+    No,
+    After(Duration),
+    /// After so many polls.
+    Polls(u32),
+}
+
+impl Task {
+    pub(super) fn new(worker: Arc<Worker>, pools: Arc<Pools>, number: u16, seed: u64) -> Self {
+        let operations = OPERATIONS.iter().chain(asynchronous::OPERATIONS);
+        let own = match number % 2 {
+            0 => "plain-direct",
+            _ => "plain",
+        };
+        Self {
+            own_source: format!("{}{own}", worker.prefix),
+            choices: Choices::new(&worker.options.faults, Rng::with_seed(seed)),
+            operations: operations
+                .flat_map(|operation| vec![operation; operation.weight])
+                .collect(),
+            worker,
+            pools,
+            number,
+            own: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let pools = Arc::clone(&self.pools);
+        while !self.worker.is_stopping() {
+            match self.choices.random_below(12) {
+                0..=3 => self.call_on_own().await,
+                4..=6 => match pools.bb8.pool.get().await {
+                    Ok(mut conn) => drop(self.call(&pools.bb8.name, &mut conn).await),
+                    Err(_) => self.unconnected(&pools.bb8.name).await,
+                },
+                7 => match pools.undersized_bb8.pool.get().await {
+                    Ok(mut conn) => drop(self.call(&pools.undersized_bb8.name, &mut conn).await),
+                    Err(_) => self.unconnected(&pools.undersized_bb8.name).await,
+                },
+                8..=10 => match pools.deadpool.pool.get().await {
+                    Ok(mut conn) => drop(self.call(&pools.deadpool.name, &mut conn).await),
+                    Err(_) => self.unconnected(&pools.deadpool.name).await,
+                },
+                _ => match pools.undersized_deadpool.pool.get().await {
+                    Ok(mut conn) => {
+                        drop(self.call(&pools.undersized_deadpool.name, &mut conn).await);
+                    }
+                    Err(_) => self.unconnected(&pools.undersized_deadpool.name).await,
+                },
+            }
+        }
+        if let Some(conn) = &mut self.own {
+            record_held(&self.worker, &self.own_source, conn).await;
+        }
+    }
+
+    /// Makes a call on the task's own connection, which is replaced once it is broken.
+    async fn call_on_own(&mut self) {
+        let Some(mut conn) = self.own.take() else {
+            let url = match self.own_source.ends_with("-direct") {
+                true => self.worker.direct.clone(),
+                false => self.worker.proxied.clone(),
+            };
+            let opened = tokio::time::timeout(Duration::from_secs(2), Conn::establish(&url));
+            match opened.await {
+                Ok(Ok(conn)) => self.own = Some(conn),
+                _ => self.unconnected(&self.own_source.clone()).await,
+            }
+            return;
+        };
+        let source = self.own_source.clone();
+        let done = self.call(&source, &mut conn).await;
+        let failed = !matches!(&done, Some(done) if outcome(done) != stress_check::history::Outcome::BodyDatabase);
+        if !failed && !AnsiTransactionManager::is_broken_transaction_manager(&mut conn) {
+            self.own = Some(conn);
+        }
+    }
+
+    /// Makes a call. Returns `None` if its future was dropped.
+    async fn call<S>(&mut self, source: &str, conn: &mut S) -> Option<Done>
+    where
+        S: LockSource<Connection = Conn>,
+    {
+        let operation = loop {
+            let operation = self.choices.pick(&self.operations);
+            // A pool of deadpool looks at a connection only when it hands it out, so the lock of a
+            // transaction that was cut would be held until then.
+            if !(operation.name.contains("until_commit") && source.contains("deadpool")) {
+                break operation;
+            }
+        };
+        let call = Call {
+            operation: operation.name,
+            target: self.choices.target(operation.locks),
+            wait: operation.wait,
+            may_lose_lock: operation.may_lose_lock,
+        };
+        let op = Op {
+            worker: Arc::clone(&self.worker),
+            task: self.number,
+            id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
+            operation: call.operation,
+            target: call.target,
+            wait: self.choices.wait(call.wait),
+            ending: self.choices.ending(&call),
+            dwell: self.choices.dwell(call.target),
+            source: source.to_owned(),
+            copies: Vec::new(),
+        };
+        let cut = self.cut();
+        let cut_call = async {
+            op.check(conn.connection()).await?;
+            Ok(cut.of(operations::run(&op, conn)).await)
+        };
+        op.perform(cut_call).await
+    }
+
+    fn cut(&mut self) -> Cut {
+        match self.choices.random_below(16) {
+            0 if self.worker.cuts() => Cut::After(Duration::from_micros(
+                self.choices.random_below(30_000).into(),
+            )),
+            1 if self.worker.cuts() => Cut::Polls(1 + self.choices.random_below(12)),
+            _ => Cut::No,
+        }
+    }
+
+    fn unconnected(&self, source: &str) -> impl Future<Output = ()> + Send + use<> {
+        self.worker.history.write(&Event::Unconnected {
+            thread: self.number,
+            source,
+        });
+        tokio::time::sleep(Duration::from_millis(20))
+    }
+}
+
+impl Cut {
+    /// The output of a future, or `None` if it was dropped before.
+    async fn of<F: Future>(self, future: F) -> Option<F::Output> {
+        match self {
+            Cut::No => Some(future.await),
+            Cut::After(limit) => tokio::time::timeout(limit, future).await.ok(),
+            Cut::Polls(count) => {
+                let mut future = Box::pin(future);
+                let mut polls = 0;
+                poll_fn(move |context| {
+                    polls += 1;
+                    match future.as_mut().poll(context) {
+                        Poll::Ready(output) => Poll::Ready(Some(output)),
+                        Poll::Pending if polls >= count => Poll::Ready(None),
+                        Poll::Pending => Poll::Pending,
+                    }
+                })
+                .await
+            }
+        }
+    }
+}
