@@ -20,7 +20,6 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use stress_check::history::{self, Event, Writer};
 use tokio::task::JoinHandle;
 
-pub(crate) use op::Op;
 pub(crate) use operations::Operation;
 use pools::Pools;
 use task::Task;
@@ -130,10 +129,10 @@ async fn supervise(worker: &Arc<Worker>, runtime: u16, rng: &mut Rng) {
             return;
         }
         let index = rng.usize(0..tasks.len());
-        let (number, task) = &mut tasks[index];
+        let (number, task) = tasks.swap_remove(index);
         task.abort();
         report(task.await);
-        *task = start(*number, rng.u64(..));
+        tasks.push((number, start(number, rng.u64(..))));
     }
     for (_, task) in tasks {
         report(task.await);

@@ -4,6 +4,8 @@ use std::slice;
 
 use diesel_advisory_lock_async::{LockDsl, LockName, LockSource, Lockable, lock_all};
 use diesel_async::{AnsiTransactionManager, TransactionManager};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use super::op::{Op, body};
 use crate::model::{Counter, Target};
@@ -64,59 +66,66 @@ pub(super) static OPERATIONS: &[Operation] = &[
     Operation::new("in_transaction", Locks::Row, WaitFor::Chosen, 2),
 ];
 
-/// Makes a call.
-pub(super) async fn run<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S) -> Done {
+/// Makes a call. Futures are boxed, since Rust cannot prove that a task which contains them is
+/// `Send`.
+pub(super) fn run<'c, S>(op: &'c Op, conn: &'c mut S) -> BoxFuture<'c, Done>
+where
+    S: LockSource<Connection = Conn>,
+{
+    run_unboxed(op, conn).boxed()
+}
+
+async fn run_unboxed<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S) -> Done {
     let contended = |ran: Option<()>| ran.map_or(Reached::Contended, |()| Reached::End);
     let mut counter = op.counter();
     let name = op.target.name();
     match op.operation {
         "with_lock" => {
-            counter
-                .with_lock(conn, async |_, conn| body(op, conn, &mut []).await)
-                .await?;
+            let ran = counter.with_lock(conn, async |_, conn| body(op, conn, &mut []).await);
+            ran.boxed().await?;
         }
         "try_with_lock" => {
             let ran = counter.try_with_lock(conn, async |_, conn| body(op, conn, &mut []).await);
-            return Ok(contended(ran.await?));
+            return Ok(contended(ran.boxed().await?));
         }
         "transaction" => {
             let lock = counter.lock().timeout(op.wait);
             let ran = lock.transaction(conn, async |counter, conn| {
                 body(op, conn, slice::from_mut(counter)).await
             });
-            ran.await?;
+            ran.boxed().await?;
         }
         "try_transaction" => {
             let ran = counter.lock().try_transaction(conn, async |counter, conn| {
                 body(op, conn, slice::from_mut(counter)).await
             });
-            return Ok(contended(ran.await?));
+            return Ok(contended(ran.boxed().await?));
         }
         "scoped" | "name.run" => {
             let lock = name.lock().timeout(op.wait);
-            lock.run(conn, async |_, conn| body(op, conn, &mut []).await)
-                .await?;
+            let ran = lock.run(conn, async |_, conn| body(op, conn, &mut []).await);
+            ran.boxed().await?;
         }
         "name.try_run" => {
             let ran = name
                 .lock()
                 .try_run(conn, async |_, conn| body(op, conn, &mut []).await);
-            return Ok(contended(ran.await?));
+            return Ok(contended(ran.boxed().await?));
         }
         "acquire" => {
-            let mut held = name.lock().timeout(op.wait).acquire(conn).await?;
+            let mut held = name.lock().timeout(op.wait).acquire(conn).boxed().await?;
             body(op, held.connection(), &mut []).await?;
             held.release().await?;
         }
         "try_acquire" => {
-            let Some(mut held) = name.lock().try_acquire(conn).await? else {
+            let Some(mut held) = name.lock().try_acquire(conn).boxed().await? else {
                 return Ok(Reached::Contended);
             };
             body(op, held.connection(), &mut []).await?;
             held.release().await?;
         }
         "dropped" => {
-            let mut held = name.lock().timeout(op.wait).acquire(conn).await?;
+            let mut held = name.lock().timeout(op.wait).acquire(conn).boxed().await?;
             body(op, held.connection(), &mut []).await?;
             drop(held);
             return Ok(Reached::Cut);
@@ -125,12 +134,12 @@ pub(super) async fn run<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S)
             let (name, mut rows) = set(op);
             let ran = lock_all((&name, &mut rows[..]))
                 .run(conn, async |_, conn| body(op, conn, &mut []).await);
-            ran.await?;
+            ran.boxed().await?;
         }
         "lock_all.acquire" => {
             let (name, mut rows) = set(op);
             let lock = lock_all((&name, &mut rows[..])).timeout(op.wait);
-            let mut held = lock.acquire(conn).await?;
+            let mut held = lock.acquire(conn).boxed().await?;
             body(op, held.connection(), &mut []).await?;
             held.release().await?;
         }
@@ -138,7 +147,7 @@ pub(super) async fn run<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S)
             let (name, mut rows) = set(op);
             let lock = lock_all((&name, &mut rows[..])).timeout(op.wait);
             let ran = lock.transaction(conn, async |(_, rows), conn| body(op, conn, rows).await);
-            ran.await?;
+            ran.boxed().await?;
         }
         "left_open" => {
             let lock = counter.lock().timeout(op.wait);
@@ -146,14 +155,14 @@ pub(super) async fn run<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S)
                 AnsiTransactionManager::begin_transaction(&mut *conn).await?;
                 body(op, conn, &mut []).await
             });
-            ran.await?;
+            ran.boxed().await?;
         }
         "in_transaction" => {
             let lock = counter.lock().timeout(op.wait);
             let conn = conn.connection();
             AnsiTransactionManager::begin_transaction(&mut *conn).await?;
             let ran = lock.run(conn, async |_, conn| body(op, conn, &mut []).await);
-            let ran: Result<(), WorkError> = ran.await;
+            let ran: Result<(), WorkError> = ran.boxed().await;
             AnsiTransactionManager::rollback_transaction(conn).await?;
             ran?;
         }

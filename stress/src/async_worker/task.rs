@@ -7,8 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use diesel_advisory_lock_async::LockSource;
+use diesel_async::pooled_connection::bb8;
 use diesel_async::{AnsiTransactionManager, AsyncConnection, TransactionManager};
 use fastrand::Rng;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use stress_check::history::Event;
 
 use super::Worker;
@@ -65,11 +68,11 @@ impl Task {
         while !self.worker.is_stopping() {
             match self.choices.random_below(12) {
                 0..=3 => self.call_on_own().await,
-                4..=6 => match pools.bb8.pool.get().await {
+                4..=6 => match get(&pools.bb8.pool).await {
                     Ok(mut conn) => drop(self.call(&pools.bb8.name, &mut conn).await),
                     Err(_) => self.unconnected(&pools.bb8.name).await,
                 },
-                7 => match pools.undersized_bb8.pool.get().await {
+                7 => match get(&pools.undersized_bb8.pool).await {
                     Ok(mut conn) => drop(self.call(&pools.undersized_bb8.name, &mut conn).await),
                     Err(_) => self.unconnected(&pools.undersized_bb8.name).await,
                 },
@@ -113,7 +116,14 @@ impl Task {
     }
 
     /// Makes a call. Returns `None` if its future was dropped.
-    async fn call<S>(&mut self, source: &str, conn: &mut S) -> Option<Done>
+    fn call<'c, S>(&'c mut self, source: &'c str, conn: &'c mut S) -> BoxFuture<'c, Option<Done>>
+    where
+        S: LockSource<Connection = Conn>,
+    {
+        self.call_unboxed(source, conn).boxed()
+    }
+
+    async fn call_unboxed<S>(&mut self, source: &str, conn: &mut S) -> Option<Done>
     where
         S: LockSource<Connection = Conn>,
     {
@@ -191,4 +201,11 @@ impl Cut {
             }
         }
     }
+}
+
+/// Checks out a connection.
+fn get(
+    pool: &bb8::Pool<Conn>,
+) -> BoxFuture<'_, Result<bb8::PooledConnection<'_, Conn>, bb8::RunError>> {
+    pool.get().boxed()
 }

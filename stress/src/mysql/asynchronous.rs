@@ -3,7 +3,8 @@
 use diesel::QueryResult;
 use diesel_advisory_lock_async::LockSource;
 
-use crate::async_worker::{Op, Operation};
+use crate::async_worker::Operation;
+use crate::async_worker::op::Op;
 use crate::model::Target;
 use crate::worker::Done;
 

@@ -7,6 +7,8 @@ use diesel_advisory_lock_async::{LockDsl, LockSource, Lockable};
 use diesel_async::{AnsiTransactionManager, RunQueryDsl, TransactionManager};
 
 use crate::async_worker::Operation;
+use futures_util::FutureExt;
+
 use crate::async_worker::op::{Op, body};
 use crate::model::{Counter, Target};
 use crate::work::{Locks, WaitFor};
@@ -52,19 +54,25 @@ pub(crate) async fn run<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S)
         }
         "shared.run" => {
             let lock = counter.lock().timeout(op.wait).shared();
-            lock.run(conn, async |_, conn| body(op, conn, &mut []).await)
-                .await?;
+            let ran = lock.run(conn, async |_, conn| body(op, conn, &mut []).await);
+            ran.boxed().await?;
             Ok(Reached::End)
         }
         "shared.transaction" => {
             let lock = counter.lock().timeout(op.wait).shared();
-            lock.transaction(conn, async |_, conn| body(op, conn, &mut []).await)
-                .await?;
+            let ran = lock.transaction(conn, async |_, conn| body(op, conn, &mut []).await);
+            ran.boxed().await?;
             Ok(Reached::End)
         }
         "shared.acquire" => {
             let name = op.target.name();
-            let mut held = name.lock().timeout(op.wait).shared().acquire(conn).await?;
+            let mut held = name
+                .lock()
+                .timeout(op.wait)
+                .shared()
+                .acquire(conn)
+                .boxed()
+                .await?;
             body(op, held.connection(), &mut []).await?;
             held.release().await?;
             Ok(Reached::End)
