@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use diesel_advisory_lock::__core::{Deadline, Mode, Transaction, finish, or_none};
+use diesel_advisory_lock::__core::{Deadline, Mode, Transaction, or_none};
 use diesel_advisory_lock::mode::Exclusive;
 use diesel_advisory_lock::{FromLockError, Lock, LockError};
 
@@ -267,7 +267,7 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
             .acquire_locks(&mut driver, &deadline, Transaction::No)
             .await;
         let guard = LockGuard::new(driver, locks?);
-        reloaded(guard, self.into_set()).await
+        guard::reloaded(guard, self.into_set()).await
     }
 
     async fn try_acquire<S>(self, conn: &mut S) -> Result<Option<LockGuard<'_, S>>, LockError>
@@ -284,7 +284,7 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
             return Ok(None);
         };
         let guard = LockGuard::new(driver, locks);
-        reloaded(guard, self.into_set()).await.map(Some)
+        guard::reloaded(guard, self.into_set()).await.map(Some)
     }
 
     async fn until_commit<S>(self, conn: &mut S) -> Result<(), LockError>
@@ -303,24 +303,6 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
     {
         let deadline = self.try_deadline();
         or_none(acquire_until_commit(self, conn, deadline).await)
-    }
-}
-
-/// Reloads the models. After an error, the guard is released.
-async fn reloaded<'c, S, L>(
-    mut guard: LockGuard<'c, S>,
-    mut set: L,
-) -> Result<LockGuard<'c, S>, LockError>
-where
-    S: LockSource,
-    L: ReloadSet<S::Connection>,
-{
-    match guard::reload(&mut guard, &mut set).await {
-        Ok(_) => Ok(guard),
-        Err(error) => {
-            finish(guard, Transaction::No, Err::<(), _>(error)).await?;
-            unreachable!("an error is returned")
-        }
     }
 }
 

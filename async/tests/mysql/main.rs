@@ -11,6 +11,7 @@ macro_rules! server_tests {
     };
 }
 
+mod cut_statements;
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;

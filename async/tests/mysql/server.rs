@@ -13,6 +13,22 @@ pub(crate) fn reports_raw_begin(kind: &str) -> bool {
     kind == "mariadb"
 }
 
+/// Releases all locks of the session.
+pub(crate) const RELEASE_ALL: &str = "DO RELEASE_ALL_LOCKS()";
+
+/// A query of a hundred million rows.
+pub(crate) const MANY_ROWS: &str = "WITH digits AS (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 \
+    UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 \
+    UNION SELECT 9) \
+    SELECT a.n AS n FROM digits a, digits b, digits c, digits d, digits e, digits f, digits g, \
+    digits h";
+
+#[derive(diesel::QueryableByName)]
+pub(crate) struct Row {
+    #[diesel(sql_type = BigInt, column_name = "n")]
+    _number: i64,
+}
+
 /// A statement that takes a second.
 pub(crate) const SLEEP: &str = "DO SLEEP(1)";
 

@@ -12,6 +12,18 @@ pub(crate) fn reports_raw_begin(_: &str) -> bool {
     true
 }
 
+/// Releases all locks of the session.
+pub(crate) const RELEASE_ALL: &str = "SELECT pg_advisory_unlock_all()";
+
+/// A query of a hundred million rows.
+pub(crate) const MANY_ROWS: &str = "SELECT n FROM generate_series(1, 100000000::bigint) AS n";
+
+#[derive(diesel::QueryableByName)]
+pub(crate) struct Row {
+    #[diesel(sql_type = BigInt, column_name = "n")]
+    _number: i64,
+}
+
 /// A statement that takes a second.
 pub(crate) const SLEEP: &str = "SELECT pg_sleep(1)";
 

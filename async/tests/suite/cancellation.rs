@@ -237,10 +237,10 @@ fn future_dropped_without_budget_frees_the_lock(db: &Db) {
 }
 
 /// Numbers that look random, the same in each run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

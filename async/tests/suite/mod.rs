@@ -4,6 +4,7 @@ mod cancellation;
 mod contention;
 mod faults;
 mod inspection;
+mod lock_pool;
 mod locks;
 pub(crate) mod outcomes;
 mod pools;

@@ -134,6 +134,12 @@ impl Db {
         counter
     }
 
+    /// Deletes all counters.
+    pub(crate) async fn clear(&self) {
+        let delete = "DELETE FROM counters";
+        self.conn().await.batch_execute(delete).await.unwrap();
+    }
+
     pub(crate) async fn value(&self, id: i64) -> i64 {
         let value = counters::table.find(id).select(counters::value);
         value.first(&mut self.conn().await).await.unwrap()
