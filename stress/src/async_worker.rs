@@ -110,7 +110,7 @@ fn run_runtimes(worker: &Arc<Worker>, number: u16) {
 
 /// Runs tasks for some seconds, and aborts some of them.
 async fn supervise(worker: &Arc<Worker>, runtime: u16, rng: &mut Rng) {
-    let pools = Arc::new(Pools::new(worker).await);
+    let pools = Arc::new(Pools::new(worker));
     let numbers = (0..worker.options.threads).filter(|number| number % RUNTIMES == runtime);
     let start = |number: u16, seed: u64| -> JoinHandle<()> {
         let task = Task::new(Arc::clone(worker), Arc::clone(&pools), number + 1, seed);
@@ -119,9 +119,9 @@ async fn supervise(worker: &Arc<Worker>, runtime: u16, rng: &mut Rng) {
     let mut tasks: Vec<(u16, JoinHandle<()>)> = numbers
         .map(|number| (number, start(number, rng.u64(..))))
         .collect();
-    let until = Instant::now() + Duration::from_millis(rng.u64(1_500..6_000));
+    let until = Instant::now() + Duration::from_millis(rng.u64(3_000..12_000));
     while !worker.is_stopping() {
-        tokio::time::sleep(Duration::from_millis(rng.u64(30..300))).await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(100..1_000))).await;
         if !worker.cuts() {
             continue;
         }

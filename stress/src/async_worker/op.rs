@@ -31,8 +31,6 @@ pub(crate) struct Op {
     pub(super) ending: Ending,
     pub(super) dwell: Duration,
     pub(super) source: String,
-    /// The rows as the task saw them last.
-    pub(super) copies: Vec<Counter>,
 }
 
 /// A number that no other statement of the process selects.
@@ -45,14 +43,13 @@ struct Numbered {
 }
 
 impl Op {
-    /// The row as the task saw it last, which is usually stale.
+    /// A stale copy of the row.
     pub(crate) fn counter(&self) -> Counter {
         self.copy(self.target.id())
     }
 
     pub(super) fn copy(&self, id: i64) -> Counter {
-        let copy = self.copies.iter().find(|copy| copy.id == id).cloned();
-        copy.unwrap_or(Counter { id, value: 0 })
+        Counter { id, value: 0 }
     }
 
     fn write(&self, event: &Event<'_>) {
@@ -67,7 +64,8 @@ impl Op {
     /// returns `Ok(None)`.
     pub(super) async fn perform(
         &self,
-        call: impl Future<Output = Result<Option<Done>, WorkError>>,
+        session: Option<u64>,
+        call: impl Future<Output = Option<Done>>,
     ) -> Option<Done> {
         let names: Vec<_> = self
             .target
@@ -83,6 +81,12 @@ impl Op {
             wait: WaitMs(u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX)),
             source: &self.source,
         });
+        if let Some(session) = session {
+            self.write(&Event::Checked {
+                op: self.id,
+                session,
+            });
+        }
         let mut ending = Returned {
             op: self,
             word: Outcome::Cut,
@@ -90,8 +94,7 @@ impl Op {
         };
         let done = AssertUnwindSafe(call).catch_unwind().await;
         let done = match done {
-            Ok(Ok(done)) => done?,
-            Ok(Err(error)) => Err(error),
+            Ok(done) => done?,
             Err(panic) => {
                 ending.word = match panic.is::<Deliberate>() {
                     true => Outcome::Panicked,
@@ -121,17 +124,16 @@ impl Op {
         }
     }
 
-    /// Asks a connection for its session before the library uses it. If that is cut, the connection
-    /// has an answer to come, so that it is marked as broken.
-    pub(super) async fn check(&self, conn: &mut Conn) -> Result<(), WorkError> {
-        let checking = Checking(conn);
-        let found = self.ask(checking.0).await;
-        std::mem::forget(checking);
-        self.write(&Event::Checked {
-            op: self.id,
-            session: found?.session.unsigned_abs(),
-        });
-        Ok(())
+    /// Asks a connection for its session before the library uses it. If that fails or is cut, the
+    /// connection is marked as broken, since it may have an answer to come.
+    pub(super) async fn check(&self, conn: &mut Conn) -> Result<u64, WorkError> {
+        let mut checking = Checking(Some(conn));
+        let Some(conn) = &mut checking.0 else {
+            unreachable!("it was just put in");
+        };
+        let found = self.ask(conn).await?;
+        checking.0 = None;
+        Ok(found.session.unsigned_abs())
     }
 
     /// Appends a line to the file of each lock. No transaction protects these files.
@@ -254,10 +256,12 @@ impl Drop for Returned<'_> {
 }
 
 /// A connection that is broken if this is dropped.
-struct Checking<'c>(&'c mut Conn);
+struct Checking<'c>(Option<&'c mut Conn>);
 
 impl Drop for Checking<'_> {
     fn drop(&mut self) {
-        AnsiTransactionManager::transaction_manager_status_mut(self.0).set_in_error();
+        if let Some(conn) = self.0.take() {
+            AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::slice;
 
-use diesel_advisory_lock_async::{LockDsl, LockName, LockSource, Lockable, lock_all};
+use diesel_advisory_lock_async::{
+    ConnectionPool, LockDsl, LockName, LockPool, LockSource, Lockable, lock_all,
+};
 use diesel_async::{AnsiTransactionManager, TransactionManager};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -171,7 +173,102 @@ async fn run_unboxed<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S) ->
     Ok(Reached::End)
 }
 
-/// The locked set: a scoped name, and two rows as the task saw them last.
+/// Makes a call through a `LockPool`. Returns `None` for an operation that it has not.
+pub(super) fn run_in_pool<'c, P>(op: &'c Op, locks: &'c LockPool<P>) -> Option<BoxFuture<'c, Done>>
+where
+    P: ConnectionPool<Connection = Conn>,
+{
+    let of_connections = ["left_open", "in_transaction"];
+    let is_on_every_server = OPERATIONS.iter().any(|it| it.name == op.operation);
+    let has = is_on_every_server && !of_connections.contains(&op.operation);
+    has.then(|| run_in_pool_unboxed(op, locks).boxed())
+}
+
+async fn run_in_pool_unboxed<P>(op: &Op, locks: &LockPool<P>) -> Done
+where
+    P: ConnectionPool<Connection = Conn>,
+{
+    let contended = |ran: Option<()>| ran.map_or(Reached::Contended, |()| Reached::End);
+    let mut counter = op.counter();
+    let name = op.target.name();
+    match op.operation {
+        "with_lock" => {
+            let ran = locks.run(counter.lock(), async |_, conn| {
+                body(op, conn, &mut []).await
+            });
+            ran.boxed().await?;
+        }
+        "try_with_lock" => {
+            let ran = locks.try_run(counter.lock(), async |_, conn| {
+                body(op, conn, &mut []).await
+            });
+            return Ok(contended(ran.boxed().await?));
+        }
+        "transaction" => {
+            let lock = counter.lock().timeout(op.wait);
+            let ran = locks.transaction(lock, async |counter, conn| {
+                body(op, conn, slice::from_mut(counter)).await
+            });
+            ran.boxed().await?;
+        }
+        "try_transaction" => {
+            let ran = locks.try_transaction(counter.lock(), async |counter, conn| {
+                body(op, conn, slice::from_mut(counter)).await
+            });
+            return Ok(contended(ran.boxed().await?));
+        }
+        "name.try_run" => {
+            let ran = locks.try_run(name.lock(), async |_, conn| body(op, conn, &mut []).await);
+            return Ok(contended(ran.boxed().await?));
+        }
+        "acquire" => {
+            let mut held = locks.acquire(name.lock().timeout(op.wait)).boxed().await?;
+            body(op, held.connection(), &mut []).await?;
+            held.release().boxed().await?;
+        }
+        "try_acquire" => {
+            let Some(mut held) = locks.try_acquire(name.lock()).boxed().await? else {
+                return Ok(Reached::Contended);
+            };
+            body(op, held.connection(), &mut []).await?;
+            held.release().boxed().await?;
+        }
+        "dropped" => {
+            let mut held = locks.acquire(name.lock().timeout(op.wait)).boxed().await?;
+            body(op, held.connection(), &mut []).await?;
+            drop(held);
+            return Ok(Reached::Cut);
+        }
+        "lock_all" => {
+            let (name, mut rows) = set(op);
+            let ran = locks.run(lock_all((&name, &mut rows[..])), async |_, conn| {
+                body(op, conn, &mut []).await
+            });
+            ran.boxed().await?;
+        }
+        "lock_all.acquire" => {
+            let (name, mut rows) = set(op);
+            let lock = lock_all((&name, &mut rows[..])).timeout(op.wait);
+            let mut held = locks.acquire(lock).boxed().await?;
+            body(op, held.connection(), &mut []).await?;
+            held.release().boxed().await?;
+        }
+        "lock_all.transaction" | "same_set.transaction" | "overlapping_set" => {
+            let (name, mut rows) = set(op);
+            let lock = lock_all((&name, &mut rows[..])).timeout(op.wait);
+            let ran = locks.transaction(lock, async |(_, rows), conn| body(op, conn, rows).await);
+            ran.boxed().await?;
+        }
+        _ => {
+            let lock = name.lock().timeout(op.wait);
+            let ran = locks.run(lock, async |_, conn| body(op, conn, &mut []).await);
+            ran.boxed().await?;
+        }
+    }
+    Ok(Reached::End)
+}
+
+/// The locked set: a scoped name, and stale copies of two rows.
 fn set(op: &Op) -> (LockName, [Counter; 2]) {
     let Target::Set { rows, scoped } = op.target else {
         unreachable!("the target of a set is a set");

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use diesel_advisory_lock_async::LockSource;
+use diesel_advisory_lock_async::{ConnectionPool, LockPool, LockSource};
 use diesel_async::pooled_connection::bb8;
 use diesel_async::{AnsiTransactionManager, AsyncConnection, TransactionManager};
 use fastrand::Rng;
@@ -17,11 +17,11 @@ use stress_check::history::Event;
 use super::Worker;
 use super::op::Op;
 use super::operations::{self, OPERATIONS, Operation};
-use super::pools::{Pools, record_held};
+use super::pools::{Named, Pools, record_held};
 use crate::server::asynchronous::{self, Conn};
 use crate::work::Call;
 use crate::worker::rng::Choices;
-use crate::worker::{Done, outcome};
+use crate::worker::{Done, WorkError, outcome};
 
 pub(super) struct Task {
     worker: Arc<Worker>,
@@ -66,26 +66,29 @@ impl Task {
     pub(super) async fn run(mut self) {
         let pools = Arc::clone(&self.pools);
         while !self.worker.is_stopping() {
-            match self.choices.random_below(12) {
-                0..=3 => self.call_on_own().await,
-                4..=6 => match get(&pools.bb8.pool).await {
+            match self.choices.random_below(20) {
+                0..=4 => self.call_on_own().await,
+                5..=7 => match get(&pools.bb8.pool).await {
                     Ok(mut conn) => drop(self.call(&pools.bb8.name, &mut conn).await),
                     Err(_) => self.unconnected(&pools.bb8.name).await,
                 },
-                7 => match get(&pools.undersized_bb8.pool).await {
+                8 => match get(&pools.undersized_bb8.pool).await {
                     Ok(mut conn) => drop(self.call(&pools.undersized_bb8.name, &mut conn).await),
                     Err(_) => self.unconnected(&pools.undersized_bb8.name).await,
                 },
-                8..=10 => match pools.deadpool.pool.get().await {
+                9..=11 => match pools.deadpool.pool.get().await {
                     Ok(mut conn) => drop(self.call(&pools.deadpool.name, &mut conn).await),
                     Err(_) => self.unconnected(&pools.deadpool.name).await,
                 },
-                _ => match pools.undersized_deadpool.pool.get().await {
+                12 => match pools.undersized_deadpool.pool.get().await {
                     Ok(mut conn) => {
                         drop(self.call(&pools.undersized_deadpool.name, &mut conn).await);
                     }
                     Err(_) => self.unconnected(&pools.undersized_deadpool.name).await,
                 },
+                13 => drop(self.call_in_pool(&pools.fair_lock_pool).await),
+                14..=17 => drop(self.call_in_pool(&pools.lock_pool).await),
+                _ => drop(self.call_in_pool(&pools.undersized_lock_pool).await),
             }
         }
         if let Some(conn) = &mut self.own {
@@ -127,11 +130,51 @@ impl Task {
     where
         S: LockSource<Connection = Conn>,
     {
+        // A pool of deadpool looks at a connection only when it hands it out, so the lock of a
+        // transaction that was cut would be held until then.
+        let is_deadpool = source.contains("deadpool");
+        let op = self.op(source, |name| {
+            !is_deadpool || !name.contains("until_commit")
+        });
+        let cut = self.cut();
+        match op.check(conn.connection()).await {
+            Ok(session) => {
+                let call = cut.of(operations::run(&op, conn));
+                op.perform(Some(session), call).await
+            }
+            Err(WorkError::WrongAnswer) => {
+                let wrong = async { Some(Err(WorkError::WrongAnswer)) };
+                op.perform(None, wrong).await
+            }
+            Err(_) => {
+                self.unconnected(source).await;
+                None
+            }
+        }
+    }
+
+    /// Makes a call through a `LockPool`.
+    fn call_in_pool<'c, P>(
+        &'c mut self,
+        locks: &'c Named<LockPool<P>>,
+    ) -> BoxFuture<'c, Option<Done>>
+    where
+        P: ConnectionPool<Connection = Conn>,
+    {
+        async move {
+            let op = self.op(&locks.name, |_| true);
+            let cut = self.cut();
+            let call = operations::run_in_pool(&op, &locks.pool)?;
+            op.perform(None, cut.of(call)).await
+        }
+        .boxed()
+    }
+
+    /// Chooses a call.
+    fn op(&self, source: &str, can: impl Fn(&str) -> bool) -> Op {
         let operation = loop {
             let operation = self.choices.pick(&self.operations);
-            // A pool of deadpool looks at a connection only when it hands it out, so the lock of a
-            // transaction that was cut would be held until then.
-            if !(operation.name.contains("until_commit") && source.contains("deadpool")) {
+            if can(operation.name) {
                 break operation;
             }
         };
@@ -141,7 +184,7 @@ impl Task {
             wait: operation.wait,
             may_lose_lock: operation.may_lose_lock,
         };
-        let op = Op {
+        Op {
             worker: Arc::clone(&self.worker),
             task: self.number,
             id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
@@ -151,14 +194,7 @@ impl Task {
             ending: self.choices.ending(&call),
             dwell: self.choices.dwell(call.target),
             source: source.to_owned(),
-            copies: Vec::new(),
-        };
-        let cut = self.cut();
-        let cut_call = async {
-            op.check(conn.connection()).await?;
-            Ok(cut.of(operations::run(&op, conn)).await)
-        };
-        op.perform(cut_call).await
+        }
     }
 
     fn cut(&mut self) -> Cut {
