@@ -108,10 +108,11 @@ impl LockConnection for AsyncPgConnection {
 /// Whether the session still answers. An aborted transaction answers an empty statement, too. If
 /// that statement is canceled, or answered by the end of the session, another one tells.
 async fn is_alive(mut conn: &AsyncPgConnection) -> bool {
-    loop {
+    for _ in 0..4 {
         match conn.batch_execute("").await {
             Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) => {}
             answer => return answer.is_ok(),
         }
     }
+    false
 }

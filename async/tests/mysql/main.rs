@@ -11,7 +11,6 @@ macro_rules! server_tests {
     };
 }
 
-mod cut_statements;
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -67,11 +67,6 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
             }),
         };
         match answer.map(Answer::read) {
-            // Not the answer to this statement: see `Answer::Attempted`.
-            Ok(Answer::Attempted { session: 0, .. }) => {
-                let error = "the connection returned the result of another statement".into();
-                return Err(failed(driver, DieselError::DeserializationError(error)).await);
-            }
             Ok(Answer::Attempted {
                 got,
                 held_before,
@@ -132,8 +127,7 @@ async fn failed<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> Ac
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// From the lowest bit: the result of `GET_LOCK`, whether this session held the lock before,
-    /// the namespace (32 bits), and the number of the session (`session!`), which is not 0.
-    /// diesel-async answers a statement with the result of an earlier one whose future was dropped.
+    /// the namespace (32 bits), and the number of the session (`session!`).
     Attempted {
         got: bool,
         held_before: bool,
