@@ -24,6 +24,7 @@
 //! | `injected OP FAULT` | the worker causes a fault in this call, an [`OpFault`] |
 //! | `end OP WROTE` | the body ends; `WROTE` is `NAME=VALUE` of each counter, joined by `+` |
 //! | `outcome OP OUTCOME CLAIM` | the call returned; `CLAIM` is its error's claim about the work |
+//! | `kept OP` | after the call was cut or panicked, its connection was not marked as broken |
 //! | `unconnected THREAD SOURCE` | no connection was available |
 //! | `drained SOURCE SESSION NAMES` | the locks that an idle connection holds at the end |
 //! | `finished` | the worker's last line |

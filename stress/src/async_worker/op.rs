@@ -110,6 +110,11 @@ impl Op {
         Some(done)
     }
 
+    /// Records that the connection was not marked as broken after a cut.
+    pub(super) fn kept(&self) {
+        self.write(&Event::Kept { op: self.id });
+    }
+
     /// Asks for the session and the holder of the locks. The answer must be that of this statement.
     async fn ask(&self, conn: &mut Conn) -> Result<server::Holder, WorkError> {
         let number = i64::from(self.worker.next_op.fetch_add(1, Ordering::Relaxed));

@@ -16,7 +16,7 @@ use crate::server;
 use crate::server::asynchronous::Conn;
 
 /// How long a call waits for a connection.
-const TIMEOUT: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A pool, and its name in the history.
 pub(super) struct Named<P> {

@@ -140,7 +140,12 @@ impl Task {
         match op.check(conn.connection()).await {
             Ok(session) => {
                 let call = cut.of(operations::run(&op, conn));
-                op.perform(Some(session), call).await
+                let done = op.perform(Some(session), call).await;
+                let conn = conn.connection();
+                if done.is_none() && !AnsiTransactionManager::is_broken_transaction_manager(conn) {
+                    op.kept();
+                }
+                done
             }
             Err(WorkError::WrongAnswer) => {
                 let wrong = async { Some(Err(WorkError::WrongAnswer)) };

@@ -43,6 +43,9 @@ pub enum Event<'a> {
         /// What the library's error says became of the work.
         claim: Option<Claim>,
     },
+    Kept {
+        op: u32,
+    },
     Unconnected {
         thread: u16,
         source: &'a str,
@@ -107,6 +110,7 @@ impl fmt::Display for Event<'_> {
             Self::Outcome { op, word, claim } => {
                 write!(f, "outcome {op} {word} {}", OrDash(*claim))
             }
+            Self::Kept { op } => write!(f, "kept {op}"),
             Self::Unconnected { thread, source } => write!(f, "unconnected {thread} {source}"),
             Self::Drained {
                 source,
@@ -177,6 +181,9 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
             op: field(words.next())?,
             word: field(words.next())?,
             claim: or_dash(words.next()?)?,
+        },
+        "kept" => Event::Kept {
+            op: field(words.next())?,
         },
         "unconnected" => Event::Unconnected {
             thread: field(words.next())?,
@@ -256,6 +263,7 @@ mod tests {
                 holder: None,
             },
             Event::Checked { op: 7, session: 12 },
+            Event::Kept { op: 7 },
             Event::End { op: 7, wrote: "-" },
             Event::End {
                 op: 7,

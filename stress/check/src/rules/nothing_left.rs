@@ -24,6 +24,13 @@ pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
             ));
         }
     }
+    for (index, op) in run.ops.iter().enumerate().filter(|(_, op)| op.kept) {
+        let what = format!(
+            "{} was cut or panicked, but its connection was not marked as broken",
+            op.describe()
+        );
+        violations.push(Violation::of_ops(run, Rule::NothingLeft, &[index], what));
+    }
     let unconfirmed = none_is_used_again(run, violations);
     none_is_kept(run, &unconfirmed, violations);
 }

@@ -129,6 +129,7 @@ fn worker(run: &mut Run, number: u32, text: &str, interner: &mut Interner) -> Re
                     invoked: time,
                     checked: None,
                     acquired: None,
+                    kept: false,
                     session: None,
                     holder: None,
                     faults: Vec::new(),
@@ -173,6 +174,7 @@ fn worker(run: &mut Run, number: u32, text: &str, interner: &mut Interner) -> Re
                 op.outcome = Some((time, word));
                 op.claim = claim;
             }
+            Event::Kept { op } => run.ops[ops.find(op)?].kept = true,
             Event::Unconnected { .. } => run.unconnected += 1,
             Event::Drained {
                 source,

@@ -156,6 +156,9 @@ fn a_connection_used_after_a_cut_is_rejected() {
         "session 5 was used again by call 2",
         &before_body,
     );
+    // A pool would hand out the connection again.
+    let unmarked = edit(CUT, "20 end; 20 cut", "20 end; 20 cut; 21 kept");
+    rejected(NothingLeft, "was not marked as broken", &unmarked);
     // A connection that is idle at the end was kept.
     let kept = add(CUT, "w1: 70 drained bb8 5 -");
     rejected(NothingLeft, "session 5 was kept", &kept);

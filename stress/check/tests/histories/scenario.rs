@@ -169,6 +169,7 @@ impl Files {
                     let (session, holder) = session.split_once('/').unwrap_or((session, session));
                     format!("acquired {id} {session} {holder}")
                 }
+                ("kept", None) => format!("kept {id}"),
                 ("injected", Some(fault)) => format!("injected {id} {fault}"),
                 ("checked", Some(session)) => format!("checked {id} {session}"),
                 ("end", wrote) => format!("end {id} {}", wrote.unwrap_or("-")),
