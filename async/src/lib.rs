@@ -50,6 +50,11 @@
 //! After a future was dropped on a borrowed connection, do not use that connection any more. A pool
 //! discards it.
 //!
+//! This also holds for statements of your own, on MySQL and MariaDB: after the future of a statement
+//! was dropped, diesel-async gives its answer to the next statement, and pools do not notice. Locks
+//! do. A lock on such a connection is [`LockError::Database`], and a lock under which it happened is
+//! [`LockError::Lost`]. In both cases the session is ended.
+//!
 //! # What is missing
 //!
 //! This crate is being built. It does not have `LockPool`, `#[locked]` and the derives yet, and its
