@@ -51,9 +51,11 @@
 //! marked as broken, so a pool discards it, and it acquires no further lock. But diesel-async still
 //! runs statements on it, and on MySQL a statement may then get the answer to an earlier one.
 //!
-//! That is so for every statement of diesel-async whose future is dropped on MySQL, also for one of
-//! your own, and for `pool.get()` of a bb8 pool, which checks a connection by a statement. No lock is
-//! granted by such an answer: [`LockError::Database`] is returned.
+//! This also holds for statements of your own, on MySQL and MariaDB: after the future of a statement
+//! was dropped, diesel-async gives its answer to the next statement, and pools do not notice. The
+//! same is true of `pool.get()` on a pool of bb8, which checks a connection by a statement. Locks do
+//! notice. A lock on such a connection is [`LockError::Database`], and a lock under which it happened
+//! is [`LockError::Lost`]. In both cases the session is ended.
 //!
 //! One hole is known. If a body is dropped in the middle of a large result, on a connection that was
 //! borrowed from a pool of deadpool, the lock stays held until the pool checks the connection.
