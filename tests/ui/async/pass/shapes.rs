@@ -215,6 +215,7 @@ impl Notification {
         Ok(first + second + third)
     }
 
+    #[allow(clippy::mut_mut)]
     #[locked]
     async fn r#move(
         &mut self,
@@ -222,7 +223,8 @@ impl Notification {
         mut conn: &mut AsyncMysqlConnection,
     ) -> QueryResult<()> {
         self.message.push_str(r#type);
-        self.send(&mut conn).await
+        let conn = &mut conn;
+        self.send(conn).await
     }
 
     #[locked]
