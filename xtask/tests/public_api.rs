@@ -42,5 +42,9 @@ fn public_interface_equals_the_listing() {
 #[test]
 fn public_interface_of_the_async_crate_equals_the_listing() {
     let features = "mysql,postgres,deadpool,bb8,uuid,chrono,time,tracing,metrics";
-    assert_equals_the_listing("diesel-advisory-lock-async", features, "public-api-async.txt");
+    assert_equals_the_listing(
+        "diesel-advisory-lock-async",
+        features,
+        "public-api-async.txt",
+    );
 }
