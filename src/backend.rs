@@ -33,4 +33,4 @@ pub use server_report::{ServerReport, Vendor};
 pub(crate) use traits::{AcquireResult, SortResult};
 pub use traits::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
 #[cfg(feature = "postgres_backend")]
-pub(crate) use traits::{BeginResult, prove_and_commit};
+pub(crate) use traits::{BeginResult, is_in_savepoint, prove_and_commit};

@@ -62,12 +62,13 @@ impl Deadline {
         }
     }
 
-    pub(crate) fn is_without_wait(&self) -> bool {
+    /// Whether the call does not wait.
+    pub fn is_without_wait(&self) -> bool {
         self.wait == Wait::For(Duration::ZERO)
     }
 
     /// The end of the wait. `None` means never.
-    pub(crate) fn instant(&self) -> Option<Instant> {
+    pub fn instant(&self) -> Option<Instant> {
         match self.wait {
             Wait::For(wait) => self.requested.checked_add(wait),
             Wait::Forever => None,

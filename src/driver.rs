@@ -35,6 +35,23 @@ pub trait Driver: Send {
         R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
         Self::Db: QueryMetadata<Q::SqlType>;
 
+    /// Like [`load_one`](Self::load_one), for a query that may follow a statement of the caller's.
+    /// Returns an error if the connection still had an answer to come, so that this would not be
+    /// the query's. SQL for further columns can be appended to the query.
+    fn load_one_in_turn<Q, R>(&mut self, query: Q) -> impl Future<Output = QueryResult<R>> + Send
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Db> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Db> + Send + 'static,
+        Self::Db: QueryMetadata<Q::SqlType>,
+    {
+        self.load_one(query)
+    }
+
+    /// Returns whether the connection has no answer to come, after a statement that failed.
+    fn answers_in_turn(&mut self) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
+
     /// Runs one statement, and returns all its rows, whose columns are known by their names.
     fn load_all<Q, R>(&mut self, query: Q) -> impl Future<Output = QueryResult<Vec<R>>> + Send
     where
@@ -61,8 +78,13 @@ pub trait Driver: Send {
     /// Begins a transaction by SQL text, on a connection without one.
     fn begin_with(&mut self, sql: &str) -> impl Future<Output = QueryResult<()>> + Send;
 
-    /// Commits the innermost transaction or savepoint.
+    /// Commits the innermost transaction or savepoint. If that fails, a transaction is rolled back,
+    /// and a savepoint may be. Returns `RollbackErrorOnCommit` if that fails, too.
     fn commit(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+
+    /// Commits by SQL text that ends with COMMIT, in a transaction without savepoints. On an error,
+    /// the transaction is open or rolled back.
+    fn commit_with(&mut self, sql: &str) -> impl Future<Output = QueryResult<()>> + Send;
 
     /// Rolls back the innermost transaction or savepoint.
     fn roll_back(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
@@ -152,6 +174,12 @@ macro_rules! blocking_driver {
 
             async fn commit(&mut self) -> QueryResult<()> {
                 AnsiTransactionManager::commit_transaction(self)
+            }
+
+            /// Only PostgreSQL has such text, and its client library knows that the transaction has
+            /// ended.
+            async fn commit_with(&mut self, sql: &str) -> QueryResult<()> {
+                self.batch_execute(sql)
             }
 
             async fn roll_back(&mut self) -> QueryResult<()> {

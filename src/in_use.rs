@@ -4,7 +4,7 @@
 //! this very lock may have unsaved changes. Any other copy of the row may be stale.
 
 use std::any::type_name;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ptr;
@@ -81,16 +81,24 @@ thread_local! {
     /// Hashes of the locks that closures on this thread run under: enough to explain a timeout.
     static ENCLOSING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 
-    /// The closure that is a future and is polled at this moment.
-    static POLLED: Cell<Option<u64>> = const { Cell::new(None) };
+    /// The closures that are futures and are polled at this moment, the outermost first.
+    static POLLED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A number that identifies this thread, or the outermost of the closures that it polls.
 pub(crate) fn context() -> u64 {
+    let outermost = POLLED.with_borrow(|polled| polled.first().copied());
+    outermost.unwrap_or_else(thread)
+}
+
+/// Whether this is called within the closure with this number, or on the thread with this number.
+pub(crate) fn is_within(number: u64) -> bool {
+    number == thread() || POLLED.with_borrow(|polled| polled.contains(&number))
+}
+
+fn thread() -> u64 {
     thread_local!(static NUMBER: u64 = next_number());
-    POLLED
-        .get()
-        .unwrap_or_else(|| NUMBER.with(|number| *number))
+    NUMBER.with(|number| *number)
 }
 
 fn next_number() -> u64 {
@@ -133,29 +141,30 @@ impl Drop for Enclosing {
 /// A closure that is a future, which may be polled on any thread.
 pub struct EnclosingFuture {
     names: Vec<u64>,
-    /// What [`context`] returns in it.
-    pub(crate) context: u64,
+    /// Identifies it to [`is_within`].
+    pub(crate) number: u64,
 }
 
 impl EnclosingFuture {
     pub(crate) fn new<'n>(names: impl Iterator<Item = &'n LockName>) -> Self {
         EnclosingFuture {
             names: names.map(hash).collect(),
-            context: POLLED.get().unwrap_or_else(next_number),
+            number: next_number(),
         }
     }
 
     /// Polls the closure, which runs under its locks meanwhile.
     pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
-        struct Polled(Option<u64>);
+        struct Polled;
 
         impl Drop for Polled {
             fn drop(&mut self) {
-                POLLED.set(self.0);
+                POLLED.with_borrow_mut(Vec::pop);
             }
         }
 
-        let _polled = Polled(POLLED.replace(Some(self.context)));
+        POLLED.with_borrow_mut(|polled| polled.push(self.number));
+        let _polled = Polled;
         let _enclosing = Enclosing::of(self.names.iter().copied());
         poll()
     }
@@ -172,7 +181,9 @@ fn hash(name: &LockName) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Enclosing, EnclosingFuture, InUse, LockName, contains, context, is_enclosing};
+    use super::{
+        Enclosing, EnclosingFuture, InUse, LockName, contains, context, is_enclosing, is_within,
+    };
 
     /// The addresses of two connections.
     const CONN: usize = 1;
@@ -249,11 +260,14 @@ mod tests {
             let nested = EnclosingFuture::new([inner.clone()].iter());
             nested.poll(|| assert!(is_enclosing(&outer) && is_enclosing(&inner)));
             assert!(!is_enclosing(&inner));
-            assert_eq!(nested.context, context());
+            assert!(is_within(closure.number) && !is_within(nested.number));
+            nested.poll(|| assert!(is_within(closure.number) && is_within(nested.number)));
+            assert_eq!(nested.poll(context), context());
             context()
         });
         assert_ne!(in_closure, thread);
         assert_eq!(context(), thread);
+        assert!(is_within(thread) && !is_within(closure.number));
         assert!(!is_enclosing(&outer));
         // Another thread may poll it next.
         let polled = std::thread::spawn(move || closure.poll(context)).join();

@@ -178,7 +178,6 @@ mod name;
 mod name_format;
 mod one_or_many;
 mod options;
-#[cfg(feature = "r2d2")]
 mod pool;
 mod reload;
 pub mod server;
@@ -380,6 +379,11 @@ pub mod __core {
     pub use crate::lock::or_none;
     pub use crate::lockable::RowLock;
     pub use crate::mode::Mode;
+    pub use crate::one_or_many::OneOrMany;
+    pub use crate::pool::{
+        Limits, LockGranted, LockPoolState, LockWaiter, Phase, PoolDriver, PoolError, PoolQueue,
+        PooledLocks,
+    };
     pub use crate::reload::{check, is_in_use};
     pub use crate::session_lock::{Armed, SessionLock};
     pub use crate::telemetry::Scope;

@@ -294,7 +294,8 @@ impl<L, M> Lock<L, M> {
         }
     }
 
-    pub(crate) fn requested(&self) -> OneOrMany<LockName>
+    #[doc(hidden)]
+    pub fn requested(&self) -> OneOrMany<LockName>
     where
         L: LockSet,
     {

@@ -3,9 +3,12 @@
 use std::ops::Deref;
 use std::slice;
 
+/// One item, or a list of any length.
 #[derive(Clone, Debug)]
 pub enum OneOrMany<T, M = Vec<T>> {
+    /// One item.
     One(T),
+    /// A list.
     Many(M),
 }
 

@@ -20,5 +20,5 @@ pub use self::metrics::describe_metrics;
 pub(crate) use ended::Ended;
 pub use telemetry::Scope;
 pub(crate) use telemetry::{
-    LockTelemetry, holder_lookup_failed, idle_timeout_not_restored, still_held, while_queued,
+    LockTelemetry, holder_lookup_failed, idle_timeout_not_restored, queued, still_held,
 };

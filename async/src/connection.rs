@@ -1,16 +1,18 @@
 //! [`LockConnection`] and [`LockSource`]: the connections on which locks can be acquired, and what
 //! can be passed in their place.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::QueryMetadata;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::SingleValue;
 use diesel_advisory_lock::__core::{Backend, CheckServer, Inspect, SharedLocks, TransactionLocks};
 use diesel_advisory_lock::mode::{Exclusive, Shared};
 use diesel_async::{AnsiTransactionManager, AsyncConnection};
+
+use crate::driver::load_one;
 
 /// A connection on which locks can be acquired: diesel-async's `AsyncMysqlConnection`, with the
 /// feature `mysql`, and its `AsyncPgConnection`, with the feature `postgres`.
@@ -45,6 +47,31 @@ pub trait LockConnection:
         Q: Query<SqlType: SingleValue> + QueryFragment<Self::Backend> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Self::Backend> + Send + 'static,
         Self::Backend: QueryMetadata<Q::SqlType>;
+
+    /// Like `load_one`, for a query that may follow a statement of the caller's whose future was
+    /// dropped. Returns an error if the answer is not the query's.
+    #[doc(hidden)]
+    fn load_one_in_turn<Q, R>(&mut self, query: Q) -> impl Future<Output = QueryResult<R>> + Send
+    where
+        Q: Query<SqlType: SingleValue> + QueryFragment<Self::Backend> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Self::Backend> + Send + 'static,
+        Self::Backend: QueryMetadata<Q::SqlType>,
+    {
+        load_one(self, query)
+    }
+
+    /// Whether the next answer is that of the next statement.
+    #[doc(hidden)]
+    fn answers_in_turn(&mut self) -> impl Future<Output = bool> + Send {
+        ready(true)
+    }
+
+    /// Gives an error of a statement the kind that Diesel gives it on a blocking connection, which
+    /// tells a lost connection apart from a refused statement.
+    #[doc(hidden)]
+    fn with_kind(&mut self, error: DieselError) -> impl Future<Output = DieselError> + Send {
+        ready(error)
+    }
 
     /// The statement that ends the session.
     #[doc(hidden)]

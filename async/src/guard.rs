@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 
 use diesel_advisory_lock::__core::{
-    Guard, HeldLocks, InUse, LockDriver, Parts, Transaction, begin, finish,
+    EnclosingFuture, Guard, HeldLocks, InUse, LockDriver, Parts, Transaction, begin, finish,
 };
 use diesel_advisory_lock::{FromLockError, LockError, LockName};
 
@@ -140,6 +140,14 @@ impl<S: LockSource> fmt::Debug for LockGuard<'_, S> {
     }
 }
 
+/// A guard of an asynchronous connection.
+pub(crate) trait AsyncGuard: Guard {
+    /// Records that a closure runs.
+    fn set_running(&self, _closure: &EnclosingFuture) {}
+}
+
+impl<S: LockSource> AsyncGuard for LockGuard<'_, S> {}
+
 /// Runs `body` under the locks of a guard, and ends the guard. An error of `body` leaves no lock
 /// and no transaction behind. If the future is dropped, or `body` panics, the session is ended.
 pub(crate) async fn run<G, S, L, R, E, F>(
@@ -149,7 +157,7 @@ pub(crate) async fn run<G, S, L, R, E, F>(
     body: F,
 ) -> Result<R, E>
 where
-    G: Guard<Driver = Via<S>>,
+    G: AsyncGuard<Driver = Via<S>>,
     S: LockSource,
     L: ReloadSet<S::Connection>,
     E: FromLockError,
@@ -159,8 +167,10 @@ where
         Ok(in_use) => in_use,
         Err(error) => return finish(guard, Transaction::No, Err(E::from(error))).await,
     };
+    let enclosing = guard.parts().1.enclose_future();
+    guard.set_running(&enclosing);
     let (driver, locks) = guard.parts();
-    let (enclosing, span) = (locks.enclose_future(), locks.span());
+    let span = locks.span();
     let result = {
         let mut body = pin!(body(set.into_locked(), driver.conn()));
         poll_fn(|context| enclosing.poll(|| span.run(|| body.as_mut().poll(context)))).await
@@ -181,6 +191,22 @@ where
 {
     begin(guard, transaction).await?;
     reload(guard, set).await
+}
+
+/// Reloads the models of a guard that the caller gets. After an error, the guard is released.
+pub(crate) async fn reloaded<G, S, L>(mut guard: G, mut set: L) -> Result<G, LockError>
+where
+    G: Guard<Driver = Via<S>>,
+    S: LockSource,
+    L: ReloadSet<S::Connection>,
+{
+    match reload(&mut guard, &mut set).await {
+        Ok(_) => Ok(guard),
+        Err(error) => {
+            finish(guard, Transaction::No, Err::<(), _>(error)).await?;
+            unreachable!("an error is returned")
+        }
+    }
 }
 
 /// Reloads the models of a set, which are in use until the result is dropped.

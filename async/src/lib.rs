@@ -73,6 +73,8 @@ mod lock;
 mod lockable;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod reload;
@@ -80,6 +82,8 @@ pub mod server;
 
 pub use body::LockBody;
 pub use connection::{LockConnection, LockSource, Supports, SupportsUntilCommit};
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+pub use diesel_advisory_lock::__core::LockPoolState;
 #[cfg(feature = "metrics")]
 pub use diesel_advisory_lock::describe_metrics;
 pub use diesel_advisory_lock::{
@@ -90,10 +94,14 @@ pub use diesel_advisory_lock::{
 pub use guard::LockGuard;
 pub use lock::LockDsl;
 pub use lockable::Lockable;
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+pub use pool::{ConnectionPool, LockPool, LockPoolBuilder, PooledLockGuard};
 pub use reload::{Reload, ReloadSet};
 pub use server::check_server;
 
 /// The usual imports of a program that locks models.
 pub mod prelude {
     pub use crate::{Lock, LockDsl, LockError, LockGuard, LockKey, LockName, Lockable, lock_all};
+    #[cfg(any(feature = "deadpool", feature = "bb8"))]
+    pub use crate::{LockPool, PooledLockGuard};
 }

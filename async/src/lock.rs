@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use diesel_advisory_lock::__core::{Deadline, Mode, Transaction, finish, or_none};
+use diesel_advisory_lock::__core::{Deadline, Mode, Transaction, or_none};
 use diesel_advisory_lock::mode::Exclusive;
 use diesel_advisory_lock::{FromLockError, Lock, LockError};
 
@@ -171,8 +171,8 @@ pub trait LockDsl<L, M = Exclusive>: Sized {
         L: ReloadSet<S::Connection>;
 }
 
-// Not `async fn`: the future of one is `Send` only as far as the caller's compiler can prove it, which
-// fails inside of another body (rust-lang/rust#100013).
+// Not `async fn`, whose future is `Send` only as far as the caller's compiler can prove it. It
+// cannot inside of another body (rust-lang/rust#100013).
 #[allow(clippy::manual_async_fn)]
 impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
     fn run<S, R, E, F>(self, conn: &mut S, body: F) -> impl Future<Output = Result<R, E>> + Send
@@ -294,7 +294,7 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
                 .acquire_locks(&mut driver, &deadline, Transaction::No)
                 .await;
             let guard = LockGuard::new(driver, locks?);
-            reloaded(guard, self.into_set()).await
+            guard::reloaded(guard, self.into_set()).await
         }
     }
 
@@ -316,7 +316,7 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
                 return Ok(None);
             };
             let guard = LockGuard::new(driver, locks);
-            reloaded(guard, self.into_set()).await.map(Some)
+            guard::reloaded(guard, self.into_set()).await.map(Some)
         }
     }
 
@@ -342,24 +342,6 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
         async move {
             let deadline = self.try_deadline();
             or_none(acquire_until_commit(self, conn, deadline).await)
-        }
-    }
-}
-
-/// Reloads the models. After an error, the guard is released.
-async fn reloaded<'c, S, L>(
-    mut guard: LockGuard<'c, S>,
-    mut set: L,
-) -> Result<LockGuard<'c, S>, LockError>
-where
-    S: LockSource,
-    L: ReloadSet<S::Connection>,
-{
-    match guard::reload(&mut guard, &mut set).await {
-        Ok(_) => Ok(guard),
-        Err(error) => {
-            finish(guard, Transaction::No, Err::<(), _>(error)).await?;
-            unreachable!("an error is returned")
         }
     }
 }

@@ -9,7 +9,7 @@ use diesel::dsl::sql;
 use diesel::expression::QueryMetadata;
 use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 use diesel::sql_types::{Bool, SingleValue};
 use diesel_advisory_lock::__core::Postgres;
 use diesel_async::{
@@ -75,17 +75,25 @@ impl LockConnection for AsyncPgConnection {
         let (marked, loaded, is_marked) = join3(rest_of_mark, load, is_marked).await;
         match (marked, is_marked, loaded) {
             (Ok(()), Ok(is_marked), loaded) => (loaded, Some(is_marked)),
-            // An aborted transaction refuses all three. So does a connection that is lost, which
-            // does not run an empty statement either.
-            (Err(_), Err(_), Err(error)) => {
-                let mut conn = conn;
-                let is_alive = conn.batch_execute("").await.is_ok();
-                (Err(error), is_alive.then_some(true))
-            }
+            // An aborted transaction refuses all three. So does a connection that is lost.
+            (Err(_), Err(_), Err(error)) => (Err(error), is_alive(conn).await.then_some(true)),
             // It is unknown, so the caller must not rely on what was loaded.
             (_, _, Err(error)) | (Err(error), _, Ok(_)) | (Ok(()), Err(error), Ok(_)) => {
                 (Err(error), None)
             }
+        }
+    }
+
+    /// The server's last message before it ends the session, such as "terminating connection due to
+    /// administrator command", has the kind of any error.
+    async fn with_kind(&mut self, error: DieselError) -> DieselError {
+        match error {
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, information)
+                if !is_alive(self).await =>
+            {
+                DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, information)
+            }
+            error => error,
         }
     }
 
@@ -95,4 +103,16 @@ impl LockConnection for AsyncPgConnection {
             let _ = token.cancel_query(tokio_postgres::NoTls).await;
         }
     }
+}
+
+/// Whether the session still answers. An aborted transaction answers an empty statement, too. If
+/// that statement is canceled, or answered by the end of the session, another one tells.
+async fn is_alive(mut conn: &AsyncPgConnection) -> bool {
+    for _ in 0..4 {
+        match conn.batch_execute("").await {
+            Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) => {}
+            answer => return answer.is_ok(),
+        }
+    }
+    false
 }

@@ -191,14 +191,23 @@ pub(crate) async fn prove_and_commit<B: Backend, D: Driver<Db = B::Db>>(
             Err(error) => return Err(CommitError::NoAnswer(error)),
         },
     };
+    let is_savepoint = is_in_savepoint(driver);
     match driver.commit().await {
         Ok(()) => Ok(condition),
-        // The server has answered neither the COMMIT nor the ROLLBACK after it.
-        Err(source @ DieselError::RollbackErrorOnCommit { .. }) => {
-            Err(CommitError::Unknown(source))
-        }
+        // The server has answered neither the COMMIT nor the ROLLBACK after it. The transaction
+        // around a savepoint was not committed.
+        Err(source @ DieselError::RollbackErrorOnCommit { .. }) => Err(match is_savepoint {
+            true => CommitError::NoAnswer(source),
+            false => CommitError::Unknown(source),
+        }),
         Err(source) => Err(CommitError::Failed(source)),
     }
+}
+
+/// Whether the innermost transaction is a savepoint.
+pub(crate) fn is_in_savepoint<D: Driver>(driver: &mut D) -> bool {
+    let depth = driver.transaction_status().transaction_depth();
+    depth.is_ok_and(|depth| depth.is_some_and(|depth| depth.get() > 1))
 }
 
 /// A server whose locks can be held by a transaction.

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 /// How often and for how long a lock is handed off.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(super) max_handoffs: u32,
-    pub(super) max_handoff_time: Duration,
+pub struct Limits {
+    /// How often, after the server has granted it.
+    pub max_handoffs: u32,
+    /// For how long, after the server has granted it.
+    pub max_handoff_time: Duration,
 }
 
 impl Default for Limits {

@@ -1,11 +1,16 @@
-//! [`PoolConnection`], and checking one out.
+//! [`PoolConnection`], and r2d2's pool as a [`PoolDriver`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use diesel::r2d2::{ConnectionManager, Pool, PoolError, PooledConnection, R2D2Connection};
+use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
 
+use super::driver::{LockGranted, LockWaiter, PoolDriver, PoolError};
+use super::wait_queue::Phase;
 use crate::backend::LockConnection;
 use crate::deadline::Deadline;
+use crate::driver::ready;
+use crate::held_locks::HeldLocks;
+use crate::session_lock::without_second_panic;
 
 /// A connection that can be pooled, and on which locks can be acquired.
 ///
@@ -25,17 +30,39 @@ pub trait PoolConnection: LockConnection + R2D2Connection + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<C: LockConnection + R2D2Connection + Send + 'static> PoolConnection for C {}
 
-/// Checks out a connection within the deadline. A call that does not wait for a lock waits only for
-/// a connection that the pool must still establish, and not for one in use.
-pub(super) fn check_out<C: PoolConnection>(
-    pool: &Pool<ConnectionManager<C>>,
-    deadline: &Deadline,
-) -> Result<PooledConnection<ConnectionManager<C>>, PoolError> {
-    let may_grow = pool.state().connections < pool.max_size();
-    let limit = pool.connection_timeout();
-    pool.get_timeout(match deadline.is_without_wait() {
-        true if !may_grow => Duration::ZERO,
-        true => limit,
-        false => deadline.for_connection(limit),
-    })
+impl<C: PoolConnection> PoolDriver for Pool<ConnectionManager<C>> {
+    type Driver = C;
+    type Pooled = PooledConnection<ConnectionManager<C>>;
+
+    fn driver(pooled: &mut Self::Pooled) -> &mut C {
+        pooled
+    }
+
+    async fn check_out(&self, deadline: &Deadline) -> Result<Self::Pooled, PoolError> {
+        let may_grow = self.state().connections < self.max_size();
+        let limit = self.connection_timeout();
+        let checked_out = self.get_timeout(match deadline.is_without_wait() {
+            true if !may_grow => Duration::ZERO,
+            true => limit,
+            false => deadline.for_connection(limit),
+        });
+        checked_out.map_err(PoolError::from)
+    }
+
+    fn has_idle(&self) -> bool {
+        self.state().idle_connections > 0
+    }
+
+    async fn wait(
+        waiter: LockWaiter<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<LockGranted<Self>, Option<Phase>> {
+        waiter.wait_until(deadline)
+    }
+
+    fn release_in_drop(conn: &mut C, locks: &mut HeldLocks<C::Server>) {
+        // `Drop` cannot return an error: telemetry records it, and a failed release has ended the
+        // session.
+        drop(without_second_panic(|| ready(locks.end(conn))));
+    }
 }

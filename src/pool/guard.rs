@@ -3,16 +3,16 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use diesel::r2d2::{ConnectionManager, Pool};
+
+use super::acquire::PooledLocks;
 use super::connection::PoolConnection;
-use super::handoff::{LockedConnection, QueueSlot};
 use crate::backend::LockSource;
-use crate::deadline::Deadline;
 use crate::driver::ready;
 use crate::error::LockError;
 use crate::guard::{BlockingGuard, Guard, Parts};
 use crate::in_use::Enclosing;
 use crate::name::LockName;
-use crate::one_or_many::OneOrMany;
 use crate::session_lock::without_second_panic;
 
 /// A lock or a set of locks that is held, and the pooled connection that holds it.
@@ -47,29 +47,17 @@ use crate::session_lock::without_second_panic;
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct PooledLockGuard<C: PoolConnection> {
     /// `None` once the guard has ended.
-    held: Option<(LockedConnection<C>, QueueSlot<C>)>,
+    held: Option<PooledLocks<Pool<ConnectionManager<C>>>>,
 }
 
 impl<C: PoolConnection> PooledLockGuard<C> {
-    pub(super) fn new(locked: LockedConnection<C>, slot: QueueSlot<C>) -> Self {
-        PooledLockGuard {
-            held: Some((locked, slot)),
-        }
-    }
-
-    /// Starts a new call under locks that were handed off.
-    pub(super) fn take_over(
-        &mut self,
-        names: &OneOrMany<LockName>,
-        deadline: &Deadline,
-    ) -> Result<(), LockError> {
-        let LockedConnection { conn, locks, .. } = self.locked_mut();
-        ready(locks.take_over::<C>(names, conn, deadline))
+    pub(super) fn new(held: PooledLocks<Pool<ConnectionManager<C>>>) -> Self {
+        PooledLockGuard { held: Some(held) }
     }
 
     /// Returns the name of the lock, or of the first lock of a set.
     pub fn name(&self) -> &LockName {
-        self.locked().locks.name()
+        self.held().locks().name()
     }
 
     /// Asks the server whether this session holds the lock at this moment: see
@@ -79,8 +67,8 @@ impl<C: PoolConnection> PooledLockGuard<C> {
     ///
     /// As for `LockGuard::verify`.
     pub fn verify(&mut self) -> Result<(), LockError> {
-        let LockedConnection { conn, locks, .. } = self.locked_mut();
-        ready(locks.verify::<C>(conn))
+        let (conn, locks) = self.parts();
+        ready(locks.verify(conn))
     }
 
     /// Releases the lock, and returns an error if the lock was lost.
@@ -94,17 +82,13 @@ impl<C: PoolConnection> PooledLockGuard<C> {
 
     fn end_once(&mut self) -> Result<(), LockError> {
         match self.held.take() {
-            Some((locked, slot)) => slot.end(locked),
+            Some(held) => ready(held.end()),
             None => Ok(()),
         }
     }
 
-    fn locked(&self) -> &LockedConnection<C> {
-        &self.held.as_ref().expect(HELD).0
-    }
-
-    fn locked_mut(&mut self) -> &mut LockedConnection<C> {
-        &mut self.held.as_mut().expect(HELD).0
+    fn held(&self) -> &PooledLocks<Pool<ConnectionManager<C>>> {
+        self.held.as_ref().expect(HELD)
     }
 }
 
@@ -115,8 +99,7 @@ impl<C: PoolConnection> Guard for PooledLockGuard<C> {
     type Driver = C;
 
     fn parts(&mut self) -> Parts<'_, C> {
-        let LockedConnection { conn, locks, .. } = self.locked_mut();
-        (conn, locks)
+        self.held.as_mut().expect(HELD).parts()
     }
 
     async fn end(mut self) -> Result<(), LockError> {
@@ -126,9 +109,9 @@ impl<C: PoolConnection> Guard for PooledLockGuard<C> {
 
 impl<C: PoolConnection> BlockingGuard for PooledLockGuard<C> {
     fn enter_closure(&mut self) -> Enclosing {
-        let (locked, slot) = self.held.as_ref().expect(HELD);
-        slot.set_running();
-        locked.locks.enter_closure()
+        let held = self.held();
+        held.set_running();
+        held.locks().enter_closure()
     }
 }
 
@@ -152,13 +135,13 @@ impl<C: PoolConnection> Deref for PooledLockGuard<C> {
     type Target = C;
 
     fn deref(&self) -> &C {
-        &self.locked().conn
+        self.held().pooled()
     }
 }
 
 impl<C: PoolConnection> DerefMut for PooledLockGuard<C> {
     fn deref_mut(&mut self) -> &mut C {
-        &mut self.locked_mut().conn
+        self.parts().0
     }
 }
 

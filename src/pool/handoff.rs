@@ -4,54 +4,54 @@
 use std::sync::Arc;
 use std::thread;
 
-use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
-
 use super::budget::{HandoffBudget, Limits};
-use super::connection::PoolConnection;
+use super::driver::{PoolDriver, Server};
 use super::wait_queue::{Permit, Phase, WaitQueue};
-use crate::backend::{Backend, Condition, LockConnection};
-use crate::driver::ready;
+use crate::backend::{Backend, Condition, LockDriver};
 use crate::error::LockError;
 use crate::held_locks::HeldLocks;
-use crate::in_use;
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
-use crate::session_lock::{self, Armed, Closed, Progress, SessionLock, without_second_panic};
+use crate::session_lock::{self, Armed, Closed, Progress, SessionLock};
 use crate::transaction;
 
 /// The queue of a [`LockPool`](super::LockPool).
-pub(super) type Queue<C> = Arc<WaitQueue<LockName, Handoff<C>>>;
+pub(super) type Queue<P> = Arc<WaitQueue<LockName, Handoff<P>>>;
 
 /// A connection from the pool, and the locks that its session holds. Dropping it releases them.
-pub(super) struct LockedConnection<C: PoolConnection> {
-    pub(super) conn: PooledConnection<ConnectionManager<C>>,
-    pub(super) locks: HeldLocks<C::Server>,
+pub(super) struct LockedConnection<P: PoolDriver> {
+    pub(super) pooled: P::Pooled,
+    pub(super) locks: HeldLocks<Server<P>>,
     /// Its locks are released, or the session has ended.
     pub(super) ended: bool,
 }
 
-impl<C: PoolConnection> LockedConnection<C> {
-    fn release(&mut self) -> Result<(), LockError> {
+impl<P: PoolDriver> LockedConnection<P> {
+    pub(super) fn parts(&mut self) -> (&mut P::Driver, &mut HeldLocks<Server<P>>) {
+        (P::driver(&mut self.pooled), &mut self.locks)
+    }
+
+    async fn release(&mut self) -> Result<(), LockError> {
         self.ended = true;
-        ready(self.locks.end::<C>(&mut self.conn))
+        let (conn, locks) = self.parts();
+        locks.end(conn).await
     }
 }
 
-impl<C: PoolConnection> Drop for LockedConnection<C> {
+impl<P: PoolDriver> Drop for LockedConnection<P> {
     fn drop(&mut self) {
         if !self.ended {
-            // `Drop` cannot return an error: telemetry records it, and a failed release has ended
-            // the session.
-            drop(without_second_panic(|| self.release()));
+            let (conn, locks) = self.parts();
+            P::release_in_drop(conn, locks);
         }
     }
 }
 
 /// What the next request in the queue gets beside its permit.
-pub(super) struct Handoff<C: PoolConnection> {
-    pub(super) locked: LockedConnection<C>,
+pub struct Handoff<P: PoolDriver> {
+    pub(super) locked: LockedConnection<P>,
     /// The permits of a set's other names.
-    pub(super) other_permits: Vec<Permit<LockName, Handoff<C>>>,
+    pub(super) other_permits: Vec<Permit<LockName, Handoff<P>>>,
     pub(super) budget: HandoffBudget,
 }
 
@@ -60,16 +60,16 @@ pub(super) struct Handoff<C: PoolConnection> {
 pub(super) type QueuedNames = OneOrMany<LockName, Arc<[LockName]>>;
 
 /// The permits that a request holds, and what it needs to pass them on.
-pub(super) struct QueueSlot<C: PoolConnection> {
-    pub(super) pool: Pool<ConnectionManager<C>>,
+pub(super) struct QueueSlot<P: PoolDriver> {
+    pub(super) pool: P,
     pub(super) limits: Limits,
     pub(super) names: QueuedNames,
     /// One for each name.
-    pub(super) permits: Vec<Permit<LockName, Handoff<C>>>,
+    pub(super) permits: Vec<Permit<LockName, Handoff<P>>>,
     pub(super) budget: HandoffBudget,
 }
 
-impl<C: PoolConnection> QueueSlot<C> {
+impl<P: PoolDriver> QueueSlot<P> {
     pub(super) fn set_phase(&self, phase: Phase) {
         for permit in &self.permits {
             permit.set_phase(phase);
@@ -81,11 +81,6 @@ impl<C: PoolConnection> QueueSlot<C> {
         for permit in &self.permits {
             permit.set_waits_at(name);
         }
-    }
-
-    /// Records that a closure runs under the locks on this thread.
-    pub(super) fn set_running(&self) {
-        self.set_phase(Phase::Running(in_use::context()));
     }
 
     /// How many requests wait for these locks and can take them over. It is 0 if a request waits
@@ -106,14 +101,14 @@ impl<C: PoolConnection> QueueSlot<C> {
     }
 
     /// Ends one call. The locks are handed off to the next request in the queue, or released.
-    pub(super) fn end(self, mut locked: LockedConnection<C>) -> Result<(), LockError> {
-        let LockedConnection { conn, locks, ended } = &mut locked;
-        // A panic ends the session, and with it the locks.
-        *ended = true;
-        let mut armed = Armed::<C>::new(conn);
-        let (result, budget) = ready(self.end_or_keep(armed.conn(), locks));
+    pub(super) async fn end(self, mut locked: LockedConnection<P>) -> Result<(), LockError> {
+        // A panic ends the session, and with it the locks, and so does a dropped future.
+        locked.ended = true;
+        let (conn, locks) = locked.parts();
+        let mut armed = Armed::new(conn);
+        let (result, budget) = self.end_or_keep(armed.conn(), locks).await;
         armed.disarm();
-        *ended = budget.is_none();
+        locked.ended = budget.is_none();
         let Some(budget) = budget else {
             // The connection is returned first, since the next request may need it.
             drop(locked);
@@ -132,7 +127,7 @@ impl<C: PoolConnection> QueueSlot<C> {
         match first.hand_off(self.names.as_slice(), handoff) {
             Ok(()) => result,
             Err((first, mut handoff)) => {
-                let released = handoff.locked.release();
+                let released = handoff.locked.release().await;
                 drop((handoff, first));
                 result.and(released)
             }
@@ -143,8 +138,8 @@ impl<C: PoolConnection> QueueSlot<C> {
     /// request.
     async fn end_or_keep(
         &self,
-        conn: &mut C,
-        held: &mut HeldLocks<C::Server>,
+        conn: &mut P::Driver,
+        held: &mut HeldLocks<Server<P>>,
     ) -> (Result<(), LockError>, Option<HandoffBudget>) {
         let progress = held.progress;
         let locks = held.locks.as_mut_slice();
@@ -157,7 +152,7 @@ impl<C: PoolConnection> QueueSlot<C> {
         let may_keep_session = waiters > 0
             && locks
                 .iter()
-                .all(|lock| C::Server::outlives_transaction(&lock.key))
+                .all(|lock| Server::<P>::outlives_transaction(&lock.key))
             && !thread::panicking()
             && !matches!(closed, Closed::Failed(_))
             && transaction::is_usable(conn);
@@ -168,7 +163,7 @@ impl<C: PoolConnection> QueueSlot<C> {
         } else if may_keep_session
             && let [lock] = locks
             // Without an idle connection, this one is returned, since other requests may need it.
-            && self.pool.state().idle_connections > 0
+            && self.pool.has_idle()
         {
             let (ended, is_kept) =
                 session_lock::release_and_reacquire(conn, lock, closed, progress).await;
@@ -183,7 +178,7 @@ impl<C: PoolConnection> QueueSlot<C> {
 
 /// Whether the session holds the locks and is fit for the next request. The proof before a COMMIT
 /// that succeeded is still valid, if COMMIT releases none of them.
-async fn is_fit<C: LockConnection>(
+async fn is_fit<C: LockDriver>(
     conn: &mut C,
     locks: &[SessionLock<C::Server>],
     progress: Progress,

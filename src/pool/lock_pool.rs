@@ -1,28 +1,19 @@
-//! [`LockPool`], and how a request gets its locks.
+//! [`LockPool`].
 
 use std::fmt;
-use std::sync::Arc;
 
 use diesel::r2d2::{ConnectionManager, Pool};
 
+use super::acquire::{LockPoolState, PoolQueue};
 use super::budget::Limits;
-use super::connection::{PoolConnection, check_out};
+use super::connection::PoolConnection;
 use super::guard::PooledLockGuard;
-use super::handoff::{Handoff, LockedConnection, Queue, QueueSlot, QueuedNames};
-use super::wait_queue::{Accepts, Enqueued, Granted, Phase, WaitQueue, Waiter};
 use crate::deadline::Deadline;
 use crate::driver::ready;
-use crate::error::{FromLockError, LockError, TimeoutCause};
+use crate::error::{FromLockError, LockError};
 use crate::guard::{self, Transaction};
-use crate::held_locks::{self, HeldLocks, Hold};
-use crate::in_use;
 use crate::lock::{Lock, or_none};
-use crate::mode::LockMode;
-use crate::name::LockName;
-use crate::one_or_many::OneOrMany;
-use crate::session_lock::PendingLock;
-use crate::set::ReloadSet;
-use crate::telemetry;
+use crate::set::{LockSet, ReloadSet};
 
 /// Acquires locks on connections from a pool, which one contended lock cannot exhaust.
 ///
@@ -113,9 +104,7 @@ use crate::telemetry;
 ///
 /// Clones share one queue. Two `LockPool`s made from clones of one pool do not.
 pub struct LockPool<C: PoolConnection> {
-    pool: Pool<ConnectionManager<C>>,
-    queue: Queue<C>,
-    limits: Limits,
+    queue: PoolQueue<Pool<ConnectionManager<C>>>,
 }
 
 impl<C: PoolConnection> LockPool<C> {
@@ -126,14 +115,12 @@ impl<C: PoolConnection> LockPool<C> {
 
     /// Returns the pool of connections, for work that needs no lock.
     pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
-        &self.pool
+        self.queue.pool()
     }
 
     pub(super) fn with_limits(pool: Pool<ConnectionManager<C>>, limits: Limits) -> Self {
         LockPool {
-            pool,
-            queue: Arc::new(WaitQueue::new()),
-            limits,
+            queue: PoolQueue::new(pool, limits),
         }
     }
 
@@ -152,8 +139,7 @@ impl<C: PoolConnection> LockPool<C> {
     /// # }
     /// ```
     pub fn state(&self) -> LockPoolState {
-        let (names, waiting) = self.queue.size();
-        LockPoolState { names, waiting }
+        self.queue.state()
     }
 
     /// Like [`LockDsl::run`](crate::LockDsl::run), on a connection from the pool.
@@ -170,7 +156,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.deadline(), Transaction::No)?;
+        let guard = self.acquire_guard(&lock, &lock.deadline(), Transaction::No)?;
         guard::run(guard, lock.into_set(), Transaction::No, body)
     }
 
@@ -188,7 +174,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline(), Transaction::No);
+        let guard = self.acquire_guard(&lock, &lock.try_deadline(), Transaction::No);
         match or_none(guard)? {
             Some(guard) => guard::run(guard, lock.into_set(), Transaction::No, body).map(Some),
             None => Ok(None),
@@ -212,7 +198,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.deadline(), Transaction::Begin)?;
+        let guard = self.acquire_guard(&lock, &lock.deadline(), Transaction::Begin)?;
         guard::run(guard, lock.into_set(), Transaction::Begin, body)
     }
 
@@ -232,7 +218,7 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline(), Transaction::Begin);
+        let guard = self.acquire_guard(&lock, &lock.try_deadline(), Transaction::Begin);
         match or_none(guard)? {
             Some(guard) => guard::run(guard, lock.into_set(), Transaction::Begin, body).map(Some),
             None => Ok(None),
@@ -249,7 +235,7 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let mut guard = self.acquire_guard(&lock.requested(), &lock.deadline(), Transaction::No)?;
+        let mut guard = self.acquire_guard(&lock, &lock.deadline(), Transaction::No)?;
         guard::reload(&mut guard, &mut lock.into_set())?;
         Ok(guard)
     }
@@ -264,7 +250,7 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let guard = self.acquire_guard(&lock.requested(), &lock.try_deadline(), Transaction::No);
+        let guard = self.acquire_guard(&lock, &lock.try_deadline(), Transaction::No);
         let Some(mut guard) = or_none(guard)? else {
             return Ok(None);
         };
@@ -272,120 +258,22 @@ impl<C: PoolConnection> LockPool<C> {
         Ok(Some(guard))
     }
 
-    /// Waits, without a connection, for the permit of each name, in the order that all requests
-    /// use. Then the request in front hands off its locks, or the server is asked for them.
-    fn acquire_guard(
+    fn acquire_guard<L: LockSet>(
         &self,
-        requested: &OneOrMany<LockName>,
+        lock: &Lock<L>,
         deadline: &Deadline,
         transaction: Transaction,
     ) -> Result<PooledLockGuard<C>, LockError> {
-        // Before the queue: an invalid name must not wait behind a valid one of the same text.
-        held_locks::check_names::<C::Server>(requested.as_slice(), deadline)?;
-        let mut slot = QueueSlot {
-            pool: self.pool.clone(),
-            limits: self.limits,
-            names: queued_names(requested),
-            permits: Vec::with_capacity(1),
-            budget: self.limits.budget(0),
-        };
-        let mut hold = Hold {
-            mode: LockMode::Exclusive,
-            in_transaction: transaction == Transaction::Begin,
-            contended: false,
-        };
-        for index in 0..slot.names.as_slice().len() {
-            let name = &slot.names.as_slice()[index];
-            let (permit, handoff) = match self.queue.enqueue(name, accepts(&slot.names, index)) {
-                Enqueued::First(permit) => (permit, None),
-                Enqueued::Behind(waiter) => {
-                    hold.contended = true;
-                    slot.set_waits_at(name);
-                    wait_for_permit(waiter, name, deadline).map_err(|phase| {
-                        let pending = PendingLock::with(name.clone(), None, true);
-                        let has_idle = self.pool.state().idle_connections > 0;
-                        pending.not_acquired(deadline, |name| {
-                            queue_timeout(name, phase, deadline, has_idle)
-                        })
-                    })?
-                }
-            };
-            slot.permits.push(permit);
-            if let Some(handoff) = handoff {
-                let Handoff {
-                    locked,
-                    other_permits,
-                    budget,
-                } = handoff;
-                slot.permits.extend(other_permits);
-                slot.budget = budget;
-                let mut guard = PooledLockGuard::new(locked, slot);
-                guard.take_over(requested, deadline)?;
-                return Ok(guard);
-            }
-        }
-        slot.set_phase(Phase::Connecting);
-        self.acquire_on_server(slot, requested, deadline, hold)
-    }
-
-    /// Checks out a connection, and acquires the locks on it. On an error the permits go to the
-    /// next requests.
-    fn acquire_on_server(
-        &self,
-        mut slot: QueueSlot<C>,
-        requested: &OneOrMany<LockName>,
-        deadline: &Deadline,
-        hold: Hold,
-    ) -> Result<PooledLockGuard<C>, LockError> {
-        let mut conn = check_out(&self.pool, deadline).map_err(|source| {
-            let label = held_locks::label(requested.as_slice());
-            let pending = PendingLock::with(label, None, hold.contended);
-            let source = Box::new(source);
-            pending.not_acquired(deadline, |name| LockError::Pool { name, source })
-        })?;
-        slot.set_phase(Phase::Asking);
-        let names = requested.clone();
-        let locks = HeldLocks::acquire::<C>(&mut conn, names, deadline, hold);
-        let mut locked = LockedConnection {
-            locks: ready(locks)?,
-            conn,
-            ended: false,
-        };
-        locked.locks.treat_as_outermost();
-        slot.set_phase(Phase::Holding);
-        slot.renew_budget();
-        Ok(PooledLockGuard::new(locked, slot))
-    }
-}
-
-/// Each name once, in the order in which all requests of the process wait for them.
-fn queued_names(requested: &OneOrMany<LockName>) -> QueuedNames {
-    match requested {
-        OneOrMany::One(name) => QueuedNames::One(name.clone()),
-        OneOrMany::Many(names) => {
-            let mut names = names.clone();
-            names.sort_by(LockName::cmp_in_process);
-            names.dedup();
-            QueuedNames::Many(names.into())
-        }
-    }
-}
-
-/// What a request can take over while it waits for the turn of one of its names.
-fn accepts(names: &QueuedNames, index: usize) -> Accepts<LockName> {
-    match names {
-        QueuedNames::One(_) => Accepts::Handoff,
-        QueuedNames::Many(names) if index == 0 => Accepts::HandoffOfSet(Arc::clone(names)),
-        QueuedNames::Many(_) => Accepts::PermitOnly,
+        let requested = lock.requested();
+        let held = self.queue.acquire(&requested, deadline, transaction);
+        ready(held).map(PooledLockGuard::new)
     }
 }
 
 impl<C: PoolConnection> Clone for LockPool<C> {
     fn clone(&self) -> Self {
         LockPool {
-            pool: self.pool.clone(),
-            queue: Arc::clone(&self.queue),
-            limits: self.limits,
+            queue: self.queue.clone(),
         }
     }
 }
@@ -393,58 +281,9 @@ impl<C: PoolConnection> Clone for LockPool<C> {
 impl<C: PoolConnection> fmt::Debug for LockPool<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockPool")
-            .field("pool", &self.pool.state())
+            .field("pool", &self.pool().state())
             .field("state", &self.state())
-            .field("limits", &self.limits)
+            .field("limits", &self.queue.limits())
             .finish_non_exhaustive()
     }
-}
-
-/// Waits for the permit. If the request in front runs a closure on this thread, this call is made
-/// in that closure, and fails at once.
-fn wait_for_permit<C: PoolConnection>(
-    waiter: Waiter<LockName, Handoff<C>>,
-    name: &LockName,
-    deadline: &Deadline,
-) -> Result<Granted<LockName, Handoff<C>>, Option<Phase>> {
-    match waiter.phase() {
-        Some(Phase::Running(thread)) if thread == in_use::context() => Err(waiter.cancel()),
-        _ => telemetry::while_queued(name, || waiter.wait_until(deadline.instant())),
-    }
-}
-
-/// The error of a request that did not get its permit, which says what it was waiting for.
-fn queue_timeout(
-    name: LockName,
-    phase: Option<Phase>,
-    deadline: &Deadline,
-    has_idle: bool,
-) -> LockError {
-    let is_own = match phase {
-        Some(Phase::Running(thread)) => thread == in_use::context(),
-        _ => false,
-    };
-    let cause = match phase {
-        _ if is_own || in_use::is_enclosing(&name) => TimeoutCause::EnclosingCall,
-        // With an idle connection, the request in front is about to have it.
-        Some(Phase::Connecting) if !deadline.is_without_wait() && !has_idle => {
-            return LockError::Pool {
-                name,
-                source: "the request ahead of this one still waits for a connection".into(),
-            };
-        }
-        Some(Phase::Asking) => TimeoutCause::Session,
-        _ => TimeoutCause::Queue,
-    };
-    deadline.timeout(name, cause)
-}
-
-/// How many names and requests are in a [`LockPool`] at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockPoolState {
-    /// Names that are held or waited for. A name without requests takes no memory.
-    pub names: usize,
-    /// Requests that wait.
-    pub waiting: usize,
 }

@@ -21,10 +21,10 @@
 //! The queue knows nothing of servers, so that `tests/wait_queue_loom.rs` can run it under loom.
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::mem;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::slice;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -73,14 +73,15 @@ pub(crate) enum Accepts<N> {
 
 /// How far the permit's holder has come, which explains why others wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// The holder waits for a connection.
     Connecting,
     /// The holder has asked the server for the lock.
     Asking,
     /// The holder has the lock.
     Holding,
-    /// A closure of the holder runs under the lock, on the thread with this number.
+    /// A closure of the holder runs under the lock: on the thread, or as the future, with this
+    /// number.
     Running(u64),
 }
 
@@ -96,7 +97,7 @@ pub(crate) enum Enqueued<N: Eq + Hash + Clone, T> {
 /// handed off with it is dropped, and then the permit goes to the next waiter. A waiter that is
 /// neither polled nor dropped keeps its permit, and all waiters behind it wait.
 #[must_use = "dropping it cancels the wait"]
-pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
+pub struct Waiter<N: Eq + Hash + Clone, T> {
     /// `None` once the waiter has left the list.
     list: Option<ListRef<N, T>>,
     number: u64,
@@ -106,7 +107,7 @@ pub(crate) struct Waiter<N: Eq + Hash + Clone, T> {
 ///
 /// Dropping it grants it to the first waiter.
 #[must_use = "dropping it grants it to the next waiter"]
-pub(crate) struct Permit<N: Eq + Hash + Clone, T> {
+pub struct Permit<N: Eq + Hash + Clone, T> {
     list: ListRef<N, T>,
     handed_off: bool,
 }
@@ -225,6 +226,29 @@ impl<N: Eq + Hash + Clone, T> Waiter<N, T> {
             if !parker.park_until(deadline) {
                 return self.leave();
             }
+        }
+    }
+
+    /// Waits until the permit is granted, or cancels the wait when `expired` is ready. A permit that
+    /// has been granted by then is returned.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Waiter::wait_until`].
+    pub async fn wait_or(
+        mut self,
+        expired: impl Future<Output = ()>,
+    ) -> Result<Granted<N, T>, Option<Phase>> {
+        let mut expired = pin!(expired);
+        let granted = poll_fn(|context| {
+            if let Poll::Ready(granted) = Pin::new(&mut self).poll(context) {
+                return Poll::Ready(Some(granted));
+            }
+            expired.as_mut().poll(context).map(|()| None)
+        });
+        match granted.await {
+            Some(granted) => Ok(granted),
+            None => self.leave(),
         }
     }
 

@@ -160,28 +160,35 @@ impl Scope {
     }
 }
 
-/// Counts a request that waits in the queue of a `LockPool`, until `wait` returns.
-pub(crate) fn while_queued<R>(name: &LockName, wait: impl FnOnce() -> R) -> R {
+/// Counts a request that waits in the queue of a `LockPool`, until the result is dropped or ended.
+pub(crate) fn queued(name: &LockName) -> Queued {
     #[cfg(feature = "metrics")]
-    let queued = {
-        struct Queued(&'static Series);
-
-        impl Drop for Queued {
-            fn drop(&mut self) {
-                self.0.queued(-1.0);
-            }
-        }
-
-        let series = metrics::of(name.label());
-        series.queued(1.0);
-        Queued(series)
-    };
-    let result = wait();
-    // Dropped explicitly: a recorder may panic, and a panic at the end of a block leaks the block's
-    // value (rust-lang/rust#47949).
+    let series = metrics::of(name.label());
     #[cfg(feature = "metrics")]
-    drop(queued);
-    result
+    series.queued(1.0);
+    Queued {
+        #[cfg(feature = "metrics")]
+        series,
+    }
+}
+
+/// A request that waits.
+pub(crate) struct Queued {
+    #[cfg(feature = "metrics")]
+    series: &'static Series,
+}
+
+impl Queued {
+    /// Ends it before the end of a block: a recorder may panic, and a panic there leaks the block's
+    /// value (rust-lang/rust#47949).
+    pub(crate) fn end(self) {}
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        #[cfg(feature = "metrics")]
+        self.series.queued(-1.0);
+    }
 }
 
 /// The holder of a lock could not be looked up. The call still returns its timeout.

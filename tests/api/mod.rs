@@ -1,4 +1,4 @@
-//! What the suite calls by one name in both crates. `async/tests/api/` is its twin, and the cases
+//! What the suite calls by one name in both crates. `async/tests/blocking_suite/api/` is its twin, and the cases
 //! have the async crate's syntax: see `#[both]`.
 
 use std::panic::AssertUnwindSafe;
@@ -15,7 +15,6 @@ use crate::server::Conn;
 pub(crate) mod locked;
 pub(crate) mod pool;
 
-pub(crate) const HAS_LOCK_POOL: bool = true;
 pub(crate) const HAS_LOCKED_METHODS: bool = true;
 
 /// Whether a future that is dropped, or a guard, ends the session.
@@ -41,6 +40,11 @@ pub(crate) fn concurrently(count: usize, work: impl Fn(usize) + Sync) {
             scope.spawn(move || work(nth));
         }
     });
+}
+
+/// The URL, with a connection that a proxy can see.
+pub(crate) fn over_tcp(url: String) -> String {
+    url
 }
 
 /// A closure that runs under the lock of a model.

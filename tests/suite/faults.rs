@@ -8,14 +8,13 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
+use diesel_advisory_lock::LockSource;
 use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 
 use super::support::Db;
 use crate::api::{Connection, thread};
-#[blocking]
-use crate::server::Conn;
-use crate::server::{self, session_id};
+use crate::server::{self, Conn, session_id};
 
 #[server_test]
 async fn killing_the_holder_returns_lost(db: &Db) {
@@ -172,6 +171,14 @@ async fn killing_the_waiting_session_returns_database_error(db: &Db) {
     );
 }
 
+#[both]
+async fn acquire_and_release(
+    name: &LockName,
+    conn: &mut impl LockSource<Connection = Conn>,
+) -> Result<(), LockError> {
+    name.lock().acquire(conn).await?.release().await
+}
+
 #[server_test]
 async fn crossing_waits_return_deadlock_at_once(db: &Db) {
     let (a, b) = (LockName::named("a"), LockName::named("b"));
@@ -182,13 +189,13 @@ async fn crossing_waits_return_deadlock_at_once(db: &Db) {
         let mut held = a.lock().acquire(conn).await.unwrap();
         let crossing = scope.spawn(async || {
             let mut held = b.lock().acquire(&mut other).await.unwrap();
-            let result = a.lock().acquire(&mut held).await.map(drop);
+            let result = acquire_and_release(&a, &mut held).await;
             held.release().await.expect("the victim keeps what it held");
             result
         });
         db.wait_until_blocked(other_id).await;
         let start = Instant::now();
-        let closing = b.lock().acquire(&mut held).await.map(drop);
+        let closing = acquire_and_release(&b, &mut held).await;
         assert!(
             start.elapsed() < server::DEADLOCK_LIMIT,
             "{:?}",

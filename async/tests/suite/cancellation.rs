@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use diesel::IntoSql;
 use diesel::sql_types::BigInt;
-use diesel_advisory_lock::prelude::*;
+use diesel_advisory_lock_async::prelude::*;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8};
 use diesel_async::{
     AnsiTransactionManager, RunQueryDsl, SimpleAsyncConnection, TransactionManager,
 };
 use server_test::server_test;
 
-use super::support::{Counter, Db};
-use super::wait_until_free;
+use super::support::{Counter, Db, poll_times};
 use crate::server::{self, Conn};
 
 fn is_broken(conn: &mut Conn) -> bool {
@@ -34,7 +33,7 @@ async fn cut_everywhere(db: &Db, name: &LockName, limit: usize, call: impl Async
             return;
         }
         assert!(is_broken(&mut conn), "after {count} polls");
-        let took = wait_until_free(db, name).await;
+        let took = db.wait_until_free(name).await;
         assert!(took < Duration::from_secs(3), "free after {took:?}");
         // No session is left that a server might grant the lock to.
         let since = Instant::now();
@@ -50,209 +49,198 @@ async fn cut_everywhere(db: &Db, name: &LockName, limit: usize, call: impl Async
 }
 
 #[server_test]
-async fn form_that_is_cut_at_any_poll_leaves_nothing_locked(db: &Db) {
-    db.counter(1).await;
-    let name = Counter::stale(1).lock_name();
-    let many = 200;
-    cut_everywhere(db, &name, many, async |conn| {
-        let ran = Counter::stale(1).with_lock(conn, Counter::add_one).await;
-        ran.unwrap();
-    })
-    .await;
-    cut_everywhere(db, &name, many, async |conn| {
-        let mut counter = Counter::stale(1);
-        counter
-            .lock()
-            .transaction(conn, Counter::add_one)
-            .await
-            .unwrap();
-    })
-    .await;
-    cut_everywhere(db, &name, many, async |conn| {
-        let mut counter = Counter::stale(1);
-        let held = counter.lock().acquire(conn).await.unwrap();
+fn form_that_is_cut_at_any_poll_leaves_nothing_locked(db: &Db) {
+    db.run(async {
+        db.counter(1).await;
+        let name = Counter::stale(1).lock_name();
+        let many = 200;
+        cut_everywhere(db, &name, many, async |conn| {
+            let ran = Counter::stale(1).with_lock(conn, Counter::add_one).await;
+            ran.unwrap();
+        })
+        .await;
+        cut_everywhere(db, &name, many, async |conn| {
+            let mut counter = Counter::stale(1);
+            counter
+                .lock()
+                .transaction(conn, Counter::add_one)
+                .await
+                .unwrap();
+        })
+        .await;
+        cut_everywhere(db, &name, many, async |conn| {
+            let mut counter = Counter::stale(1);
+            let held = counter.lock().acquire(conn).await.unwrap();
+            held.release().await.unwrap();
+        })
+        .await;
+        cut_everywhere(db, &name, many, async |conn| {
+            let (mut one, other) = (Counter::stale(1), LockName::named("other"));
+            let set = lock_all((&mut one, &other));
+            let ran = set.transaction(conn, async |(one, _), conn| one.add_one(conn).await);
+            ran.await.unwrap();
+        })
+        .await;
+    });
+}
+
+#[server_test]
+fn wait_that_is_cut_leaves_no_session_that_waits(db: &Db) {
+    db.run(async {
+        let name = LockName::named("job");
+        let mut holder = db.conn().await;
+        let held = name.lock().acquire(&mut holder).await.unwrap();
+        let mut conn = db.conn().await;
+        let wait = name.lock().acquire(&mut conn);
+        let cut = async {
+            tokio::select! {
+                _ = wait => panic!("it is held"),
+                () = db.wait_until_sessions_wait(1) => {}
+            }
+        };
+        cut.await;
+        db.wait_until_sessions_wait(0).await;
+        assert!(is_broken(&mut conn));
         held.release().await.unwrap();
-    })
-    .await;
-    cut_everywhere(db, &name, many, async |conn| {
-        let (mut one, other) = (Counter::stale(1), LockName::named("other"));
-        let set = lock_all((&mut one, &other));
-        let ran = set.transaction(conn, async |(one, _), conn| one.add_one(conn).await);
-        ran.await.unwrap();
-    })
-    .await;
+        db.assert_free(&name).await;
+    });
 }
 
 #[server_test]
-async fn wait_that_is_cut_leaves_no_session_that_waits(db: &Db) {
-    let name = LockName::named("job");
-    let mut holder = db.conn().await;
-    let held = name.lock().acquire(&mut holder).await.unwrap();
-    let mut conn = db.conn().await;
-    let wait = name.lock().acquire(&mut conn);
-    let cut = async {
-        tokio::select! {
-            _ = wait => panic!("it is held"),
-            () = db.wait_until_sessions_wait(1) => {}
+fn tokio_timeout_around_a_call_is_safe(db: &Db) {
+    db.run(async {
+        let name = LockName::named("job");
+        let mut conn = db.conn().await;
+        let body = name.lock().run(&mut conn, async |_, conn| {
+            conn.batch_execute(server::SLEEP).await?;
+            diesel::QueryResult::Ok(())
+        });
+        let cut = tokio::time::timeout(Duration::from_millis(100), body).await;
+        cut.unwrap_err();
+        let took = db.wait_until_free(&name).await;
+        assert!(took < Duration::from_secs(2), "free after {took:?}");
+        assert!(is_broken(&mut conn));
+    });
+}
+
+#[server_test]
+fn aborted_task_leaves_nothing_locked(db: &Db) {
+    db.run(async {
+        let name = LockName::named("job");
+        let mut conn = db.conn().await;
+        let lock = name.lock();
+        let task = tokio::spawn(async move {
+            let ran = lock.run(&mut conn, async |_, _| {
+                pending::<()>().await;
+                Ok::<_, LockError>(())
+            });
+            ran.await
+        });
+        while db.holder(&name).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-    };
-    cut.await;
-    db.wait_until_sessions_wait(0).await;
-    assert!(is_broken(&mut conn));
-    held.release().await.unwrap();
-    db.assert_free(&name).await;
-}
-
-#[server_test]
-async fn tokio_timeout_around_a_call_is_safe(db: &Db) {
-    let name = LockName::named("job");
-    let mut conn = db.conn().await;
-    let body = name.lock().run(&mut conn, async |_, conn| {
-        conn.batch_execute(server::SLEEP).await?;
-        diesel::QueryResult::Ok(())
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        db.wait_until_free(&name).await;
     });
-    let cut = tokio::time::timeout(Duration::from_millis(100), body).await;
-    cut.unwrap_err();
-    let took = wait_until_free(db, &name).await;
-    assert!(took < Duration::from_secs(2), "free after {took:?}");
-    assert!(is_broken(&mut conn));
 }
 
 #[server_test]
-async fn aborted_task_leaves_nothing_locked(db: &Db) {
-    let name = LockName::named("job");
-    let mut conn = db.conn().await;
-    let lock = name.lock();
-    let task = tokio::spawn(async move {
-        let ran = lock.run(&mut conn, async |_, _| {
-            pending::<()>().await;
-            Ok::<_, LockError>(())
+fn panicking_body_leaves_nothing_locked(db: &Db) {
+    db.run(async {
+        let name = LockName::named("job");
+        let mut conn = db.conn().await;
+        let lock = name.lock();
+        let task = tokio::spawn(async move {
+            let ran = lock.transaction(&mut conn, async |_, _| -> Result<(), LockError> {
+                std::panic::resume_unwind(Box::new("on purpose"))
+            });
+            ran.await
         });
-        ran.await
+        assert!(task.await.unwrap_err().is_panic());
+        db.wait_until_free(&name).await;
     });
-    while db.holder(&name).await.is_none() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    task.abort();
-    assert!(task.await.unwrap_err().is_cancelled());
-    wait_until_free(db, &name).await;
 }
 
 #[server_test]
-async fn panicking_body_leaves_nothing_locked(db: &Db) {
-    let name = LockName::named("job");
-    let mut conn = db.conn().await;
-    let lock = name.lock();
-    let task = tokio::spawn(async move {
-        let ran = lock.transaction(&mut conn, async |_, _| -> Result<(), LockError> {
-            std::panic::resume_unwind(Box::new("on purpose"))
-        });
-        ran.await
+fn dropped_guard_frees_the_lock(db: &Db) {
+    db.run(async {
+        let name = LockName::named("job");
+        let mut conn = db.conn().await;
+        drop(name.lock().acquire(&mut conn).await.unwrap());
+        db.wait_until_free(&name).await;
+        assert!(is_broken(&mut conn));
     });
-    assert!(task.await.unwrap_err().is_panic());
-    wait_until_free(db, &name).await;
-}
-
-#[server_test]
-async fn dropped_guard_frees_the_lock(db: &Db) {
-    let name = LockName::named("job");
-    let mut conn = db.conn().await;
-    drop(name.lock().acquire(&mut conn).await.unwrap());
-    wait_until_free(db, &name).await;
-    assert!(is_broken(&mut conn));
 }
 
 /// A guard may outlive the code of its runtime.
 #[server_test]
-async fn guard_dropped_outside_of_a_runtime_frees_the_lock(db: &Db) {
-    let name = &LockName::named("job");
-    let runtime = outside_of_a_runtime(|| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let mut conn = runtime.block_on(db.conn());
-        let held = runtime.block_on(name.lock().acquire(&mut conn)).unwrap();
-        drop(held);
-        runtime
-    });
-    wait_until_free(db, name).await;
-    runtime.shutdown_background();
+fn guard_dropped_outside_of_a_runtime_frees_the_lock(db: &Db) {
+    let name = LockName::named("job");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut conn = runtime.block_on(db.conn());
+    let held = runtime.block_on(name.lock().acquire(&mut conn)).unwrap();
+    drop(held);
+    db.run(db.wait_until_free(&name));
+    drop(runtime);
 }
 
 #[server_test]
-async fn shutdown_of_the_runtime_frees_the_lock(db: &Db) {
+fn shutdown_of_the_runtime_frees_the_lock(db: &Db) {
     for threads in [1, 2] {
-        let name = &LockName::named("job");
-        outside_of_a_runtime(|| {
-            let mut runtime = match threads {
-                1 => tokio::runtime::Builder::new_current_thread(),
-                _ => tokio::runtime::Builder::new_multi_thread(),
-            };
-            let runtime = runtime.enable_all().build().unwrap();
-            let mut conn = runtime.block_on(db.conn());
-            let lock = name.lock();
-            let task = runtime.spawn(async move {
-                let ran = lock.run(&mut conn, async |_, _| {
-                    pending::<()>().await;
-                    Ok::<_, LockError>(())
-                });
-                ran.await
+        let name = LockName::named("job");
+        let mut runtime = match threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = runtime.enable_all().build().unwrap();
+        let mut conn = runtime.block_on(db.conn());
+        let lock = name.lock();
+        let task = runtime.spawn(async move {
+            let ran = lock.run(&mut conn, async |_, _| {
+                pending::<()>().await;
+                Ok::<_, LockError>(())
             });
-            runtime.block_on(async {
-                while db.holder(name).await.is_none() {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-            });
-            drop(runtime);
-            drop(task);
+            ran.await
         });
-        wait_until_free(db, name).await;
+        runtime.block_on(async {
+            while db.holder(&name).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        drop(runtime);
+        drop(task);
+        db.run(db.wait_until_free(&name));
     }
-}
-
-/// Runs `work` on a thread that is not the runtime's.
-fn outside_of_a_runtime<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
-}
-
-/// Polls a future up to `count` times, and then drops it. Returns its output if it was ready.
-async fn poll_times<F: Future>(future: F, count: usize) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut polls = 0;
-    std::future::poll_fn(move |context| {
-        polls += 1;
-        match future.as_mut().poll(context) {
-            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-            std::task::Poll::Pending if polls >= count => std::task::Poll::Ready(None),
-            std::task::Poll::Pending => std::task::Poll::Pending,
-        }
-    })
-    .await
 }
 
 /// A task has a budget of polls. When it is used up, no statement is written.
 #[server_test]
-async fn future_dropped_without_budget_frees_the_lock(db: &Db) {
+fn future_dropped_without_budget_frees_the_lock(db: &Db) {
     let name = LockName::named("job");
-    let mut conn = db.conn().await;
-    let held = name.lock().acquire(&mut conn).await.unwrap();
-    let mut held = Some(held);
-    std::future::poll_fn(|context| {
-        while tokio::task::coop::has_budget_remaining() {
-            let mut unit = pin!(tokio::task::consume_budget());
-            let _ = unit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        }
-        let _ = &context;
-        drop(held.take());
-        std::task::Poll::Ready(())
-    })
-    .await;
-    wait_until_free(db, &name).await;
+    db.run(async {
+        let mut conn = db.conn().await;
+        let held = name.lock().acquire(&mut conn).await.unwrap();
+        let mut held = Some(held);
+        std::future::poll_fn(|context| {
+            while tokio::task::coop::has_budget_remaining() {
+                let mut unit = pin!(tokio::task::consume_budget());
+                let _ = unit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            }
+            let _ = &context;
+            drop(held.take());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        db.wait_until_free(&name).await;
+    });
 }
 
 /// Numbers that look random, the same in each run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -325,28 +313,30 @@ async fn cut_at_random(pool: &bb8::Pool<Conn>, seed: u64) -> Increments {
 }
 
 #[server_test]
-async fn random_cuts_under_load_lose_nothing_and_leave_nothing_locked(db: &Db) {
-    db.counter(1).await;
-    db.counter(2).await;
-    let manager = AsyncDieselConnectionManager::<Conn>::new(db.url());
-    let pool = bb8::Pool::builder()
-        .max_size(6)
-        .build(manager)
-        .await
-        .unwrap();
-    let tasks = (0..TASKS).map(|seed| cut_at_random(&pool, seed));
-    let all = futures_util::future::join_all(tasks).await;
-    let done: i64 = all.iter().map(|it| it.done).sum();
-    let cut: i64 = all.iter().map(|it| it.cut).sum();
-    for id in 1..=2 {
-        db.wait_until_free(&Counter::stale(id).lock_name()).await;
-    }
-    wait_until_free(db, &LockName::named("job")).await;
-    let value = db.value(1).await + db.value(2).await;
-    // A call that was cut may have done its work.
-    assert!(
-        (done..=done + cut).contains(&value),
-        "{done} done, {cut} cut, value {value}"
-    );
-    assert!(cut >= CUTS && done > 0, "{done} done, {cut} cut");
+fn random_cuts_under_load_lose_nothing_and_leave_nothing_locked(db: &Db) {
+    db.run(async {
+        db.counter(1).await;
+        db.counter(2).await;
+        let manager = AsyncDieselConnectionManager::<Conn>::new(db.url());
+        let pool = bb8::Pool::builder()
+            .max_size(6)
+            .build(manager)
+            .await
+            .unwrap();
+        let tasks = (0..TASKS).map(|seed| cut_at_random(&pool, seed));
+        let all = futures_util::future::join_all(tasks).await;
+        let done: i64 = all.iter().map(|it| it.done).sum();
+        let cut: i64 = all.iter().map(|it| it.cut).sum();
+        for id in 1..=2 {
+            db.wait_until_free(&Counter::stale(id).lock_name()).await;
+        }
+        db.wait_until_free(&LockName::named("job")).await;
+        let value = db.value(1).await + db.value(2).await;
+        // A call that was cut may have done its work.
+        assert!(
+            (done..=done + cut).contains(&value),
+            "{done} done, {cut} cut, value {value}"
+        );
+        assert!(cut >= CUTS && done > 0, "{done} done, {cut} cut");
+    });
 }

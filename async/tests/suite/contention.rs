@@ -1,7 +1,7 @@
-//! Many tasks and one lock. The control is in `transactions`.
+//! Many tasks and one lock.
 
 use diesel::QueryResult;
-use diesel_advisory_lock::prelude::*;
+use diesel_advisory_lock_async::prelude::*;
 use server_test::server_test;
 
 use super::support::{Counter, Db};
@@ -27,29 +27,54 @@ where
 }
 
 #[server_test]
-async fn no_increment_under_a_lock_is_lost(db: &Db) {
-    let value = increments(db, async |mut conn| {
-        for _ in 0..CALLS {
-            Counter::stale(1)
-                .with_lock(&mut conn, Counter::add_one)
-                .await?;
-        }
-        Ok(())
+fn no_increment_under_a_lock_is_lost(db: &Db) {
+    db.run(async {
+        let value = increments(db, async |mut conn| {
+            for _ in 0..CALLS {
+                Counter::stale(1)
+                    .with_lock(&mut conn, Counter::add_one)
+                    .await?;
+            }
+            Ok(())
+        });
+        assert_eq!(value.await, TASKS * CALLS);
     });
-    assert_eq!(value.await, TASKS * CALLS);
 }
 
 #[server_test]
-async fn no_increment_in_a_transaction_is_lost(db: &Db) {
-    let value = increments(db, async |mut conn| {
-        for _ in 0..CALLS {
-            let mut counter = Counter::stale(1);
-            counter
-                .lock()
-                .transaction(&mut conn, Counter::add_one)
-                .await?;
-        }
-        Ok(())
+fn no_increment_in_a_transaction_is_lost(db: &Db) {
+    db.run(async {
+        let value = increments(db, async |mut conn| {
+            for _ in 0..CALLS {
+                let mut counter = Counter::stale(1);
+                counter
+                    .lock()
+                    .transaction(&mut conn, Counter::add_one)
+                    .await?;
+            }
+            Ok(())
+        });
+        assert_eq!(value.await, TASKS * CALLS);
     });
-    assert_eq!(value.await, TASKS * CALLS);
+}
+
+/// The control: without a lock, increments are lost.
+#[server_test]
+fn increments_without_a_lock_are_lost(db: &Db) {
+    use diesel::QueryDsl;
+    use diesel_async::RunQueryDsl;
+
+    use super::support::counters;
+
+    db.run(async {
+        let value = increments(db, async |mut conn| {
+            for _ in 0..CALLS {
+                let counter = counters::table.find(1).first::<(i64, i64)>(&mut conn);
+                let (id, value) = counter.await?;
+                Counter { id, value }.add_one(&mut conn).await?;
+            }
+            Ok(())
+        });
+        assert!(value.await < TASKS * CALLS);
+    });
 }

@@ -1,69 +1,12 @@
-//! The cases of the blocking crate, and those that only futures have.
-
-#[path = "../../../tests/suite/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "not all cases are shared yet")]
-pub(crate) mod support;
-
-#[path = "../../../tests/suite/faults.rs"]
-mod faults;
-#[path = "../../../tests/suite/healthy_connections.rs"]
-mod healthy_connections;
-#[path = "../../../tests/suite/inspect.rs"]
-mod inspect;
-#[path = "../../../tests/suite/invalid_names.rs"]
-mod invalid_names;
-#[path = "../../../tests/suite/keep_alive.rs"]
-mod keep_alive;
-#[path = "../../../tests/suite/key_mismatch.rs"]
-mod key_mismatch;
-#[path = "../../../tests/suite/lost_in_transaction.rs"]
-mod lost_in_transaction;
-#[path = "../../../tests/suite/names.rs"]
-mod names;
-#[path = "../../../tests/suite/outcomes.rs"]
-mod outcomes;
-#[path = "../../../tests/suite/reentrant.rs"]
-mod reentrant;
-#[path = "../../../tests/suite/release_failures.rs"]
-mod release_failures;
-#[path = "../../../tests/suite/released.rs"]
-mod released;
-#[path = "../../../tests/suite/reload.rs"]
-mod reload;
-#[path = "../../../tests/suite/reload_copies.rs"]
-mod reload_copies;
-#[path = "../../../tests/suite/sets.rs"]
-mod sets;
-#[path = "../../../tests/suite/test_transactions.rs"]
-mod test_transactions;
-#[path = "../../../tests/suite/transactions.rs"]
-mod transactions;
-#[path = "../../../tests/suite/waits.rs"]
-mod waits;
+//! The cases of all servers.
 
 mod cancellation;
 mod contention;
+mod faults;
 mod inspection;
+mod lock_pool;
 mod locks;
+pub(crate) mod outcomes;
 mod pools;
-mod raw_transactions;
-
-use std::time::{Duration, Instant};
-
-use diesel_advisory_lock::LockName;
-use support::{Counter, Db};
-
-impl Counter {
-    /// A copy that is not loaded.
-    fn stale(id: i64) -> Counter {
-        Counter { id, value: -1 }
-    }
-}
-
-/// Waits until the lock is free and no session waits for one, and returns how long that took.
-async fn wait_until_free(db: &Db, name: &LockName) -> Duration {
-    let since = Instant::now();
-    db.wait_until_free(name).await;
-    db.wait_until_sessions_wait(0).await;
-    since.elapsed()
-}
+pub(crate) mod support;
+mod transactions;

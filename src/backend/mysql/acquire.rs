@@ -56,14 +56,14 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
     let (got, reentrant, namespace, session) = loop {
         let answer = match &lock {
             KeySource::InSessionNamespace { text, .. } => for_context!(context, Context => {
-                driver.load_one(TryAcquire::<_, Context>::new(InNamespace(text))).await
+                driver.load_one_in_turn(TryAcquire::<_, Context>::new(InNamespace(text))).await
             }),
             // A key of PostgreSQL was refused before.
             KeySource::PostgresKey(..) => {
                 return Err(AcquireError::Database(DieselError::NotFound));
             }
             KeySource::FullName(name) => for_context!(context, Context => {
-                driver.load_one(TryAcquire::<_, Context>::new(FullName(name))).await
+                driver.load_one_in_turn(TryAcquire::<_, Context>::new(FullName(name))).await
             }),
         };
         match answer.map(Answer::read) {

@@ -105,7 +105,13 @@ pub(super) async fn error_may_have_run<D: Driver<Db = Mysql>>(
 
 async fn code_of<D: Driver<Db = Mysql>>(driver: &mut D, error: &DieselError) -> Option<i64> {
     match error {
-        DieselError::DatabaseError(..) => of_last_error(driver).await,
+        DieselError::DatabaseError(..) => match of_last_error(driver).await {
+            // The error may be that of another statement, and so the code.
+            Some(code) if BEFORE_EXECUTION.contains(&code) && !driver.answers_in_turn().await => {
+                None
+            }
+            code => code,
+        },
         _ => None,
     }
 }

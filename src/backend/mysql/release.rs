@@ -26,7 +26,7 @@ pub(super) async fn release<D: Driver<Db = Mysql>>(
     context: TransactionContext,
 ) -> ReleaseAnswer {
     let answer: QueryResult<i64> = for_context!(context, Context => {
-        driver.load_one(LockQuery::<Release, Context>::new(key)).await
+        driver.load_one_in_turn(LockQuery::<Release, Context>::new(key)).await
     });
     match answer {
         Ok(number) if session_checks::reason(number).is_some() => ReleaseAnswer::TransactionOpen,
@@ -98,10 +98,10 @@ async fn are_held_in_one<D: Driver<Db = Mysql>>(
 ) -> QueryResult<Held> {
     let answer: QueryResult<i64> = match keys {
         [key] => for_context!(context, Context => {
-            driver.load_one(LockQuery::<Holds, Context>::new(key)).await
+            driver.load_one_in_turn(LockQuery::<Holds, Context>::new(key)).await
         }),
         keys => for_context!(context, Context => {
-            driver.load_one(HoldsAll::<Context>::new(keys)).await
+            driver.load_one_in_turn(HoldsAll::<Context>::new(keys)).await
         }),
     };
     let error = match answer {
@@ -136,7 +136,7 @@ pub(super) async fn release_and_reacquire<D: Driver<Db = Mysql>>(
     key: &Key,
 ) -> ReacquireAnswer {
     let query = LockQuery::<ReleaseAndReacquire, session_checks::OutsideTransaction>::new(key);
-    let number: i64 = match driver.load_one(query).await {
+    let number: i64 = match driver.load_one_in_turn(query).await {
         Ok(number) => number,
         Err(error) => {
             let failure = Failure::of(driver, error).await;

@@ -14,7 +14,7 @@ use super::{acquire, begin, check_server, commit, error, inspect, release, verif
 use crate::backend::{
     AcquireError, AcquireResult, Backend, BeginResult, CheckServer, CommitError, Condition, Held,
     HeldLock, Inspect, InspectError, LockStatus, ReacquireAnswer, ReleaseAnswer, Request,
-    ServerReport, SharedLocks, SortResult, TransactionLocks, prove_and_commit,
+    ServerReport, SharedLocks, SortResult, TransactionLocks, is_in_savepoint, prove_and_commit,
 };
 use crate::deadline::Wait;
 use crate::driver::Driver;
@@ -175,8 +175,10 @@ impl Backend for Postgres {
         // Nested locks need no proof: the transaction holds them until its end.
         let is_of_session = |key: &&Key| key.level == Level::Session;
         let of_session: Vec<&Key> = keys.iter().copied().filter(is_of_session).collect();
-        let depth = driver.transaction_status().transaction_depth();
-        let is_savepoint = depth.is_ok_and(|depth| depth.is_some_and(|depth| depth.get() > 1));
+        let is_savepoint = is_in_savepoint(driver);
+        if of_session.is_empty() && !is_savepoint {
+            return commit::commit_without_proof(driver).await;
+        }
         match prove_and_commit::<Self, D>(driver, &of_session).await {
             Err(CommitError::Failed(error)) => Err(match commit::failed(driver, error) {
                 // The transaction around it was not committed.

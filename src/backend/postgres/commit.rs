@@ -27,11 +27,22 @@ pub(super) async fn commit_own_transaction<D: Driver<Db = Pg>>(
          '{mark}' THEN '0' ELSE {} END)::int; COMMIT",
         Marker::Lost.literal()
     );
-    Some(match driver.batch(&sql).await {
+    Some(match driver.commit_with(&sql).await {
         Ok(()) => Ok(Condition::Clean),
         Err(error) if Marker::of(&error) == Some(Marker::Lost) => Err(CommitError::NotHeld(0)),
         Err(error) => Err(failed(driver, error)),
     })
+}
+
+/// Commits a transaction without a lock that must be proved. The server would answer COMMIT with
+/// success in an aborted transaction, which refuses the statement before it.
+pub(super) async fn commit_without_proof<D: Driver<Db = Pg>>(
+    driver: &mut D,
+) -> Result<Condition, CommitError> {
+    match driver.commit_with("SELECT; COMMIT").await {
+        Ok(()) => Ok(Condition::Clean),
+        Err(error) => Err(failed(driver, error)),
+    }
 }
 
 /// Without an answer, the server may have committed.

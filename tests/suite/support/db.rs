@@ -13,6 +13,7 @@ use super::{Counter, Wait, counters, second_lock, wait_until};
 use crate::api::pool::{self, Events, Locks, Pool};
 use crate::api::{
     Connection, DROP_ENDS_SESSION, RunQueryDsl, SimpleConnection, TransactionManager, block_on,
+    over_tcp,
 };
 use crate::server::{self, Conn, ServerKind};
 
@@ -141,13 +142,14 @@ impl Db {
         .unwrap();
         let proxy = Proxy::start(addresses.find(SocketAddr::is_ipv4).unwrap()).unwrap();
         let url = format!("{account}@127.0.0.1:{}/{database}", proxy.port());
+        let url = over_tcp(url);
         (proxy, url)
     }
 
     /// A lock pool over a pool of `size` connections through a proxy.
     pub(crate) async fn locks_through_proxy(&self, size: u32) -> (Locks, Proxy) {
         let (proxy, url) = self.proxy();
-        let pool = Self::pool_at(&url, size, |_| {}).await.0;
+        let (pool, _) = Self::pool_at(&url, size, |_| {}).await;
         (Locks::new(pool), proxy)
     }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use diesel_advisory_lock::{FromLockError, LockSource};
-use server_test::{blocking, both};
+use server_test::both;
 
 use super::{Counter, Db, Hook};
 use crate::api::locked::LockedMethods;
 use crate::api::pool::{self, Events, Locks, PooledConnection};
-use crate::api::{Body, Connection, HAS_LOCK_POOL, HAS_LOCKED_METHODS};
+use crate::api::{Body, Connection, HAS_LOCKED_METHODS};
 use crate::server::{self, Conn};
 
 /// Where the connection comes from, and the form of the call.
@@ -250,7 +250,6 @@ impl Form {
         }
     }
 
-    #[blocking]
     async fn call_through<T: LockedMethods, E: FromLockError + Send>(
         self,
         locks: &Locks,
@@ -307,7 +306,6 @@ impl Path {
             .flat_map(move |via| forms.map(|form| Path { via, form }))
             .filter(|path| !(path.form.is_method() && path.is_from_pool()))
             .filter(|path| Form::available().any(|form| form == path.form))
-            .filter(|path| HAS_LOCK_POOL || !path.is_from_pool())
     }
 
     /// The essential paths without a transaction.

@@ -17,7 +17,7 @@ pub(crate) struct ServerTest {
 #[server_test::both]
 impl ServerTest {
     /// Runs the case on a new database.
-    pub(crate) fn run(self, case: impl AsyncFn(&Db)) {
+    pub(crate) fn run(self, case: impl AsyncFn(&Db) + Sync) {
         // Held for writing by a serial case, for reading by the others.
         static RUNNING: RwLock<()> = RwLock::new(());
         let _serial = self

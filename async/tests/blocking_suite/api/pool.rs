@@ -1,5 +1,4 @@
-//! The pools of the suite: bb8. This crate does not have `LockPool` yet, and [`Locks`] stands for
-//! it.
+//! The pools of the suite: bb8.
 
 use std::sync::Arc;
 
@@ -7,11 +6,10 @@ use diesel_async::AsyncConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, bb8};
 use futures_util::FutureExt;
 
-use super::Body;
 use crate::server::Conn;
-use crate::suite::support::Form;
 
 pub(crate) type Pool = bb8::Pool<Conn>;
+pub(crate) type Locks = diesel_advisory_lock::LockPool<Pool>;
 pub(crate) type PooledConnection = bb8::PooledConnection<'static, Conn>;
 
 /// What happens to the connections of a pool, which bb8 does not report.
@@ -42,36 +40,4 @@ pub(crate) async fn build(
 
 pub(crate) async fn checked_out(pool: &Pool) -> PooledConnection {
     pool.get_owned().await.unwrap()
-}
-
-pub(crate) enum Locks {}
-
-pub(crate) struct State {
-    pub(crate) names: usize,
-    pub(crate) waiting: usize,
-}
-
-impl Locks {
-    pub(crate) fn new(_: Pool) -> Self {
-        panic!("see `HAS_LOCK_POOL`")
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        match *self {}
-    }
-
-    pub(crate) fn state(&self) -> State {
-        match *self {}
-    }
-}
-
-impl Form {
-    pub(crate) async fn call_through<T, E>(
-        self,
-        locks: &Locks,
-        _: &mut T,
-        _: impl Body<T, E>,
-    ) -> Result<(), E> {
-        match *locks {}
-    }
 }

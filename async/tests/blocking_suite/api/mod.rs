@@ -23,22 +23,24 @@ pub(crate) mod locked;
 pub(crate) mod pool;
 pub(crate) mod thread;
 
-pub(crate) const HAS_LOCK_POOL: bool = false;
 pub(crate) const HAS_LOCKED_METHODS: bool = false;
 
 /// Whether a future that is dropped, or a guard, ends the session.
 pub(crate) const DROP_ENDS_SESSION: bool = true;
 
 /// Runs `work` on the runtime of all cases, also inside of a future that runs there.
-pub(crate) fn block_on<R>(work: impl AsyncFnOnce() -> R) -> R {
+pub(crate) fn block_on<R: Send>(work: impl AsyncFnOnce() -> R + Send) -> R {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         let mut runtime = Builder::new_multi_thread();
         runtime.worker_threads(2).enable_all().build().unwrap()
     });
-    match Handle::try_current() {
-        Ok(runtime) => tokio::task::block_in_place(|| runtime.block_on(work())),
-        Err(_) => RUNTIME.block_on(work()),
+    if Handle::try_current().is_err() {
+        return RUNTIME.block_on(work());
     }
+    // On this thread, it would take the wake-ups of the future around it.
+    let on_another_thread = || RUNTIME.block_on(work());
+    std::thread::scope(|scope| scope.spawn(on_another_thread).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 pub(crate) async fn catch_unwind<R>(work: impl AsyncFnOnce() -> R) -> std::thread::Result<R> {
@@ -48,6 +50,15 @@ pub(crate) async fn catch_unwind<R>(work: impl AsyncFnOnce() -> R) -> std::threa
 /// Runs `work` in `count` futures at a time, with numbers from 0.
 pub(crate) async fn concurrently(count: usize, work: impl AsyncFn(usize)) {
     join_all((0..count).map(async |nth| work(nth).await)).await;
+}
+
+/// The URL, with a connection that a proxy can see: the client of MySQL prefers the server's Unix
+/// socket.
+pub(crate) fn over_tcp(url: String) -> String {
+    match url.starts_with("mysql") {
+        true => format!("{url}?prefer_socket=false"),
+        false => url,
+    }
 }
 
 /// A closure that runs under the lock of a model.
