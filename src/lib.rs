@@ -357,7 +357,9 @@ pub use diesel_advisory_lock_derive::locked;
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::locked_method::{DefaultPolicy, PolicyOf, enter, enter_with_copy, finish};
+    pub use crate::locked_method::{
+        DefaultPolicy, MethodResult, PolicyOf, enter, enter_with_copy, finish,
+    };
 }
 
 /// What `diesel-advisory-lock-async` is built on. It changes without notice.
@@ -376,6 +378,8 @@ pub mod __core {
     pub use crate::held_locks::HeldLocks;
     pub use crate::in_use::{EnclosingFuture, InUse};
     pub use crate::inspect::{list, status};
+    // Without the derive of the same name, which expands to this crate's names.
+    pub use crate::key::LockKey;
     pub use crate::lock::or_none;
     pub use crate::lockable::RowLock;
     pub use crate::mode::Mode;

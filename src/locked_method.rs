@@ -39,18 +39,31 @@ impl<T: ?Sized> DefaultPolicy for PolicyOf<T> {}
     label = "not a `Result`",
     note = "write `-> QueryResult<{Self}>`, or `-> Result<{Self}, E>` with an `E: From<LockError>`"
 )]
-pub trait MethodResult {
-    #[doc(hidden)]
-    fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self
-    where
-        Self: Sized;
+pub trait MethodResult: Sized {
+    /// The value of the `Result`.
+    type Value;
+
+    /// The error of the `Result`.
+    type Error: FromLockError;
+
+    /// Converts it to the `Result` that it is.
+    #[expect(clippy::missing_errors_doc, reason = "it is the method's result")]
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+
+    /// Converts it back.
+    fn from_result(result: Result<Self::Value, Self::Error>) -> Self;
 }
 
 impl<R, E: FromLockError> MethodResult for Result<R, E> {
-    fn finish(entered: Result<(Entered<'_, impl LockSource>, Self), LockError>) -> Self {
-        let (entered, result) = entered?;
-        drop((entered.in_use, entered.enclosing));
-        ready(guard::finish(entered.guard, entered.transaction, result))
+    type Value = R;
+    type Error = E;
+
+    fn into_result(self) -> Self {
+        self
+    }
+
+    fn from_result(result: Self) -> Self {
+        result
     }
 }
 
@@ -155,5 +168,12 @@ impl Scope {
 pub fn finish<S: LockSource, O: MethodResult>(
     entered: Result<(Entered<'_, S>, O), LockError>,
 ) -> O {
-    O::finish(entered)
+    let (entered, result) = match entered {
+        Ok(entered) => entered,
+        Err(error) => return O::from_result(Err(error.into())),
+    };
+    drop((entered.in_use, entered.enclosing));
+    let result = result.into_result();
+    let finished = guard::finish(entered.guard, entered.transaction, result);
+    O::from_result(ready(finished))
 }

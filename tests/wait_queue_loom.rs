@@ -42,7 +42,7 @@ mod sync {
 }
 
 use std::collections::HashSet;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -85,6 +85,8 @@ enum Wait {
     Task,
     /// In a thread, until a deadline.
     Expiring,
+    /// In a task, until a deadline.
+    ExpiringTask,
 }
 
 impl Wait {
@@ -93,6 +95,14 @@ impl Wait {
             Wait::Thread => waiter.wait_until(None).ok(),
             Wait::Task => Some(run_task(waiter)),
             Wait::Expiring => waiter.wait_until(Some(Instant::now())).ok(),
+            Wait::ExpiringTask => {
+                let wait = pin!(waiter.wait_or(std::future::ready(())));
+                let waker = Waker::from(Arc::new(Parker::new()));
+                match wait.poll(&mut Context::from_waker(&waker)) {
+                    Poll::Ready(given) => given.ok(),
+                    Poll::Pending => unreachable!("its time is over"),
+                }
+            }
         }
     }
 }
@@ -336,11 +346,10 @@ fn waiters_are_served_fifo() {
     });
 }
 
-#[test]
-fn expired_waiter_does_not_delay_others() {
-    in_every_order(|| {
+fn let_a_waiter_expire(wait: Wait) {
+    in_every_order(move || {
         let world = World::new();
-        let expires = spawn(&world, |world| world.request(Wait::Expiring));
+        let expires = spawn(&world, move |world| world.request(wait));
         let waits = spawn(&world, |world| world.request(Wait::Task));
         world.request(Wait::Thread);
         expires.join().unwrap();
@@ -348,6 +357,16 @@ fn expired_waiter_does_not_delay_others() {
         assert!(world.served.load(SeqCst) >= 2);
         world.assert_empty();
     });
+}
+
+#[test]
+fn expired_waiter_does_not_delay_others() {
+    let_a_waiter_expire(Wait::Expiring);
+}
+
+#[test]
+fn expired_task_does_not_delay_others() {
+    let_a_waiter_expire(Wait::ExpiringTask);
 }
 
 #[test]

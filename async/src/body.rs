@@ -1,6 +1,10 @@
-//! [`LockBody`]: a closure that returns a future, and that future is `Send`.
+//! [`LockBody`]: a closure that returns a future, and that future is `Send`. [`Scope`] polls it under
+//! its locks.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+
+use diesel_advisory_lock::__core::{Backend, EnclosingFuture, HeldLocks, Scope as Span};
 
 /// A closure or a method that runs under a lock: `async |model, conn| ..`, or the path of an
 /// `async fn`.
@@ -26,4 +30,26 @@ where
     Fut: Future<Output = R>,
 {
     type Fut = Fut;
+}
+
+/// What the body of a call is polled in: its locks, and its span.
+pub(crate) struct Scope {
+    pub(crate) enclosing: EnclosingFuture,
+    span: Span,
+}
+
+impl Scope {
+    pub(crate) fn of(locks: &HeldLocks<impl Backend>) -> Self {
+        Scope {
+            enclosing: locks.enclose_future(),
+            span: locks.span(),
+        }
+    }
+
+    /// Runs the body.
+    pub(crate) async fn run<O>(self, body: impl Future<Output = O>) -> O {
+        let Scope { enclosing, span } = self;
+        let mut body = pin!(body);
+        poll_fn(|context| enclosing.poll(|| span.run(|| body.as_mut().poll(context)))).await
+    }
 }

@@ -2,16 +2,14 @@
 //! form.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 
 use diesel_advisory_lock::__core::{
-    EnclosingFuture, Guard, HeldLocks, InUse, LockDriver, Parts, Transaction, begin, finish,
+    Guard, HeldLocks, InUse, LockDriver, Parts, Transaction, begin, finish,
 };
 use diesel_advisory_lock::{FromLockError, LockError, LockName};
 
-use crate::body::LockBody;
+use crate::body::{LockBody, Scope};
 use crate::connection::{LockConnection, LockSource};
 use crate::driver::Via;
 use crate::reload::{ReloadSet, Rows};
@@ -143,7 +141,7 @@ impl<S: LockSource> fmt::Debug for LockGuard<'_, S> {
 /// A guard of an asynchronous connection.
 pub(crate) trait AsyncGuard: Guard {
     /// Records that a closure runs.
-    fn set_running(&self, _closure: &EnclosingFuture) {}
+    fn set_running(&self, _closure: &Scope) {}
 }
 
 impl<S: LockSource> AsyncGuard for LockGuard<'_, S> {}
@@ -167,19 +165,15 @@ where
         Ok(in_use) => in_use,
         Err(error) => return finish(guard, Transaction::No, Err(E::from(error))).await,
     };
-    let enclosing = guard.parts().1.enclose_future();
-    guard.set_running(&enclosing);
-    let (driver, locks) = guard.parts();
-    let span = locks.span();
-    let result = {
-        let mut body = pin!(body(set.into_locked(), driver.conn()));
-        poll_fn(|context| enclosing.poll(|| span.run(|| body.as_mut().poll(context)))).await
-    };
+    let scope = Scope::of(guard.parts().1);
+    guard.set_running(&scope);
+    let conn = guard.parts().0.conn();
+    let result = scope.run(body(set.into_locked(), conn)).await;
     drop(in_use);
     finish(guard, transaction, result).await
 }
 
-async fn enter<G, S, L>(
+pub(crate) async fn enter<G, S, L>(
     guard: &mut G,
     set: &mut L,
     transaction: Transaction,

@@ -16,7 +16,9 @@ use crate::reload::Reload;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be locked",
     label = "not a model with a primary key that implements `LockKey`",
-    note = "derive `Identifiable` for the model, and `LockKey` for a custom key type"
+    note = "derive `Identifiable` for the model, and `LockKey` for a custom key type; for a \
+            struct that is not a model, derive `Lockable` with `#[lock(table = accounts, \
+            key(from_id))]`"
 )]
 pub trait Lockable: RowLock {
     /// Returns the name of this row's lock, which equals [`LockName::row`] of its table and key.

@@ -1,6 +1,8 @@
 //! [`Reload`]: loads a model's row again under its lock. [`ReloadSet`] does so for each model of a
 //! set.
 
+use std::ops::Deref;
+
 use diesel::associations::{HasTable, Identifiable};
 use diesel::helper_types::{AsSelect, Find, Select};
 use diesel::query_builder::QueryId;
@@ -8,7 +10,7 @@ use diesel::query_dsl::methods::{FindDsl, SelectDsl};
 use diesel::result::QueryResult;
 use diesel::{Selectable, SelectableHelper};
 use diesel_advisory_lock::__core::{
-    Armed, Driver, HeldLocks, InUse, LockDriver, RowLock, check, is_in_use,
+    Armed, Driver, HeldLocks, InUse, LockDriver, RowLock, SessionLock, check, is_in_use,
 };
 use diesel_advisory_lock::{LockError, LockName, LockSet};
 use diesel_async::methods::LoadQuery;
@@ -109,15 +111,28 @@ impl<'h, S: LockSource> Rows<'h, S> {
         if is_in_use(lock, model, self.driver) {
             return Ok(());
         }
-        let mut armed = Armed::new(&mut *self.driver);
-        let loaded = Reload::reload(&*model, armed.conn().conn()).await;
-        let name = model.name_of_row();
-        let checked = check(lock, &name, loaded, T::name_of_row, armed.conn()).await;
-        armed.disarm();
-        *model = checked?;
+        *model = load(lock, &mut *model, self.driver).await?;
         let connection = self.driver.address();
         self.in_use.add(model, connection, lock.key());
         Ok(())
+    }
+
+    /// Loads the row of the next item into a copy of its model. Returns no copy if a closure works
+    /// on the model itself under this lock.
+    #[cfg(feature = "derive")]
+    pub(crate) async fn copy<T>(&mut self, model: &T) -> Result<Option<Box<T>>, LockError>
+    where
+        T: RowLock + Reload<S::Connection> + Sync,
+    {
+        let lock = self.locks.of_item(self.next_item);
+        self.next_item += 1;
+        if is_in_use(lock, model, self.driver) {
+            return Ok(None);
+        }
+        let copy = Box::new(load(lock, model, self.driver).await?);
+        let connection = self.driver.address();
+        self.in_use.add(&*copy, connection, lock.key());
+        Ok(Some(copy))
     }
 
     fn skip(&mut self) {
@@ -127,6 +142,24 @@ impl<'h, S: LockSource> Rows<'h, S> {
     pub(crate) fn into_in_use(self) -> InUse {
         self.in_use
     }
+}
+
+/// Loads the row of a model, and checks that its lock is the one that is held.
+async fn load<M, S>(
+    lock: &SessionLock<<Via<S> as LockDriver>::Server>,
+    model: M,
+    driver: &mut Via<S>,
+) -> Result<M::Target, LockError>
+where
+    M: Deref<Target: RowLock + Reload<S::Connection>>,
+    S: LockSource,
+{
+    let mut armed = Armed::new(driver);
+    let loaded = Reload::reload(&*model, armed.conn().conn()).await;
+    let name = model.name_of_row();
+    let checked = check(lock, &name, loaded, M::Target::name_of_row, armed.conn()).await;
+    armed.disarm();
+    checked
 }
 
 macro_rules! reload_set {

@@ -11,10 +11,11 @@ use syn::{
 };
 
 use crate::generics::as_arguments;
-use crate::options::{Krate, once, string};
+use crate::library::{Krate, Library};
+use crate::options::{once, string};
 
-pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
-    let mut krate = Krate::default();
+pub(crate) fn expand(library: Library, input: &DeriveInput) -> TokenStream {
+    let mut krate = Krate::new(library);
     let body = options(&input.attrs, &mut krate).and_then(|()| body(input, &krate));
     // An error expands to an impl too, so that no further errors follow.
     let (body, error, bound) = match body {

@@ -7,9 +7,9 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Token, token};
 
 use crate::generics::as_arguments;
-use crate::options::{Krate, Module, PolicyOptions, once, value};
+use crate::library::{Krate, Library};
+use crate::options::{Module, PolicyOptions, once, value};
 
-#[derive(Default)]
 struct Options {
     krate: Krate,
     policy: PolicyOptions,
@@ -25,8 +25,8 @@ struct Identity {
     key: Vec<Ident>,
 }
 
-pub(crate) fn expand(input: &DeriveInput) -> TokenStream {
-    let mut options = Options::default();
+pub(crate) fn expand(library: Library, input: &DeriveInput) -> TokenStream {
+    let mut options = Options::new(library);
     match parse(input, &mut options) {
         Ok(None) => of_model(input, &options),
         Ok(Some(identity)) => of_row(input, &options, &identity),
@@ -70,6 +70,16 @@ fn parse(input: &DeriveInput, options: &mut Options) -> Result<Option<Identity>>
 }
 
 impl Options {
+    fn new(library: Library) -> Self {
+        Options {
+            krate: Krate::new(library),
+            policy: PolicyOptions::default(),
+            table: None,
+            key: None,
+            is_row: false,
+        }
+    }
+
     fn take(&mut self, meta: &syn::meta::ParseNestedMeta<'_>, fields: &Fields) -> Result<()> {
         if self.krate.take(meta)? || self.policy.take(meta)? {
             Ok(())
@@ -135,6 +145,9 @@ fn of_model(input: &DeriveInput, options: &Options) -> TokenStream {
 fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> TokenStream {
     let krate = &options.krate;
     let vis = &input.vis;
+    let with_lock = model_method(input, options, "with_lock", "run", &quote!(LockR));
+    let value = quote!(::core::option::Option<LockR>);
+    let try_with_lock = model_method(input, options, "try_with_lock", "try_run", &value);
     quote! {
         /// Starts a lock of this row, with the model's lock policy.
         #vis fn lock(&mut self) -> #krate::Lock<&mut Self> {
@@ -147,35 +160,61 @@ fn model_methods(input: &DeriveInput, options: &Options, lock: &TokenStream) -> 
         /// # Errors
         ///
         /// The error of `body`, and any `LockError` from before or after it.
-        #vis fn with_lock<LockS, LockR, LockE>(
-            &mut self,
-            conn: &mut LockS,
-            body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
-        ) -> ::core::result::Result<LockR, LockE>
-        where
-            for<'lock> Self: #krate::Lockable + #krate::Reload<LockS::Connection>,
-            LockS: #krate::LockSource,
-            LockE: #krate::FromLockError,
-        {
-            #krate::LockDsl::run(self.lock(), conn, body)
-        }
+        #with_lock
 
         /// Like `with_lock`, but returns `Ok(None)` at once if another session holds the lock.
         ///
         /// # Errors
         ///
         /// The error of `body`, and any `LockError` from before or after it.
-        #vis fn try_with_lock<LockS, LockR, LockE>(
+        #try_with_lock
+    }
+}
+
+/// Expands to a method that runs a closure by the finishing method `run`.
+fn model_method(
+    input: &DeriveInput,
+    options: &Options,
+    name: &str,
+    run: &str,
+    value: &TokenStream,
+) -> TokenStream {
+    let krate = &options.krate;
+    let vis = &input.vis;
+    let [name, run] = [name, run].map(|name| Ident::new(name, Span::call_site()));
+    let result = quote!(::core::result::Result<LockR, LockE>);
+    let (asyncness, bounds) = match krate.is_async() {
+        false => (
+            None,
+            quote! {
+                LockE: #krate::FromLockError,
+                LockF: ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> #result,
+            },
+        ),
+        true => (
+            Some(quote!(async)),
+            quote! {
+                LockR: ::core::marker::Send,
+                LockE: #krate::FromLockError + ::core::marker::Send,
+                for<'lock_m, 'lock_c> LockF: ::core::ops::AsyncFnOnce(&'lock_m mut Self, &'lock_c mut LockS::Connection) -> #result
+                    + #krate::LockBody<&'lock_m mut Self, &'lock_c mut LockS::Connection, #result, Fut: ::core::marker::Send>
+                    + ::core::marker::Send,
+            },
+        ),
+    };
+    let awaited = krate.awaited();
+    quote! {
+        #vis #asyncness fn #name<LockS, LockR, LockE, LockF>(
             &mut self,
             conn: &mut LockS,
-            body: impl ::core::ops::FnOnce(&mut Self, &mut LockS::Connection) -> ::core::result::Result<LockR, LockE>,
-        ) -> ::core::result::Result<::core::option::Option<LockR>, LockE>
+            body: LockF,
+        ) -> ::core::result::Result<#value, LockE>
         where
             for<'lock> Self: #krate::Lockable + #krate::Reload<LockS::Connection>,
             LockS: #krate::LockSource,
-            LockE: #krate::FromLockError,
+            #bounds
         {
-            #krate::LockDsl::try_run(self.lock(), conn, body)
+            #krate::LockDsl::#run(self.lock(), conn, body)#awaited
         }
     }
 }
@@ -208,9 +247,14 @@ fn of_row(input: &DeriveInput, options: &Options, identity: &Identity) -> TokenS
     name.set_span(at(table.span()));
     let (impl_generics, _, where_clause) = input.generics.split_for_impl();
     let arguments = as_arguments(&input.generics.params);
+    // Both libraries have the names of the blocking one's trait.
+    let lockable = match krate.is_async() {
+        false => quote!(#krate::Lockable),
+        true => quote!(#krate::__private::Lockable),
+    };
     quote! {
         #[automatically_derived]
-        #implement #impl_generics #krate::Lockable for #name #arguments #where_clause #body
+        #implement #impl_generics #lockable for #name #arguments #where_clause #body
         #methods
     }
 }

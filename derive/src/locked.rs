@@ -11,7 +11,9 @@ mod signature;
 use options::Options;
 use signature::Signature;
 
-pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream {
+use crate::library::Library;
+
+pub(crate) fn expand(library: Library, attribute: TokenStream, method: TokenStream) -> TokenStream {
     // An error leaves the method unchanged, so that no errors follow at its callers.
     let unlocked = |error: Error| {
         let error = error.into_compile_error();
@@ -24,7 +26,7 @@ pub(crate) fn expand(attribute: TokenStream, method: TokenStream) -> TokenStream
             "`#[locked]` must be on a method with a body, in an `impl` of a model",
         )
     });
-    match parsed.and_then(|method| lock(&Options::parse(attribute)?, method)) {
+    match parsed.and_then(|method| lock(&Options::parse(library, attribute)?, method)) {
         Ok(locked) => locked,
         Err(error) => unlocked(error),
     }

@@ -104,30 +104,6 @@ pub(crate) fn flag(meta: &ParseNestedMeta<'_>, name: &str) -> Result<()> {
     }
 }
 
-/// The path of the library: `crate = path` if it is renamed.
-#[derive(Default)]
-pub(crate) struct Krate(Option<Path>);
-
-impl Krate {
-    pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<bool> {
-        if !meta.path.is_ident("crate") {
-            return Ok(false);
-        }
-        let path: Module = value(meta, "write the library's path, as in `crate = locks`")?;
-        once(&mut self.0, meta, path.0)?;
-        Ok(true)
-    }
-}
-
-impl ToTokens for Krate {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        match &self.0 {
-            Some(path) => path.to_tokens(tokens),
-            None => quote!(::diesel_advisory_lock).to_tokens(tokens),
-        }
-    }
-}
-
 /// Parses a string after `=`.
 pub(crate) fn string(meta: &ParseNestedMeta<'_>, form: &str) -> Result<LitStr> {
     let mut expr = value(meta, form)?;

@@ -4,6 +4,7 @@ use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;
 use syn::{File, parse_quote};
 
+use crate::library::Library::{self, Async, Blocking};
 use crate::{lock_key, lockable, locked};
 
 /// The group in which the compiler passes a `$type:ty` or a `$text:literal` of a `macro_rules!`.
@@ -22,7 +23,7 @@ fn is_accepted(expansion: &TokenStream) -> bool {
 }
 
 fn method(attribute: TokenStream, method: TokenStream) -> TokenStream {
-    locked::expand(attribute, method)
+    locked::expand(Blocking, attribute, method)
 }
 
 #[test]
@@ -55,12 +56,12 @@ fn a_macro_may_write_the_text_of_an_option() {
             Europe,
         }
     );
-    assert!(is_accepted(&lock_key::expand(&key)));
+    assert!(is_accepted(&lock_key::expand(Blocking, &key)));
     let model = parse_quote!(
         #[lock(timeout = #text)]
         struct Model;
     );
-    assert!(is_accepted(&lockable::expand(&model)));
+    assert!(is_accepted(&lockable::expand(Blocking, &model)));
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn a_raw_variant_is_written_as_the_identifier_that_it_is() {
             r#type,
         }
     );
-    let expansion = lock_key::expand(&key).to_string();
+    let expansion = lock_key::expand(Blocking, &key).to_string();
     assert!(
         expansion.contains(r#"Self :: r#type => "type""#),
         "{expansion}"
@@ -143,7 +144,7 @@ fn a_path_has_no_generic_arguments() {
         ] {
             let model = model(format!("#[lock({options})] struct Model {{ id: i32 }}"));
             assert_eq!(
-                is_accepted(&lockable::expand(&model)),
+                is_accepted(&lockable::expand(Blocking, &model)),
                 accepted,
                 "{options}"
             );
@@ -162,4 +163,59 @@ fn a_flag_takes_no_value() {
         let refused = method(options, send.clone()).to_string();
         assert!(refused.contains("takes no value"), "{refused}");
     }
+}
+
+/// The macro of each library takes the methods of its kind alone, and expands to its names.
+#[test]
+fn each_library_has_its_methods_and_its_path() {
+    for receiver in [quote!(&self), quote!(&mut self)] {
+        let blocking = quote!(fn send(#receiver, conn: &mut C) -> QueryResult<()> {});
+        let is_async = quote!(async #blocking);
+        let expand = |library: Library, method: &TokenStream| {
+            locked::expand(library, quote!(conn = conn), method.clone())
+        };
+        for (library, method, root) in [
+            (Blocking, &blocking, ":: diesel_advisory_lock ::"),
+            (Async, &is_async, ":: diesel_advisory_lock_async ::"),
+        ] {
+            let expansion = expand(library, method);
+            assert!(is_accepted(&expansion));
+            let text = expansion.to_string();
+            assert!(text.contains(root), "{text}");
+            assert_eq!(text.contains(". await"), library == Async, "{text}");
+        }
+        let refused = expand(Blocking, &is_async).to_string();
+        assert!(refused.contains("diesel-advisory-lock-async"), "{refused}");
+        let refused = expand(Async, &blocking).to_string();
+        assert!(refused.contains("must be an `async fn`"), "{refused}");
+    }
+    let model = parse_quote!(
+        struct Model;
+    );
+    let key = parse_quote!(
+        struct Key(i64);
+    );
+    for (library, root) in [
+        (Blocking, ":: diesel_advisory_lock ::"),
+        (Async, ":: diesel_advisory_lock_async ::"),
+    ] {
+        for expansion in [
+            lockable::expand(library, &model),
+            lock_key::expand(library, &key),
+        ] {
+            assert!(expansion.to_string().contains(root), "{expansion}");
+        }
+    }
+}
+
+#[test]
+fn an_object_of_deadpool_is_a_connection_of_the_async_library() {
+    let send = quote!(
+        async fn send(&self, conn: &mut Object<AsyncPgConnection>) -> QueryResult<()> {}
+    );
+    assert!(is_accepted(&locked::expand(Async, quote!(), send)));
+    let send = quote!(
+        fn send(&self, conn: &mut Object<PgConnection>) -> QueryResult<()> {}
+    );
+    assert!(!is_accepted(&locked::expand(Blocking, quote!(), send)));
 }

@@ -60,6 +60,10 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "T", default_value_t = 6)]
     pub(crate) threads: u16,
 
+    /// Run tasks in place of threads, on diesel-async
+    #[arg(long = "async")]
+    pub(crate) is_async: bool,
+
     /// Directory of the history, which is emptied first [default: target/stress/ and the server]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
@@ -83,6 +87,9 @@ pub(crate) struct WorkerOptions {
     #[arg(long)]
     pub(crate) threads: u16,
 
+    #[arg(long = "async")]
+    pub(crate) is_async: bool,
+
     #[arg(long)]
     pub(crate) seed: u64,
 
@@ -104,7 +111,7 @@ pub(crate) struct WorkerOptions {
 impl WorkerOptions {
     /// The arguments of the worker's command line.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        vec![
+        let mut arguments = vec![
             "worker".to_owned(),
             format!("--number={}", self.number),
             format!("--threads={}", self.threads),
@@ -113,7 +120,9 @@ impl WorkerOptions {
             format!("--direct={}", self.direct),
             format!("--proxied={}", self.proxied),
             format!("--faults={}", self.faults),
-        ]
+        ];
+        arguments.extend(self.is_async.then(|| "--async".to_owned()));
+        arguments
     }
 }
 
@@ -129,6 +138,8 @@ pub(crate) struct Faults {
 /// A fault that workers cause in their own calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerFault {
+    /// The futures of calls are dropped, tasks are aborted, and runtimes are shut down.
+    Cut,
     /// Two locks, nested in either order.
     Deadlock,
     /// The body acquires its lock once more and never releases it.
@@ -148,7 +159,8 @@ pub(crate) enum WorkerFault {
 }
 
 impl WorkerFault {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
+        Self::Cut,
         Self::Deadlock,
         Self::Leak,
         Self::Misspelled,
@@ -161,6 +173,7 @@ impl WorkerFault {
 
     fn word(self) -> &'static str {
         match self {
+            Self::Cut => "cut",
             Self::Deadlock => "deadlock",
             Self::Leak => "leak",
             Self::Misspelled => "misspelled",
@@ -245,6 +258,7 @@ mod tests {
         let options = WorkerOptions {
             number: 3,
             threads: 2,
+            is_async: true,
             seed: 9,
             directory: "/somewhere".into(),
             direct: "mysql://a".to_owned(),

@@ -41,6 +41,10 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool> {
         "this program does not run on {}: the program for PostgreSQL is `stress-postgres`",
         options.server
     );
+    ensure!(
+        cfg!(feature = "async") || !options.is_async,
+        "this program was built without the feature `async`"
+    );
     let directory = directory(options)?;
     let seed = options.seed.unwrap_or_else(|| Rng::new().u64(0..1 << 32));
     let history = Writer::create(&directory.join(COORDINATOR))?;
@@ -55,7 +59,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool> {
     let version = env.server.handshake(Duration::from_secs(10))?;
     env.record_fact("server", &format!("{} {version}", options.server));
     env.record_fact("faults", &options.faults.to_string());
-    let workers = format!("{} x {} threads", options.processes, options.threads);
+    let threads = if options.is_async { "tasks" } else { "threads" };
+    let workers = format!("{} x {} {threads}", options.processes, options.threads);
     env.record_fact("workers", &workers);
 
     stress(&env, options, seed, &directory)?;
@@ -78,7 +83,9 @@ fn directory(options: &RunOptions) -> Result<PathBuf> {
     let directory = options.directory.clone().unwrap_or_else(|| {
         let cache = cache_dir();
         let target = cache.parent().unwrap_or(&cache);
-        target.join("stress").join(options.server.to_string())
+        let suffix = if options.is_async { "-async" } else { "" };
+        let server = format!("{}{suffix}", options.server);
+        target.join("stress").join(server)
     });
     if directory.exists() {
         fs::remove_dir_all(&directory).with_context(|| directory.display().to_string())?;

@@ -6,6 +6,8 @@
 //! The checker is the package `stress-check`, which shares no code with the library. `cargo xtask
 //! stress` builds and runs all of it.
 
+#[cfg(feature = "async")]
+mod async_worker;
 mod cli;
 mod coordinator;
 mod model;

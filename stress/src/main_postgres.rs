@@ -1,5 +1,7 @@
 //! The stress test on PostgreSQL: the program `stress` with another module `server`.
 
+#[cfg(feature = "async")]
+mod async_worker;
 mod cli;
 mod coordinator;
 mod model;

@@ -10,6 +10,10 @@ use crate::{coordinator, worker};
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
+        #[cfg(feature = "async")]
+        Some(Command::Worker(options)) if options.is_async => {
+            crate::async_worker::run(options).map(|()| true)
+        }
         Some(Command::Worker(options)) => worker::run(options).map(|()| true),
         None => coordinator::run(&cli.run),
     };

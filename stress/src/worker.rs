@@ -18,8 +18,14 @@ use crate::cli::WorkerOptions;
 pub(crate) use connections::Pooled;
 use connections::{Endpoint, Pools};
 pub(crate) use error::{Done, Reached, WorkError};
+#[cfg(feature = "async")]
+pub(crate) use error::{claim, outcome};
 pub(crate) use op::Op;
+#[cfg(feature = "async")]
+pub(crate) use op::{Ending, WITHOUT_LOCK};
 use thread::Thread;
+#[cfg(feature = "async")]
+pub(crate) use thread::rng;
 
 /// How often a worker reports its number of cycles.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
@@ -98,7 +104,7 @@ fn report_cycles(worker: &Worker) {
 pub(crate) struct Deliberate;
 
 /// Prints only those panics that are not on purpose.
-fn quiet_deliberate_panics() {
+pub(crate) fn quiet_deliberate_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !panic.payload().is::<Deliberate>() {

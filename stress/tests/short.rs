@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use stress_check::history::FaultKind;
+use stress_check::history::{FaultKind, Outcome};
 use stress_check::{Report, Run};
 use test_server::{ServerKind, kinds_under_test};
 
@@ -12,6 +13,19 @@ const SECONDS: &str = "45";
 
 #[test]
 fn short_stress_run_breaks_no_rule() {
+    on_each_server(|kind| stress(kind, false));
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn short_asynchronous_stress_run_breaks_no_rule() {
+    on_each_server(|kind| stress(kind, true));
+}
+
+fn on_each_server(stress: fn(ServerKind)) {
+    // One test at a time.
+    static RUN: Mutex<()> = Mutex::new(());
+    let _run = RUN.lock().unwrap_or_else(PoisonError::into_inner);
     // Two at a time, so that each runs enough cycles on a small machine.
     for kinds in kinds_under_test().chunks(2) {
         thread::scope(|scope| {
@@ -33,9 +47,12 @@ fn program(kind: ServerKind) -> &'static str {
     }
 }
 
-fn stress(kind: ServerKind) {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stress-{kind}"));
+fn stress(kind: ServerKind, is_async: bool) {
+    let suffix = if is_async { "-async" } else { "" };
+    let directory = format!("stress-{kind}{suffix}");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     let output = Command::new(program(kind))
+        .args(is_async.then_some("--async"))
         .args(["--server", &kind.to_string(), "--seconds", SECONDS])
         .args(["--seed", "1", "--directory"])
         .arg(&directory)
@@ -52,7 +69,14 @@ fn stress(kind: ServerKind) {
 
     // A run in which nothing happened would break no rule either.
     let report = Report::of(Run::read(&directory).expect("a history"));
-    assert!(report.cycles() >= 2_000, "{kind}: too few cycles");
+    // Each connection of a call that was cut is opened again.
+    let enough = if is_async { 300 } else { 2_000 };
+    assert!(report.cycles() >= enough, "{kind}: too few cycles");
+    let cuts = report.run().ops.iter().filter(|op| op.is(Outcome::Cut));
+    assert!(
+        !is_async || cuts.count() >= 100,
+        "{kind}: too few futures were dropped"
+    );
     assert!(report.faults() >= 60, "{kind}: too few faults");
     let missing: Vec<_> = FaultKind::ALL
         .iter()

@@ -375,3 +375,25 @@ fn savepoint_that_fails_with_its_session_is_rolled_back(db: &Db) {
     assert_eq!(db.value(1), 0);
     db.wait_until_free(&counter.lock_name());
 }
+
+/// The server answers the COMMIT of an aborted transaction with success. Without a lock, nothing
+/// else is asked before it.
+#[server_test]
+fn aborted_transaction_of_an_empty_set_is_not_reported_as_committed(db: &Db) {
+    db.counter(1);
+    let conn = &mut db.conn();
+    let empty = || lock_all(Vec::<LockName>::new());
+    let run = empty().transaction(conn, |_, conn| {
+        counter().add_one(conn)?;
+        conn.batch_execute("SELECT 1 / 0").unwrap_err();
+        QueryResult::Ok(())
+    });
+    let error = LockError::try_from(run.unwrap_err()).unwrap();
+    assert_eq!(error.outcome(), Outcome::RolledBack, "{error:?}");
+    assert_eq!(db.value(1), 0);
+    let run = empty().transaction(conn, |_, conn| {
+        conn.batch_execute("UPDATE counters SET value = 5")
+    });
+    run.unwrap();
+    assert_eq!(db.value(1), 5);
+}

@@ -41,7 +41,9 @@ pub(crate) const POSTGRES: &str = "postgres";
 
 /// The package for diesel-async, and its tested features that no other package has.
 pub(crate) const ASYNC: &str = "diesel-advisory-lock-async";
-const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/mysql,deadpool,bb8";
+const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/derive,mysql,deadpool,bb8";
+const STRESS: &str = "stress";
+const STRESS_FEATURES: &str = "stress/async";
 
 /// The other packages that have the feature.
 const WITH_POSTGRES: [&str; 6] = [
@@ -50,7 +52,7 @@ const WITH_POSTGRES: [&str; 6] = [
     "job_queue",
     "locks",
     "notification",
-    "stress",
+    STRESS,
 ];
 
 /// The feature of xtask that compiles its test of the public interface.
@@ -77,6 +79,7 @@ pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
     let mut command = cargo(verb);
     command.args(["--workspace", "--features", &backends.features()]);
     command.args(["--features", ASYNC_FEATURES]);
+    command.args(["--features", STRESS_FEATURES]);
     command
 }
 
@@ -93,6 +96,9 @@ pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]
     }
     if includes(ASYNC) {
         command.args(["--features", ASYNC_FEATURES]);
+    }
+    if includes(STRESS) {
+        command.args(["--features", STRESS_FEATURES]);
     }
     command
 }

@@ -45,7 +45,15 @@ pub(crate) const BENCH: Program = Program {
 
 pub(crate) const STRESS: Program = Program {
     name: "the stress test",
-    target: &["--release", "--package", "stress", "--bin", "stress"],
+    target: &[
+        "--release",
+        "--package",
+        "stress",
+        "--bin",
+        "stress",
+        "--features",
+        "async",
+    ],
     postgres_target: &[
         "--release",
         "--package",
@@ -53,7 +61,7 @@ pub(crate) const STRESS: Program = Program {
         "--bin",
         "stress-postgres",
         "--features",
-        POSTGRES,
+        "async,postgres",
     ],
     postgres_libraries: &Need::CLIENT_LIBRARIES,
     takes_url: false,

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use diesel_advisory_lock::__core::{EnclosingFuture, Guard, Parts, PooledLocks};
+use diesel_advisory_lock::__core::{Guard, Parts, PooledLocks};
 use diesel_advisory_lock::{LockError, LockName};
 
 use super::connection_pool::{ConnectionPool, ViaPool};
+use crate::body::Scope;
 use crate::connection::LockSource;
 use crate::driver::Via;
 use crate::guard::AsyncGuard;
@@ -87,8 +88,8 @@ impl<P: ConnectionPool> Guard for PooledLockGuard<P> {
 }
 
 impl<P: ConnectionPool> AsyncGuard for PooledLockGuard<P> {
-    fn set_running(&self, closure: &EnclosingFuture) {
-        self.held.set_running_future(closure);
+    fn set_running(&self, closure: &Scope) {
+        self.held.set_running_future(&closure.enclosing);
     }
 }
 

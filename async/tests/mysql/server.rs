@@ -13,9 +13,6 @@ pub(crate) fn reports_raw_begin(kind: &str) -> bool {
     kind == "mariadb"
 }
 
-/// Releases all locks of the session.
-pub(crate) const RELEASE_ALL: &str = "DO RELEASE_ALL_LOCKS()";
-
 /// A query of a hundred million rows.
 pub(crate) const MANY_ROWS: &str = "WITH digits AS (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 \
     UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 \
@@ -101,4 +98,21 @@ pub(crate) async fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
     );
     let count = diesel::select(sql::<BigInt>(&sql_text));
     count.get_result(conn).await.unwrap()
+}
+
+/// Makes `.transaction` forms acquire the lock before BEGIN, as they always do here.
+pub(crate) const LOCK_BEFORE_BEGIN: &str = "DO 1";
+
+/// Releases all locks of the session.
+pub(crate) const RELEASE_ALL: &str = "DO RELEASE_ALL_LOCKS()";
+
+/// In seconds.
+pub(crate) async fn idle_timeout(conn: &mut Conn) -> i64 {
+    let seconds = sql::<BigInt>("CAST(@@SESSION.wait_timeout AS SIGNED)");
+    diesel::select(seconds).get_result(conn).await.unwrap()
+}
+
+pub(crate) async fn set_idle_timeout(conn: &mut Conn, seconds: i64) {
+    let sql = format!("SET SESSION wait_timeout = {seconds}");
+    conn.batch_execute(&sql).await.unwrap();
 }

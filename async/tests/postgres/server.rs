@@ -12,9 +12,6 @@ pub(crate) fn reports_raw_begin(_: &str) -> bool {
     true
 }
 
-/// Releases all locks of the session.
-pub(crate) const RELEASE_ALL: &str = "SELECT pg_advisory_unlock_all()";
-
 /// A query of a hundred million rows.
 pub(crate) const MANY_ROWS: &str = "SELECT n FROM generate_series(1, 100000000::bigint) AS n";
 
@@ -105,4 +102,24 @@ pub(crate) async fn waiting_sessions(conn: &mut Conn, _database: &str) -> i64 {
         format!("(SELECT count(*) FROM pg_locks WHERE {OF_THIS_DATABASE} AND NOT granted)");
     let count = diesel::select(sql::<BigInt>(&sql_text));
     count.get_result(conn).await.unwrap()
+}
+
+/// Makes `.transaction` forms acquire the lock before BEGIN, so that the transaction does not hold it.
+pub(crate) const LOCK_BEFORE_BEGIN: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+
+/// Releases all locks of the session.
+pub(crate) const RELEASE_ALL: &str = "SELECT pg_advisory_unlock_all()";
+
+/// In seconds.
+pub(crate) async fn idle_timeout(conn: &mut Conn) -> i64 {
+    let seconds = sql::<BigInt>(
+        "(SELECT setting::bigint / 1000 FROM pg_settings WHERE name = 'idle_session_timeout')",
+    );
+    diesel::select(seconds).get_result(conn).await.unwrap()
+}
+
+pub(crate) async fn set_idle_timeout(conn: &mut Conn, seconds: i64) {
+    let sql = format!("SET idle_session_timeout = '{seconds}s'");
+    conn.batch_execute(&sql).await.unwrap();
 }

@@ -23,7 +23,12 @@ fn is_broken(conn: &mut Conn) -> bool {
 
 /// Drops the future of `call` after each of its first polls, on a new connection each time. Stops
 /// when the call returns, or after `limit` polls.
-async fn cut_everywhere(db: &Db, name: &LockName, limit: usize, call: impl AsyncFn(&mut Conn)) {
+pub(super) async fn cut_everywhere(
+    db: &Db,
+    name: &LockName,
+    limit: usize,
+    call: impl AsyncFn(&mut Conn),
+) {
     for count in 1..=limit {
         let mut conn = db.conn().await;
         let session = server::session_id(&mut conn).await;

@@ -1,6 +1,8 @@
 //! `LockPool` over deadpool and bb8: each case runs on both.
 
+use std::cell::Cell;
 use std::future::pending;
+
 use std::time::{Duration, Instant};
 
 use diesel::sql_types::BigInt;
@@ -56,6 +58,23 @@ async fn wait_until_queued(locks: &LockPool<impl ConnectionPool>, count: usize) 
         );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// The median time of a lock that no other request waits for, one every 3 milliseconds.
+async fn median_of_queries<P: ConnectionPool<Connection = Conn>>(
+    locks: &LockPool<P>,
+    is_done: impl Fn() -> bool,
+) -> Duration {
+    let mut times = Vec::new();
+    while times.len() < 100 && !is_done() {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let since = Instant::now();
+        let held = locks.acquire(LockName::named("unrelated").lock()).await;
+        held.unwrap().release().await.unwrap();
+        times.push(since.elapsed());
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 cases! {
@@ -296,6 +315,32 @@ cases! {
         let took = db.wait_until_free(&name).await;
         assert!(took < Duration::from_secs(3), "free after {took:?}");
         locks.run(name.lock(), async |_, _| QueryResult::Ok(())).await.unwrap();
+    }
+
+    /// With a plain pool the query would wait for a connection behind the 64 requests.
+    fn hot_lock_does_not_delay_an_unrelated_query(db, locks, 4) {
+        db.counter(1).await;
+        let idle = median_of_queries(&locks, || false).await;
+        let is_done = Cell::new(false);
+        let hot = async {
+            let calls = (0..64).map(async |_| {
+                for _ in 0..10 {
+                    let lock = LockName::named("job").lock();
+                    let ran = locks.run(lock, async |_, _| {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        QueryResult::Ok(())
+                    });
+                    ran.await.unwrap();
+                }
+            });
+            join_all(calls).await;
+            is_done.set(true);
+        };
+        let queries = median_of_queries(&locks, || is_done.get());
+        let ((), busy) = tokio::join!(hot, queries);
+        println!("the median of an unrelated query: idle {idle:?}, busy {busy:?}");
+        // Without the queue it would wait for dozens of these bodies.
+        assert!(busy < 2 * idle + Duration::from_millis(10), "idle {idle:?}, busy {busy:?}");
     }
 
     fn random_cuts_through_a_lock_pool_lose_nothing(db, locks, 3) {

@@ -2,9 +2,11 @@
 
 mod cancellation;
 mod contention;
+mod derives;
 mod faults;
 mod inspection;
 mod lock_pool;
+mod locked;
 mod locks;
 pub(crate) mod outcomes;
 mod pools;

@@ -2,10 +2,11 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
-use syn::{FnArg, ImplItemFn, Pat, Type};
+use syn::{Block, FnArg, ImplItemFn, Pat, Type};
 
 use super::{Options, Signature};
 use crate::generics::as_arguments;
+use crate::library::Krate;
 
 /// Expands a method on `&mut self`: the body stays in the method, so it may return a borrow of
 /// `self`.
@@ -27,12 +28,8 @@ pub(super) fn in_place(
     let braces = block.brace_token.span.join();
     let calls = options.calls(&sig.ident);
     let in_transaction = options.in_transaction();
-    // A closure cannot name an `impl Trait`.
-    let annotation = if mentions_impl(returned) {
-        TokenStream::new()
-    } else {
-        quote!(-> #returned)
-    };
+    let awaited = krate.awaited();
+    let body = body(krate, returned, &block);
     let (mutability, name) = (&conn.mutability, &conn.ident);
     let [source, entered, scope, error, result] = ["source", "entered", "scope", "error", "result"]
         .map(|name| Ident::new(name, Span::mixed_site()));
@@ -46,7 +43,7 @@ pub(super) fn in_place(
                 #krate::Lockable::lock(&mut *self).policy(#krate::__private::PolicyOf::<Self>::LOCK_POLICY) #calls,
                 #source,
                 #in_transaction,
-            )
+            )#awaited
         }),
         quote! {
             ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
@@ -55,7 +52,7 @@ pub(super) fn in_place(
                     let #scope = #entered.scope();
                     #[allow(unused_variables, unused_mut)]
                     let #mutability #name = #entered.source();
-                    #scope.call(move || #annotation #block)
+                    #scope.call(#body)#awaited
                 };
                 ::core::result::Result::Ok((#entered, #result))
             }
@@ -63,7 +60,7 @@ pub(super) fn in_place(
     );
     let mut whole = Group::new(
         Delimiter::Brace,
-        quote!(#krate::__private::finish(#outcome)),
+        quote!(#krate::__private::finish(#outcome)#awaited),
     );
     whole.set_span(braces);
     quote! {
@@ -84,6 +81,7 @@ pub(super) fn on_a_copy(
     let braces = method.block.brace_token.span.join();
     let calls = options.calls(&method.sig.ident);
     let in_transaction = options.in_transaction();
+    let awaited = krate.awaited();
 
     let mut body = method.clone();
     body.sig.ident = format_ident!("__locked_{}", syn::ext::IdentExt::unraw(&method.sig.ident));
@@ -129,6 +127,8 @@ pub(super) fn on_a_copy(
     )
     .map(|arguments| quote!(::#arguments));
     let (inner, name) = (&body.sig.ident, &conn.ident);
+    // A future runs nothing before it is polled.
+    let closure = (!krate.is_async()).then(|| quote!(||));
     let outcome = match_at(
         returned,
         &quote!({
@@ -138,23 +138,23 @@ pub(super) fn on_a_copy(
                 self,
                 &mut *#name,
                 #in_transaction,
-            )
+            )#awaited
         }),
         quote! {
             ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error),
             ::core::result::Result::Ok((mut #entered, #copy)) => {
                 let #scope = #entered.scope();
-                let #result = #scope.call(|| Self::#inner #turbofish(
+                let #result = #scope.call(#closure Self::#inner #turbofish(
                     #copy.as_deref().unwrap_or(self),
                     #(#arguments),*
-                ));
+                ))#awaited;
                 ::core::result::Result::Ok((#entered, #result))
             }
         },
     );
     let mut whole = Group::new(
         Delimiter::Brace,
-        quote!(#krate::__private::finish(#outcome)),
+        quote!(#krate::__private::finish(#outcome)#awaited),
     );
     whole.set_span(braces);
     quote! {
@@ -164,9 +164,32 @@ pub(super) fn on_a_copy(
 
         // The lints are about a signature that the user cannot change.
         #[doc(hidden)]
-        #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+        #[allow(clippy::unnecessary_wraps, clippy::unused_async, clippy::unused_self)]
         #body
     }
+}
+
+/// Returns the body of a method as a closure or a future, so that `return` and `?` end only the body.
+/// It has the method's return type, unless that contains an `impl Trait`, which only a signature can
+/// name.
+fn body(krate: &Krate, returned: &Type, block: &Block) -> TokenStream {
+    let returned = (!mentions_impl(returned)).then_some(returned);
+    if !krate.is_async() {
+        let annotation = returned.map(|returned| quote!(-> #returned));
+        return quote!(move || #annotation #block);
+    }
+    // The first `return` sets the type of a block. The one of an async closure could not borrow from
+    // `self`.
+    let annotation = returned.map(|returned| {
+        let never = Ident::new("never", Span::mixed_site());
+        quote! {
+            if false {
+                let #never: #returned = #krate::__private::never();
+                return #never;
+            }
+        }
+    });
+    quote!(async move { #annotation #block })
 }
 
 /// Returns a `match`. An error about its type is shown at the method's return type.

@@ -5,9 +5,9 @@ use quote::quote;
 use syn::parse::Parser;
 use syn::{LitStr, Result};
 
-use crate::options::{Krate, PolicyOptions, flag, once, string, value};
+use crate::library::{Krate, Library};
+use crate::options::{PolicyOptions, flag, once, string, value};
 
-#[derive(Default)]
 pub(super) struct Options {
     pub(super) krate: Krate,
     policy: PolicyOptions,
@@ -23,8 +23,14 @@ enum Scope {
 }
 
 impl Options {
-    pub(super) fn parse(attribute: TokenStream) -> Result<Self> {
-        let mut options = Options::default();
+    pub(super) fn parse(library: Library, attribute: TokenStream) -> Result<Self> {
+        let mut options = Options {
+            krate: Krate::new(library),
+            policy: PolicyOptions::default(),
+            scope: None,
+            transaction: None,
+            conn: None,
+        };
         let parser = syn::meta::parser(|meta| {
             if options.krate.take(&meta)? || options.policy.take(&meta)? {
                 return Ok(());

@@ -4,6 +4,7 @@ use proc_macro2::Ident;
 use syn::{Error, FnArg, ImplItemFn, Pat, PatIdent, Receiver, Result, ReturnType, Type};
 
 use super::Options;
+use crate::library::Krate;
 use crate::options::ungrouped;
 
 pub(super) struct Signature {
@@ -17,7 +18,7 @@ pub(super) struct Signature {
 impl Signature {
     pub(super) fn read(options: &Options, method: &ImplItemFn) -> Result<Self> {
         let receiver = receiver(method)?;
-        refuse_qualifiers(method)?;
+        check_qualifiers(&options.krate, method)?;
         Ok(Signature {
             returned: returned(method)?.clone(),
             conn: connection(options, method)?,
@@ -45,13 +46,24 @@ fn receiver(method: &ImplItemFn) -> Result<&Receiver> {
     }
 }
 
-fn refuse_qualifiers(method: &ImplItemFn) -> Result<()> {
-    if let Some(asyncness) = method.sig.asyncness {
-        return Err(Error::new_spanned(
-            asyncness,
-            "a locked method cannot be async, since Diesel's connections block; write a plain \
-             `fn`, and call it where blocking is allowed",
-        ));
+fn check_qualifiers(krate: &Krate, method: &ImplItemFn) -> Result<()> {
+    match method.sig.asyncness {
+        Some(asyncness) if !krate.is_async() => {
+            return Err(Error::new_spanned(
+                asyncness,
+                "a locked method cannot be async, since Diesel's connections block; write a plain \
+                 `fn`, or use diesel-async and the `#[locked]` of `diesel-advisory-lock-async`",
+            ));
+        }
+        None if krate.is_async() => {
+            return Err(Error::new_spanned(
+                method.sig.fn_token,
+                "a locked method must be an `async fn`, since it waits for the server; write \
+                 `async fn`, or on a connection that blocks use the `#[locked]` of \
+                 `diesel-advisory-lock`",
+            ));
+        }
+        _ => {}
     }
     if let Some(constness) = method.sig.constness {
         return Err(Error::new_spanned(
@@ -89,15 +101,18 @@ fn connection(options: &Options, method: &ImplItemFn) -> Result<PatIdent> {
             FnArg::Receiver(_) => None,
         })
         .collect();
+    let krate = &options.krate;
     let conn = match &options.conn {
-        Some(name) => named(name, &arguments)?,
-        None => only_candidate(method, &arguments)?,
+        Some(name) => named(krate, name, &arguments)?,
+        None => only_candidate(krate, method, &arguments)?,
     };
     if conn.by_ref.is_some() || conn.subpat.is_some() {
         return Err(Error::new_spanned(
             conn,
-            "the connection must be an argument with a plain name, such as `conn: &mut \
-             MysqlConnection`",
+            format!(
+                "the connection must be an argument with a plain name, such as `{}`",
+                krate.conn_example()
+            ),
         ));
     }
     Ok(conn.clone())
@@ -105,7 +120,7 @@ fn connection(options: &Options, method: &ImplItemFn) -> Result<PatIdent> {
 
 type Argument<'m> = (&'m PatIdent, &'m Type);
 
-fn named<'m>(name: &Ident, arguments: &[Argument<'m>]) -> Result<&'m PatIdent> {
+fn named<'m>(krate: &Krate, name: &Ident, arguments: &[Argument<'m>]) -> Result<&'m PatIdent> {
     let named = arguments.iter().find(|(pattern, _)| pattern.ident == *name);
     let Some((pattern, type_)) = named else {
         return Err(Error::new(
@@ -119,23 +134,33 @@ fn named<'m>(name: &Ident, arguments: &[Argument<'m>]) -> Result<&'m PatIdent> {
     if !is_mut_reference(type_) {
         return Err(Error::new_spanned(
             type_,
-            "the connection must be a `&mut`, such as `conn: &mut MysqlConnection`",
+            format!(
+                "the connection must be a `&mut`, such as `{}`",
+                krate.conn_example()
+            ),
         ));
     }
     Ok(pattern)
 }
 
-fn only_candidate<'m>(method: &ImplItemFn, arguments: &[Argument<'m>]) -> Result<&'m PatIdent> {
+fn only_candidate<'m>(
+    krate: &Krate,
+    method: &ImplItemFn,
+    arguments: &[Argument<'m>],
+) -> Result<&'m PatIdent> {
     let candidates: Vec<_> = arguments
         .iter()
-        .filter(|(_, type_)| looks_like_connection(type_))
+        .filter(|(_, type_)| looks_like_connection(krate, type_))
         .collect();
     match candidates[..] {
         [(pattern, _)] => Ok(pattern),
         [] => Err(Error::new(
             method.sig.ident.span(),
-            "the method has no connection; add an argument such as `conn: &mut MysqlConnection`, \
-             or name the argument that is the connection: `#[locked(conn = name)]`",
+            format!(
+                "the method has no connection; add an argument such as `{}`, or name the argument \
+                 that is the connection: `#[locked(conn = name)]`",
+                krate.conn_example()
+            ),
         )),
         [_, (second, _), ..] => Err(Error::new(
             second.ident.span(),
@@ -149,8 +174,9 @@ fn is_mut_reference(type_: &Type) -> bool {
 }
 
 /// `&mut MysqlConnection`, `&mut PooledConnection<..>`, `&mut LockGuard<..>`,
-/// `&mut PooledLockGuard<..>`, `&mut impl LockSource`.
-fn looks_like_connection(type_: &Type) -> bool {
+/// `&mut PooledLockGuard<..>`, `&mut impl LockSource`, and for diesel-async the `&mut Object<..>` of
+/// deadpool.
+fn looks_like_connection(krate: &Krate, type_: &Type) -> bool {
     let Type::Reference(reference) = ungrouped(type_) else {
         return false;
     };
@@ -175,5 +201,6 @@ fn looks_like_connection(type_: &Type) -> bool {
                 || name == "LockGuard"
                 || name == "PooledLockGuard"
                 || name == "LockSource"
+                || (krate.is_async() && name == "Object")
         })
 }

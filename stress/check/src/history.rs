@@ -20,9 +20,11 @@
 //! |---|---|
 //! | `invoke OP THREAD OPERATION NAMES WAIT SOURCE` | a call begins; `WAIT` is its timeout in ms |
 //! | `acquired OP SESSION HOLDER` | the body begins; `HOLDER` is as the server reports it |
+//! | `checked OP SESSION` | the connection of the call answered, before the library used it |
 //! | `injected OP FAULT` | the worker causes a fault in this call, an [`OpFault`] |
 //! | `end OP WROTE` | the body ends; `WROTE` is `NAME=VALUE` of each counter, joined by `+` |
 //! | `outcome OP OUTCOME CLAIM` | the call returned; `CLAIM` is its error's claim about the work |
+//! | `kept OP` | after the call was cut or panicked, its connection was not marked as broken |
 //! | `unconnected THREAD SOURCE` | no connection was available |
 //! | `drained SOURCE SESSION NAMES` | the locks that an idle connection holds at the end |
 //! | `finished` | the worker's last line |
@@ -40,6 +42,9 @@
 //! - `repeatable-read` or `serializable` at its beginning is the isolation level of its
 //!   transactions;
 //! - `-direct` at its end means a connection that bypasses the proxy.
+//!
+//! An asynchronous worker has tasks in place of threads. `cut` is the outcome of a call whose future
+//! was dropped, and `THREAD` is the number of its task.
 //!
 //! A call is nested in another call of its thread that has no outcome yet.
 //!

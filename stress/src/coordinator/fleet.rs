@@ -54,6 +54,7 @@ impl<'s> Fleet<'s> {
             options: WorkerOptions {
                 number: 0,
                 threads: options.threads,
+                is_async: options.is_async,
                 seed,
                 directory: directory.to_owned(),
                 direct: env.direct_url(),

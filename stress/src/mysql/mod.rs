@@ -1,6 +1,8 @@
 //! MySQL and MariaDB: the connection, the statements that differ from those of other servers, and
 //! the operations that only these servers have.
 
+#[cfg(feature = "async")]
+pub(crate) mod asynchronous;
 mod settings;
 
 use diesel::connection::SimpleConnection;
@@ -67,38 +69,50 @@ pub(crate) struct Holder {
 
 /// Asks the server for this session and for the holder of a call's locks.
 pub(crate) fn holder(op: &Op<'_>, conn: &mut Conn) -> QueryResult<Holder> {
-    let conditions = op.target.names().into_iter().map(|name| {
+    diesel::sql_query(holder_sql(op.target, op.operation)).get_result(conn)
+}
+
+pub(crate) fn holder_sql(target: Target, _operation: &str) -> String {
+    let conditions = target.names().into_iter().map(|name| {
         let full_name = name.full_name(DATABASE);
         format!("IS_USED_LOCK('{full_name}') <=> CONNECTION_ID()")
     });
     let ours = conditions.collect::<Vec<_>>().join(" AND ");
-    let first = op.lock_name().full_name(DATABASE);
-    diesel::sql_query(format!(
+    let first = target.name().full_name(DATABASE);
+    format!(
         "SELECT CAST(CONNECTION_ID() AS SIGNED) AS session, \
          CAST(IF({ours}, CONNECTION_ID(), \
          NULLIF(IS_USED_LOCK('{first}'), CONNECTION_ID())) AS SIGNED) AS holder"
-    ))
-    .get_result(conn)
+    )
 }
 
 /// Releases the lock of a call without the library.
 pub(crate) fn steal(op: &Op<'_>, conn: &mut Conn) -> QueryResult<()> {
     op.inject(OpFault::Theft);
-    let full_name = op.lock_name().full_name(DATABASE);
-    diesel::sql_query(format!("DO RELEASE_LOCK('{full_name}')")).execute(conn)?;
+    diesel::sql_query(unlock_sql(op.target, op.operation)).execute(conn)?;
     Ok(())
 }
 
+pub(crate) fn unlock_sql(target: Target, _operation: &str) -> String {
+    let full_name = target.name().full_name(DATABASE);
+    format!("DO RELEASE_LOCK('{full_name}')")
+}
+
 #[derive(QueryableByName)]
-struct HeldBy {
+pub(crate) struct HeldBy {
     #[diesel(sql_type = BigInt)]
-    session: i64,
+    pub(crate) session: i64,
     #[diesel(sql_type = Text)]
-    names: String,
+    pub(crate) names: String,
 }
 
 /// A session's number, and the locks that it holds.
 pub(crate) fn held_by(conn: &mut Conn) -> QueryResult<(i64, String)> {
+    let held: HeldBy = diesel::sql_query(held_by_sql()).get_result(conn)?;
+    Ok((held.session, held.names))
+}
+
+pub(crate) fn held_by_sql() -> String {
     let columns: Vec<_> = Target::all()
         .map(|target| {
             let name = target.name();
@@ -106,12 +120,10 @@ pub(crate) fn held_by(conn: &mut Conn) -> QueryResult<(i64, String)> {
             format!("IF(IS_USED_LOCK('{full_name}') <=> CONNECTION_ID(), '{name}', NULL)")
         })
         .collect();
-    let query = format!(
+    format!(
         "SELECT CAST(CONNECTION_ID() AS SIGNED) AS session, CONCAT_WS('+', {}) AS names",
         columns.join(", ")
-    );
-    let held: HeldBy = diesel::sql_query(query).get_result(conn)?;
-    Ok((held.session, held.names))
+    )
 }
 
 /// A worker's session.

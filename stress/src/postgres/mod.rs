@@ -1,6 +1,8 @@
 //! PostgreSQL: the connection, the statements that differ from those of other servers, and the
 //! operations that only this server has.
 
+#[cfg(feature = "async")]
+pub(crate) mod asynchronous;
 mod session_changes;
 mod shared;
 mod until_commit;
@@ -106,8 +108,8 @@ const LISTED_KEY: &str = "(classid::bigint << 32 | objid::bigint)";
 /// The rows of `pg_locks` that are held advisory locks.
 const HELD: &str = "locktype = 'advisory' AND objsubid = 1 AND granted AND pid IS NOT NULL";
 
-fn is_shared(op: &Op<'_>) -> bool {
-    op.operation.starts_with("shared")
+fn is_shared(operation: &str) -> bool {
+    operation.starts_with("shared")
 }
 
 /// A session, and the holder of a call's locks.
@@ -122,16 +124,20 @@ pub(crate) struct Holder {
 
 /// Asks the server for this session and for the holder of a call's locks.
 pub(crate) fn holder(op: &Op<'_>, conn: &mut Conn) -> QueryResult<Holder> {
-    let names = op.target.names();
+    diesel::sql_query(holder_sql(op.target, op.operation)).get_result(conn)
+}
+
+pub(crate) fn holder_sql(target: Target, operation: &str) -> String {
+    let names = target.names();
     let keys: Vec<_> = names
         .iter()
-        .map(|name| key(name, op.target).to_string())
+        .map(|name| key(name, target).to_string())
         .collect();
-    let mode = match is_shared(op) {
+    let mode = match is_shared(operation) {
         true => "ShareLock",
         false => "ExclusiveLock",
     };
-    diesel::sql_query(format!(
+    format!(
         "SELECT pg_backend_pid()::bigint AS session, CASE WHEN \
          (SELECT count(DISTINCT {LISTED_KEY}) FROM pg_locks WHERE {HELD} AND mode = '{mode}' \
          AND pid = pg_backend_pid() AND {LISTED_KEY} IN ({keys})) = {count} \
@@ -140,14 +146,13 @@ pub(crate) fn holder(op: &Op<'_>, conn: &mut Conn) -> QueryResult<Holder> {
          AND {LISTED_KEY} IN ({keys})) END AS holder",
         keys = keys.join(", "),
         count = keys.len(),
-    ))
-    .get_result(conn)
+    )
 }
 
 #[derive(QueryableByName)]
-struct Answer {
+pub(crate) struct Answer {
     #[diesel(sql_type = Bool)]
-    answer: bool,
+    pub(crate) answer: bool,
 }
 
 /// Releases the lock of a call without the library. A lock of a transaction ends only with it.
@@ -157,16 +162,8 @@ pub(crate) fn steal(op: &Op<'_>, conn: &mut Conn) -> QueryResult<()> {
         Ok(answer.answer)
     };
     op.inject(OpFault::Theft);
-    let key = key(&op.lock_name(), op.target);
-    let suffix = if is_shared(op) { "_shared" } else { "" };
-    ask(format!(
-        "SELECT pg_advisory_unlock{suffix}({key}) AS answer"
-    ))?;
-    let is_held = ask(format!(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE {HELD} AND pid = pg_backend_pid() \
-         AND {LISTED_KEY} = {key}) AS answer"
-    ))?;
-    if is_held {
+    ask(unlock_sql(op.target, op.operation))?;
+    if ask(holds_sql(op.target))? {
         op.inject(OpFault::VainTheft);
         if op.random_below(2) == 0 {
             op.inject(OpFault::Theft);
@@ -174,6 +171,21 @@ pub(crate) fn steal(op: &Op<'_>, conn: &mut Conn) -> QueryResult<()> {
         }
     }
     Ok(())
+}
+
+pub(crate) fn unlock_sql(target: Target, operation: &str) -> String {
+    let key = key(&target.name(), target);
+    let suffix = if is_shared(operation) { "_shared" } else { "" };
+    format!("SELECT pg_advisory_unlock{suffix}({key}) AS answer")
+}
+
+/// Whether the session holds the lock.
+fn holds_sql(target: Target) -> String {
+    let key = key(&target.name(), target);
+    format!(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE {HELD} AND pid = pg_backend_pid() \
+         AND {LISTED_KEY} = {key}) AS answer"
+    )
 }
 
 /// All locks of the stress test, as a FROM item.
@@ -187,23 +199,26 @@ fn all_locks() -> String {
 }
 
 #[derive(QueryableByName)]
-struct HeldBy {
+pub(crate) struct HeldBy {
     #[diesel(sql_type = BigInt)]
-    session: i64,
+    pub(crate) session: i64,
     #[diesel(sql_type = Text)]
-    names: String,
+    pub(crate) names: String,
 }
 
 /// A session's number, and the locks that it holds.
 pub(crate) fn held_by(conn: &mut Conn) -> QueryResult<(i64, String)> {
-    let query = format!(
+    let held: HeldBy = diesel::sql_query(held_by_sql()).get_result(conn)?;
+    Ok((held.session, held.names))
+}
+
+pub(crate) fn held_by_sql() -> String {
+    format!(
         "SELECT pg_backend_pid()::bigint AS session, coalesce((SELECT string_agg(name, '+') \
          FROM {}, pg_locks WHERE {HELD} AND {LISTED_KEY} = key AND pid = pg_backend_pid()), '') \
          AS names",
         all_locks()
-    );
-    let held: HeldBy = diesel::sql_query(query).get_result(conn)?;
-    Ok((held.session, held.names))
+    )
 }
 
 /// A worker's session.

@@ -16,6 +16,9 @@ pub(crate) enum Reached {
     Contended,
     /// A guard was dropped, which returns no error.
     Dropped,
+    /// A guard on an asynchronous connection was dropped, which ends its session.
+    #[cfg(feature = "async")]
+    Cut,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,11 @@ pub(crate) enum WorkError {
     #[allow(dead_code, reason = "only on PostgreSQL")]
     #[error("the row changed under its lock")]
     Changed,
+
+    /// A statement got the answer to another one.
+    #[cfg(feature = "async")]
+    #[error("the answer is that to another statement")]
+    WrongAnswer,
 
     #[error("failed on purpose")]
     Deliberate,
@@ -76,6 +84,8 @@ pub(crate) fn outcome(done: &Done) -> Outcome {
         Ok(Reached::End) => Outcome::Ok,
         Ok(Reached::Contended) => Outcome::Contended,
         Ok(Reached::Dropped) => Outcome::Dropped,
+        #[cfg(feature = "async")]
+        Ok(Reached::Cut) => Outcome::Cut,
         Err(WorkError::Lock(error)) => of_lock(error),
         Err(WorkError::Body(error)) => match LockError::in_diesel(error) {
             Some(error) => of_lock(error),
@@ -83,6 +93,8 @@ pub(crate) fn outcome(done: &Done) -> Outcome {
         },
         Err(WorkError::Commit(_)) => Outcome::BodyDatabase,
         Err(WorkError::Changed) => Outcome::Other,
+        #[cfg(feature = "async")]
+        Err(WorkError::WrongAnswer) => Outcome::WrongAnswer,
         Err(WorkError::Deliberate) => Outcome::Failed,
         Err(WorkError::Inner(inner)) => match inner {
             Outcome::Lost | Outcome::Database | Outcome::BodyDatabase => Outcome::BodyDatabase,

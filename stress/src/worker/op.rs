@@ -29,7 +29,7 @@ pub(crate) enum Ending {
 }
 
 /// How long a body goes on without its lock, so that another session acquires it.
-const WITHOUT_LOCK: Duration = Duration::from_millis(5);
+pub(crate) const WITHOUT_LOCK: Duration = Duration::from_millis(5);
 
 /// A call that is being made.
 pub(crate) struct Op<'t> {
@@ -70,7 +70,7 @@ impl Op<'_> {
 
     /// A random number below `count`.
     pub(crate) fn random_below(&self, count: u32) -> u32 {
-        self.thread.random_below(count)
+        self.thread.choices.random_below(count)
     }
 
     /// Records a fault that this worker is about to cause.

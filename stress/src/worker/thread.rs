@@ -21,7 +21,9 @@ use crate::model::Counter;
 use crate::server::{self, Conn};
 use crate::work::{Call, Entry, OPERATIONS, RunInPool};
 
-mod rng;
+pub(crate) mod rng;
+
+use rng::Choices;
 
 /// How long a broken connection stays open: longer than the checker allows other calls to wait for
 /// a leaked lock.
@@ -35,7 +37,7 @@ pub(super) struct Thread<'w> {
     number: u16,
     /// The source of the thread's own connection.
     own_source: String,
-    rng: RefCell<Rng>,
+    pub(super) choices: Choices,
     /// The rows as this thread saw them last.
     copies: RefCell<HashMap<i64, Counter>>,
     effects: RefCell<HashMap<String, File>>,
@@ -64,7 +66,10 @@ impl<'w> Thread<'w> {
             worker,
             number,
             own_source: worker.endpoint(is_direct).source(own),
-            rng: RefCell::new(Rng::with_seed(options.seed ^ (u64::from(number) << 48))),
+            choices: Choices::new(
+                &options.faults,
+                Rng::with_seed(options.seed ^ (u64::from(number) << 48)),
+            ),
             copies: RefCell::default(),
             effects: RefCell::default(),
             broken: RefCell::default(),
@@ -77,7 +82,7 @@ impl<'w> Thread<'w> {
         let mut own = None;
         let pools = &self.worker.pools;
         while !self.worker.is_stopping() {
-            match self.random_below(20) {
+            match self.choices.random_below(20) {
                 0..=5 => self.call_on_own(&mut own),
                 6..=7 => self.call_on_pooled(&pools.full_size),
                 8..=9 => self.call_on_pooled(&pools.undersized),
@@ -97,7 +102,7 @@ impl<'w> Thread<'w> {
             *own = self.connect();
             return;
         };
-        let operation = self.pick(&self.operations);
+        let operation = self.choices.pick(&self.operations);
         let run = |op: &Op<'_>| (operation.plain)(op, conn);
         let outcome = self.top_level(operation, &self.own_source, run);
         if operation.changes_settings {
@@ -116,7 +121,7 @@ impl<'w> Thread<'w> {
             self.unconnected(&pool.name);
             return;
         };
-        let operation = self.pick(&self.operations);
+        let operation = self.choices.pick(&self.operations);
         let run = |op: &Op<'_>| (operation.pooled)(op, &mut conn);
         self.top_level(operation, &pool.name, run);
         if operation.changes_settings {
@@ -126,7 +131,7 @@ impl<'w> Thread<'w> {
 
     /// Makes a call through a `LockPool`.
     fn call_in_pool(&self, locks: &Named<LockPool<Conn>>) {
-        let (operation, run) = self.pick(&self.pool_operations);
+        let (operation, run) = self.choices.pick(&self.pool_operations);
         self.top_level(operation, &locks.name, |op| run(op, &locks.pool));
     }
 
@@ -138,7 +143,7 @@ impl<'w> Thread<'w> {
     ) -> Outcome {
         let call = Call {
             operation: operation.name,
-            target: self.target(operation.locks),
+            target: self.choices.target(operation.locks),
             wait: operation.wait,
             may_lose_lock: operation.may_lose_lock,
         };
@@ -158,9 +163,9 @@ impl<'w> Thread<'w> {
             id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
             operation: call.operation,
             target: call.target,
-            wait: self.wait(call.wait),
-            ending: self.ending(call),
-            dwell: self.dwell(call.target),
+            wait: self.choices.wait(call.wait),
+            ending: self.choices.ending(call),
+            dwell: self.choices.dwell(call.target),
             source,
         };
         let names: Vec<_> = call

@@ -14,6 +14,7 @@ fn compile_errors_match_the_expected_output() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("*.rs");
     cases.compile_fail("macros/*.rs");
+    cases.compile_fail("async/*.rs");
     // The drop compiles the cases, and may overwrite the files that are counted below.
     drop(cases);
     each_mistake_with_a_macro_is_one_error();

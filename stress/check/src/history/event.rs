@@ -25,6 +25,10 @@ pub enum Event<'a> {
         session: Option<u64>,
         holder: Option<u64>,
     },
+    Checked {
+        op: u32,
+        session: u64,
+    },
     Injected {
         op: u32,
         fault: OpFault,
@@ -38,6 +42,9 @@ pub enum Event<'a> {
         word: Outcome,
         /// What the library's error says became of the work.
         claim: Option<Claim>,
+    },
+    Kept {
+        op: u32,
     },
     Unconnected {
         thread: u16,
@@ -97,11 +104,13 @@ impl fmt::Display for Event<'_> {
                 session,
                 holder,
             } => write!(f, "acquired {op} {} {}", OrDash(*session), OrDash(*holder)),
+            Self::Checked { op, session } => write!(f, "checked {op} {session}"),
             Self::Injected { op, fault } => write!(f, "injected {op} {fault}"),
             Self::End { op, wrote } => write!(f, "end {op} {wrote}"),
             Self::Outcome { op, word, claim } => {
                 write!(f, "outcome {op} {word} {}", OrDash(*claim))
             }
+            Self::Kept { op } => write!(f, "kept {op}"),
             Self::Unconnected { thread, source } => write!(f, "unconnected {thread} {source}"),
             Self::Drained {
                 source,
@@ -156,6 +165,10 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
             session: or_dash(words.next()?)?,
             holder: or_dash(words.next()?)?,
         },
+        "checked" => Event::Checked {
+            op: field(words.next())?,
+            session: field(words.next())?,
+        },
         "injected" => Event::Injected {
             op: field(words.next())?,
             fault: field(words.next())?,
@@ -168,6 +181,9 @@ pub fn parse(line: &str) -> Option<(u64, Event<'_>)> {
             op: field(words.next())?,
             word: field(words.next())?,
             claim: or_dash(words.next()?)?,
+        },
+        "kept" => Event::Kept {
+            op: field(words.next())?,
         },
         "unconnected" => Event::Unconnected {
             thread: field(words.next())?,
@@ -246,6 +262,8 @@ mod tests {
                 session: Some(12),
                 holder: None,
             },
+            Event::Checked { op: 7, session: 12 },
+            Event::Kept { op: 7 },
             Event::End { op: 7, wrote: "-" },
             Event::End {
                 op: 7,

@@ -72,6 +72,11 @@ words! {
         Panicked = "panicked",
         /// A guard was dropped, which returns no error.
         Dropped = "dropped",
+        /// Its future was dropped before it returned, or its guard on an asynchronous connection
+        /// was. The work may be committed, and the session ends.
+        Cut = "cut",
+        /// A statement got the answer to another one, which must not happen.
+        WrongAnswer = "wrong-answer",
         /// None of these, which the library must not return.
         Other = "other",
     }

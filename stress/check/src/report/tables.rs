@@ -72,6 +72,7 @@ impl Report {
         let by_outcome = [
             ("panic", Outcome::Panicked),
             ("deadlock", Outcome::Deadlock),
+            ("cut", Outcome::Cut),
         ];
         let by_outcome = by_outcome.map(|(what, word)| {
             let times = ops.iter().filter(|op| op.is(word)).count();

@@ -41,7 +41,7 @@ fn commit(op: &Op) -> Commit {
         (Some((_, Outcome::Ok)), _) | (_, Some(Claim::Committed)) => Commit::Reported,
         // A call whose lock was taken before its COMMIT must not commit, whatever its error claims.
         _ if op.lock_taken().is_some() => Commit::None,
-        (None, _) | (_, Some(Claim::Unknown)) => Commit::Unknown,
+        (None | Some((_, Outcome::Cut)), _) | (_, Some(Claim::Unknown)) => Commit::Unknown,
         (Some(_), _) => Commit::None,
     }
 }

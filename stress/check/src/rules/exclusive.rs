@@ -59,9 +59,14 @@ fn hold(run: &Run, index: usize) -> Option<Hold> {
     let (end, reported) = match op.outcome {
         Some((_, Outcome::Ok)) => (op.ended?, run.reports_success(index)),
         // The body ended the call, which says nothing about the lock.
-        Some((_, Outcome::Failed | Outcome::Panicked | Outcome::LeftOpen | Outcome::Dropped)) => {
-            (op.ended?, false)
-        }
+        Some((
+            _,
+            Outcome::Failed
+            | Outcome::Panicked
+            | Outcome::LeftOpen
+            | Outcome::Dropped
+            | Outcome::Cut,
+        )) => (op.ended?, false),
         // The process was killed under the lock, which its session held until then.
         None if run.was_killed(op.worker) => (op.ended.or(run.alive_until(op.worker))?, false),
         _ => return None,

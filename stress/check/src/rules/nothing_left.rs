@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Rule, Violation};
 use crate::history::Outcome;
-use crate::run::Run;
+use crate::run::{Op, Run};
 
 pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
     let mut report = |what: String| {
@@ -24,6 +24,13 @@ pub(super) fn check(run: &Run, violations: &mut Vec<Violation>) {
             ));
         }
     }
+    for (index, op) in run.ops.iter().enumerate().filter(|(_, op)| op.kept) {
+        let what = format!(
+            "{} was cut or panicked, but its connection was not marked as broken",
+            op.describe()
+        );
+        violations.push(Violation::of_ops(run, Rule::NothingLeft, &[index], what));
+    }
     let unconfirmed = none_is_used_again(run, violations);
     none_is_kept(run, &unconfirmed, violations);
 }
@@ -36,17 +43,19 @@ type Unconfirmed = HashMap<(usize, u64), usize>;
 /// use its connection.
 fn none_is_used_again(run: &Run, violations: &mut Vec<Violation>) -> Unconfirmed {
     let mut order: Vec<usize> = (0..run.ops.len()).collect();
-    order.sort_by_key(|&index| run.ops[index].acquired);
+    order.sort_by_key(|&index| used(&run.ops[index]));
     let mut unconfirmed = Unconfirmed::new();
     for index in order {
         let op = &run.ops[index];
-        let (Some(session), Some(acquired)) = (op.session, op.acquired) else {
+        let Some((acquired, session)) = used(op) else {
             continue;
         };
         // If the server was killed during the call, the number may be of a session before or after.
         if let Some(incarnation) = run.incarnation(op.invoked, acquired)
             && let Some(&before) = unconfirmed.get(&(incarnation, session))
-            && run.ops[before].ended.is_some_and(|ended| ended < acquired)
+            && (run.ops[before].ended)
+                .or(run.ops[before].returned())
+                .is_some_and(|ended| ended < acquired)
             && run.root(index) != run.root(before)
         {
             let what = format!(
@@ -57,7 +66,12 @@ fn none_is_used_again(run: &Run, violations: &mut Vec<Violation>) -> Unconfirmed
             violations.push(Violation::of_ops(run, Rule::NothingLeft, &ops, what));
             unconfirmed.remove(&(incarnation, session));
         }
-        let is_ended = [Outcome::Lost, Outcome::NotHeld, Outcome::CommitUnknown];
+        let is_ended = [
+            Outcome::Lost,
+            Outcome::NotHeld,
+            Outcome::CommitUnknown,
+            Outcome::Cut,
+        ];
         if is_ended.iter().any(|&word| op.is(word))
             && let Some(incarnation) = run.incarnation(op.invoked, op.last())
         {
@@ -65,6 +79,11 @@ fn none_is_used_again(run: &Run, violations: &mut Vec<Violation>) -> Unconfirmed
         }
     }
     unconfirmed
+}
+
+/// When a call first used which session.
+fn used(op: &Op) -> Option<(u64, u64)> {
+    op.checked.or(op.acquired.zip(op.session))
 }
 
 fn none_is_kept(run: &Run, unconfirmed: &Unconfirmed, violations: &mut Vec<Violation>) {

@@ -105,6 +105,7 @@ fn all_succeed_once(run: &Run, violations: &mut Vec<Violation>) {
                     | Outcome::IsolationLevel
                     | Outcome::SharedHeld
                     | Outcome::Dropped
+                    | Outcome::Cut
             ))
         ) || op.lock_taken().is_some() && op.is(Outcome::NotHeld);
         for what in [&op.operation, &op.source] {

@@ -211,6 +211,7 @@ fn wrong(
         {
             return Some("it must not succeed");
         }
+        Outcome::WrongAnswer => return Some("no statement may get the answer to another one"),
         Outcome::RowNotFound | Outcome::Other => false,
         _ => true,
     };

@@ -24,7 +24,11 @@ pub struct Op {
     pub wait: WaitMs,
     pub source: Rc<str>,
     pub invoked: u64,
+    /// The session that answered before the library used the connection, and when.
+    pub checked: Option<(u64, u64)>,
     pub acquired: Option<u64>,
+    /// Whether its connection was not marked as broken after its future was dropped.
+    pub kept: bool,
     pub session: Option<u64>,
     /// The session that the server reported as the holder.
     pub holder: Option<u64>,

@@ -127,7 +127,9 @@ fn worker(run: &mut Run, number: u32, text: &str, interner: &mut Interner) -> Re
                     wait,
                     source: interner.word(source),
                     invoked: time,
+                    checked: None,
                     acquired: None,
+                    kept: false,
                     session: None,
                     holder: None,
                     faults: Vec::new(),
@@ -145,6 +147,9 @@ fn worker(run: &mut Run, number: u32, text: &str, interner: &mut Interner) -> Re
                 let op = &mut run.ops[ops.find(id)?];
                 ensure!(op.acquired.is_none(), "the body of call {id} begins twice");
                 (op.acquired, op.session, op.holder) = (Some(time), session, holder);
+            }
+            Event::Checked { op, session } => {
+                run.ops[ops.find(op)?].checked = Some((time, session));
             }
             Event::Injected { op, fault } => run.ops[ops.find(op)?].faults.push((time, fault)),
             Event::End { op: id, wrote } => {
@@ -169,6 +174,7 @@ fn worker(run: &mut Run, number: u32, text: &str, interner: &mut Interner) -> Re
                 op.outcome = Some((time, word));
                 op.claim = claim;
             }
+            Event::Kept { op } => run.ops[ops.find(op)?].kept = true,
             Event::Unconnected { .. } => run.unconnected += 1,
             Event::Drained {
                 source,

@@ -222,3 +222,38 @@ fn an_outcome_that_contradicts_the_counter_is_rejected() {
         &edit(&committed, "final a 1", "final a 0"),
     );
 }
+
+/// The future of the second call was dropped after its body: the COMMIT may have been sent.
+const CUT: &str = "
+    #1 w1.1 transaction a: 0 invoke; 10 acquired 5; 20 end a=1; 30 ok
+    #2 w1.1 transaction a: 40 invoke; 50 acquired 5; 60 end a=2; 65 cut
+    #3 w1.2 transaction a: 70 invoke; 80 acquired 6; 90 end a=2; 99 ok
+    run: 100 final a 2
+";
+
+#[test]
+fn work_of_a_call_that_was_cut_may_be_committed_or_not() {
+    accepted(CUT);
+    let committed = edit(CUT, "90 end a=2", "90 end a=3");
+    accepted(&edit(&committed, "final a 2", "final a 3"));
+    // Not both.
+    rejected(
+        Accounted,
+        "had the value 3, whose commit no call reported",
+        &edit(CUT, "final a 2", "final a 3"),
+    );
+    // It was cut before the end of its body, so nothing of it can be committed.
+    let in_body = edit(
+        &edit(&committed, "final a 2", "final a 3"),
+        "60 end a=2",
+        "60 end",
+    );
+    rejected(
+        Accounted,
+        "had the value 2, whose commit no call reported",
+        &in_body,
+    );
+    // A call that reports success is committed.
+    let lost = edit(&edit(CUT, "65 cut", "65 ok"), "#2 w1.1", "#2 w1.3");
+    rejected(Accounted, "an update was lost", &lost);
+}

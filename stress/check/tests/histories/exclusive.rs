@@ -259,3 +259,20 @@ fn an_overlap_with_an_idle_session_is_accepted_under_a_short_wait_timeout() {
     let never = edit(scenario, "fault wait-timeout", "fault delay");
     rejected(Exclusive, "ran under `a`", &never);
 }
+
+/// The future of the first call was dropped in its body. It held the lock until then.
+const CUT: &str = "
+    #1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 20 cut
+    #2 w2.1 hold a: 5 invoke; 25 acquired 6; 35 end; 40 ok
+";
+
+#[test]
+fn a_body_beside_one_that_is_cut_later_is_rejected() {
+    accepted(CUT);
+    let early = edit(CUT, "25 acquired", "15 acquired");
+    rejected(Exclusive, "call 2", &early);
+    // The session of the first call had ended before.
+    accepted(&add(&early, "fault kill-holder session=5: 12"));
+    // Before the body of the first call, its future held nothing.
+    accepted(&edit(&early, "10 acquired 5; 20 end; 20 cut", "20 cut"));
+}

@@ -188,3 +188,14 @@ fn a_wait_during_an_outage_is_accepted() {
         rejected(Prompt, "which no call held for 7.200 s", &felt);
     }
 }
+
+#[test]
+fn a_lock_that_a_cut_leaves_behind_is_rejected() {
+    // The future of the first call was dropped in its body, or before.
+    let cut = edit(WAITS, "1000 ok", "1000 cut");
+    accepted(&cut);
+    let leaked = edit(&cut, "6000 acquired", "6001 acquired");
+    rejected(Prompt, MESSAGE, &leaked);
+    let waiting = edit(&leaked, "10 acquired 5; 990 end; ", "");
+    rejected(Prompt, "which no call held for 5.501 s", &waiting);
+}

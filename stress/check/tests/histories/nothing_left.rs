@@ -128,3 +128,38 @@ fn a_connection_kept_after_an_unconfirmed_release_is_rejected() {
     accepted(&edit(&kept, "30 lost", "30 ok"));
     accepted(&add(&kept, "fault server-kill: 65..66"));
 }
+
+/// The future of the first call was dropped, which ends its session.
+const CUT: &str = "
+    #1 w1.1 hold a on bb8: 0 invoke; 5 checked 5; 10 acquired 5; 20 end; 20 cut
+    #2 w1.2 hold b on bb8: 35 invoke; 36 checked 6; 40 acquired 6; 50 end; 60 ok
+";
+
+#[test]
+fn a_connection_used_after_a_cut_is_rejected() {
+    accepted(CUT);
+    let again = edit(
+        CUT,
+        "36 checked 6; 40 acquired 6",
+        "36 checked 5; 40 acquired 5",
+    );
+    rejected(NothingLeft, "session 5 was used again by call 2", &again);
+    // The call was cut before its body, or the session is known only from the body.
+    let waits = edit(&again, "10 acquired 5; 20 end; ", "");
+    rejected(NothingLeft, "session 5 was used again by call 2", &waits);
+    let in_pool = edit(&again, "5 checked 5; 10", "10");
+    rejected(NothingLeft, "session 5 was used again by call 2", &in_pool);
+    // The second call was handed the connection, and its own future was dropped before the body.
+    let before_body = edit(&again, "40 acquired 5; 50 end; 60 ok", "60 cut");
+    rejected(
+        NothingLeft,
+        "session 5 was used again by call 2",
+        &before_body,
+    );
+    // A pool would hand out the connection again.
+    let unmarked = edit(CUT, "20 end; 20 cut", "20 end; 20 cut; 21 kept");
+    rejected(NothingLeft, "was not marked as broken", &unmarked);
+    // A connection that is idle at the end was kept.
+    let kept = add(CUT, "w1: 70 drained bb8 5 -");
+    rejected(NothingLeft, "session 5 was kept", &kept);
+}

@@ -562,3 +562,27 @@ fn a_call_with_a_misspelled_key_must_be_refused() {
     rejected(Reported, "but no fault explains it", &cut);
     accepted(&add(&cut, "fault cut-one: 5"));
 }
+
+#[test]
+fn the_answer_to_another_statement_is_rejected() {
+    let wrong = "
+        #1 w1.1 hold a on bb8: 0 invoke; 10 acquired 5; 20 end; 20 cut
+        #2 w1.2 hold b on bb8: 35 invoke; 36 body-database
+        fault cut-one: 34
+    ";
+    accepted(wrong);
+    let wrong = edit(wrong, "body-database", "wrong-answer");
+    rejected(Reported, "the answer to another one", &wrong);
+}
+
+#[test]
+fn a_call_that_is_cut_needs_no_fault() {
+    accepted("#1 w1.1 hold a: 0 invoke; 20 cut");
+    accepted("#1 w1.1 hold a: 0 invoke; 10 acquired 5; 20 end; 20 cut");
+    // The next call on the same connection has no excuse.
+    let next = "
+        #1 w1.1 hold a: 0 invoke; 20 cut
+        #2 w1.1 hold a: 30 invoke; 40 database nothing-happened
+    ";
+    rejected(Reported, "no fault explains it", next);
+}

@@ -13,6 +13,7 @@
 //! it waits for a second, on the source `plain`.
 //!
 //! - `10 acquired 5/7` is on session 5, while the server reports session 7 as the holder;
+//! - `5 checked 5` is the session that answered before the library used the connection;
 //! - `15 injected theft` is a fault that the worker causes;
 //! - `30 lost rolled-back` is an outcome with the claim of its error.
 //!
@@ -168,7 +169,9 @@ impl Files {
                     let (session, holder) = session.split_once('/').unwrap_or((session, session));
                     format!("acquired {id} {session} {holder}")
                 }
+                ("kept", None) => format!("kept {id}"),
                 ("injected", Some(fault)) => format!("injected {id} {fault}"),
+                ("checked", Some(session)) => format!("checked {id} {session}"),
                 ("end", wrote) => format!("end {id} {}", wrote.unwrap_or("-")),
                 (word, claim) => format!("outcome {id} {word} {}", claim.unwrap_or("-")),
             };

@@ -1,27 +1,39 @@
-//! The random choices of a thread, which has its own seed.
+//! The random choices of a thread or a task, which has its own seed.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
 use stress_check::history::FaultKind;
 
-use super::Thread;
-use crate::cli::WorkerFault;
+use crate::cli::{Faults, WorkerFault};
 use crate::model::{IMPATIENT_MS, JOBS, LABELS, ROWS, SET_ROWS, Target};
 use crate::work::{Call, Locks, WaitFor};
 use crate::worker::op::Ending;
 
-impl Thread<'_> {
-    pub(in crate::worker) fn random_below(&self, count: u32) -> u32 {
+pub(crate) struct Choices {
+    faults: Faults,
+    rng: RefCell<Rng>,
+}
+
+impl Choices {
+    pub(crate) fn new(faults: &Faults, rng: Rng) -> Self {
+        Self {
+            faults: faults.clone(),
+            rng: RefCell::new(rng),
+        }
+    }
+
+    pub(crate) fn random_below(&self, count: u32) -> u32 {
         self.rng.borrow_mut().u32(0..count)
     }
 
-    pub(super) fn pick<T: Copy>(&self, among: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&self, among: &[T]) -> T {
         among[self.rng.borrow_mut().usize(0..among.len())]
     }
 
-    pub(super) fn target(&self, locks: Locks) -> Target {
+    pub(crate) fn target(&self, locks: Locks) -> Target {
         let mut rng = self.rng.borrow_mut();
         // Half of all calls on rows contend for the same two rows.
         let row = if rng.bool() {
@@ -50,7 +62,7 @@ impl Thread<'_> {
         }
     }
 
-    pub(super) fn wait(&self, wait: WaitFor) -> Duration {
+    pub(crate) fn wait(&self, wait: WaitFor) -> Duration {
         let mut rng = self.rng.borrow_mut();
         let ms = match wait {
             WaitFor::Default => return diesel_advisory_lock::DEFAULT_TIMEOUT,
@@ -66,8 +78,8 @@ impl Thread<'_> {
         Duration::from_millis(ms)
     }
 
-    pub(super) fn ending(&self, call: &Call) -> Ending {
-        let faults = &self.worker.options.faults;
+    pub(crate) fn ending(&self, call: &Call) -> Ending {
+        let faults = &self.faults;
         match self.random_below(200) {
             0..=3 => Ending::Fails,
             4..=7 if faults.has(WorkerFault::Panic) => Ending::Panics,
@@ -78,8 +90,8 @@ impl Thread<'_> {
     }
 
     /// How long a body sleeps.
-    pub(super) fn dwell(&self, target: Target) -> Duration {
-        let idle_sessions_end = &self.worker.options.faults.kinds;
+    pub(crate) fn dwell(&self, target: Target) -> Duration {
+        let idle_sessions_end = &self.faults.kinds;
         let may_idle = idle_sessions_end.contains(&FaultKind::WaitTimeout)
             && matches!(target, Target::Row(ROWS) | Target::Job(JOBS));
         let mut rng = self.rng.borrow_mut();

@@ -1,0 +1,29 @@
+#![allow(unused)]
+
+use diesel::prelude::*;
+use diesel_advisory_lock_async::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+diesel::table! {
+    notifications (id) {
+        id -> Integer,
+        message -> Text,
+    }
+}
+
+#[derive(Identifiable, Queryable, Selectable)]
+struct Notification {
+    id: i32,
+    message: String,
+}
+
+struct MyError;
+
+impl Notification {
+    #[locked]
+    async fn send(&mut self, conn: &mut AsyncMysqlConnection) -> Result<(), MyError> {
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,27 @@
+#![allow(unused)]
+
+use diesel::prelude::*;
+use diesel_advisory_lock_async::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+diesel::table! {
+    notifications (id) {
+        id -> Integer,
+        message -> Text,
+    }
+}
+
+#[derive(Identifiable, Queryable, Selectable)]
+struct Notification {
+    id: i32,
+    message: String,
+}
+
+impl Notification {
+    #[locked]
+    async fn send(&mut self) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+fn main() {}
