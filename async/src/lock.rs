@@ -171,8 +171,11 @@ pub trait LockDsl<L, M = Exclusive>: Sized {
         L: ReloadSet<S::Connection>;
 }
 
+// Not `async fn`, whose future is `Send` only as far as the caller's compiler can prove it. It
+// cannot inside of another body (rust-lang/rust#100013).
+#[allow(clippy::manual_async_fn)]
 impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
-    async fn run<S, R, E, F>(self, conn: &mut S, body: F) -> Result<R, E>
+    fn run<S, R, E, F>(self, conn: &mut S, body: F) -> impl Future<Output = Result<R, E>> + Send
     where
         S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
@@ -182,16 +185,22 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
             + LockBody<L::Locked, &'a mut S::Connection, Result<R, E>, Fut: Send>
             + Send,
     {
-        let mut driver = Via(conn);
-        let deadline = self.deadline();
-        let locks = self
-            .acquire_locks(&mut driver, &deadline, Transaction::No)
-            .await;
-        let guard = LockGuard::new(driver, locks?);
-        guard::run(guard, self.into_set(), Transaction::No, body).await
+        async move {
+            let mut driver = Via(conn);
+            let deadline = self.deadline();
+            let locks = self
+                .acquire_locks(&mut driver, &deadline, Transaction::No)
+                .await;
+            let guard = LockGuard::new(driver, locks?);
+            guard::run(guard, self.into_set(), Transaction::No, body).await
+        }
     }
 
-    async fn try_run<S, R, E, F>(self, conn: &mut S, body: F) -> Result<Option<R>, E>
+    fn try_run<S, R, E, F>(
+        self,
+        conn: &mut S,
+        body: F,
+    ) -> impl Future<Output = Result<Option<R>, E>> + Send
     where
         S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
@@ -201,20 +210,26 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
             + LockBody<L::Locked, &'a mut S::Connection, Result<R, E>, Fut: Send>
             + Send,
     {
-        let mut driver = Via(conn);
-        let deadline = self.try_deadline();
-        let locks = self
-            .acquire_locks(&mut driver, &deadline, Transaction::No)
-            .await;
-        let Some(locks) = or_none(locks)? else {
-            return Ok(None);
-        };
-        let guard = LockGuard::new(driver, locks);
-        let ran = guard::run(guard, self.into_set(), Transaction::No, body).await;
-        ran.map(Some)
+        async move {
+            let mut driver = Via(conn);
+            let deadline = self.try_deadline();
+            let locks = self
+                .acquire_locks(&mut driver, &deadline, Transaction::No)
+                .await;
+            let Some(locks) = or_none(locks)? else {
+                return Ok(None);
+            };
+            let guard = LockGuard::new(driver, locks);
+            let ran = guard::run(guard, self.into_set(), Transaction::No, body).await;
+            ran.map(Some)
+        }
     }
 
-    async fn transaction<S, R, E, F>(self, conn: &mut S, body: F) -> Result<R, E>
+    fn transaction<S, R, E, F>(
+        self,
+        conn: &mut S,
+        body: F,
+    ) -> impl Future<Output = Result<R, E>> + Send
     where
         S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
@@ -224,16 +239,22 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
             + LockBody<L::Locked, &'a mut S::Connection, Result<R, E>, Fut: Send>
             + Send,
     {
-        let mut driver = Via(conn);
-        let deadline = self.deadline();
-        let locks = self
-            .acquire_locks(&mut driver, &deadline, Transaction::Begin)
-            .await;
-        let guard = LockGuard::new(driver, locks?);
-        guard::run(guard, self.into_set(), Transaction::Begin, body).await
+        async move {
+            let mut driver = Via(conn);
+            let deadline = self.deadline();
+            let locks = self
+                .acquire_locks(&mut driver, &deadline, Transaction::Begin)
+                .await;
+            let guard = LockGuard::new(driver, locks?);
+            guard::run(guard, self.into_set(), Transaction::Begin, body).await
+        }
     }
 
-    async fn try_transaction<S, R, E, F>(self, conn: &mut S, body: F) -> Result<Option<R>, E>
+    fn try_transaction<S, R, E, F>(
+        self,
+        conn: &mut S,
+        body: F,
+    ) -> impl Future<Output = Result<Option<R>, E>> + Send
     where
         S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
@@ -243,66 +264,85 @@ impl<L, M: Mode + Send> LockDsl<L, M> for Lock<L, M> {
             + LockBody<L::Locked, &'a mut S::Connection, Result<R, E>, Fut: Send>
             + Send,
     {
-        let mut driver = Via(conn);
-        let deadline = self.try_deadline();
-        let locks = self
-            .acquire_locks(&mut driver, &deadline, Transaction::Begin)
-            .await;
-        let Some(locks) = or_none(locks)? else {
-            return Ok(None);
-        };
-        let guard = LockGuard::new(driver, locks);
-        let ran = guard::run(guard, self.into_set(), Transaction::Begin, body).await;
-        ran.map(Some)
+        async move {
+            let mut driver = Via(conn);
+            let deadline = self.try_deadline();
+            let locks = self
+                .acquire_locks(&mut driver, &deadline, Transaction::Begin)
+                .await;
+            let Some(locks) = or_none(locks)? else {
+                return Ok(None);
+            };
+            let guard = LockGuard::new(driver, locks);
+            let ran = guard::run(guard, self.into_set(), Transaction::Begin, body).await;
+            ran.map(Some)
+        }
     }
 
-    async fn acquire<S>(self, conn: &mut S) -> Result<LockGuard<'_, S>, LockError>
+    fn acquire<S>(
+        self,
+        conn: &mut S,
+    ) -> impl Future<Output = Result<LockGuard<'_, S>, LockError>> + Send
     where
         S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
     {
-        let mut driver = Via(conn);
-        let deadline = self.deadline();
-        let locks = self
-            .acquire_locks(&mut driver, &deadline, Transaction::No)
-            .await;
-        let guard = LockGuard::new(driver, locks?);
-        guard::reloaded(guard, self.into_set()).await
+        async move {
+            let mut driver = Via(conn);
+            let deadline = self.deadline();
+            let locks = self
+                .acquire_locks(&mut driver, &deadline, Transaction::No)
+                .await;
+            let guard = LockGuard::new(driver, locks?);
+            guard::reloaded(guard, self.into_set()).await
+        }
     }
 
-    async fn try_acquire<S>(self, conn: &mut S) -> Result<Option<LockGuard<'_, S>>, LockError>
+    fn try_acquire<S>(
+        self,
+        conn: &mut S,
+    ) -> impl Future<Output = Result<Option<LockGuard<'_, S>>, LockError>> + Send
     where
         S: LockSource<Connection: Supports<M>>,
         L: ReloadSet<S::Connection>,
     {
-        let mut driver = Via(conn);
-        let deadline = self.try_deadline();
-        let locks = self
-            .acquire_locks(&mut driver, &deadline, Transaction::No)
-            .await;
-        let Some(locks) = or_none(locks)? else {
-            return Ok(None);
-        };
-        let guard = LockGuard::new(driver, locks);
-        guard::reloaded(guard, self.into_set()).await.map(Some)
+        async move {
+            let mut driver = Via(conn);
+            let deadline = self.try_deadline();
+            let locks = self
+                .acquire_locks(&mut driver, &deadline, Transaction::No)
+                .await;
+            let Some(locks) = or_none(locks)? else {
+                return Ok(None);
+            };
+            let guard = LockGuard::new(driver, locks);
+            guard::reloaded(guard, self.into_set()).await.map(Some)
+        }
     }
 
-    async fn until_commit<S>(self, conn: &mut S) -> Result<(), LockError>
+    fn until_commit<S>(self, conn: &mut S) -> impl Future<Output = Result<(), LockError>> + Send
     where
         S: LockSource<Connection: Supports<M> + SupportsUntilCommit>,
         L: ReloadSet<S::Connection>,
     {
-        let deadline = self.deadline();
-        acquire_until_commit(self, conn, deadline).await
+        async move {
+            let deadline = self.deadline();
+            acquire_until_commit(self, conn, deadline).await
+        }
     }
 
-    async fn try_until_commit<S>(self, conn: &mut S) -> Result<Option<()>, LockError>
+    fn try_until_commit<S>(
+        self,
+        conn: &mut S,
+    ) -> impl Future<Output = Result<Option<()>, LockError>> + Send
     where
         S: LockSource<Connection: Supports<M> + SupportsUntilCommit>,
         L: ReloadSet<S::Connection>,
     {
-        let deadline = self.try_deadline();
-        or_none(acquire_until_commit(self, conn, deadline).await)
+        async move {
+            let deadline = self.try_deadline();
+            or_none(acquire_until_commit(self, conn, deadline).await)
+        }
     }
 }
 

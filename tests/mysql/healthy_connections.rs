@@ -7,7 +7,8 @@ use diesel_advisory_lock::Outcome;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
-use crate::server::{self, PrepareDisabledServer, session_id};
+use crate::prepare_disabled::PrepareDisabledServer;
+use crate::server::{self, session_id};
 use crate::suite::healthy_connections::assert_keeps_the_connection;
 use crate::suite::support::{Client, Db, Path, lock_error, wait_until};
 

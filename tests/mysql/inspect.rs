@@ -9,7 +9,8 @@ use diesel_advisory_lock::{LockStatus, prelude::*};
 use server_test::server_test;
 use test_server::Server;
 
-use crate::server::{self, Account, PrepareDisabledServer, is_mariadb};
+use crate::prepare_disabled::PrepareDisabledServer;
+use crate::server::{self, Account, is_mariadb};
 use crate::suite::support::Db;
 
 #[server_test(own_server)]

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel_advisory_lock::{LockStatus, prelude::*};
 use server_test::server_test;
 
-use crate::server::PrepareDisabledServer;
+use crate::prepare_disabled::PrepareDisabledServer;
 use crate::suite::keep_alive::{idle_seconds, limited};
 use crate::suite::support::Db;
 

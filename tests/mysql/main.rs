@@ -9,6 +9,8 @@
 //! cargo test --test mysql -- ::mariadb                                 # all cases on MariaDB
 //! ```
 
+use diesel::mysql::MysqlConnection as Conn;
+
 /// Generates the tests of a case for each kind of server: see `#[server_test]`.
 macro_rules! server_tests {
     ($($case:tt)*) => {
@@ -16,6 +18,8 @@ macro_rules! server_tests {
     };
 }
 
+#[path = "../api/mod.rs"]
+mod api;
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
@@ -30,6 +34,7 @@ mod key_mismatch;
 mod name_spellings;
 mod names;
 mod open_transactions;
+mod prepare_disabled;
 mod release_failures;
 mod round_trips;
 mod server_checks;

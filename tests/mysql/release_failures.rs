@@ -6,7 +6,8 @@ use diesel_advisory_lock::LockStatus;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
-use crate::server::{Conn, PrepareDisabledServer};
+use crate::prepare_disabled::PrepareDisabledServer;
+use crate::server::Conn;
 use crate::suite::support::{Counter, Db, Form, Path, Via, second_lock};
 
 /// The server prepares no more statements while the closure runs.

@@ -4,7 +4,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 use tracing::Level;
 
-use crate::server::PrepareDisabledServer;
+use crate::prepare_disabled::PrepareDisabledServer;
 use crate::suite::support::Db;
 use crate::suite::telemetry::watch::watched;
 

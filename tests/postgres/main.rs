@@ -9,6 +9,8 @@
 //! cargo test --features postgres --test postgres -- ::postgres18            # all cases on 18
 //! ```
 
+use diesel::pg::PgConnection as Conn;
+
 /// Generates the tests of a case for each kind of server: see `#[server_test]`.
 macro_rules! server_tests {
     ($($case:tt)*) => {
@@ -18,6 +20,8 @@ macro_rules! server_tests {
     };
 }
 
+#[path = "../api/mod.rs"]
+mod api;
 mod docs;
 mod exact_keys;
 mod inspect;

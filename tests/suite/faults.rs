@@ -1,25 +1,31 @@
 //! A lost lock is reported, and so is what ended a wait: a killed statement or session, or a
 //! deadlock.
 
+#[blocking]
 use std::sync::atomic::{AtomicI64, Ordering};
+#[blocking]
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
+use diesel_advisory_lock::LockSource;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{blocking, both, server_test};
 
-use super::support::{Db, wait_until};
+use super::support::Db;
+use crate::api::{Connection, thread};
 use crate::server::{self, Conn, session_id};
 
 #[server_test]
-fn killing_the_holder_returns_lost(db: &Db) {
-    let mut counter = db.counter(1);
+async fn killing_the_holder_returns_lost(db: &Db) {
+    let mut counter = db.counter(1).await;
     let mut next = counter.clone();
-    let run: Result<(), LockError> = counter.with_lock(&mut db.conn(), |_, conn| {
-        db.kill_session(session_id(conn));
-        Ok(())
-    });
+    let run: Result<(), LockError> = counter
+        .with_lock(&mut db.conn().await, async |_, conn| {
+            db.kill_session(session_id(conn).await).await;
+            Ok(())
+        })
+        .await;
     let Err(LockError::Lost {
         source: Some(_), ..
     }) = &run
@@ -27,21 +33,25 @@ fn killing_the_holder_returns_lost(db: &Db) {
         panic!("{run:?}");
     };
     assert!(run.unwrap_err().to_string().contains("counters:1"));
-    next.with_lock(&mut db.conn(), |_, _| Ok::<_, LockError>(()))
+    next.with_lock(&mut db.conn().await, async |_, _| Ok::<_, LockError>(()))
+        .await
         .unwrap();
 }
 
 #[server_test]
-fn killing_the_holder_in_a_transaction_writes_nothing(db: &Db) {
-    let mut counter = db.counter(1);
+async fn killing_the_holder_in_a_transaction_writes_nothing(db: &Db) {
+    let mut counter = db.counter(1).await;
     let mut next = counter.clone();
-    let conn = &mut db.conn();
-    let run: Result<(), LockError> = counter.lock().transaction(conn, |counter, conn| {
-        counter.value = 9;
-        counter.save(conn).unwrap();
-        db.kill_session(session_id(conn));
-        Ok(())
-    });
+    let conn = &mut db.conn().await;
+    let run: Result<(), LockError> = counter
+        .lock()
+        .transaction(conn, async |counter, conn| {
+            counter.value = 9;
+            counter.save(conn).await.unwrap();
+            db.kill_session(session_id(conn).await).await;
+            Ok(())
+        })
+        .await;
     assert!(
         matches!(
             run,
@@ -51,23 +61,30 @@ fn killing_the_holder_in_a_transaction_writes_nothing(db: &Db) {
         ),
         "{run:?}"
     );
-    let seen = next.with_lock(&mut db.conn(), |next, _| Ok::<_, LockError>(next.value));
+    let seen = next
+        .with_lock(&mut db.conn().await, async |next, _| {
+            Ok::<_, LockError>(next.value)
+        })
+        .await;
     assert_eq!(seen.unwrap(), 0);
-    let again = counter.with_lock(conn, |_, _| Ok::<_, LockError>(()));
+    let again = counter
+        .with_lock(conn, async |_, _| Ok::<_, LockError>(()))
+        .await;
     assert!(again.is_err(), "a dead connection locks nothing");
 }
 
 /// The server ends a session that is idle for too long, and its locks with it.
 #[server_test]
-fn holder_idle_past_the_timeout_returns_lost(db: &Db) {
+async fn holder_idle_past_the_timeout_returns_lost(db: &Db) {
     let name = LockName::named("job");
-    let run: Result<(), LockError> = name.lock().run(&mut db.conn(), |_, conn| {
-        server::set_idle_timeout(conn, Duration::from_secs(1));
-        wait_until("the server has ended the session", || {
-            db.holder(&name).is_none()
-        });
-        Ok(())
-    });
+    let run: Result<(), LockError> = name
+        .lock()
+        .run(&mut db.conn().await, async |_, conn| {
+            server::set_idle_timeout(conn, Duration::from_secs(1)).await;
+            db.wait_until_free(&name).await;
+            Ok(())
+        })
+        .await;
     assert!(
         matches!(
             run,
@@ -81,61 +98,64 @@ fn holder_idle_past_the_timeout_returns_lost(db: &Db) {
 }
 
 #[server_test]
-fn lock_released_by_raw_sql_returns_lost(db: &Db) {
+async fn lock_released_by_raw_sql_returns_lost(db: &Db) {
     let name = LockName::named("job");
-    let conn = &mut db.conn();
-    let mut held = name.lock().acquire(conn).unwrap();
-    db.release_raw(&mut held, &name);
-    let released = held.release();
+    let conn = &mut db.conn().await;
+    let mut held = name.lock().acquire(conn).await.unwrap();
+    db.release_raw(&mut held, &name).await;
+    let released = held.release().await;
     assert!(
         matches!(released, Err(LockError::Lost { source: None, .. })),
         "{released:?}"
     );
 
     // Another session has acquired the lock since.
-    let (conn, other) = (&mut db.conn(), &mut db.conn());
-    let mut held = name.lock().acquire(conn).unwrap();
-    db.release_raw(&mut held, &name);
-    let others = name.lock().acquire(other).unwrap();
-    let released = held.release();
+    let (conn, other) = (&mut db.conn().await, &mut db.conn().await);
+    let mut held = name.lock().acquire(conn).await.unwrap();
+    db.release_raw(&mut held, &name).await;
+    let others = name.lock().acquire(other).await.unwrap();
+    let released = held.release().await;
     assert!(
         matches!(released, Err(LockError::Lost { source: None, .. })),
         "{released:?}"
     );
-    others.release().unwrap();
+    others.release().await.unwrap();
 }
 
 #[server_test]
-fn loss_does_not_mask_the_closures_error(db: &Db) {
+async fn loss_does_not_mask_the_closures_error(db: &Db) {
     let run = LockName::named("job")
         .lock()
-        .run(&mut db.conn(), |_, conn| {
-            db.kill_session(session_id(conn));
+        .run(&mut db.conn().await, async |_, conn| {
+            db.kill_session(session_id(conn).await).await;
             Err::<(), _>(diesel::result::Error::NotFound)
-        });
+        })
+        .await;
     assert_eq!(run, Err(diesel::result::Error::NotFound));
 }
 
 /// Runs `disturb` on a session that waits for a lock, and returns the result of the wait.
-fn disturb_a_waiter(db: &Db, disturb: impl FnOnce(i64)) -> Result<(), LockError> {
+#[both]
+async fn disturb_a_waiter(db: &Db, disturb: impl AsyncFnOnce(i64)) -> Result<(), LockError> {
     let name = LockName::named("job");
-    let mut waiter = db.conn();
-    let waiter_id = session_id(&mut waiter);
-    std::thread::scope(|scope| {
-        let holder = &mut db.conn();
-        let held = name.lock().acquire(holder).unwrap();
-        let waiting = scope.spawn(|| name.lock().acquire(&mut waiter).map(drop));
-        db.wait_until_blocked(waiter_id);
-        disturb(waiter_id);
-        let result = waiting.join().unwrap();
-        held.release().unwrap();
+    let mut waiter = db.conn().await;
+    let waiter_id = session_id(&mut waiter).await;
+    thread::scope(async |scope| {
+        let holder = &mut db.conn().await;
+        let held = name.lock().acquire(holder).await.unwrap();
+        let waiting = scope.spawn(async || name.lock().acquire(&mut waiter).await.map(drop));
+        db.wait_until_blocked(waiter_id).await;
+        disturb(waiter_id).await;
+        let result = waiting.join().await.unwrap();
+        held.release().await.unwrap();
         result
     })
+    .await
 }
 
 #[server_test]
-fn killing_the_waiting_statement_returns_interrupted(db: &Db) {
-    let result = disturb_a_waiter(db, |id| db.kill_statement(id));
+async fn killing_the_waiting_statement_returns_interrupted(db: &Db) {
+    let result = disturb_a_waiter(db, async |id| db.kill_statement(id).await).await;
     assert!(
         matches!(result, Err(LockError::Interrupted { .. })),
         "{result:?}"
@@ -143,38 +163,46 @@ fn killing_the_waiting_statement_returns_interrupted(db: &Db) {
 }
 
 #[server_test]
-fn killing_the_waiting_session_returns_database_error(db: &Db) {
-    let result = disturb_a_waiter(db, |id| db.kill_session(id));
+async fn killing_the_waiting_session_returns_database_error(db: &Db) {
+    let result = disturb_a_waiter(db, async |id| db.kill_session(id).await).await;
     assert!(
         matches!(result, Err(LockError::Database { .. })),
         "{result:?}"
     );
 }
 
+#[both]
+async fn acquire_and_release(
+    name: &LockName,
+    conn: &mut impl LockSource<Connection = Conn>,
+) -> Result<(), LockError> {
+    name.lock().acquire(conn).await?.release().await
+}
+
 #[server_test]
-fn crossing_waits_return_deadlock_at_once(db: &Db) {
+async fn crossing_waits_return_deadlock_at_once(db: &Db) {
     let (a, b) = (LockName::named("a"), LockName::named("b"));
-    let mut other = db.conn();
-    let other_id = session_id(&mut other);
-    std::thread::scope(|scope| {
-        let conn = &mut db.conn();
-        let mut held = a.lock().acquire(conn).unwrap();
-        let crossing = scope.spawn(|| {
-            let mut held = b.lock().acquire(&mut other).unwrap();
-            let result = a.lock().acquire(&mut held).map(drop);
-            held.release().expect("the victim keeps what it held");
+    let mut other = db.conn().await;
+    let other_id = session_id(&mut other).await;
+    thread::scope(async |scope| {
+        let conn = &mut db.conn().await;
+        let mut held = a.lock().acquire(conn).await.unwrap();
+        let crossing = scope.spawn(async || {
+            let mut held = b.lock().acquire(&mut other).await.unwrap();
+            let result = acquire_and_release(&a, &mut held).await;
+            held.release().await.expect("the victim keeps what it held");
             result
         });
-        db.wait_until_blocked(other_id);
+        db.wait_until_blocked(other_id).await;
         let start = Instant::now();
-        let closing = b.lock().acquire(&mut held).map(drop);
+        let closing = acquire_and_release(&b, &mut held).await;
         assert!(
             start.elapsed() < server::DEADLOCK_LIMIT,
             "{:?}",
             start.elapsed()
         );
-        held.release().expect("the victim keeps what it held");
-        let crossing = crossing.join().unwrap();
+        held.release().await.expect("the victim keeps what it held");
+        let crossing = crossing.join().await.unwrap();
         // Servers choose different victims.
         let (refused, granted) = match closing {
             Err(_) => (closing, crossing),
@@ -187,41 +215,64 @@ fn crossing_waits_return_deadlock_at_once(db: &Db) {
         granted.unwrap();
         // The victim can acquire the lock now. The refused statement must not run again, because a
         // client library may hang on it.
-        b.lock().acquire(conn).unwrap().release().unwrap();
-    });
-    db.assert_free(&a);
-    db.assert_free(&b);
+        b.lock()
+            .acquire(conn)
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap();
+    })
+    .await;
+    db.assert_free(&a).await;
+    db.assert_free(&b).await;
 }
 
 #[server_test]
-fn interrupted_waiter_holds_no_lock(db: &Db) {
+async fn interrupted_waiter_holds_no_lock(db: &Db) {
     let name = LockName::named("job");
-    let mut waiter = db.conn();
-    let waiter_id = session_id(&mut waiter);
+    let mut waiter = db.conn().await;
+    let waiter_id = session_id(&mut waiter).await;
     for wait in [Duration::from_secs(45), Duration::from_millis(44_900)] {
-        std::thread::scope(|scope| {
-            let holder = &mut db.conn();
-            let held = name.lock().acquire(holder).unwrap();
-            let waiting = scope.spawn(|| name.lock().timeout(wait).acquire(&mut waiter).map(drop));
-            db.wait_until_blocked(waiter_id);
-            db.kill_statement(waiter_id);
-            let result = waiting.join().unwrap();
+        thread::scope(async |scope| {
+            let holder = &mut db.conn().await;
+            let held = name.lock().acquire(holder).await.unwrap();
+            let waiting = scope.spawn(async || {
+                name.lock()
+                    .timeout(wait)
+                    .acquire(&mut waiter)
+                    .await
+                    .map(drop)
+            });
+            db.wait_until_blocked(waiter_id).await;
+            db.kill_statement(waiter_id).await;
+            let result = waiting.join().await.unwrap();
             assert!(
                 matches!(result, Err(LockError::Interrupted { .. })),
                 "{result:?}"
             );
-            held.release().unwrap();
-        });
-        db.wait_until_free(&name);
+            held.release().await.unwrap();
+        })
+        .await;
+        db.wait_until_free(&name).await;
         // The connection is not marked as broken, because nothing is in doubt.
-        waiter.transaction(|_| QueryResult::Ok(())).unwrap();
-        name.lock().acquire(&mut waiter).unwrap().release().unwrap();
+        waiter
+            .transaction(async |_| QueryResult::Ok(()))
+            .await
+            .unwrap();
+        name.lock()
+            .acquire(&mut waiter)
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap();
     }
 }
 
 /// The killed statements are those that acquire, reload and release. The client library may hang if
 /// such a statement runs again.
-#[server_test]
+#[server_test(blocking)]
 fn statement_killed_at_any_moment_does_not_hang(db: &Db) {
     const ROUNDS: usize = 20;
     let mut counter = db.counter(1);

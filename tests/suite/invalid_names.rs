@@ -1,16 +1,19 @@
 //! An invalid name is refused before anything else, in every kind of request.
 
 use std::collections::HashSet;
+#[blocking]
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{blocking, server_test};
 
 use super::support::Db;
+use crate::api::Connection;
 use crate::server::{Conn, session_id};
 
 /// No call may wait this long.
+#[blocking]
 const LONG: Duration = Duration::from_secs(9);
 
 /// A name without a namespace. It contains the schema, because other cases use the same server.
@@ -35,7 +38,7 @@ fn assert_refused<R>(run: Result<R, LockError>) {
 }
 
 #[server_test]
-fn invalid_name_is_not_equal_to_the_valid_one(db: &Db) {
+async fn invalid_name_is_not_equal_to_the_valid_one(db: &Db) {
     for name in invalid(db) {
         assert_ne!(name, valid(db));
         assert_eq!(HashSet::from([name.clone(), valid(db), name]).len(), 2);
@@ -43,7 +46,7 @@ fn invalid_name_is_not_equal_to_the_valid_one(db: &Db) {
 }
 
 /// If the request were queued, it would be handed the lock of the valid name.
-#[server_test]
+#[server_test(blocking)]
 fn invalid_name_behind_a_valid_holder_is_refused_at_once(db: &Db) {
     let locks = &db.locks(2);
     let held = locks.acquire(valid(db).lock()).unwrap();
@@ -66,7 +69,7 @@ fn never(_: &mut Conn) -> Result<(), LockError> {
 }
 
 /// While the valid name's lock is free, and while another session holds it.
-#[server_test]
+#[server_test(blocking)]
 fn invalid_name_is_refused_by_every_form(db: &Db) {
     let (conn, other, locks) = (&mut db.conn(), &mut db.conn(), &db.locks(1));
     for is_taken in [false, true] {
@@ -87,7 +90,7 @@ fn invalid_name_is_refused_by_every_form(db: &Db) {
     }
 }
 
-#[server_test]
+#[server_test(blocking)]
 fn invalid_name_in_a_set_is_refused_before_any_lock_is_acquired(db: &Db) {
     let (conn, locks) = (&mut db.conn(), &db.locks(1));
     // The set would wait for this lock if it acquired any: with this namespace, the lock is the
@@ -118,21 +121,29 @@ fn invalid_name_in_a_set_is_refused_before_any_lock_is_acquired(db: &Db) {
 
 /// The session holds the lock, so the server would grant it once more.
 #[server_test]
-fn invalid_name_inside_its_valid_lock_is_refused(db: &Db) {
-    let conn = &mut db.conn();
-    let id = session_id(conn);
-    let run = valid(db).lock().run(conn, |_, conn| {
-        for name in invalid(db) {
-            assert_refused(name.lock().acquire(conn));
-            assert_refused(lock_all([&valid(db), &name]).run(conn, |_, conn| never(conn)));
-            conn.transaction(|conn| {
-                assert_refused(name.lock().try_run(conn, |_, conn| never(conn)));
-                QueryResult::Ok(())
-            })?;
-        }
-        assert_eq!(db.holder(&valid(db)), Some(id));
-        QueryResult::Ok(())
-    });
+async fn invalid_name_inside_its_valid_lock_is_refused(db: &Db) {
+    let conn = &mut db.conn().await;
+    let id = session_id(conn).await;
+    let run = valid(db)
+        .lock()
+        .run(conn, async |_, conn| {
+            for name in invalid(db) {
+                assert_refused(name.lock().acquire(conn).await);
+                assert_refused(
+                    lock_all([&valid(db), &name])
+                        .run(conn, async |_, conn| never(conn))
+                        .await,
+                );
+                conn.transaction(async |conn| {
+                    assert_refused(name.lock().try_run(conn, async |_, conn| never(conn)).await);
+                    QueryResult::Ok(())
+                })
+                .await?;
+            }
+            assert_eq!(db.holder(&valid(db)).await, Some(id));
+            QueryResult::Ok(())
+        })
+        .await;
     run.unwrap();
-    db.assert_free(&valid(db));
+    db.assert_free(&valid(db)).await;
 }

@@ -1,116 +1,137 @@
 //! `keep_alive`, for locks held longer than the server keeps an idle session; and `verify`.
 
-use std::thread;
 use std::time::Duration;
 
 use diesel_advisory_lock::{LockPolicy, prelude::*};
-use server_test::server_test;
+use server_test::{blocking, both, server_test};
 
-use super::support::{Db, Locks, wait_until_queued};
+use super::support::Db;
+#[blocking]
+use super::support::{Locks, wait_until_queued};
+use crate::api::{DROP_ENDS_SESSION, thread};
 use crate::server::{self, Conn, session_id};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection whose idle timeout is `seconds`.
-pub(crate) fn limited(db: &Db, seconds: u64) -> Conn {
-    let mut conn = db.conn();
-    server::set_idle_timeout(&mut conn, Duration::from_secs(seconds));
+#[both]
+pub(crate) async fn limited(db: &Db, seconds: u64) -> Conn {
+    let mut conn = db.conn().await;
+    server::set_idle_timeout(&mut conn, Duration::from_secs(seconds)).await;
     conn
 }
 
-pub(crate) fn idle_seconds(conn: &mut Conn) -> u64 {
-    server::idle_timeout(conn).as_secs()
+#[both]
+pub(crate) async fn idle_seconds(conn: &mut Conn) -> u64 {
+    server::idle_timeout(conn).await.as_secs()
+}
+
+#[both]
+async fn seconds_under_lock<T>(_: T, conn: &mut Conn) -> Result<u64, LockError> {
+    Ok(idle_seconds(conn).await)
 }
 
 #[server_test]
-fn idle_hold_past_the_timeout_loses_the_lock(db: &Db) {
-    let conn = &mut limited(db, 1);
-    let held = LockName::named("job").lock().acquire(conn).unwrap();
-    thread::sleep(3 * SECOND);
-    let error = held.release().unwrap_err();
+async fn idle_hold_past_the_timeout_loses_the_lock(db: &Db) {
+    let conn = &mut limited(db, 1).await;
+    let held = LockName::named("job").lock().acquire(conn).await.unwrap();
+    thread::sleep(3 * SECOND).await;
+    let error = held.release().await.unwrap_err();
     assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
 }
 
 #[server_test]
-fn idle_hold_with_keep_alive_keeps_the_lock(db: &Db) {
-    let conn = &mut limited(db, 1);
-    let mut counter = db.counter(1);
+async fn idle_hold_with_keep_alive_keeps_the_lock(db: &Db) {
+    let conn = &mut limited(db, 1).await;
+    let mut counter = db.counter(1).await;
     let request = counter.lock().keep_alive(10 * SECOND);
     request
-        .run(conn, |_, _| {
-            thread::sleep(3 * SECOND);
+        .run(conn, async |_, _| {
+            thread::sleep(3 * SECOND).await;
             Ok::<_, LockError>(())
         })
+        .await
         .unwrap();
-    assert_eq!(idle_seconds(conn), 1);
+    assert_eq!(idle_seconds(conn).await, 1);
 }
 
 #[server_test]
-fn idle_timeout_is_raised_and_restored(db: &Db) {
-    let conn = &mut limited(db, 100);
+async fn idle_timeout_is_raised_and_restored(db: &Db) {
+    let conn = &mut limited(db, 100).await;
     let name = LockName::named("job");
-    let seen = |seconds: u64, conn: &mut Conn| {
-        let request = name.lock().keep_alive(Duration::from_secs(seconds));
-        request
-            .run(conn, |_, conn| Ok::<_, LockError>(idle_seconds(conn)))
-            .unwrap()
-    };
-    assert_eq!(seen(600, conn), 600);
-    assert_eq!(idle_seconds(conn), 100);
+    let for_seconds = |seconds| name.lock().keep_alive(Duration::from_secs(seconds));
+    let seen = for_seconds(600).run(conn, seconds_under_lock).await;
+    assert_eq!(seen.unwrap(), 600);
+    assert_eq!(idle_seconds(conn).await, 100);
     // A timeout that is long enough is not changed.
-    assert_eq!(seen(60, conn), 100);
-    assert_eq!(idle_seconds(conn), 100);
+    let seen = for_seconds(60).run(conn, seconds_under_lock).await;
+    assert_eq!(seen.unwrap(), 100);
+    assert_eq!(idle_seconds(conn).await, 100);
     // It is also restored if the guard is dropped, or if the closure fails.
-    let held = name.lock().keep_alive(600 * SECOND).acquire(conn);
-    drop(held.unwrap());
-    assert_eq!(idle_seconds(conn), 100);
-    let failed = name.lock().keep_alive(600 * SECOND).run(conn, |_, _| {
-        Err::<(), LockError>(LockName::exact("").unwrap_err())
-    });
+    let held = name.lock().keep_alive(600 * SECOND).acquire(conn).await;
+    if DROP_ENDS_SESSION {
+        held.unwrap().release().await.unwrap();
+    } else {
+        drop(held.unwrap());
+    }
+    assert_eq!(idle_seconds(conn).await, 100);
+    let failed = name
+        .lock()
+        .keep_alive(600 * SECOND)
+        .run(conn, async |_, _| {
+            Err::<(), LockError>(LockName::exact("").unwrap_err())
+        })
+        .await;
     assert!(matches!(failed, Err(LockError::InvalidName { .. })));
-    assert_eq!(idle_seconds(conn), 100);
+    assert_eq!(idle_seconds(conn).await, 100);
     // A policy sets it. An option of the request takes precedence.
     let policy = LockPolicy::new().keep_alive(600 * SECOND);
-    let by_policy = |conn: &mut Conn| Ok::<_, LockError>(idle_seconds(conn));
-    let seen = name
-        .lock()
-        .policy(policy)
-        .run(conn, |_, conn| by_policy(conn))
-        .unwrap();
-    assert_eq!(seen, 600);
+    let by_policy = name.lock().policy(policy);
+    let seen = by_policy.run(conn, seconds_under_lock).await;
+    assert_eq!(seen.unwrap(), 600);
     let own = name.lock().keep_alive(700 * SECOND).policy(policy);
-    assert_eq!(own.run(conn, |_, conn| by_policy(conn)).unwrap(), 700);
-    assert_eq!(idle_seconds(conn), 100);
+    assert_eq!(own.run(conn, seconds_under_lock).await.unwrap(), 700);
+    assert_eq!(idle_seconds(conn).await, 100);
 }
 
 #[server_test]
-fn nested_keep_alive_restores_the_outer_one(db: &Db) {
-    let conn = &mut limited(db, 100);
+async fn nested_keep_alive_restores_the_outer_one(db: &Db) {
+    let conn = &mut limited(db, 100).await;
     let name = LockName::named("job");
-    let mut outer = name.lock().keep_alive(200 * SECOND).acquire(conn).unwrap();
+    let mut outer = name
+        .lock()
+        .keep_alive(200 * SECOND)
+        .acquire(conn)
+        .await
+        .unwrap();
     let mut inner = name
         .lock()
         .keep_alive(300 * SECOND)
         .acquire(&mut outer)
+        .await
         .unwrap();
-    assert_eq!(idle_seconds(&mut inner), 300);
-    inner.release().unwrap();
-    assert_eq!(idle_seconds(&mut outer), 200);
-    outer.release().unwrap();
-    assert_eq!(idle_seconds(conn), 100);
+    assert_eq!(idle_seconds(&mut inner).await, 300);
+    inner.release().await.unwrap();
+    assert_eq!(idle_seconds(&mut outer).await, 200);
+    outer.release().await.unwrap();
+    assert_eq!(idle_seconds(conn).await, 100);
 }
 
 #[server_test]
-fn keep_alive_of_a_set_raises_the_idle_timeout_once(db: &Db) {
-    let conn = &mut limited(db, 1);
+async fn keep_alive_of_a_set_raises_the_idle_timeout_once(db: &Db) {
+    let conn = &mut limited(db, 1).await;
     let names = ["a", "b", "c"].map(LockName::named);
     let all = lock_all(names.to_vec()).keep_alive(600 * SECOND);
-    let seen = all.run(conn, |_, conn| Ok::<_, LockError>(idle_seconds(conn)));
+    let seen = all
+        .run(conn, async |_, conn| {
+            Ok::<_, LockError>(idle_seconds(conn).await)
+        })
+        .await;
     assert_eq!(seen.unwrap(), 600);
-    assert_eq!(idle_seconds(conn), 1);
+    assert_eq!(idle_seconds(conn).await, 1);
 }
 
-#[server_test]
+#[server_test(blocking)]
 fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
     let (pool, _) = Db::pool_at(&db.url(), 1, |conn| {
         server::set_idle_timeout(conn, 100 * SECOND);
@@ -155,42 +176,42 @@ fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
 }
 
 #[server_test]
-fn verify_of_a_held_lock_succeeds(db: &Db) {
-    let conn = &mut db.conn();
-    let mut held = LockName::named("job").lock().acquire(conn).unwrap();
-    held.verify().unwrap();
-    held.verify().unwrap();
-    held.release().unwrap();
+async fn verify_of_a_held_lock_succeeds(db: &Db) {
+    let conn = &mut db.conn().await;
+    let mut held = LockName::named("job").lock().acquire(conn).await.unwrap();
+    held.verify().await.unwrap();
+    held.verify().await.unwrap();
+    held.release().await.unwrap();
 }
 
 #[server_test]
-fn verify_of_a_lost_lock_returns_lost(db: &Db) {
+async fn verify_of_a_lost_lock_returns_lost(db: &Db) {
     let name = LockName::named("job");
-    let conn = &mut db.conn();
-    let mut held = name.lock().acquire(conn).unwrap();
-    server::release_all(&mut held).unwrap();
-    let other = &mut db.conn();
-    let others = name.lock().acquire(other).unwrap();
-    let error = held.verify().unwrap_err();
+    let conn = &mut db.conn().await;
+    let mut held = name.lock().acquire(conn).await.unwrap();
+    server::release_all(&mut held).await.unwrap();
+    let other = &mut db.conn().await;
+    let others = name.lock().acquire(other).await.unwrap();
+    let error = held.verify().await.unwrap_err();
     assert!(
         matches!(error, LockError::Lost { source: None, .. }),
         "{error:?}"
     );
     drop(held);
-    others.release().unwrap();
+    others.release().await.unwrap();
 
-    let conn = &mut db.conn();
-    let id = session_id(conn);
-    let mut held = name.lock().acquire(conn).unwrap();
-    db.kill_session(id);
-    let error = held.verify().unwrap_err();
+    let conn = &mut db.conn().await;
+    let id = session_id(conn).await;
+    let mut held = name.lock().acquire(conn).await.unwrap();
+    db.kill_session(id).await;
+    let error = held.verify().await.unwrap_err();
     let LockError::Lost { source, .. } = error else {
         panic!("{error:?}");
     };
     assert!(source.is_some());
 }
 
-#[server_test]
+#[server_test(blocking)]
 fn verify_of_a_lost_pooled_lock_returns_lost(db: &Db) {
     let (pool, events) = db.pool(1);
     let name = LockName::named("job");

@@ -1,15 +1,16 @@
 //! A lock that is lost inside `.transaction` never commits, and is never handed off.
 
+#[blocking]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel::connection::TransactionManager;
-use diesel::prelude::*;
 use diesel_advisory_lock::Outcome;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{blocking, both, server_test};
 
+#[blocking]
 use super::lock_pool_faults::in_front_of;
 use super::support::{Counter, Db, Path};
+use crate::api::{Connection, TransactionManager};
 use crate::server::{self, Conn, session_id};
 
 type Manager = <Conn as Connection>::TransactionManager;
@@ -22,15 +23,16 @@ enum Loss {
     Swap,
 }
 
+#[both]
 impl Loss {
     const ALL: [Loss; 4] = [Loss::Release, Loss::ReleaseAll, Loss::Kill, Loss::Swap];
 
-    fn inflict(self, db: &Db, name: &LockName, conn: &mut Conn) {
+    async fn inflict(self, db: &Db, name: &LockName, conn: &mut Conn) {
         match self {
-            Loss::Release => db.release_raw(conn, name),
-            Loss::ReleaseAll => server::release_all(conn).unwrap(),
-            Loss::Kill => db.kill_session(session_id(conn)),
-            Loss::Swap => *conn = db.conn(),
+            Loss::Release => db.release_raw(conn, name).await,
+            Loss::ReleaseAll => server::release_all(conn).await.unwrap(),
+            Loss::Kill => db.kill_session(session_id(conn).await).await,
+            Loss::Swap => *conn = db.conn().await,
         }
     }
 }
@@ -48,55 +50,75 @@ fn assert_lost(run: Result<(), LockError>, of: &str) -> LockName {
 }
 
 #[server_test]
-fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
-    db.lock_before_begin();
-    let counter = db.counter(1);
+async fn lock_lost_inside_transaction_is_rolled_back_on_every_path(db: &Db) {
+    db.lock_before_begin().await;
+    let counter = db.counter(1).await;
     let name = counter.lock_name();
     for path in Path::all().filter(|path| path.form.is_transaction()) {
         for loss in Loss::ALL {
-            let run = path.run_once(db, &mut counter.clone(), |counter, conn| {
-                counter.add_one(conn).unwrap();
-                loss.inflict(db, &name, conn);
-                Ok(())
-            });
+            let run = path
+                .run_once(db, &mut counter.clone(), async |counter, conn| {
+                    counter.add_one(conn).await.unwrap();
+                    loss.inflict(db, &name, conn).await;
+                    Ok(())
+                })
+                .await;
             let lost = assert_lost(run, &format!("{path:?}, {loss:?}"));
             if loss == Loss::Release {
                 assert_eq!(lost, name, "{path:?}");
             }
-            db.wait_until_free(&name);
-            assert_eq!(db.value(1), 0, "{path:?}, {loss:?}");
+            db.wait_until_free(&name).await;
+            assert_eq!(db.value(1).await, 0, "{path:?}, {loss:?}");
         }
     }
     // No transaction is still open with the row locked.
     counter
         .clone()
         .lock()
-        .transaction(&mut db.conn(), Counter::add_one)
+        .transaction(&mut db.conn().await, Counter::add_one)
+        .await
         .unwrap();
 }
 
 /// One statement cannot verify seventy locks.
 #[server_test]
-fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
+async fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
+    db.lock_before_begin().await;
+    let mut counter = db.counter(1).await;
+    let names: Vec<_> = (0..70)
+        .map(|n| LockName::named(format!("{n:02}")))
+        .collect();
+    for lost in [0, 35, 63, 64, 69] {
+        let conn = &mut db.conn().await;
+        let set = lock_all(names.clone());
+        let run = set.transaction(conn, async |_, conn| {
+            counter.add_one(conn).await.unwrap();
+            db.release_raw(conn, &names[lost]).await;
+            Ok(())
+        });
+        assert_eq!(assert_lost(run.await, "a set"), names[lost]);
+        for name in &names {
+            db.wait_until_free(name).await;
+        }
+        assert_eq!(db.value(1).await, 0);
+    }
+}
+
+/// One statement cannot verify seventy locks.
+#[server_test(blocking)]
+fn pooled_lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
     db.lock_before_begin();
     let mut counter = db.counter(1);
     let names: Vec<_> = (0..70)
         .map(|n| LockName::named(format!("{n:02}")))
         .collect();
-    let mut losing = |lost: usize, conn: &mut Conn| {
-        counter.add_one(conn).unwrap();
-        db.release_raw(conn, &names[lost]);
-        Ok(())
-    };
     for lost in [0, 35, 63, 64, 69] {
-        let set = || lock_all(names.clone());
-        let runs = [
-            set().transaction(&mut db.conn(), |_, conn| losing(lost, conn)),
-            db.locks(1).transaction(set(), |_, conn| losing(lost, conn)),
-        ];
-        for run in runs {
-            assert_eq!(assert_lost(run, "a set"), names[lost]);
-        }
+        let run = db.locks(1).transaction(lock_all(names.clone()), |_, conn| {
+            counter.add_one(conn).unwrap();
+            db.release_raw(conn, &names[lost]);
+            Ok(())
+        });
+        assert_eq!(assert_lost(run, "a set"), names[lost]);
         names.iter().for_each(|name| db.wait_until_free(name));
         assert_eq!(db.value(1), 0);
     }
@@ -108,40 +130,45 @@ fn is_harmless(loss: Loss) -> bool {
 }
 
 #[server_test]
-fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
-    db.lock_before_begin();
-    let mut counter = db.counter(1);
+async fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
+    db.lock_before_begin().await;
+    let mut counter = db.counter(1).await;
     let name = counter.lock_name();
     for loss in Loss::ALL {
-        let run: Result<(), LockError> =
-            counter.lock().transaction(&mut db.conn(), |counter, conn| {
-                counter.add_one(conn).unwrap();
-                let inner = counter.lock().transaction(conn, |counter, conn| {
-                    counter.add_one(conn).unwrap();
-                    loss.inflict(db, &name, conn);
-                    Ok(())
-                });
+        let run: Result<(), LockError> = counter
+            .lock()
+            .transaction(&mut db.conn().await, async |counter, conn| {
+                counter.add_one(conn).await.unwrap();
+                let inner = counter
+                    .lock()
+                    .transaction(conn, async |counter, conn| {
+                        counter.add_one(conn).await.unwrap();
+                        loss.inflict(db, &name, conn).await;
+                        Ok(())
+                    })
+                    .await;
                 // The lock was held twice, and is still held once.
                 if loss != Loss::Release && !is_harmless(loss) {
                     assert_lost(inner, &format!("{loss:?}"));
                 }
                 Ok(())
-            });
-        db.wait_until_free(&name);
+            })
+            .await;
+        db.wait_until_free(&name).await;
         if is_harmless(loss) {
             run.unwrap();
-            assert_eq!(db.value(1), 2, "{loss:?}");
-            db.execute("UPDATE counters SET value = 0");
+            assert_eq!(db.value(1).await, 2, "{loss:?}");
+            db.execute("UPDATE counters SET value = 0").await;
             continue;
         }
         run.unwrap_err();
-        assert_eq!(db.value(1), 0, "{loss:?}");
+        assert_eq!(db.value(1).await, 0, "{loss:?}");
     }
 }
 
 /// The next request in the queue waits on the server, behind the session that has acquired the lost
 /// lock.
-#[server_test]
+#[server_test(blocking)]
 fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
     db.lock_before_begin();
     let name = &db.counter(1).lock_name();
@@ -180,37 +207,41 @@ fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
 }
 
 #[server_test]
-fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
-    db.lock_before_begin();
-    let (counter, other) = (db.counter(1), db.counter(2));
+async fn connection_swapped_for_one_in_a_transaction_commits_neither(db: &Db) {
+    db.lock_before_begin().await;
+    let (counter, other) = (db.counter(1).await, db.counter(2).await);
     for path in Path::all().filter(|path| path.form.is_transaction()) {
-        let run = path.run_once(db, &mut counter.clone(), |counter, conn| {
-            counter.add_one(conn).unwrap();
-            let mut swapped = db.conn();
-            Manager::begin_transaction(&mut swapped).unwrap();
-            other.clone().add_one(&mut swapped).unwrap();
-            std::mem::swap(conn, &mut swapped);
-            Ok(())
-        });
+        let run = path
+            .run_once(db, &mut counter.clone(), async |counter, conn| {
+                counter.add_one(conn).await.unwrap();
+                let mut swapped = db.conn().await;
+                Manager::begin_transaction(&mut swapped).await.unwrap();
+                other.clone().add_one(&mut swapped).await.unwrap();
+                std::mem::swap(conn, &mut swapped);
+                Ok(())
+            })
+            .await;
         assert_lost(run, &format!("{path:?}"));
-        db.wait_until_free(&counter.lock_name());
-        assert_eq!((db.value(1), db.value(2)), (0, 0), "{path:?}");
+        db.wait_until_free(&counter.lock_name()).await;
+        assert_eq!((db.value(1).await, db.value(2).await), (0, 0), "{path:?}");
     }
 }
 
 /// The library does not know what the closure has committed.
 #[server_test]
-fn closure_that_commits_and_loses_the_lock_returns_unknown(db: &Db) {
-    db.lock_before_begin();
-    let counter = db.counter(1);
+async fn closure_that_commits_and_loses_the_lock_returns_unknown(db: &Db) {
+    db.lock_before_begin().await;
+    let counter = db.counter(1).await;
     for path in Path::all().filter(|path| path.form.is_transaction()) {
-        let run = path.run_once(db, &mut counter.clone(), |_, conn| {
-            Manager::commit_transaction(conn).unwrap();
-            db.release_raw(conn, &counter.lock_name());
-            Ok(())
-        });
+        let run = path
+            .run_once(db, &mut counter.clone(), async |_, conn| {
+                Manager::commit_transaction(conn).await.unwrap();
+                db.release_raw(conn, &counter.lock_name()).await;
+                Ok(())
+            })
+            .await;
         let error = run.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown, "{path:?}: {error:?}");
-        db.assert_free(&counter.lock_name());
+        db.assert_free(&counter.lock_name()).await;
     }
 }

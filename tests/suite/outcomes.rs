@@ -1,11 +1,12 @@
 //! The outcome that an error reports, compared with what happened, when the connection is cut at
 //! each step.
 
-use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 use diesel_advisory_lock::Outcome;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{both, server_test};
 use test_server::Proxy;
 
 use super::support::{Db, Path};
@@ -16,23 +17,26 @@ const COMMIT: &str = "COMMIT";
 
 /// Cuts the connection during a call. Compares the reported outcome with what happened, and returns
 /// it.
-fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
+#[both]
+async fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
     let (proxy, url) = db.proxy();
-    let client = &mut path.client_at(&url);
-    let before = db.value(1);
+    let client = &mut path.client_at(&url).await;
+    let before = db.value(1).await;
     cut(&proxy);
-    let ran = Cell::new(false);
-    let result = client.run_on_counter(|counter, conn| {
-        ran.set(true);
-        counter.add_one(conn).map(drop)
-    });
+    let ran = AtomicBool::new(false);
+    let result = client
+        .run_on_counter(async |counter, conn| {
+            ran.store(true, SeqCst);
+            counter.add_one(conn).await.map(drop)
+        })
+        .await;
     assert!(
         !proxy.is_to_cut(),
         "{path:?}: the call did not reach the step"
     );
     // The session has ended, and so has its transaction.
-    db.wait_until_paths_are_free(&format!("{path:?}"));
-    let is_written = db.value(1) > before;
+    db.wait_until_paths_are_free(&format!("{path:?}")).await;
+    let is_written = db.value(1).await > before;
     let Err(error) = result else {
         assert!(is_written, "{path:?}");
         return None;
@@ -40,13 +44,13 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
     let error = LockError::try_from(error).unwrap();
     let outcome = error.outcome();
     let is_true = match outcome {
-        Outcome::NothingHappened => !ran.get() && !is_written,
-        Outcome::RolledBack => ran.get() && !is_written,
-        Outcome::Ran | Outcome::Committed => ran.get() && is_written,
-        Outcome::Unknown => ran.get(),
+        Outcome::NothingHappened => !ran.load(SeqCst) && !is_written,
+        Outcome::RolledBack => ran.load(SeqCst) && !is_written,
+        Outcome::Ran | Outcome::Committed => ran.load(SeqCst) && is_written,
+        Outcome::Unknown => ran.load(SeqCst),
         _ => false,
     };
-    let truth = (ran.get(), is_written);
+    let truth = (ran.load(SeqCst), is_written);
     assert!(is_true, "{path:?}: {truth:?} is reported as {error:?}");
     assert!(
         !error.is_retryable() || !is_written,
@@ -56,54 +60,54 @@ fn cut(db: &Db, path: Path, cut: impl FnOnce(&Proxy)) -> Option<Outcome> {
 }
 
 #[server_test]
-fn connection_cut_before_the_closure_returns_nothing_happened(db: &Db) {
-    db.lock_before_begin();
-    db.counter(1);
+async fn connection_cut_before_the_closure_returns_nothing_happened(db: &Db) {
+    db.lock_before_begin().await;
+    db.counter(1).await;
     for path in Path::essential() {
         for step in [ACQUIRE, BEGIN, RELOAD] {
             if step == BEGIN && !path.form.is_transaction() {
                 continue;
             }
-            let outcome = cut(db, path, |proxy| proxy.cut_before(step));
+            let outcome = cut(db, path, |proxy| proxy.cut_before(step)).await;
             assert_eq!(outcome, Some(Outcome::NothingHappened), "{path:?} {step}");
-            let outcome = cut(db, path, |proxy| proxy.cut_after(step));
+            let outcome = cut(db, path, |proxy| proxy.cut_after(step)).await;
             assert_eq!(outcome, Some(Outcome::NothingHappened), "{path:?} {step}");
         }
     }
 }
 
 #[server_test]
-fn connection_cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
-    db.lock_before_begin();
-    db.counter(1);
+async fn connection_cut_before_commit_returns_rolled_back_or_unknown(db: &Db) {
+    db.lock_before_begin().await;
+    db.counter(1).await;
     for path in Path::essential_transactions() {
-        let outcome = cut(db, path, |proxy| proxy.cut_before(VERIFY));
+        let outcome = cut(db, path, |proxy| proxy.cut_before(VERIFY)).await;
         assert_eq!(outcome, Some(Outcome::RolledBack), "{path:?}");
-        let outcome = cut(db, path, |proxy| proxy.cut_before(COMMIT));
+        let outcome = cut(db, path, |proxy| proxy.cut_before(COMMIT)).await;
         assert_eq!(outcome, Some(Outcome::Unknown), "{path:?}");
     }
-    assert_eq!(db.value(1), 0);
+    assert_eq!(db.value(1).await, 0);
 }
 
 #[server_test]
-fn connection_cut_after_commit_returns_unknown_or_no_error(db: &Db) {
-    db.lock_before_begin();
-    db.counter(1);
+async fn connection_cut_after_commit_returns_unknown_or_no_error(db: &Db) {
+    db.lock_before_begin().await;
+    db.counter(1).await;
     for (path, done) in Path::essential_transactions().zip(1..) {
-        let outcome = cut(db, path, |proxy| proxy.cut_after(COMMIT));
+        let outcome = cut(db, path, |proxy| proxy.cut_after(COMMIT)).await;
         assert_eq!(outcome, Some(Outcome::Unknown), "{path:?}");
-        assert_eq!(db.value(1), 2 * done - 1, "{path:?}");
-        let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE));
+        assert_eq!(db.value(1).await, 2 * done - 1, "{path:?}");
+        let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE)).await;
         assert_eq!(outcome, None, "{path:?}");
-        assert_eq!(db.value(1), 2 * done, "{path:?}");
+        assert_eq!(db.value(1).await, 2 * done, "{path:?}");
     }
 }
 
 #[server_test]
-fn connection_cut_before_the_release_of_a_run_returns_ran(db: &Db) {
-    db.counter(1);
+async fn connection_cut_before_the_release_of_a_run_returns_ran(db: &Db) {
+    db.counter(1).await;
     for path in Path::essential_runs() {
-        let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE));
+        let outcome = cut(db, path, |proxy| proxy.cut_before(RELEASE)).await;
         assert_eq!(outcome, Some(Outcome::Ran), "{path:?}");
     }
 }

@@ -1,28 +1,38 @@
 //! Sets of locks: one order, one deadline, all or none.
 
 use std::cmp::Ordering;
+#[blocking]
 use std::sync::Mutex;
+#[blocking]
 use std::sync::atomic::AtomicUsize;
+#[blocking]
 use std::sync::atomic::Ordering::SeqCst;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
+#[blocking]
 use diesel_advisory_lock::TimeoutCause;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{blocking, both, server_test};
 
+#[blocking]
 use super::lock_pool::queue_up;
-use super::support::{Counter, Db, counters, wait_until, wait_until_queued};
+use super::support::{Counter, Db, counters};
+#[blocking]
+use super::support::{wait_until, wait_until_queued};
+#[blocking]
+use crate::api::thread;
+use crate::api::{Connection, RunQueryDsl, concurrently};
 use crate::server::{Conn, session_id};
 
+#[both]
 impl Counter {
-    fn give(&mut self, to: &mut Counter, amount: i64, conn: &mut Conn) -> QueryResult<()> {
+    async fn give(&mut self, to: &mut Counter, amount: i64, conn: &mut Conn) -> QueryResult<()> {
         if self.value >= amount {
             self.value -= amount;
             to.value += amount;
-            self.save(conn)?;
-            to.save(conn)?;
+            self.save(conn).await?;
+            to.save(conn).await?;
         }
         Ok(())
     }
@@ -31,33 +41,31 @@ impl Counter {
 const ACCOUNTS: i64 = 10;
 
 /// Eight threads move money between ten accounts at random.
-fn move_money(db: &Db, transfer: impl Fn(&mut Counter, &mut Counter, i64) + Sync) {
+#[both]
+async fn move_money(db: &Db, transfer: impl AsyncFn(&mut Counter, &mut Counter, i64) + Sync) {
     for id in 0..ACCOUNTS {
-        db.counter(id);
+        db.counter(id).await;
     }
-    db.execute("UPDATE counters SET value = 100");
-    thread::scope(|scope| {
-        for thread in 0..8 {
-            let transfer = &transfer;
-            scope.spawn(move || {
-                let mut random = 2 * thread + 1;
-                let mut next = |below| {
-                    random = (random * 6_364_136_223_846_793_005_i128 + 1_442_695_040_888_963_407)
-                        % (1 << 64);
-                    i64::try_from((random >> 33) % below).unwrap()
-                };
-                for _ in 0..50 {
-                    let (from, to) = (next(10), next(9));
-                    let to = if to < from { to } else { to + 1 };
-                    let account = |id| Counter { id, value: 0 };
-                    transfer(&mut account(from), &mut account(to), next(80));
-                }
-            });
+    db.execute("UPDATE counters SET value = 100").await;
+    concurrently(8, async |thread| {
+        let mut random = 2 * i128::try_from(thread).unwrap() + 1;
+        let mut next = |below| {
+            random =
+                (random * 6_364_136_223_846_793_005_i128 + 1_442_695_040_888_963_407) % (1 << 64);
+            i64::try_from((random >> 33) % below).unwrap()
+        };
+        for _ in 0..50 {
+            let (from, to) = (next(10), next(9));
+            let to = if to < from { to } else { to + 1 };
+            let account = |id| Counter { id, value: 0 };
+            transfer(&mut account(from), &mut account(to), next(80)).await;
         }
-    });
+    })
+    .await;
     let balances: Vec<i64> = counters::table
         .select(counters::value)
-        .load(&mut db.conn())
+        .load(&mut db.conn().await)
+        .await
         .unwrap();
     assert_eq!(balances.iter().sum::<i64>(), 100 * ACCOUNTS);
     assert!(balances.iter().all(|balance| *balance >= 0), "{balances:?}");
@@ -68,17 +76,21 @@ fn move_money(db: &Db, transfer: impl Fn(&mut Counter, &mut Counter, i64) + Sync
 }
 
 #[server_test]
-fn transfers_on_connections_keep_the_sum(db: &Db) {
-    move_money(db, |from, to, amount| {
-        let conn = &mut db.conn();
+async fn transfers_on_connections_keep_the_sum(db: &Db) {
+    move_money(db, async |from, to, amount| {
+        let conn = &mut db.conn().await;
         lock_all((from, to))
-            .transaction(conn, |(from, to), conn| from.give(to, amount, conn))
+            .transaction(conn, async |(from, to), conn| {
+                from.give(to, amount, conn).await
+            })
+            .await
             .unwrap();
-    });
+    })
+    .await;
 }
 
 /// More threads than connections, and single locks between, which are handed off.
-#[server_test]
+#[server_test(blocking)]
 fn transfers_through_a_pool_of_two_keep_the_sum(db: &Db) {
     let locks = db.locks(2);
     move_money(db, |from, to, amount| {
@@ -98,7 +110,7 @@ fn transfers_through_a_pool_of_two_keep_the_sum(db: &Db) {
 
 /// Each pair is locked in both orders, many times at once. One misplaced lock would be a deadlock.
 #[server_test]
-fn sets_in_any_order_do_not_deadlock(db: &Db) {
+async fn sets_in_any_order_do_not_deadlock(db: &Db) {
     let session = &LockName::named("job");
     // Two spellings of one lock, locks that sort before and after it, and one without a namespace.
     let spelled_out = &session.clone().namespace(&db.schema);
@@ -115,28 +127,24 @@ fn sets_in_any_order_do_not_deadlock(db: &Db) {
     );
     let exact = &LockName::exact("job").unwrap();
     let names = [session, before, spelled_out, after, exact];
-    thread::scope(|scope| {
-        for thread in 0..10 {
-            scope.spawn(move || {
-                let conn = &mut db.conn();
-                for turn in 0..40 {
-                    let (one, other) = (names[thread % 5], names[(thread + turn) % 5]);
-                    let set = if turn % 2 == 0 {
-                        [one, other]
-                    } else {
-                        [other, one]
-                    };
-                    lock_all(set)
-                        .run(conn, |_, _| Ok::<_, LockError>(()))
-                        .unwrap();
-                }
-            });
+    concurrently(10, async |thread| {
+        let conn = &mut db.conn().await;
+        for turn in 0..40 {
+            let (one, other) = (names[thread % 5], names[(thread + turn) % 5]);
+            let set = if turn % 2 == 0 {
+                [one, other]
+            } else {
+                [other, one]
+            };
+            let run = lock_all(set).run(conn, async |_, _| Ok::<_, LockError>(()));
+            run.await.unwrap();
         }
-    });
+    })
+    .await;
 }
 
 /// The session that waits for the lock that was acquired last gets it first.
-#[server_test]
+#[server_test(blocking)]
 fn locks_of_a_set_are_released_in_reverse(db: &Db) {
     let names = &["a", "b", "c"].map(LockName::named);
     let (locks, proxy) = &db.locks_through_proxy(1);
@@ -164,7 +172,7 @@ fn locks_of_a_set_are_released_in_reverse(db: &Db) {
     assert_eq!(*order.lock().unwrap(), [&names[2], &names[1], &names[0]]);
 }
 
-#[server_test]
+#[server_test(blocking)]
 fn queued_sets_take_no_connection(db: &Db) {
     let names = &["a", "b"].map(LockName::named);
     let locks = &db.locks(3);
@@ -189,13 +197,16 @@ fn queued_sets_take_no_connection(db: &Db) {
 }
 
 #[server_test]
-fn locks_of_a_set_are_held_and_its_models_reloaded(db: &Db) {
-    let (mut one, mut rows) = (db.counter(1), vec![db.counter(2), db.counter(3)]);
-    db.execute("UPDATE counters SET value = 7");
+async fn locks_of_a_set_are_held_and_its_models_reloaded(db: &Db) {
+    let (mut one, mut rows) = (
+        db.counter(1).await,
+        vec![db.counter(2).await, db.counter(3).await],
+    );
+    db.execute("UPDATE counters SET value = 7").await;
     let job = LockName::named("job");
     let nested = [LockName::named("a"), LockName::named("b")];
-    let conn = &mut db.conn();
-    let session = session_id(conn);
+    let conn = &mut db.conn().await;
+    let session = session_id(conn).await;
     let names: Vec<_> = [one.lock_name(), job.clone()]
         .into_iter()
         .chain(rows.iter().map(Lockable::lock_name))
@@ -203,38 +214,48 @@ fn locks_of_a_set_are_held_and_its_models_reloaded(db: &Db) {
         .collect();
     let set = ((&mut one, &job), &mut rows[..], Vec::from(nested));
     lock_all(set)
-        .run(conn, |((one, job), rows, _), _| {
+        .run(conn, async |((one, job), rows, _), _| {
             for name in &names {
-                assert_eq!(db.holder(name), Some(session), "{name}");
+                assert_eq!(db.holder(name).await, Some(session), "{name}");
             }
             assert_eq!((one.value, rows[0].value, rows[1].value), (7, 7, 7));
             assert_eq!(job, &LockName::named("job"));
             Ok::<_, LockError>(())
         })
+        .await
         .unwrap();
-    names.iter().for_each(|name| db.assert_free(name));
+    for name in &names {
+        db.assert_free(name).await;
+    }
     assert_eq!((one.value, rows[0].value), (7, 7));
 }
 
 #[server_test]
-fn lock_named_twice_in_a_set_is_acquired_once(db: &Db) {
+async fn lock_named_twice_in_a_set_is_acquired_once(db: &Db) {
+    let mut first = db.counter(1).await;
+    let mut second = first.clone();
+    db.execute("UPDATE counters SET value = 7").await;
+    let name = first.lock_name();
+    let conn = &mut db.conn().await;
+    let set = lock_all((&mut first, &name, &mut second));
+    let run = set.run(conn, async |(first, _, second), conn| {
+        assert_eq!((first.value, second.value), (7, 7));
+        // The lock was acquired once: one release frees it.
+        db.release_raw(conn, &name).await;
+        db.assert_free(&name).await;
+        db.acquire_raw(conn, &name).await;
+        QueryResult::Ok(())
+    });
+    run.await.unwrap();
+    db.assert_free(&name).await;
+}
+
+#[server_test(blocking)]
+fn lock_named_twice_in_a_pooled_set_is_acquired_once(db: &Db) {
     let mut first = db.counter(1);
     let mut second = first.clone();
     db.execute("UPDATE counters SET value = 7");
     let name = first.lock_name();
-    let conn = &mut db.conn();
-    lock_all((&mut first, &name, &mut second))
-        .run(conn, |(first, _, second), conn| {
-            assert_eq!((first.value, second.value), (7, 7));
-            // The lock was acquired once: one release frees it.
-            db.release_raw(conn, &name);
-            db.assert_free(&name);
-            db.acquire_raw(conn, &name);
-            QueryResult::Ok(())
-        })
-        .unwrap();
-    db.assert_free(&name);
-
     let locks = db.locks(1);
     locks
         .run(
@@ -250,12 +271,12 @@ fn lock_named_twice_in_a_set_is_acquired_once(db: &Db) {
 
 /// With the schema as an explicit namespace and without. The server reports that it is one lock.
 #[server_test]
-fn lock_with_two_names_in_a_set_is_acquired_once(db: &Db) {
-    let mut counter = db.counter(1);
-    db.execute("UPDATE counters SET value = 7");
+async fn lock_with_two_names_in_a_set_is_acquired_once(db: &Db) {
+    let mut counter = db.counter(1).await;
+    db.execute("UPDATE counters SET value = 7").await;
     let spelled = counter.lock_name().namespace(&db.schema);
     assert_ne!(spelled, counter.lock_name());
-    let conn = &mut db.conn();
+    let conn = &mut db.conn().await;
     for spelled_first in [true, false] {
         counter.value = 0;
         let read = |counter: &mut Counter| {
@@ -264,152 +285,192 @@ fn lock_with_two_names_in_a_set_is_acquired_once(db: &Db) {
         };
         if spelled_first {
             lock_all((&spelled, &mut counter))
-                .run(conn, |(_, counter), _| read(counter))
+                .run(conn, async |(_, counter), _| read(counter))
+                .await
                 .unwrap();
         } else {
             lock_all((&mut counter, &spelled))
-                .run(conn, |(counter, _), _| read(counter))
+                .run(conn, async |(counter, _), _| read(counter))
+                .await
                 .unwrap();
         }
-        db.assert_free(&spelled);
+        db.assert_free(&spelled).await;
     }
 }
 
 #[server_test]
-fn model_whose_lock_is_held_is_not_reloaded_by_a_set(db: &Db) {
-    let (mut held, mut other) = (db.counter(1), db.counter(2));
-    db.execute("UPDATE counters SET value = 7");
-    held.with_lock(&mut db.conn(), |held, conn| {
+async fn model_whose_lock_is_held_is_not_reloaded_by_a_set(db: &Db) {
+    let (mut held, mut other) = (db.counter(1).await, db.counter(2).await);
+    db.execute("UPDATE counters SET value = 7").await;
+    held.with_lock(&mut db.conn().await, async |held, conn| {
         held.value = 99;
-        lock_all((&mut *held, &mut other)).run(conn, |(held, other), _| {
-            assert_eq!((held.value, other.value), (99, 7));
-            Ok::<_, LockError>(())
-        })?;
-        let session = session_id(conn);
+        lock_all((&mut *held, &mut other))
+            .run(conn, async |(held, other), _| {
+                assert_eq!((held.value, other.value), (99, 7));
+                Ok::<_, LockError>(())
+            })
+            .await?;
+        let session = session_id(conn).await;
         assert_eq!(
-            db.holder(&held.lock_name()),
+            db.holder(&held.lock_name()).await,
             Some(session),
             "released too often"
         );
         Ok::<_, LockError>(())
     })
+    .await
     .unwrap();
-    db.assert_free(&held.lock_name());
+    db.assert_free(&held.lock_name()).await;
 }
 
 #[server_test]
-fn set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
+async fn set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
+    let names = ["a", "b", "c"].map(LockName::named);
+    let holder = &mut db.conn().await;
+    let held = names[1].lock().acquire(holder).await.unwrap();
+    let conn = &mut db.conn().await;
+    let start = Instant::now();
+    let wait = Duration::from_millis(300);
+    let request = || lock_all(names.each_ref()).timeout(wait);
+    assert_second_contended(request().run(conn, async |_, _| Ok(())).await, &names, wait);
+    let run = request().transaction(conn, async |_, _| Ok(())).await;
+    assert_second_contended(run, &names, wait);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    for free in [&names[0], &names[2]] {
+        db.assert_free(free).await;
+    }
+    let set = lock_all(names.each_ref());
+    let none = set.try_run(conn, async |_, _| Ok::<_, LockError>(())).await;
+    assert!(none.unwrap().is_none());
+    held.release().await.unwrap();
+    let again = request().try_run(conn, async |_, _| Ok::<_, LockError>(5));
+    assert_eq!(again.await.unwrap(), Some(5));
+    let again = request().try_transaction(conn, async |_, _| Ok::<_, LockError>(5));
+    assert_eq!(again.await.unwrap(), Some(5));
+}
+
+#[track_caller]
+fn assert_second_contended(run: Result<(), LockError>, names: &[LockName; 3], wait: Duration) {
+    let Err(LockError::Timeout { name, waited, .. }) = run else {
+        panic!("{run:?}");
+    };
+    assert_eq!(name, names[1]);
+    assert!(waited >= wait, "{waited:?}");
+}
+
+#[server_test(blocking)]
+fn pooled_set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
     let names = ["a", "b", "c"].map(LockName::named);
     let holder = &mut db.conn();
     let held = names[1].lock().acquire(holder).unwrap();
-    let conn = &mut db.conn();
     let locks = db.locks(1);
     let start = Instant::now();
     let wait = Duration::from_millis(300);
     let request = || lock_all(names.each_ref()).timeout(wait);
-    let timed_out = |run: Result<(), LockError>| {
-        let Err(LockError::Timeout { name, waited, .. }) = run else {
-            panic!("{run:?}");
-        };
-        assert_eq!(name, names[1]);
-        assert!(waited >= wait, "{waited:?}");
-        db.assert_free(&names[0]);
-        db.assert_free(&names[2]);
-    };
-    timed_out(request().run(conn, |_, _| Ok(())));
-    timed_out(locks.transaction(request(), |_, _| Ok(())));
+    assert_second_contended(locks.run(request(), |_, _| Ok(())), &names, wait);
+    assert_second_contended(locks.transaction(request(), |_, _| Ok(())), &names, wait);
     assert!(start.elapsed() < Duration::from_secs(5));
-    let none = lock_all(names.each_ref()).try_run(conn, |_, _| Ok::<_, LockError>(()));
-    assert!(none.unwrap().is_none());
+    db.assert_free(&names[0]);
+    db.assert_free(&names[2]);
     let none = locks.try_run(lock_all(names.each_ref()), |_, _| Ok::<_, LockError>(()));
     assert!(none.unwrap().is_none());
     held.release().unwrap();
-    assert_eq!(
-        request()
-            .try_run(conn, |_, _| Ok::<_, LockError>(5))
-            .unwrap(),
-        Some(5)
-    );
     let again = locks.try_transaction(request(), |_, _| Ok::<_, LockError>(5));
-    assert_eq!(again.unwrap(), Some(5));
-    let again = request().try_transaction(conn, |_, _| Ok::<_, LockError>(5));
     assert_eq!(again.unwrap(), Some(5));
     db.assert_idle(&locks);
 }
 
 #[server_test]
-fn set_with_a_deleted_row_keeps_no_lock(db: &Db) {
-    let (mut stays, mut gone) = (db.counter(1), db.counter(2));
-    db.execute("DELETE FROM counters WHERE id = 2");
+async fn set_with_a_deleted_row_keeps_no_lock(db: &Db) {
+    let (mut stays, mut gone) = (db.counter(1).await, db.counter(2).await);
+    db.execute("DELETE FROM counters WHERE id = 2").await;
     let names = [stays.lock_name(), gone.lock_name()];
-    let run: Result<(), LockError> =
-        lock_all((&mut stays, &mut gone)).run(&mut db.conn(), |_, _| panic!("must not run"));
+    let run: Result<(), LockError> = lock_all((&mut stays, &mut gone))
+        .run(&mut db.conn().await, async |_, _| panic!("must not run"))
+        .await;
     let Err(LockError::RowNotFound { name, .. }) = run else {
         panic!("{run:?}");
     };
     assert_eq!(name, names[1]);
-    names.iter().for_each(|name| db.assert_free(name));
+    for name in &names {
+        db.assert_free(name).await;
+    }
 }
 
 #[server_test]
-fn error_in_a_set_rolls_back_and_releases_all(db: &Db) {
-    let (mut one, mut other) = (db.counter(1), db.counter(2));
+async fn error_in_a_set_rolls_back_and_releases_all(db: &Db) {
+    let (mut one, mut other) = (db.counter(1).await, db.counter(2).await);
     let names = [one.lock_name(), other.lock_name()];
-    let conn = &mut db.conn();
-    let run: QueryResult<()> =
-        lock_all((&mut one, &mut other)).transaction(conn, |(one, other), conn| {
+    let conn = &mut db.conn().await;
+    let run: QueryResult<()> = lock_all((&mut one, &mut other))
+        .transaction(conn, async |(one, other), conn| {
             one.value = 5;
-            one.save(conn)?;
+            one.save(conn).await?;
             other.value = 5;
-            other.save(conn)?;
+            other.save(conn).await?;
             Err(diesel::result::Error::RollbackTransaction)
-        });
+        })
+        .await;
     assert_eq!(run, Err(diesel::result::Error::RollbackTransaction));
-    assert_eq!((db.value(1), db.value(2)), (0, 0));
-    names.iter().for_each(|name| db.assert_free(name));
+    assert_eq!((db.value(1).await, db.value(2).await), (0, 0));
+    for name in &names {
+        db.assert_free(name).await;
+    }
 }
 
 #[server_test]
-fn set_inside_open_transaction_is_refused(db: &Db) {
+async fn set_inside_open_transaction_is_refused(db: &Db) {
     let names = [LockName::named("a"), LockName::named("b")];
     db.conn()
-        .transaction(|conn| {
-            let run = lock_all(names.each_ref()).run(conn, |_, _| Ok::<_, LockError>(()));
+        .await
+        .transaction(async |conn| {
+            let run = lock_all(names.each_ref())
+                .run(conn, async |_, _| Ok::<_, LockError>(()))
+                .await;
             assert!(
                 matches!(run, Err(LockError::OpenTransaction { .. })),
                 "{run:?}"
             );
             QueryResult::Ok(())
         })
+        .await
         .unwrap();
     // Locks that are held around the transaction may be acquired again inside it. One that is not
     // held refuses the whole set.
-    let conn = &mut db.conn();
-    let mut held = names[0].lock().acquire(conn).unwrap();
-    held.transaction(|conn| {
+    let conn = &mut db.conn().await;
+    let mut held = names[0].lock().acquire(conn).await.unwrap();
+    held.transaction(async |conn| {
         lock_all([&names[0]])
-            .run(conn, |_, _| Ok::<_, LockError>(()))
+            .run(conn, async |_, _| Ok::<_, LockError>(()))
+            .await
             .unwrap();
-        let run = lock_all(names.each_ref()).run(conn, |_, _| Ok::<_, LockError>(()));
+        let run = lock_all(names.each_ref())
+            .run(conn, async |_, _| Ok::<_, LockError>(()))
+            .await;
         assert!(
             matches!(run, Err(LockError::OpenTransaction { .. })),
             "{run:?}"
         );
         QueryResult::Ok(())
     })
+    .await
     .unwrap();
-    held.release().unwrap();
-    names.iter().for_each(|name| db.assert_free(name));
+    held.release().await.unwrap();
+    for name in &names {
+        db.assert_free(name).await;
+    }
 }
 
 #[server_test]
-fn loss_in_a_set_returns_lost_and_releases_the_rest(db: &Db) {
+async fn loss_in_a_set_returns_lost_and_releases_the_rest(db: &Db) {
     let names = ["a", "b", "c"].map(LockName::named);
-    let conn = &mut db.conn();
-    let run = lock_all(names.each_ref()).run(conn, |names, conn| {
-        db.release_raw(conn, names[1]);
-        Ok::<_, LockError>(())
-    });
+    let conn = &mut db.conn().await;
+    let run = lock_all(names.each_ref())
+        .run(conn, async |names, conn| {
+            db.release_raw(conn, names[1]).await;
+            Ok::<_, LockError>(())
+        })
+        .await;
     let Err(LockError::Lost {
         name, source: None, ..
     }) = run
@@ -417,12 +478,16 @@ fn loss_in_a_set_returns_lost_and_releases_the_rest(db: &Db) {
         panic!("{run:?}");
     };
     assert_eq!(name, names[1]);
-    names.iter().for_each(|name| db.assert_free(name));
+    for name in &names {
+        db.assert_free(name).await;
+    }
 
-    let run = lock_all(names.each_ref()).run(&mut db.conn(), |_, conn| {
-        db.kill_session(session_id(conn));
-        Ok::<_, LockError>(())
-    });
+    let run = lock_all(names.each_ref())
+        .run(&mut db.conn().await, async |_, conn| {
+            db.kill_session(session_id(conn).await).await;
+            Ok::<_, LockError>(())
+        })
+        .await;
     assert!(
         matches!(
             run,
@@ -434,39 +499,43 @@ fn loss_in_a_set_returns_lost_and_releases_the_rest(db: &Db) {
         "{run:?}"
     );
     for name in &names {
-        db.wait_until_free(name);
+        db.wait_until_free(name).await;
     }
 }
 
 #[server_test]
-fn empty_set_locks_nothing(db: &Db) {
+async fn empty_set_locks_nothing(db: &Db) {
     let nothing: &mut [Counter] = &mut [];
-    let ran =
-        lock_all(nothing).transaction(&mut db.conn(), |rows, _| Ok::<_, LockError>(rows.len()));
+    let ran = lock_all(nothing)
+        .transaction(&mut db.conn().await, async |rows, _| {
+            Ok::<_, LockError>(rows.len())
+        })
+        .await;
     assert_eq!(ran.unwrap(), 0);
 }
 
 #[server_test]
-fn scope_of_a_set_is_for_all_its_locks(db: &Db) {
-    let mut counter = db.counter(1);
+async fn scope_of_a_set_is_for_all_its_locks(db: &Db) {
+    let mut counter = db.counter(1).await;
     let (plain, job) = (counter.lock_name(), LockName::named("job"));
-    let conn = &mut db.conn();
-    let session = session_id(conn);
+    let conn = &mut db.conn().await;
+    let session = session_id(conn).await;
     lock_all((&mut counter, &job))
         .scope("send")
         .namespace("elsewhere")
-        .run(conn, |_, _| {
+        .run(conn, async |_, _| {
             for name in [&plain, &job] {
-                db.assert_free(name);
+                db.assert_free(name).await;
                 let taken = name.clone().namespace("elsewhere").scope("send");
-                assert_eq!(db.holder(&taken), Some(session), "{taken}");
+                assert_eq!(db.holder(&taken).await, Some(session), "{taken}");
             }
             Ok::<_, LockError>(())
         })
+        .await
         .unwrap();
 }
 
-#[server_test]
+#[server_test(blocking)]
 fn set_of_a_hundred_rows_is_locked(db: &Db) {
     let locks = db.locks(1);
     let mut rows: Vec<_> = (0..100).map(|id| db.counter(id)).collect();
@@ -495,12 +564,13 @@ fn set_of_a_hundred_rows_is_locked(db: &Db) {
     db.assert_idle(&locks);
 }
 
+#[blocking]
 fn two_names() -> [LockName; 2] {
     ["one", "two"].map(LockName::named)
 }
 
 /// The six requests use one connection, which is returned once.
-#[server_test]
+#[server_test(blocking)]
 fn set_is_handed_off_to_requests_for_the_same_locks_in_any_order(db: &Db) {
     let (pool, events) = db.pool(4);
     let locks = LockPool::builder().max_handoff_time(Duration::from_secs(600));
@@ -533,7 +603,7 @@ fn set_is_handed_off_to_requests_for_the_same_locks_in_any_order(db: &Db) {
     db.assert_idle(locks);
 }
 
-#[server_test]
+#[server_test(blocking)]
 fn set_does_not_overtake_a_request_for_one_of_its_locks(db: &Db) {
     let locks = &db.locks(4);
     let [one, two] = &two_names();
@@ -561,7 +631,7 @@ fn set_does_not_overtake_a_request_for_one_of_its_locks(db: &Db) {
 }
 
 /// The closure of the next request runs on another thread.
-#[server_test]
+#[server_test(blocking)]
 fn thread_that_handed_off_a_set_times_out_in_the_queue(db: &Db) {
     let locks = &db.locks(2);
     let [one, two] = &two_names();

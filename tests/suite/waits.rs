@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{blocking, server_test};
 
-use super::support::{Counter, Db, Locks, assert_times_out};
-use crate::server::{self, Conn, session_id};
+#[blocking]
+use super::support::{Counter, Locks};
+use super::support::{Db, assert_times_out};
+use crate::api::{SimpleConnection, thread};
+#[blocking]
+use crate::server::Conn;
+use crate::server::{self, session_id};
 
 const TOLERANCE: Duration = Duration::from_millis(100);
 
@@ -19,13 +23,13 @@ fn assert_about(waited: Duration, asked: Duration, what: &str) {
 }
 
 #[server_test(serial)]
-fn timeout_of_a_name_returns_on_time(db: &Db) {
+async fn timeout_of_a_name_returns_on_time(db: &Db) {
     let name = LockName::named("job");
-    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
-    let _held = name.lock().acquire(holder).unwrap();
+    let (holder, waiter) = (&mut db.conn().await, &mut db.conn().await);
+    let _held = name.lock().acquire(holder).await.unwrap();
     for asked in [0, 50, 300, 1_000, 1_500].map(Duration::from_millis) {
         let start = Instant::now();
-        let result = name.lock().timeout(asked).acquire(waiter);
+        let result = name.lock().timeout(asked).acquire(waiter).await;
         let elapsed = start.elapsed();
         let Err(LockError::Timeout { waited, .. }) = result else {
             panic!("{result:?}");
@@ -34,7 +38,7 @@ fn timeout_of_a_name_returns_on_time(db: &Db) {
         assert_about(waited, asked, "error");
     }
     let start = Instant::now();
-    let result = name.lock().no_wait().acquire(waiter);
+    let result = name.lock().no_wait().acquire(waiter).await;
     assert!(
         matches!(result, Err(LockError::Timeout { .. })),
         "{result:?}"
@@ -43,15 +47,16 @@ fn timeout_of_a_name_returns_on_time(db: &Db) {
 }
 
 #[server_test(serial)]
-fn timeout_of_a_model_returns_on_time(db: &Db) {
-    let mut counter = db.counter(1);
-    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
-    let _held = counter.lock_name().lock().acquire(holder).unwrap();
+async fn timeout_of_a_model_returns_on_time(db: &Db) {
+    let mut counter = db.counter(1).await;
+    let (holder, waiter) = (&mut db.conn().await, &mut db.conn().await);
+    let _held = counter.lock_name().lock().acquire(holder).await.unwrap();
     let asked = Duration::from_millis(250);
     let result = counter
         .lock()
         .timeout(asked)
-        .run(waiter, |_, _| Ok::<_, LockError>(()));
+        .run(waiter, async |_, _| Ok::<_, LockError>(()))
+        .await;
     let Err(error @ LockError::Timeout { waited, .. }) = &result else {
         panic!("{result:?}");
     };
@@ -60,38 +65,42 @@ fn timeout_of_a_model_returns_on_time(db: &Db) {
 }
 
 #[server_test(serial)]
-fn try_form_waits_only_for_its_timeout(db: &Db) {
-    let mut counter = db.counter(1);
+async fn try_form_waits_only_for_its_timeout(db: &Db) {
+    let mut counter = db.counter(1).await;
     let name = counter.lock_name();
-    let (holder, conn) = (&mut db.conn(), &mut db.conn());
-    let held = name.lock().acquire(holder).unwrap();
+    let (holder, conn) = (&mut db.conn().await, &mut db.conn().await);
+    let held = name.lock().acquire(holder).await.unwrap();
 
     let start = Instant::now();
     assert_eq!(
         counter
-            .try_with_lock(conn, |_, _| Ok::<_, LockError>(()))
+            .try_with_lock(conn, async |_, _| Ok::<_, LockError>(()))
+            .await
             .unwrap(),
         None
     );
     assert_eq!(
         counter
             .lock()
-            .try_run(conn, |_, _| Ok::<_, LockError>(()))
+            .try_run(conn, async |_, _| Ok::<_, LockError>(()))
+            .await
             .unwrap(),
         None
     );
     assert_eq!(
         counter
             .lock()
-            .try_transaction(conn, |_, _| Ok::<_, LockError>(()))
+            .try_transaction(conn, async |_, _| Ok::<_, LockError>(()))
+            .await
             .unwrap(),
         None
     );
-    assert!(counter.lock().try_acquire(conn).unwrap().is_none());
-    assert!(name.lock().try_acquire(conn).unwrap().is_none());
+    assert!(counter.lock().try_acquire(conn).await.unwrap().is_none());
+    assert!(name.lock().try_acquire(conn).await.unwrap().is_none());
     assert_eq!(
         name.lock()
-            .try_run(conn, |_, _| Ok::<_, LockError>(()))
+            .try_run(conn, async |_, _| Ok::<_, LockError>(()))
+            .await
             .unwrap(),
         None
     );
@@ -103,30 +112,33 @@ fn try_form_waits_only_for_its_timeout(db: &Db) {
         name.lock()
             .timeout(asked)
             .try_acquire(conn)
+            .await
             .unwrap()
             .is_none()
     );
     assert_about(start.elapsed(), asked, "try_ with a timeout");
 
-    held.release().unwrap();
+    held.release().await.unwrap();
     assert_eq!(
         counter
-            .try_with_lock(conn, |_, _| Ok::<_, LockError>(7))
+            .try_with_lock(conn, async |_, _| Ok::<_, LockError>(7))
+            .await
             .unwrap(),
         Some(7)
     );
     assert_eq!(
         name.lock()
-            .try_run(conn, |_, _| Ok::<_, LockError>(7))
+            .try_run(conn, async |_, _| Ok::<_, LockError>(7))
+            .await
             .unwrap(),
         Some(7)
     );
 }
 
 #[server_test(serial)]
-fn free_lock_is_acquired_at_once(db: &Db) {
+async fn free_lock_is_acquired_at_once(db: &Db) {
     let name = LockName::named("job");
-    let conn = &mut db.conn();
+    let conn = &mut db.conn().await;
     for request in [
         name.lock(),
         name.lock().wait_forever(),
@@ -136,13 +148,19 @@ fn free_lock_is_acquired_at_once(db: &Db) {
         name.lock().timeout(Duration::from_nanos(1)),
     ] {
         let start = Instant::now();
-        request.acquire(conn).unwrap().release().unwrap();
+        request
+            .acquire(conn)
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap();
         assert_about(start.elapsed(), Duration::ZERO, "free");
     }
 }
 
 #[server_test(serial)]
-fn waiter_acquires_the_lock_when_it_is_released(db: &Db) {
+async fn waiter_acquires_the_lock_when_it_is_released(db: &Db) {
     let name = LockName::named("job");
     for request in [
         name.lock(),
@@ -150,49 +168,55 @@ fn waiter_acquires_the_lock_when_it_is_released(db: &Db) {
         name.lock().timeout(Duration::MAX),
         name.lock().timeout(Duration::from_millis(20_500)),
     ] {
-        let mut waiter = db.conn();
-        let waiter_id = session_id(&mut waiter);
-        std::thread::scope(|scope| {
-            let holder = &mut db.conn();
-            let held = name.lock().acquire(holder).unwrap();
-            let waiting = scope.spawn(|| {
-                let held = request.acquire(&mut waiter)?;
+        let mut waiter = db.conn().await;
+        let waiter_id = session_id(&mut waiter).await;
+        thread::scope(async |scope| {
+            let holder = &mut db.conn().await;
+            let held = name.lock().acquire(holder).await.unwrap();
+            let waiting = scope.spawn(async || {
+                let held = request.acquire(&mut waiter).await?;
                 let since = Instant::now();
-                held.release().map(|()| since)
+                held.release().await.map(|()| since)
             });
-            db.wait_until_blocked(waiter_id);
+            db.wait_until_blocked(waiter_id).await;
             let released = Instant::now();
-            held.release().unwrap();
-            let granted = waiting.join().unwrap().unwrap();
+            held.release().await.unwrap();
+            let granted = waiting.join().await.unwrap().unwrap();
             assert_about(granted - released, Duration::ZERO, "the next holder");
-        });
+        })
+        .await;
     }
 }
 
 /// A finite wait and one without a timeout.
 #[server_test(serial)]
-fn statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
+async fn statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
     let name = LockName::named("job");
-    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let (holder, waiter) = (&mut db.conn().await, &mut db.conn().await);
     waiter
         .batch_execute(server::statement_limit(db.kind()))
+        .await
         .unwrap();
     let timeout = Duration::from_millis(600);
-    assert_times_out(db, &name, timeout, || {
-        name.lock().timeout(timeout).acquire(waiter).map(drop)
-    });
-    let held = name.lock().acquire(holder).unwrap();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| name.lock().wait_forever().acquire(waiter).map(drop));
-        std::thread::sleep(Duration::from_millis(500));
+    assert_times_out(db, &name, timeout, async || {
+        name.lock().timeout(timeout).acquire(waiter).await.map(drop)
+    })
+    .await;
+    let held = name.lock().acquire(holder).await.unwrap();
+    thread::scope(async |scope| {
+        let waiting =
+            scope.spawn(async || name.lock().wait_forever().acquire(waiter).await.map(drop));
+        thread::sleep(Duration::from_millis(500)).await;
         assert!(!waiting.is_finished());
-        held.release().unwrap();
-        waiting.join().unwrap().unwrap();
-    });
+        held.release().await.unwrap();
+        waiting.join().await.unwrap().unwrap();
+    })
+    .await;
 }
 
 /// Calls `wait`, on a connection or through a lock pool, under each setting that could cut the wait
 /// short.
+#[blocking]
 fn under_each_limit(db: &Db, wait: impl Fn(&mut Conn, &Locks, Duration) -> Result<(), LockError>) {
     let name = Counter { id: 1, value: 0 }.lock_name();
     db.counter(1);
@@ -214,7 +238,7 @@ fn under_each_limit(db: &Db, wait: impl Fn(&mut Conn, &Locks, Duration) -> Resul
     }
 }
 
-#[server_test(serial)]
+#[server_test(blocking, serial)]
 fn limits_of_the_session_do_not_cut_a_wait_through_a_lock_pool(db: &Db) {
     under_each_limit(db, |_, locks, timeout| {
         let mut counter = Counter { id: 1, value: 0 };
@@ -223,7 +247,7 @@ fn limits_of_the_session_do_not_cut_a_wait_through_a_lock_pool(db: &Db) {
     });
 }
 
-#[server_test(serial)]
+#[server_test(blocking, serial)]
 fn limits_of_the_session_do_not_cut_a_wait_of_a_set(db: &Db) {
     let set = |timeout| {
         let names = [

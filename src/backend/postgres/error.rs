@@ -61,13 +61,14 @@ impl Marker {
 
 /// Whether the connection to the server is lost.
 pub(super) fn is_closed(error: &DieselError) -> bool {
-    matches!(
-        error,
-        DieselError::DatabaseError(
-            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-            _
-        )
-    )
+    match error {
+        DieselError::DatabaseError(kind, _) => matches!(
+            kind,
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
+        ),
+        DieselError::RollbackErrorOnCommit { rollback_error, .. } => is_closed(rollback_error),
+        _ => false,
+    }
 }
 
 /// The error of a statement that waited for a lock.

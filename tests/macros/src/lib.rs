@@ -1,17 +1,19 @@
-//! `#[server_test]`: makes a case an ordinary test for each kind of server.
+//! `#[server_test]`: makes a case an ordinary test for each kind of server. With `#[both]` and
+//! `#[blocking]`, the blocking crate and the async one run the same cases.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, ItemFn, Path, Token, bracketed, parse_macro_input};
 
 /// Makes tests of a case, a function whose only argument is what the target passes to each case.
 ///
-/// The function stays as it is. A module of the same name has one `#[test]` for each kind of
-/// server: `faults::killing_the_holder_returns_lost::mariadb_server`. The attribute takes these
-/// options:
+/// A module of the same name has one `#[test]` for each kind of server:
+/// `faults::killing_the_holder_returns_lost::mariadb_server`. The function stays as it is, except
+/// that an `async fn` is compiled as by [`macro@both`]. The attribute takes these options:
 ///
+/// - `blocking`: the case is about the blocking crate, and the async one leaves it out;
 /// - a kind, such as `mysql`: the case is about this kind, and runs only on it;
 /// - `serial`: the case measures time, so no other case runs at the same time;
 /// - `own_server`: the case needs a private server, which it may change. Its tests have other
@@ -26,14 +28,85 @@ use syn::{Attribute, Error, Ident, ItemFn, Path, Token, bracketed, parse_macro_i
 /// ```
 #[proc_macro_attribute]
 pub fn server_test(
-    options: proc_macro::TokenStream,
+    options_of_case: proc_macro::TokenStream,
     function: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    let options = TokenStream::from(options);
+    let options = Punctuated::<Ident, Token![,]>::parse_terminated;
+    let options = match options.parse(options_of_case) {
+        Ok(options) => options,
+        Err(error) => return error.into_compile_error().into(),
+    };
+    let is_blocking = |option: &&Ident| *option == "blocking";
+    if is_async_crate() && options.iter().any(|option| is_blocking(&option)) {
+        return proc_macro::TokenStream::new();
+    }
+    let options = options.iter().filter(|option| !is_blocking(option));
+    let function = for_this_crate(function.into()).into();
     let function = parse_macro_input!(function as ItemFn);
     let case = &function.sig.ident;
     let conditions = function.attrs.iter().filter(|it| it.path().is_ident("cfg"));
-    quote!(#function server_tests! { #(#conditions)* #case [#options] }).into()
+    quote!(#function server_tests! { #(#conditions)* #case [#(#options),*] }).into()
+}
+
+/// Compiles an item in async syntax for both crates.
+///
+/// In `diesel-advisory-lock-async` the item stays as it is. In `diesel-advisory-lock`, these are
+/// taken out of it, also inside of other macros' arguments:
+///
+/// - each `async`: of a function, of a closure, and of a block, which becomes an ordinary block;
+/// - each `.await`;
+/// - the `Async` of the traits `AsyncFn`, `AsyncFnMut` and `AsyncFnOnce`.
+#[proc_macro_attribute]
+pub fn both(_: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    for_this_crate(item.into()).into()
+}
+
+/// Leaves an item out of the async crate.
+#[proc_macro_attribute]
+pub fn blocking(
+    _: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    match is_async_crate() {
+        true => proc_macro::TokenStream::new(),
+        false => for_this_crate(item.into()).into(),
+    }
+}
+
+/// Whether the crate that is compiled is the async one.
+fn is_async_crate() -> bool {
+    std::env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "diesel-advisory-lock-async")
+}
+
+fn for_this_crate(item: TokenStream) -> TokenStream {
+    match is_async_crate() {
+        true => item,
+        false => without_async(item),
+    }
+}
+
+fn without_async(tokens: TokenStream) -> TokenStream {
+    let mut kept: Vec<TokenTree> = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) if word == "async" => {}
+            TokenTree::Ident(word) if word == "await" => {
+                let dot = kept.pop();
+                assert!(matches!(dot, Some(TokenTree::Punct(dot)) if dot.as_char() == '.'));
+            }
+            TokenTree::Ident(word) if word.to_string().starts_with("AsyncFn") => {
+                let blocking = word.to_string()["Async".len()..].to_owned();
+                kept.push(Ident::new(&blocking, word.span()).into());
+            }
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), without_async(group.stream()));
+                inner.set_span(group.span());
+                kept.push(inner.into());
+            }
+            other => kept.push(other),
+        }
+    }
+    kept.into_iter().collect()
 }
 
 /// What a target's `server_tests!` calls for each case.

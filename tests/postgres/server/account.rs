@@ -1,8 +1,9 @@
 //! [`Account`]: an account with few privileges.
 
-use diesel::prelude::*;
+use server_test::both;
 
 use super::Conn;
+use crate::api::{Connection, block_on};
 use crate::suite::support::Db;
 
 /// An account that may use the database and nothing else.
@@ -11,36 +12,41 @@ pub(crate) struct Account<'d> {
     name: String,
 }
 
+#[both]
 impl<'d> Account<'d> {
-    pub(crate) fn create(db: &'d Db) -> Self {
-        let account = Self::create_without_reads(db);
-        account.grant("ALL ON ALL TABLES IN SCHEMA public");
+    pub(crate) async fn create(db: &'d Db) -> Self {
+        let account = Self::create_without_reads(db).await;
+        account.grant("ALL ON ALL TABLES IN SCHEMA public").await;
         account
     }
 
     /// Creates an account that may read no table until [`allow_reads`](Self::allow_reads).
-    pub(crate) fn create_without_reads(db: &'d Db) -> Self {
+    pub(crate) async fn create_without_reads(db: &'d Db) -> Self {
         let name = db.schema.replace("dal_test_", "weak_");
         // A server of `DATABASE_URL` may ask for the password.
-        db.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{name}'"));
+        db.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{name}'"))
+            .await;
         Account { db, name }
     }
 
-    pub(crate) fn allow_reads(&self, table: &str) {
-        self.grant(&format!("SELECT ON {table}"));
+    pub(crate) async fn allow_reads(&self, table: &str) {
+        self.grant(&format!("SELECT ON {table}")).await;
     }
 
-    pub(crate) fn forbid_reads(&self, table: &str) {
-        self.revoke(&format!("SELECT ON {table}"));
+    pub(crate) async fn forbid_reads(&self, table: &str) {
+        self.revoke(&format!("SELECT ON {table}")).await;
     }
 
-    pub(crate) fn grant(&self, what: &str) {
-        self.db.execute(&format!("GRANT {what} TO {}", self.name));
-    }
-
-    fn revoke(&self, what: &str) {
+    pub(crate) async fn grant(&self, what: &str) {
         self.db
-            .execute(&format!("REVOKE {what} FROM {}", self.name));
+            .execute(&format!("GRANT {what} TO {}", self.name))
+            .await;
+    }
+
+    async fn revoke(&self, what: &str) {
+        self.db
+            .execute(&format!("REVOKE {what} FROM {}", self.name))
+            .await;
     }
 
     pub(crate) fn url(&self) -> String {
@@ -49,16 +55,20 @@ impl<'d> Account<'d> {
         format!("postgres://{0}:{0}@{rest}", self.name)
     }
 
-    pub(crate) fn conn(&self) -> Conn {
-        Conn::establish(&self.url()).unwrap()
+    pub(crate) async fn conn(&self) -> Conn {
+        Conn::establish(&self.url()).await.unwrap()
     }
 }
 
+#[both]
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.db
-                .execute(&format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name));
+            block_on(async || {
+                self.db
+                    .execute(&format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name))
+                    .await
+            });
         }
     }
 }

@@ -4,10 +4,11 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write, stderr, stdin};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
+use server_test::both;
 
 use super::Db;
+use crate::api::{Connection, block_on};
 use crate::server::Conn;
 
 const URL: &str = "HELPER_PROCESS_URL";
@@ -54,16 +55,23 @@ impl HelperProcess {
 /// this test. In an ordinary run the environment has no lock name, and the test returns at once.
 #[test]
 fn main_of_helper_process() {
-    let (Ok(url), Ok(name)) = (env::var(URL), env::var(NAME)) else {
-        return;
-    };
-    let conn = &mut Conn::establish(&url).unwrap();
-    LockName::named(name)
-        .lock()
-        .run(conn, |_, _| {
-            writeln!(stderr(), "{HELD}").unwrap();
-            stdin().read_to_end(&mut Vec::new()).unwrap();
-            Ok::<_, LockError>(())
-        })
-        .unwrap();
+    if let (Ok(url), Ok(name)) = (env::var(URL), env::var(NAME)) {
+        hold_until_end_of_input(&url, name);
+    }
+}
+
+#[both]
+fn hold_until_end_of_input(url: &str, name: String) {
+    block_on(async || {
+        let conn = &mut Conn::establish(url).await.unwrap();
+        LockName::named(name)
+            .lock()
+            .run(conn, async |_, _| {
+                writeln!(stderr(), "{HELD}").unwrap();
+                stdin().read_to_end(&mut Vec::new()).unwrap();
+                Ok::<_, LockError>(())
+            })
+            .await
+            .unwrap();
+    });
 }

@@ -3,9 +3,9 @@
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use diesel::Connection;
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 
+use crate::api::Connection;
 use crate::server::Conn;
 
 /// Clones share their state.

@@ -1,31 +1,34 @@
 //! Helpers that the cases share.
 
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use ::server_test::both;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
+pub(crate) use crate::api::locked::{LockedMethods, locked_methods};
+pub(crate) use crate::api::pool::{Events, Locks, Pool};
+use crate::api::{catch_unwind, thread};
+
 mod db;
-mod events;
 mod helper_process;
 mod hook;
 mod model;
 mod paths;
 mod server_test;
 
-pub(crate) use db::{Db, Locks, Pool};
-pub(crate) use events::Events;
+pub(crate) use db::Db;
 pub(crate) use helper_process::HelperProcess;
 pub(crate) use hook::{Hook, Then, When};
 pub(crate) use model::{Counter, Document, counters, documents};
-pub(crate) use paths::{Client, Form, LockedMethods, Path, Via, locked_methods, second_lock};
+pub(crate) use paths::{Client, Form, Path, Via, second_lock};
 pub(crate) use server_test::ServerTest;
 
 /// Returns whether `work` panics.
-pub(crate) fn panics<R>(work: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(work)).is_err()
+#[both]
+pub(crate) async fn panics<R>(work: impl AsyncFnOnce() -> R) -> bool {
+    catch_unwind(work).await.is_err()
 }
 
 /// Returns the lock error that a closure's `QueryResult` carries.
@@ -37,37 +40,61 @@ pub(crate) fn lock_error<R: Debug>(result: QueryResult<R>) -> LockError {
     }
 }
 
+/// The pauses of a loop that waits for something. The last one panics, after ten seconds.
+pub(crate) struct Wait {
+    what: String,
+    deadline: Instant,
+}
+
+#[both]
+impl Wait {
+    pub(crate) fn until(what: String) -> Self {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        Wait { what, deadline }
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        let is_in_time = Instant::now() < self.deadline;
+        assert!(is_in_time, "timed out waiting until {}", self.what);
+        thread::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Polls until the condition is true. Panics after ten seconds.
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "timed out waiting until {what}");
-        std::thread::sleep(Duration::from_millis(5));
+#[both]
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let mut wait = Wait::until(what.to_owned());
+    while !condition().await {
+        wait.pause().await;
     }
 }
 
 /// Waits until `count` requests are queued in a `LockPool`.
-pub(crate) fn wait_until_queued(locks: &Locks, count: usize) {
-    wait_until("the requests are queued", || locks.state().waiting == count);
+#[both]
+pub(crate) async fn wait_until_queued(locks: &Locks, count: usize) {
+    wait_until("the requests are queued", async || {
+        locks.state().waiting == count
+    })
+    .await;
 }
 
 /// Tests that `attempt` returns `Timeout` after `expected`, while another session holds the lock.
 ///
 /// No attempt may return early. Only one of three has to be on time, because a busy machine delays
 /// some of them.
-#[track_caller]
-pub(crate) fn assert_times_out(
+#[both]
+pub(crate) async fn assert_times_out(
     db: &Db,
     name: &LockName,
     expected: Duration,
-    mut attempt: impl FnMut() -> Result<(), LockError>,
+    mut attempt: impl AsyncFnMut() -> Result<(), LockError>,
 ) {
-    let holder = &mut db.conn();
-    let held = name.lock().acquire(holder).unwrap();
+    let holder = &mut db.conn().await;
+    let held = name.lock().acquire(holder).await.unwrap();
     let mut times = Vec::new();
-    let is_on_time = (0..3).any(|_| {
+    for _ in 0..3 {
         let start = Instant::now();
-        let result = attempt();
+        let result = attempt().await;
         let elapsed = start.elapsed();
         assert!(
             matches!(result, Err(LockError::Timeout { .. })),
@@ -75,8 +102,10 @@ pub(crate) fn assert_times_out(
         );
         assert!(elapsed >= expected, "{elapsed:?}");
         times.push(elapsed);
-        elapsed < expected + Duration::from_millis(100)
-    });
-    assert!(is_on_time, "expected {expected:?}, took {times:?}");
-    held.release().unwrap();
+        if elapsed < expected + Duration::from_millis(100) {
+            held.release().await.unwrap();
+            return;
+        }
+    }
+    panic!("expected {expected:?}, took {times:?}");
 }

@@ -1,7 +1,9 @@
 //! The tables that every case has, and their models.
 
 use diesel::prelude::*;
+use server_test::both;
 
+use crate::api::RunQueryDsl;
 use crate::server::{Backend, Conn};
 
 diesel::table! {
@@ -34,13 +36,14 @@ pub(crate) struct Document {
     pub(crate) body: String,
 }
 
+#[both]
 impl Counter {
-    pub(crate) fn add_one(&mut self, conn: &mut Conn) -> QueryResult<usize> {
+    pub(crate) async fn add_one(&mut self, conn: &mut Conn) -> QueryResult<usize> {
         self.value += 1;
-        self.save(conn)
+        self.save(conn).await
     }
 
-    pub(crate) fn save(&self, conn: &mut Conn) -> QueryResult<usize> {
-        diesel::update(self).set(self).execute(conn)
+    pub(crate) async fn save(&self, conn: &mut Conn) -> QueryResult<usize> {
+        diesel::update(self).set(self).execute(conn).await
     }
 }

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, PooledConnection};
 use diesel_advisory_lock::prelude::*;
-use diesel_advisory_lock::{LockSource, Reload};
+use diesel_advisory_lock::{FromLockError, LockSource};
+use server_test::both;
 
-use super::{Counter, Db, Events, Hook, Locks};
+use super::{Counter, Db, Hook};
+use crate::api::locked::LockedMethods;
+use crate::api::pool::{self, Events, Locks, PooledConnection};
+use crate::api::{Body, Connection, HAS_LOCKED_METHODS};
 use crate::server::{self, Conn};
 
 /// Where the connection comes from, and the form of the call.
@@ -63,45 +66,70 @@ fn set<T>(model: &mut T) -> Lock<(&mut T, LockName)> {
 
 /// Makes the call of a form. `$call!(method, lock, closure)` calls a finishing method on a
 /// connection or through a lock pool.
+#[both]
 macro_rules! call_form {
     ($form:expr, $model:ident, $body:ident, $call:ident) => {
         match $form {
-            Form::Run => $call!(run, $model.lock(), $body),
-            Form::TryRun => free($call!(try_run, $model.lock(), $body)),
-            Form::Transaction => $call!(transaction, $model.lock(), $body),
-            Form::TryTransaction => free($call!(try_transaction, $model.lock(), $body)),
+            Form::Run => $call!(run, $model.lock(), async |it, conn| $body
+                .run(it, conn)
+                .await),
+            Form::TryRun => free($call!(try_run, $model.lock(), async |it, conn| $body
+                .run(it, conn)
+                .await)),
+            Form::Transaction => {
+                $call!(transaction, $model.lock(), async |it, conn| $body
+                    .run(it, conn)
+                    .await)
+            }
+            Form::TryTransaction => {
+                let lock = $model.lock();
+                free($call!(try_transaction, lock, async |it, conn| $body
+                    .run(it, conn)
+                    .await))
+            }
             form @ (Form::Acquire | Form::TryAcquire | Form::SetAcquire) => {
                 let mut guard = match form {
                     Form::Acquire => $call!(acquire, $model.lock())?,
                     Form::TryAcquire => $call!(try_acquire, $model.lock())?.expect(FREE),
                     _ => $call!(acquire, set($model))?,
                 };
-                $body($model, &mut guard)?;
-                Ok(guard.release()?)
+                $body.run($model, guard.connection()).await?;
+                Ok(guard.release().await?)
             }
-            Form::Set => $call!(run, set($model), |(it, _), conn| $body(it, conn)),
-            Form::TrySet => free($call!(try_run, set($model), |(it, _), conn| $body(
-                it, conn
-            ))),
+            Form::Set => {
+                $call!(run, set($model), async |(it, _), conn| $body
+                    .run(it, conn)
+                    .await)
+            }
+            Form::TrySet => free($call!(try_run, set($model), async |(it, _), conn| $body
+                .run(it, conn)
+                .await)),
             Form::SetTransaction => {
-                $call!(transaction, set($model), |(it, _), conn| $body(it, conn))
+                $call!(transaction, set($model), async |(it, _), conn| $body
+                    .run(it, conn)
+                    .await)
             }
             Form::TrySetTransaction => {
-                free($call!(try_transaction, set($model), |(it, _), conn| $body(
-                    it, conn
-                )))
+                let lock = set($model);
+                free($call!(try_transaction, lock, async |(it, _), conn| $body
+                    .run(it, conn)
+                    .await))
             }
             Form::Name => {
                 let lock = $model.lock_name().lock();
-                $call!(run, lock, |_, conn| $body($model, conn))
+                $call!(run, lock, async |_, conn| $body.run($model, conn).await)
             }
             Form::TryName => {
                 let lock = $model.lock_name().lock();
-                free($call!(try_run, lock, |_, conn| $body($model, conn)))
+                free($call!(try_run, lock, async |_, conn| $body
+                    .run($model, conn)
+                    .await))
             }
             Form::NameTransaction => {
                 let lock = $model.lock_name().lock();
-                $call!(transaction, lock, |_, conn| $body($model, conn))
+                $call!(transaction, lock, async |_, conn| $body
+                    .run($model, conn)
+                    .await)
             }
             Form::Method
             | Form::SharedMethod
@@ -111,6 +139,7 @@ macro_rules! call_form {
     };
 }
 
+#[both]
 impl Form {
     pub(crate) const ALL: [Form; 18] = [
         Form::Run,
@@ -172,6 +201,12 @@ impl Form {
         self.reloads() && !self.is_guard() && !self.is_shared()
     }
 
+    /// The forms that this crate has.
+    pub(crate) fn available() -> impl Iterator<Item = Form> {
+        let is_available = |form: &Form| HAS_LOCKED_METHODS || !form.is_method();
+        Form::ALL.into_iter().filter(is_available)
+    }
+
     fn is_method(self) -> bool {
         matches!(self, Form::Method | Form::TransactionMethod) || self.is_shared()
     }
@@ -181,40 +216,50 @@ impl Form {
     }
 
     /// Runs `body` on a connection.
-    pub(crate) fn run_on<T: LockedMethods>(
+    pub(crate) async fn run_on<T: LockedMethods>(
         self,
         conn: &mut impl LockSource<Connection = Conn>,
         model: &mut T,
-        body: impl FnOnce(&mut T, &mut Conn) -> Result<(), LockError>,
+        body: impl Body<T, LockError>,
     ) -> Result<(), LockError> {
-        self.call_on(conn, model, body)
+        self.call_on(conn, model, body).await
     }
 
-    fn call_on<T: LockedMethods, E: From<LockError>>(
+    async fn call_on<T: LockedMethods, E: FromLockError + Send>(
         self,
         conn: &mut impl LockSource<Connection = Conn>,
         model: &mut T,
-        body: impl FnOnce(&mut T, &mut Conn) -> Result<(), E>,
+        body: impl Body<T, E>,
     ) -> Result<(), E> {
         macro_rules! call {
-            ($method:ident, $lock:expr $(, $body:expr)?) => { $lock.$method(conn $(, $body)?) };
+            ($method:ident, $lock:expr $(, $body:expr)?) => {
+                $lock.$method(conn $(, $body)?).await
+            };
         }
         match self {
-            Form::Run => model.with_lock(conn, body),
-            Form::TryRun => free(model.try_with_lock(conn, body)),
-            form if form.is_method() => model.locked_method(form, conn, body),
+            Form::Run => {
+                let body = async |it: &mut T, conn: &mut Conn| body.run(it, conn).await;
+                model.with_lock(conn, body).await
+            }
+            Form::TryRun => {
+                let body = async |it: &mut T, conn: &mut Conn| body.run(it, conn).await;
+                free(model.try_with_lock(conn, body).await)
+            }
+            form if form.is_method() => model.locked_method(form, conn, body).await,
             form => call_form!(form, model, body, call),
         }
     }
 
-    fn call_through<T: LockedMethods, E: From<LockError>>(
+    async fn call_through<T: LockedMethods, E: FromLockError + Send>(
         self,
         locks: &Locks,
         model: &mut T,
-        body: impl FnOnce(&mut T, &mut Conn) -> Result<(), E>,
+        body: impl Body<T, E>,
     ) -> Result<(), E> {
         macro_rules! call {
-            ($method:ident, $lock:expr $(, $body:expr)?) => { locks.$method($lock $(, $body)?) };
+            ($method:ident, $lock:expr $(, $body:expr)?) => {
+                locks.$method($lock $(, $body)?).await
+            };
         }
         call_form!(self, model, body, call)
     }
@@ -226,6 +271,7 @@ fn free<E>(tried: Result<Option<()>, E>) -> Result<(), E> {
     tried.map(|ran| ran.expect(FREE))
 }
 
+#[both]
 impl Path {
     pub(crate) fn all() -> impl Iterator<Item = Path> {
         let vias = [
@@ -259,6 +305,7 @@ impl Path {
         vias.into_iter()
             .flat_map(move |via| forms.map(|form| Path { via, form }))
             .filter(|path| !(path.form.is_method() && path.is_from_pool()))
+            .filter(|path| Form::available().any(|form| form == path.form))
     }
 
     /// The essential paths without a transaction.
@@ -277,36 +324,39 @@ impl Path {
     }
 
     /// A client with a new connection, or with a new pool of one connection.
-    pub(crate) fn client(self, db: &Db) -> Client {
-        self.client_at(&db.url())
+    pub(crate) async fn client(self, db: &Db) -> Client {
+        self.client_at(&db.url()).await
     }
 
-    pub(crate) fn client_at(self, url: &str) -> Client {
-        self.prepared_client(url, |_| {})
+    pub(crate) async fn client_at(self, url: &str) -> Client {
+        self.prepared_client(url, |_| {}).await
     }
 
     /// Like [`client_at`](Self::client_at), with the hook on each connection.
-    pub(crate) fn hooked_client(self, url: &str, hook: &Hook) -> Client {
+    pub(crate) async fn hooked_client(self, url: &str, hook: &Hook) -> Client {
         let hook = hook.clone();
         self.prepared_client(url, move |conn| hook.watch(conn))
+            .await
     }
 
-    fn prepared_client(
+    async fn prepared_client(
         self,
         url: &str,
         prepare: impl Fn(&mut Conn) + Send + Sync + 'static,
     ) -> Client {
         let (source, events) = match self.via {
             Via::Connection | Via::Guard => {
-                let mut conn = Conn::establish(url).unwrap();
+                let mut conn = Conn::establish(url).await.unwrap();
                 prepare(&mut conn);
                 (Source::Connection(conn), Arc::default())
             }
             Via::PooledConnection | Via::LockPool => {
-                let (pool, events) = Db::pool_at(url, 1, prepare);
+                let (pool, events) = Db::pool_at(url, 1, prepare).await;
                 let source = match self.via {
-                    Via::PooledConnection => Source::PooledConnection(pool.get().unwrap()),
-                    _ => Source::LockPool(LockPool::new(pool)),
+                    Via::PooledConnection => {
+                        Source::PooledConnection(pool::checked_out(&pool).await)
+                    }
+                    _ => Source::LockPool(Locks::new(pool)),
                 };
                 (source, events)
             }
@@ -319,13 +369,13 @@ impl Path {
     }
 
     /// Runs `body` on a new connection, or from a new pool.
-    pub(crate) fn run_once<T: LockedMethods>(
+    pub(crate) async fn run_once<T: LockedMethods>(
         self,
         db: &Db,
         model: &mut T,
-        body: impl FnOnce(&mut T, &mut Conn) -> Result<(), LockError>,
+        body: impl Body<T, LockError>,
     ) -> Result<(), LockError> {
-        self.client(db).run(model, body)
+        self.client(db).await.run(model, body).await
     }
 }
 
@@ -338,56 +388,62 @@ pub(crate) struct Client {
 
 enum Source {
     Connection(Conn),
-    PooledConnection(PooledConnection<ConnectionManager<Conn>>),
+    PooledConnection(PooledConnection),
     LockPool(Locks),
 }
 
+#[both]
 impl Client {
-    pub(crate) fn run<T: LockedMethods>(
+    pub(crate) async fn run<T: LockedMethods>(
         &mut self,
         model: &mut T,
-        body: impl FnOnce(&mut T, &mut Conn) -> Result<(), LockError>,
+        body: impl Body<T, LockError>,
     ) -> Result<(), LockError> {
-        self.call(model, body)
+        self.call(model, body).await
     }
 
     /// Runs `body` on counter 1, with Diesel's errors.
-    pub(crate) fn run_on_counter(
+    pub(crate) async fn run_on_counter(
         &mut self,
-        body: impl FnOnce(&mut Counter, &mut Conn) -> QueryResult<()>,
+        body: impl Body<Counter, diesel::result::Error>,
     ) -> QueryResult<()> {
-        self.call(&mut Counter { id: 1, value: 0 }, body)
+        self.call(&mut Counter { id: 1, value: 0 }, body).await
     }
 
-    fn call<T: LockedMethods, E: From<LockError>>(
+    async fn call<T: LockedMethods, E: FromLockError + Send>(
         &mut self,
         model: &mut T,
-        body: impl FnOnce(&mut T, &mut Conn) -> Result<(), E>,
+        body: impl Body<T, E>,
     ) -> Result<(), E> {
         let Path { via, form } = self.path;
         match &mut self.source {
             Source::Connection(conn) if via == Via::Guard => {
-                let mut held = LockName::named("outer").lock().acquire(conn)?;
-                form.call_on(&mut held, model, body)
+                let mut held = LockName::named("outer").lock().acquire(conn).await?;
+                let result = form.call_on(&mut held, model, body).await;
+                // The error of the call goes first.
+                match held.release().await {
+                    Err(error) if result.is_ok() => Err(E::from(error)),
+                    _ => result,
+                }
             }
-            Source::Connection(conn) => form.call_on(conn, model, body),
-            Source::PooledConnection(conn) => form.call_on(conn, model, body),
-            Source::LockPool(locks) => form.call_through(locks, model, body),
+            Source::Connection(conn) => form.call_on(conn, model, body).await,
+            Source::PooledConnection(conn) => form.call_on(conn, model, body).await,
+            Source::LockPool(locks) => form.call_through(locks, model, body).await,
         }
     }
 
     /// Runs `work` on the connection, before or after a call.
-    pub(crate) fn with<R>(&mut self, work: impl FnOnce(&mut Conn) -> R) -> R {
+    pub(crate) async fn with<R>(&mut self, work: impl AsyncFnOnce(&mut Conn) -> R) -> R {
         match &mut self.source {
-            Source::Connection(conn) => work(conn),
-            Source::PooledConnection(conn) => work(conn),
-            Source::LockPool(locks) => work(&mut locks.pool().get().unwrap()),
+            Source::Connection(conn) => work(conn).await,
+            Source::PooledConnection(conn) => work(conn).await,
+            Source::LockPool(locks) => work(&mut locks.pool().get().await.unwrap()).await,
         }
     }
 
     /// The session that the next call uses.
-    pub(crate) fn session_id(&mut self) -> i64 {
-        self.with(server::session_id)
+    pub(crate) async fn session_id(&mut self) -> i64 {
+        self.with(server::session_id).await
     }
 
     /// What happened to the pool's connections, if there is a pool.
@@ -397,104 +453,11 @@ impl Client {
 
     /// Asserts that the locks are free, although the client is connected, and that no request is
     /// queued.
-    pub(crate) fn assert_nothing_left(&self, db: &Db, what: &str) {
-        db.wait_until_paths_are_free(what);
+    pub(crate) async fn assert_nothing_left(&self, db: &Db, what: &str) {
+        db.wait_until_paths_are_free(what).await;
         if let Source::LockPool(locks) = &self.source {
             let state = locks.state();
             assert_eq!((state.names, state.waiting), (0, 0), "{what}");
         }
     }
 }
-
-/// Methods with `#[locked]` that run a closure. [`locked_methods!`] implements it for models.
-pub(crate) trait LockedMethods: Lockable + Clone + Reload<Conn> {
-    /// Calls the method of that form.
-    fn locked_method<S: LockSource<Connection = Conn>, E: From<LockError>>(
-        &mut self,
-        form: Form,
-        source: &mut S,
-        body: impl FnOnce(&mut Self, &mut Conn) -> Result<(), E>,
-    ) -> Result<(), E>;
-}
-
-macro_rules! locked_methods {
-    ($($model:ty),+ $(,)?) => {$(
-        // Inherent, since a method of a trait that borrows `self` cannot be locked.
-        impl $model {
-            #[locked(conn = source)]
-            fn under_method<
-                S: diesel_advisory_lock::LockSource<Connection = $crate::server::Conn>,
-                E: From<LockError>,
-            >(
-                &mut self,
-                source: &mut S,
-                body: impl FnOnce(&mut Self, &mut $crate::server::Conn) -> Result<(), E>,
-            ) -> Result<(), E> {
-                body(self, source.connection())
-            }
-
-            #[locked(conn = source)]
-            fn under_shared_method<
-                S: diesel_advisory_lock::LockSource<Connection = $crate::server::Conn>,
-                E: From<LockError>,
-            >(
-                &self,
-                source: &mut S,
-                body: impl FnOnce(&mut Self, &mut $crate::server::Conn) -> Result<(), E>,
-            ) -> Result<(), E> {
-                body(&mut self.clone(), source.connection())
-            }
-
-            #[locked(conn = source, transaction)]
-            fn under_transaction_method<
-                S: diesel_advisory_lock::LockSource<Connection = $crate::server::Conn>,
-                E: From<LockError>,
-            >(
-                &mut self,
-                source: &mut S,
-                body: impl FnOnce(&mut Self, &mut $crate::server::Conn) -> Result<(), E>,
-            ) -> Result<(), E> {
-                body(self, source.connection())
-            }
-
-            #[locked(conn = source, transaction)]
-            fn under_shared_transaction_method<
-                S: diesel_advisory_lock::LockSource<Connection = $crate::server::Conn>,
-                E: From<LockError>,
-            >(
-                &self,
-                source: &mut S,
-                body: impl FnOnce(&mut Self, &mut $crate::server::Conn) -> Result<(), E>,
-            ) -> Result<(), E> {
-                body(&mut self.clone(), source.connection())
-            }
-        }
-
-        impl $crate::suite::support::LockedMethods for $model {
-            fn locked_method<
-                S: diesel_advisory_lock::LockSource<Connection = $crate::server::Conn>,
-                E: From<LockError>,
-            >(
-                &mut self,
-                form: $crate::suite::support::Form,
-                source: &mut S,
-                body: impl FnOnce(&mut Self, &mut $crate::server::Conn) -> Result<(), E>,
-            ) -> Result<(), E> {
-                use $crate::suite::support::Form;
-                match form {
-                    Form::Method => self.under_method(source, body),
-                    Form::SharedMethod => self.under_shared_method(source, body),
-                    Form::TransactionMethod => self.under_transaction_method(source, body),
-                    Form::SharedTransactionMethod => {
-                        self.under_shared_transaction_method(source, body)
-                    }
-                    other => panic!("{other:?} is not a method"),
-                }
-            }
-        }
-    )+};
-}
-
-pub(crate) use locked_methods;
-
-locked_methods!(Counter);

@@ -3,6 +3,7 @@
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use super::Db;
+use crate::api::block_on;
 use crate::server::ServerKind;
 
 pub(crate) struct ServerTest {
@@ -13,9 +14,10 @@ pub(crate) struct ServerTest {
     pub(crate) own_server: bool,
 }
 
+#[server_test::both]
 impl ServerTest {
     /// Runs the case on a new database.
-    pub(crate) fn run(self, case: fn(&Db)) {
+    pub(crate) fn run(self, case: impl AsyncFn(&Db) + Sync) {
         // Held for writing by a serial case, for reading by the others.
         static RUNNING: RwLock<()> = RwLock::new(());
         let _serial = self
@@ -28,7 +30,7 @@ impl ServerTest {
         if let Some(url) = test_server::url_under_test() {
             self.assert_fits(kind, &url);
         }
-        case(&Db::create(kind));
+        block_on(async || case(&Db::create(kind).await).await);
     }
 
     /// Fails a test that the server of `DATABASE_URL` cannot run: it must not silently pass.

@@ -3,23 +3,23 @@
 
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_advisory_lock::inspect::HeldLock;
 use diesel_advisory_lock::prelude::*;
+use server_test::both;
 
-pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
+pub(crate) use crate::Conn;
+use crate::api::{RunQueryDsl, SimpleConnection};
+pub(crate) use diesel::mysql::Mysql as Backend;
 pub(crate) use test_server::ServerKind;
 
 use crate::suite::support::Db;
 
 mod account;
-mod prepare_disabled;
 
 pub(crate) use account::Account;
-pub(crate) use prepare_disabled::PrepareDisabledServer;
 
 pub(crate) fn is_mariadb(db: &Db) -> bool {
     db.kind() == ServerKind::Mariadb
@@ -53,18 +53,22 @@ pub(crate) mod statement {
         ["@@SESSION.wait_timeout", "SET SESSION wait_timeout"];
 }
 
-pub(crate) fn create_database(conn: &mut Conn, name: &str) {
+#[both]
+pub(crate) async fn create_database(conn: &mut Conn, name: &str) {
     let sql = format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
-    conn.batch_execute(&sql).unwrap();
+    conn.batch_execute(&sql).await.unwrap();
 }
 
-pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
+#[both]
+pub(crate) async fn drop_database(conn: &mut Conn, name: &str) {
     conn.batch_execute(&format!("DROP DATABASE {name}"))
+        .await
         .unwrap();
 }
 
 /// The lock is always acquired before the transaction begins.
-pub(crate) fn lock_before_begin(_: &mut Conn, _database: &str) {}
+#[both]
+pub(crate) async fn lock_before_begin(_: &mut Conn, _database: &str) {}
 
 /// Whether a nested lock in a transaction is held until the end of the transaction.
 pub(crate) const NESTED_LOCKS_END_WITH_TRANSACTION: bool = false;
@@ -84,23 +88,28 @@ pub(crate) fn full_name(database: &str, name: &LockName) -> String {
 
 // Sessions
 
-pub(crate) fn session_id(conn: &mut Conn) -> i64 {
+#[both]
+pub(crate) async fn session_id(conn: &mut Conn) -> i64 {
     diesel::select(sql::<BigInt>("CAST(CONNECTION_ID() AS SIGNED)"))
         .get_result(conn)
+        .await
         .unwrap()
 }
 
 /// Ends another session.
-pub(crate) fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
+#[both]
+pub(crate) async fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
     conn.batch_execute(&format!("KILL CONNECTION {session}"))
+        .await
 }
 
 /// The server resolves a deadlock of locks within this time.
 pub(crate) const DEADLOCK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Cancels the statement that another session runs.
-pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
-    conn.batch_execute(&format!("KILL QUERY {session}"))
+#[both]
+pub(crate) async fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
+    conn.batch_execute(&format!("KILL QUERY {session}")).await
 }
 
 /// Whether a server of this kind cancels even a statement that takes no time. MariaDB does not
@@ -109,16 +118,19 @@ pub(crate) fn kills_short_statements(kind: ServerKind) -> bool {
     kind == ServerKind::Mysql
 }
 
-pub(crate) fn has_session(conn: &mut Conn, session: i64) -> bool {
-    is_in_state(conn, session, "%")
+#[both]
+pub(crate) async fn has_session(conn: &mut Conn, session: i64) -> bool {
+    is_in_state(conn, session, "%").await
 }
 
-pub(crate) fn waits_for_lock(conn: &mut Conn, session: i64) -> bool {
-    is_in_state(conn, session, "User lock")
+#[both]
+pub(crate) async fn waits_for_lock(conn: &mut Conn, session: i64) -> bool {
+    is_in_state(conn, session, "User lock").await
 }
 
 /// Whether the session is in a state that is `LIKE` this one.
-pub(crate) fn is_in_state(conn: &mut Conn, session: i64, state: &str) -> bool {
+#[both]
+pub(crate) async fn is_in_state(conn: &mut Conn, session: i64, state: &str) -> bool {
     let count: i64 = diesel::select(
         sql::<BigInt>("(SELECT COUNT(*) FROM information_schema.processlist WHERE id = ")
             .bind::<BigInt, _>(session)
@@ -127,12 +139,14 @@ pub(crate) fn is_in_state(conn: &mut Conn, session: i64, state: &str) -> bool {
             .sql(")"),
     )
     .get_result(conn)
+    .await
     .unwrap();
     count == 1
 }
 
 /// How many sessions of this database wait for a lock.
-pub(crate) fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
+#[both]
+pub(crate) async fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
     diesel::select(
         sql::<BigInt>(
             "(SELECT COUNT(*) FROM information_schema.processlist \
@@ -142,46 +156,58 @@ pub(crate) fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
         .sql(")"),
     )
     .get_result(conn)
+    .await
     .unwrap()
 }
 
 // Locks
 
 /// The session that holds the lock.
-pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
+#[both]
+pub(crate) async fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
     diesel::select(
         sql::<Nullable<BigInt>>("CAST(IS_USED_LOCK(")
             .bind::<Text, _>(full_name)
             .sql(") AS SIGNED)"),
     )
     .get_result(conn)
+    .await
     .unwrap()
 }
 
 /// Acquires a lock without a wait, or once more. Does nothing if another session holds the lock.
-pub(crate) fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+#[both]
+pub(crate) async fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 0)"))
+        .await
 }
 
 /// Waits for a lock for up to 45 seconds, and acquires it.
-pub(crate) fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+#[both]
+pub(crate) async fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!("DO GET_LOCK('{full_name}', 45)"))
+        .await
 }
 
-pub(crate) fn release(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+#[both]
+pub(crate) async fn release(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!("DO RELEASE_LOCK('{full_name}')"))
+        .await
 }
 
-pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
-    conn.batch_execute("DO RELEASE_ALL_LOCKS()")
+#[both]
+pub(crate) async fn release_all(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("DO RELEASE_ALL_LOCKS()").await
 }
 
 /// Installs the plugin that reports locks and their holders on MariaDB.
-pub(crate) fn enable_lock_inspection(conn: &mut Conn, kind: ServerKind) {
+#[both]
+pub(crate) async fn enable_lock_inspection(conn: &mut Conn, kind: ServerKind) {
     if kind == ServerKind::Mariadb {
         conn.batch_execute(
             "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'",
         )
+        .await
         .unwrap_or_else(|error| {
             panic!("{error}\nRun `cargo xtask setup --server mariadb`, which installs the plugin.")
         });
@@ -210,16 +236,20 @@ pub(crate) const LISTS_NAMES_WITHOUT_WAITERS: bool = true;
 // Limits of a session
 
 /// How long the session may be idle.
-pub(crate) fn idle_timeout(conn: &mut Conn) -> Duration {
+#[both]
+pub(crate) async fn idle_timeout(conn: &mut Conn) -> Duration {
     let seconds: i64 = diesel::select(sql::<BigInt>("CAST(@@SESSION.wait_timeout AS SIGNED)"))
         .get_result(conn)
+        .await
         .unwrap();
     Duration::from_secs(seconds.unsigned_abs())
 }
 
-pub(crate) fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
+#[both]
+pub(crate) async fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
     let seconds = timeout.as_secs();
     conn.batch_execute(&format!("SET SESSION wait_timeout = {seconds}"))
+        .await
         .unwrap();
 }
 
@@ -251,11 +281,14 @@ pub(crate) fn is_snapshot_conflict(error: &diesel::result::Error) -> bool {
 }
 
 /// Makes other sessions that read the table wait until [`unblock_tables`].
-pub(crate) fn block_table(conn: &mut Conn, table: &str) {
+#[both]
+pub(crate) async fn block_table(conn: &mut Conn, table: &str) {
     conn.batch_execute(&format!("LOCK TABLES {table} WRITE"))
+        .await
         .unwrap();
 }
 
-pub(crate) fn unblock_tables(conn: &mut Conn) {
-    conn.batch_execute("UNLOCK TABLES").unwrap();
+#[both]
+pub(crate) async fn unblock_tables(conn: &mut Conn) {
+    conn.batch_execute("UNLOCK TABLES").await.unwrap();
 }

@@ -1,12 +1,38 @@
-//! [`Events`] counts what happens to a pool's connections. [`Prepare`] sets each of them up.
+//! The pools of the suite: r2d2. [`Events`] counts what happens to a pool's connections.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use diesel::r2d2::{CustomizeConnection, HandleEvent, event};
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, HandleEvent, event};
 
 use crate::server::Conn;
+
+pub(crate) type Locks = diesel_advisory_lock::LockPool<Conn>;
+pub(crate) type Pool = diesel::r2d2::Pool<ConnectionManager<Conn>>;
+pub(crate) type PooledConnection = diesel::r2d2::PooledConnection<ConnectionManager<Conn>>;
+
+/// Makes a pool that calls `prepare` with each connection that it opens.
+pub(crate) fn build(
+    url: &str,
+    size: u32,
+    prepare: impl Fn(&mut Conn) + Send + Sync + 'static,
+) -> (Pool, Arc<Events>) {
+    let events = Arc::new(Events::default());
+    let customizer: Box<dyn CustomizeConnection<_, _>> = Box::new(Prepare(prepare));
+    let pool = Pool::builder()
+        .max_size(size)
+        .test_on_check_out(false)
+        .connection_customizer(customizer)
+        .event_handler(Box::new(CountEvents(Arc::clone(&events))))
+        .build(ConnectionManager::new(url))
+        .unwrap();
+    (pool, events)
+}
+
+pub(crate) fn checked_out(pool: &Pool) -> PooledConnection {
+    pool.get().unwrap()
+}
 
 /// How many connections a pool has opened, discarded and taken back.
 #[derive(Debug, Default)]
@@ -28,7 +54,7 @@ impl Events {
 }
 
 #[derive(Debug)]
-pub(super) struct CountEvents(pub(super) Arc<Events>);
+struct CountEvents(Arc<Events>);
 
 impl HandleEvent for CountEvents {
     fn handle_acquire(&self, _: event::AcquireEvent) {
@@ -45,7 +71,7 @@ impl HandleEvent for CountEvents {
 }
 
 /// Calls a function with each connection that a pool opens.
-pub(super) struct Prepare<F>(pub(super) F);
+struct Prepare<F>(F);
 
 impl<F> fmt::Debug for Prepare<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

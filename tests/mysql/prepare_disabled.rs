@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use test_server::{Server, ServerKind};
 
-use super::Conn;
+use crate::server::Conn;
 
 /// A private server that can refuse to prepare statements. A connection keeps the statements that
 /// it has already prepared.

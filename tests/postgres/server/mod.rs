@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable};
 use diesel_advisory_lock::inspect::{HeldLock, PostgresKey};
 use diesel_advisory_lock::prelude::*;
+use server_test::both;
 use sha2::{Digest, Sha256};
 
-pub(crate) use diesel::pg::{Pg as Backend, PgConnection as Conn};
+pub(crate) use crate::Conn;
+use crate::api::{RunQueryDsl, SimpleConnection};
+pub(crate) use diesel::pg::Pg as Backend;
 pub(crate) use test_server::ServerKind;
 
 mod account;
@@ -50,38 +52,47 @@ pub(crate) mod statement {
     ];
 }
 
-pub(crate) fn create_database(conn: &mut Conn, name: &str) {
+#[both]
+pub(crate) async fn create_database(conn: &mut Conn, name: &str) {
     // The default writes each page to the write-ahead log, which takes twice the time. Before
     // version 15, there is no choice.
-    let strategy = match server_version(conn) >= 150_000 {
+    let strategy = match server_version(conn).await >= 150_000 {
         true => "STRATEGY file_copy",
         false => "",
     };
     conn.batch_execute(&format!("CREATE DATABASE {name} {strategy}"))
+        .await
         .unwrap();
     // As long as that of other servers.
     conn.batch_execute(&format!(
         "ALTER DATABASE {name} SET idle_session_timeout = '8h'"
     ))
+    .await
     .unwrap();
 }
 
-fn server_version(conn: &mut Conn) -> i32 {
+#[both]
+async fn server_version(conn: &mut Conn) -> i32 {
     diesel::select(sql::<Integer>("current_setting('server_version_num')::int"))
         .get_result(conn)
+        .await
         .unwrap()
 }
 
-pub(crate) fn drop_database(conn: &mut Conn, name: &str) {
+#[both]
+pub(crate) async fn drop_database(conn: &mut Conn, name: &str) {
     conn.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .await
         .unwrap();
 }
 
 /// Above READ COMMITTED, the lock is acquired before the transaction begins.
-pub(crate) fn lock_before_begin(conn: &mut Conn, database: &str) {
+#[both]
+pub(crate) async fn lock_before_begin(conn: &mut Conn, database: &str) {
     conn.batch_execute(&format!(
         "ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'"
     ))
+    .await
     .unwrap();
 }
 
@@ -107,23 +118,29 @@ pub(crate) fn full_name(_database: &str, name: &LockName) -> String {
 
 // Sessions
 
-pub(crate) fn session_id(conn: &mut Conn) -> i64 {
+#[both]
+pub(crate) async fn session_id(conn: &mut Conn) -> i64 {
     diesel::select(sql::<BigInt>("pg_backend_pid()::bigint"))
         .get_result(conn)
+        .await
         .unwrap()
 }
 
 /// Ends another session, or this one.
-pub(crate) fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
+#[both]
+pub(crate) async fn kill_session(conn: &mut Conn, session: i64) -> QueryResult<()> {
     conn.batch_execute(&format!("SELECT pg_terminate_backend({session})"))
+        .await
 }
 
 /// The server resolves a deadlock of locks within this time: `deadlock_timeout` is a second.
 pub(crate) const DEADLOCK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Cancels the statement that another session runs.
-pub(crate) fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
+#[both]
+pub(crate) async fn kill_statement(conn: &mut Conn, session: i64) -> QueryResult<()> {
     conn.batch_execute(&format!("SELECT pg_cancel_backend({session})"))
+        .await
 }
 
 /// Whether a server of this kind cancels even a statement that takes no time.
@@ -131,30 +148,37 @@ pub(crate) fn kills_short_statements(_: ServerKind) -> bool {
     false
 }
 
-pub(crate) fn has_session(conn: &mut Conn, session: i64) -> bool {
-    exists(conn, &format!("pg_stat_activity WHERE pid = {session}"))
+#[both]
+pub(crate) async fn has_session(conn: &mut Conn, session: i64) -> bool {
+    exists(conn, &format!("pg_stat_activity WHERE pid = {session}")).await
 }
 
-pub(crate) fn waits_for_lock(conn: &mut Conn, session: i64) -> bool {
+#[both]
+pub(crate) async fn waits_for_lock(conn: &mut Conn, session: i64) -> bool {
     exists(
         conn,
         &format!("pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = {session}"),
     )
+    .await
 }
 
-fn exists(conn: &mut Conn, rows: &str) -> bool {
+#[both]
+async fn exists(conn: &mut Conn, rows: &str) -> bool {
     diesel::select(sql::<Bool>(&format!("EXISTS (SELECT FROM {rows})")))
         .get_result(conn)
+        .await
         .unwrap()
 }
 
 /// How many sessions of this database wait for a lock.
-pub(crate) fn waiting_sessions(conn: &mut Conn, _database: &str) -> i64 {
+#[both]
+pub(crate) async fn waiting_sessions(conn: &mut Conn, _database: &str) -> i64 {
     diesel::select(sql::<BigInt>(
         "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
     ))
     .get_result(conn)
+    .await
     .unwrap()
 }
 
@@ -167,7 +191,8 @@ pub(crate) fn key_of(full_name: &str) -> i64 {
 }
 
 /// The session that holds the lock.
-pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
+#[both]
+pub(crate) async fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
     let key = key_of(full_name);
     let (high, low) = ((key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF);
     diesel::select(sql::<Nullable<BigInt>>(&format!(
@@ -176,34 +201,43 @@ pub(crate) fn lock_holder(conn: &mut Conn, full_name: &str) -> Option<i64> {
          AND objsubid = 1 AND classid = {high} AND objid = {low})"
     )))
     .get_result(conn)
+    .await
     .unwrap()
 }
 
 /// Acquires a lock without a wait, or once more. Does nothing if another session holds the lock.
-pub(crate) fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+#[both]
+pub(crate) async fn acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     let key = key_of(full_name);
     conn.batch_execute(&format!("SELECT pg_try_advisory_lock({key})"))
+        .await
 }
 
 /// Waits for a lock for up to 45 seconds, and acquires it.
-pub(crate) fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+#[both]
+pub(crate) async fn wait_and_acquire(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     let key = key_of(full_name);
     conn.batch_execute(&format!(
         "SELECT set_config('lock_timeout', '45s', true), pg_advisory_lock({key})"
     ))
+    .await
 }
 
-pub(crate) fn release(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
+#[both]
+pub(crate) async fn release(conn: &mut Conn, full_name: &str) -> QueryResult<()> {
     let key = key_of(full_name);
     conn.batch_execute(&format!("SELECT pg_advisory_unlock({key})"))
+        .await
 }
 
-pub(crate) fn release_all(conn: &mut Conn) -> QueryResult<()> {
-    conn.batch_execute("SELECT pg_advisory_unlock_all()")
+#[both]
+pub(crate) async fn release_all(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("SELECT pg_advisory_unlock_all()").await
 }
 
 /// PostgreSQL always reports locks and their holders.
-pub(crate) fn enable_lock_inspection(_: &mut Conn, _: ServerKind) {}
+#[both]
+pub(crate) async fn enable_lock_inspection(_: &mut Conn, _: ServerKind) {}
 
 /// Whether a server of this kind reports how long a lock has been held.
 pub(crate) fn reports_age_of_locks(_: ServerKind) -> bool {
@@ -227,18 +261,22 @@ pub(crate) const LISTS_NAMES_WITHOUT_WAITERS: bool = false;
 // Limits of a session
 
 /// How long the session may be idle.
-pub(crate) fn idle_timeout(conn: &mut Conn) -> Duration {
+#[both]
+pub(crate) async fn idle_timeout(conn: &mut Conn) -> Duration {
     let ms: i64 = diesel::select(sql::<BigInt>(
         "(SELECT setting::bigint FROM pg_settings WHERE name = 'idle_session_timeout')",
     ))
     .get_result(conn)
+    .await
     .unwrap();
     Duration::from_millis(ms.unsigned_abs())
 }
 
-pub(crate) fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
+#[both]
+pub(crate) async fn set_idle_timeout(conn: &mut Conn, timeout: Duration) {
     let ms = timeout.as_millis();
     conn.batch_execute(&format!("SET idle_session_timeout = {ms}"))
+        .await
         .unwrap();
 }
 
@@ -272,11 +310,14 @@ pub(crate) fn is_snapshot_conflict(error: &diesel::result::Error) -> bool {
 }
 
 /// Makes other sessions that read the table wait until [`unblock_tables`].
-pub(crate) fn block_table(conn: &mut Conn, table: &str) {
+#[both]
+pub(crate) async fn block_table(conn: &mut Conn, table: &str) {
     conn.batch_execute(&format!("BEGIN; LOCK TABLE {table}"))
+        .await
         .unwrap();
 }
 
-pub(crate) fn unblock_tables(conn: &mut Conn) {
-    conn.batch_execute("COMMIT").unwrap();
+#[both]
+pub(crate) async fn unblock_tables(conn: &mut Conn) {
+    conn.batch_execute("COMMIT").await.unwrap();
 }

@@ -1,0 +1,87 @@
+//! What the suite calls by one name in both crates. `tests/api/` of the blocking crate is its twin.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+pub(crate) use tokio::sync::Barrier;
+
+pub(crate) use diesel_advisory_lock::inspect::status;
+pub(crate) use diesel_async::{
+    AsyncConnection as Connection, RunQueryDsl, SimpleAsyncConnection as SimpleConnection,
+    TransactionManager,
+};
+
+use diesel_advisory_lock::LockBody;
+
+use crate::server::Conn;
+
+pub(crate) mod locked;
+pub(crate) mod pool;
+pub(crate) mod thread;
+
+pub(crate) const HAS_LOCKED_METHODS: bool = false;
+
+/// Whether a future that is dropped, or a guard, ends the session.
+pub(crate) const DROP_ENDS_SESSION: bool = true;
+
+/// Runs `work` on the runtime of all cases, also inside of a future that runs there.
+pub(crate) fn block_on<R: Send>(work: impl AsyncFnOnce() -> R + Send) -> R {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_all().build().unwrap()
+    });
+    if Handle::try_current().is_err() {
+        return RUNTIME.block_on(work());
+    }
+    // On this thread, it would take the wake-ups of the future around it.
+    let on_another_thread = || RUNTIME.block_on(work());
+    std::thread::scope(|scope| scope.spawn(on_another_thread).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+pub(crate) async fn catch_unwind<R>(work: impl AsyncFnOnce() -> R) -> std::thread::Result<R> {
+    AssertUnwindSafe(work()).catch_unwind().await
+}
+
+/// Runs `work` in `count` futures at a time, with numbers from 0.
+pub(crate) async fn concurrently(count: usize, work: impl AsyncFn(usize)) {
+    join_all((0..count).map(async |nth| work(nth).await)).await;
+}
+
+/// The URL, with a connection that a proxy can see: the client of MySQL prefers the server's Unix
+/// socket.
+pub(crate) fn over_tcp(url: String) -> String {
+    match url.starts_with("mysql") {
+        true => format!("{url}?prefer_socket=false"),
+        false => url,
+    }
+}
+
+/// A closure that runs under the lock of a model.
+pub(crate) trait Body<T, E>:
+    for<'m, 'c> AsyncFnOnce(&'m mut T, &'c mut Conn) -> Result<(), E> + Send
+{
+    fn run<'a>(self, model: &'a mut T, conn: &'a mut Conn) -> BoxFuture<'a, Result<(), E>>
+    where
+        Self: 'a,
+        E: 'a;
+}
+
+impl<T, E, F> Body<T, E> for F
+where
+    for<'m, 'c> F: AsyncFnOnce(&'m mut T, &'c mut Conn) -> Result<(), E>
+        + LockBody<&'m mut T, &'c mut Conn, Result<(), E>, Fut: Send>
+        + Send,
+{
+    fn run<'a>(self, model: &'a mut T, conn: &'a mut Conn) -> BoxFuture<'a, Result<(), E>>
+    where
+        Self: 'a,
+        E: 'a,
+    {
+        self(model, conn).boxed()
+    }
+}
