@@ -44,8 +44,9 @@ pub(crate) const ASYNC: &str = "diesel-advisory-lock-async";
 const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/mysql,deadpool,bb8";
 
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 6] = [
+const WITH_POSTGRES: [&str; 7] = [
     ASYNC,
+    "axum_wallet",
     "benches",
     "job_queue",
     "locks",
