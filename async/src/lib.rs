@@ -50,6 +50,17 @@
 //! After a future was dropped on a borrowed connection, do not use that connection any more. A pool
 //! discards it.
 //!
+//! `examples/axum_wallet` is a web service: it maps each error to an HTTP status, and its shutdown
+//! drops the requests that wait for a lock.
+//!
+//! # Blocking connections
+//!
+//! With Diesel's own connections, an async program uses the blocking crate, through
+//! `deadpool-diesel` or `spawn_blocking`. A waiter then costs a thread, and a dropped future does not
+//! stop its closure. The blocking crate's page on [async programs] has examples of both.
+//!
+//! [async programs]: https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/async_programs/
+//!
 //! # What is missing
 //!
 //! This crate is being built. It does not have `LockPool`, `#[locked]` and the derives yet, and its
