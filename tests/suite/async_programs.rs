@@ -135,6 +135,9 @@ fn dropped_interact_holds_the_lock_until_its_closure_ends(db: &Db) {
 fn dropped_spawn_blocking_holds_the_lock_until_its_closure_ends(db: &Db) {
     let mut conn = db.conn();
     block_on(assert_closure_ends(db, async |work| {
-        spawn_blocking(move || work(&mut conn)).await.unwrap().unwrap();
+        spawn_blocking(move || work(&mut conn))
+            .await
+            .unwrap()
+            .unwrap();
     }));
 }

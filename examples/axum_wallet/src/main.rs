@@ -130,7 +130,11 @@ fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let options = match &cli.command {
-        Command::Load { url: Some(url), load, .. } => {
+        Command::Load {
+            url: Some(url),
+            load,
+            ..
+        } => {
             return tokio::runtime::Runtime::new()?.block_on(load.run(url));
         }
         Command::Load { options, .. } | Command::Serve { options, .. } => options,

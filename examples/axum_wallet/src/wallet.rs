@@ -24,8 +24,9 @@ diesel::table! {
     }
 }
 
-#[derive(Debug, Deserialize, Serialize)]
-#[derive(Insertable, Queryable, Selectable, Identifiable, AsChangeset)]
+#[derive(
+    Debug, Deserialize, Serialize, Insertable, Queryable, Selectable, Identifiable, AsChangeset,
+)]
 #[diesel(table_name = accounts)]
 pub(super) struct Account {
     id: i64,
@@ -158,6 +159,7 @@ pub(super) async fn show(
     State(service): State<Service>,
     Path(id): Path<i64>,
 ) -> Result<Json<Account>, WalletError> {
-    let account = Account::load(id, &mut service.connection().await?).await?;
+    let conn = &mut service.connection().await?;
+    let account = Account::load(id, conn).await?;
     Ok(Json(account))
 }

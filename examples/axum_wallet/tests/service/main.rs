@@ -5,9 +5,8 @@ type MysqlConnection = diesel_async::async_connection_wrapper::AsyncConnectionWr
     diesel_async::AsyncMysqlConnection,
 >;
 #[cfg(feature = "postgres")]
-type PgConnection = diesel_async::async_connection_wrapper::AsyncConnectionWrapper<
-    diesel_async::AsyncPgConnection,
->;
+type PgConnection =
+    diesel_async::async_connection_wrapper::AsyncConnectionWrapper<diesel_async::AsyncPgConnection>;
 
 mod load;
 mod shutdown;

@@ -41,12 +41,21 @@ fn impossible_requests_are_4xx_and_change_nothing() {
         for (response, status) in [
             (service.withdraw(1, 101).await, StatusCode::CONFLICT),
             (service.transfer(1, 2, 101).await, StatusCode::CONFLICT),
-            (service.post("/accounts", account).await, StatusCode::CONFLICT),
+            (
+                service.post("/accounts", account).await,
+                StatusCode::CONFLICT,
+            ),
             (service.withdraw(3, 10).await, StatusCode::NOT_FOUND),
             (service.transfer(1, 3, 10).await, StatusCode::NOT_FOUND),
             (service.get("/accounts/3").await, StatusCode::NOT_FOUND),
-            (service.transfer(1, 1, 10).await, StatusCode::UNPROCESSABLE_ENTITY),
-            (service.withdraw(1, -10).await, StatusCode::UNPROCESSABLE_ENTITY),
+            (
+                service.transfer(1, 1, 10).await,
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
+            (
+                service.withdraw(1, -10).await,
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
         ] {
             assert_eq!(response.status(), status, "{}", response.url());
         }
@@ -150,6 +159,9 @@ fn metrics_count_the_locks() {
         }
         let metrics = service.get("/metrics").await.text().await.expect("text");
         assert!(metrics.contains("diesel_advisory_lock"), "{metrics}");
-        assert!(metrics.contains("axum_wallet_example_accounts"), "{metrics}");
+        assert!(
+            metrics.contains("axum_wallet_example_accounts"),
+            "{metrics}"
+        );
     });
 }
