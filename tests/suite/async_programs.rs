@@ -21,6 +21,7 @@ fn block_on<R>(case: impl Future<Output = R>) -> R {
     runtime.block_on(case)
 }
 
+/// A pool, which must be used and dropped within a runtime.
 fn deadpool(db: &Db, size: usize) -> Pool<Manager<Conn>> {
     let manager = Manager::<Conn>::new(db.url(), Runtime::Tokio1);
     Pool::builder(manager).max_size(size).build().unwrap()
@@ -33,8 +34,8 @@ fn stale() -> Counter {
 #[server_test]
 fn interact_excludes_other_closures(db: &Db) {
     db.counter(1);
-    let pool = deadpool(db, 4);
     block_on(async {
+        let pool = deadpool(db, 4);
         let mut tasks = JoinSet::new();
         for _ in 0..10 {
             let pool = pool.clone();
@@ -76,10 +77,10 @@ fn spawn_blocking_excludes_other_closures(db: &Db) {
 #[server_test]
 fn dropped_interact_does_not_stop_the_wait(db: &Db) {
     let name = db.counter(1).lock_name();
-    let pool = deadpool(db, 1);
     let mut other = db.conn();
     let held = name.lock().acquire(&mut other).unwrap();
     block_on(async {
+        let pool = deadpool(db, 1);
         let conn = pool.get().await.unwrap();
         let session = conn.interact(|conn| session_id(conn)).await.unwrap();
         let wait = conn.interact(|conn| stale().with_lock(conn, Counter::add_one));
@@ -124,8 +125,8 @@ async fn assert_closure_ends<F: Future>(
 
 #[server_test]
 fn dropped_interact_holds_the_lock_until_its_closure_ends(db: &Db) {
-    let pool = deadpool(db, 1);
     block_on(assert_closure_ends(db, async |work| {
+        let pool = deadpool(db, 1);
         let conn = pool.get().await.unwrap();
         conn.interact(work).await.unwrap().unwrap();
     }));

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 #[derive(Args)]
-pub(crate) struct Load {
+pub(crate) struct LoadOptions {
     /// Number of requests; every tenth is a withdrawal, the others are transfers
-    #[arg(long, value_name = "N", default_value_t = 5000)]
+    #[arg(long, value_name = "N", default_value_t = 2000)]
     requests: u32,
 
     /// Number of requests at the same time
@@ -31,7 +31,7 @@ pub(crate) struct Load {
 }
 
 /// Each account begins with this.
-const BALANCE: i64 = 1000;
+const BALANCE: i64 = 10_000;
 
 /// An account of this run, and what its balance must be.
 struct Account {
@@ -56,7 +56,7 @@ struct Run {
     latencies: Mutex<BTreeMap<(&'static str, StatusCode), Vec<Duration>>>,
 }
 
-impl Load {
+impl LoadOptions {
     /// Sends the requests to the service, and prints the result. The exit code is 0 if each balance
     /// is right.
     pub(crate) async fn run(&self, url: &str) -> Result<ExitCode> {

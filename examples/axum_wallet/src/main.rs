@@ -89,10 +89,10 @@ enum Command {
     /// if they are wrong
     Load {
         #[command(flatten)]
-        load: load::Load,
+        load: load::LoadOptions,
 
         /// Send them to this service, such as http://127.0.0.1:3000 [default: start one]
-        #[arg(long)]
+        #[arg(long, conflicts_with = "without_lock")]
         url: Option<String>,
 
         #[command(flatten)]
@@ -115,7 +115,7 @@ struct ServiceOptions {
     connections: u16,
 
     /// Work without locks, so that updates are lost
-    #[arg(long, conflicts_with = "url")]
+    #[arg(long)]
     without_lock: bool,
 
     /// The private server to start: mariadb, mysql, postgres or postgres18

@@ -153,7 +153,8 @@ fn router(service: Service, metrics: PrometheusHandle, without_lock: bool) -> Ro
         .route("/accounts/{id}/withdrawals", withdraw)
         .route("/transfers", transfer)
         .route("/metrics", get(render_metrics))
-        .layer(TraceLayer::new_for_http())
+        // Failures are logged with their errors, by `errors.rs`.
+        .layer(TraceLayer::new_for_http().on_failure(()))
         .with_state(service)
 }
 
