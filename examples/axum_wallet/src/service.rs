@@ -1,6 +1,7 @@
 //! The service: what its requests share, its routes, and its shutdown.
 
 use std::future::Future;
+use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -89,7 +90,9 @@ impl Begun {
 pub(crate) fn main(command: &Command, options: &ServiceOptions) -> Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
-    log.with_writer(std::io::stderr).init();
+    log.with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     let metrics = PrometheusBuilder::new().install_recorder()?;
     describe_metrics();
 

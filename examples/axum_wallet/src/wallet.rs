@@ -29,7 +29,7 @@ diesel::table! {
 )]
 #[diesel(table_name = accounts)]
 pub(super) struct Account {
-    id: i64,
+    pub(super) id: i64,
     balance: i64,
 }
 
@@ -44,35 +44,23 @@ impl Account {
         account.first(conn).await
     }
 
-    async fn save(&self, conn: &mut Connection) -> QueryResult<usize> {
+    pub(super) async fn save(&self, conn: &mut Connection) -> QueryResult<usize> {
         diesel::update(self).set(self).execute(conn).await
     }
 
-    /// Debits the account. The caller must hold its lock, since the balance must be the stored one.
-    pub(super) async fn debit(
-        &mut self,
-        amount: i64,
-        conn: &mut Connection,
-    ) -> Result<(), WalletError> {
+    /// Takes money out. It must be saved before another request loads the account.
+    pub(super) fn debit(&mut self, amount: NonZero<u32>) -> Result<(), WalletError> {
+        let amount = amount.get().into();
         if self.balance < amount {
             return Err(WalletError::InsufficientFunds(self.balance));
         }
         self.balance -= amount;
-        self.save(conn).await?;
         Ok(())
     }
 
-    /// Moves money to another account. The caller must hold the locks of both.
-    pub(super) async fn transfer(
-        &mut self,
-        to: &mut Account,
-        amount: i64,
-        conn: &mut Connection,
-    ) -> Result<(), WalletError> {
-        self.debit(amount, conn).await?;
-        to.balance += amount;
-        to.save(conn).await?;
-        Ok(())
+    /// Puts money in. It must be saved before another request loads the account.
+    pub(super) fn credit(&mut self, amount: NonZero<u32>) {
+        self.balance += i64::from(amount.get());
     }
 }
 
@@ -99,7 +87,11 @@ pub(super) async fn transfer(
     let begun = Begun::default();
     let transfer = service.locks.transaction(locks, async |(from, to), conn| {
         begun.set();
-        from.transfer(to, amount.get().into(), conn).await
+        from.debit(amount)?;
+        to.credit(amount);
+        from.save(conn).await?;
+        to.save(conn).await?;
+        Ok::<_, WalletError>(())
     });
     begun.or_stop(&service.shutdown, transfer).await?;
     Ok(Json([from, to]))
@@ -127,7 +119,8 @@ pub(super) async fn withdraw(
         let begun = Begun::default();
         let withdrawal = service.locks.run(lock, async |account, conn| {
             begun.set();
-            account.debit(amount.get().into(), conn).await?;
+            account.debit(amount)?;
+            account.save(conn).await?;
             dispense(amount, service.cash_time).await;
             Ok::<_, WalletError>(())
         });

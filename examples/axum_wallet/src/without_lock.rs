@@ -17,8 +17,14 @@ pub(super) async fn transfer(
     conn.transaction(async |conn| {
         let mut from = Account::load(request.from, conn).await?;
         let mut to = Account::load(request.to, conn).await?;
-        let amount = request.amount.get().into();
-        from.transfer(&mut to, amount, conn).await?;
+        from.debit(request.amount)?;
+        to.credit(request.amount);
+        // In the order of their ids. Otherwise the transactions would deadlock as well.
+        let mut changed = [&from, &to];
+        changed.sort_by_key(|account| account.id);
+        for account in changed {
+            account.save(conn).await?;
+        }
         Ok(Json([from, to]))
     })
     .await
@@ -31,7 +37,8 @@ pub(super) async fn withdraw(
 ) -> Result<Json<Account>, WalletError> {
     let conn = &mut service.connection().await?;
     let mut account = Account::load(id, conn).await?;
-    account.debit(request.amount.get().into(), conn).await?;
+    account.debit(request.amount)?;
+    account.save(conn).await?;
     dispense(request.amount, service.cash_time).await;
     Ok(Json(account))
 }

@@ -6,9 +6,10 @@ use crate::test_database::TestDatabase;
 
 fn load(database: &TestDatabase, options: &[&str]) -> (Output, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_axum_wallet"))
-        .args(["load", "--requests=1000", "--accounts=3"])
+        .args(["load", "--requests=300", "--accounts=3"])
         .args(options)
         .env("DATABASE_URL", database.url())
+        .env("RUST_LOG", "off")
         .output()
         .expect("the program runs");
     let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");

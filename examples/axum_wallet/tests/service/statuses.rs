@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
-use test_server::Proxy;
+use test_server::{Proxy, is_postgres_url};
 
 use crate::support::{Service, on_each_server};
 
@@ -91,7 +91,13 @@ fn behind_a_proxy(service: &Service, options: &[&str]) -> (Service, Proxy) {
     let (address, database) = place.split_once('/').expect("a URL with a database");
     let address: SocketAddr = address.parse().expect("an address");
     let proxy = Proxy::start(address).expect("a proxy");
-    let url = format!("{account}@127.0.0.1:{}/{database}", proxy.port());
+    // mysql_async would find the server's socket, and go around the proxy.
+    let option = match is_postgres_url(url) {
+        true => "",
+        false => "?prefer_socket=false",
+    };
+    let port = proxy.port();
+    let url = format!("{account}@127.0.0.1:{port}/{database}{option}");
     (Service::start(&url, options), proxy)
 }
 

@@ -53,6 +53,7 @@ impl Service {
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(options)
             .env("DATABASE_URL", database_url)
+            .env("RUST_LOG", "off")
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program runs");
