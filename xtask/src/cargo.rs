@@ -41,7 +41,8 @@ pub(crate) const POSTGRES: &str = "postgres";
 
 /// The package for diesel-async, and its tested features that no other package has.
 pub(crate) const ASYNC: &str = "diesel-advisory-lock-async";
-const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/derive,mysql,deadpool,bb8";
+const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/derive,diesel-advisory-lock-async/mysql,\
+     diesel-advisory-lock-async/deadpool,diesel-advisory-lock-async/bb8";
 const STRESS: &str = "stress";
 const STRESS_FEATURES: &str = "stress/async";
 
