@@ -10,7 +10,8 @@ use diesel_advisory_lock::OpenTransactionReason;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
-use crate::suite::support::{Db, Events, Locks, wait_until, wait_until_queued};
+use crate::api::pool::Events;
+use crate::suite::support::{Db, Locks, wait_until, wait_until_queued};
 
 /// Runs two closures under one lock of a `LockPool`, the second queued behind the first. Returns
 /// how often a connection was returned to the pool: once if the first was handed off.

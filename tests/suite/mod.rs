@@ -3,6 +3,10 @@
 //! A test target includes this module next to its module `server`, which has what differs between
 //! servers: the connection type, SQL, settings, and how to kill a session or see it wait. A case
 //! here uses `server::Conn`, the functions of `server`, and SQL that every server accepts.
+//!
+//! A module in the async syntax is also run by `diesel-advisory-lock-async`: see `#[both]`. A
+//! `blocking` case in it is about threads, a client library, or a `LockPool` (not shared yet). The
+//! other modules are about r2d2, panics in Diesel's instrumentation, the macros, and `LockPool`.
 
 pub(crate) mod support;
 

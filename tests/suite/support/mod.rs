@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
 pub(crate) use crate::api::locked::{LockedMethods, locked_methods};
-pub(crate) use crate::api::pool::{Events, Locks, Pool};
+pub(crate) use crate::api::pool::{Locks, Pool};
 use crate::api::{catch_unwind, thread};
 
 mod db;
