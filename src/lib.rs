@@ -64,6 +64,10 @@
     doc,
     doc = "- [Coming from Django, Rails, Ruby's gem or .NET](guide::coming_from)"
 )]
+#![cfg_attr(
+    doc,
+    doc = "- [Blocking connections in an async program](guide::async_programs)"
+)]
 //! - [Operations](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/operations.md):
 //!   pools, timeouts, alerts, clusters and proxies
 //! - [Lock names](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md), for

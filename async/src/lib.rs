@@ -61,12 +61,23 @@
 //! borrowed from a pool of deadpool, the lock stays held until the pool checks the connection.
 //! `LockPool` does not have it: it owns its connections, and drops one that is broken at once.
 //!
+//! `examples/axum_wallet` is a web service: it maps each error to an HTTP status, and its shutdown
+//! drops the requests that wait for a lock.
+//!
 //! # Pools
 //!
 //! A waiting call occupies its connection. `LockPool` lets the requests for one lock wait in the
 //! process without a connection, and hands the locked connection from one to the next. It takes a
 //! pool of deadpool or bb8. A pool of mobc is refused by the compiler: with diesel-async 0.9 it
 //! discards good connections and hands out broken ones.
+//!
+//! # Blocking connections
+//!
+//! With Diesel's own connections, an async program uses the blocking crate, through
+//! `deadpool-diesel` or `spawn_blocking`. A waiter then costs a thread, and a dropped future does not
+//! stop its closure. The blocking crate's page on [async programs] has examples of both.
+//!
+//! [async programs]: https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/async_programs/
 //!
 //! # Features
 //!

@@ -49,8 +49,9 @@ impl Scope {
 /// # Errors
 ///
 /// Any [`LockError`] that is returned before the body runs.
-pub fn enter<'a, 'c, T, S>(
-    lock: Lock<&'a mut T>,
+#[expect(clippy::manual_async_fn, reason = "callers see that it is `Send`")]
+pub fn enter<'c, T, S>(
+    lock: Lock<&mut T>,
     source: &'c mut S,
     in_transaction: bool,
 ) -> impl Future<Output = Result<Entered<'c, S>, LockError>> + Send
@@ -78,9 +79,10 @@ where
 /// # Errors
 ///
 /// Any [`LockError`] that is returned before the body runs.
-pub fn enter_with_copy<'a, 'c, T, S>(
+#[expect(clippy::manual_async_fn, reason = "callers see that it is `Send`")]
+pub fn enter_with_copy<'c, T, S>(
     lock: Lock<LockName>,
-    model: &'a T,
+    model: &T,
     source: &'c mut S,
     in_transaction: bool,
 ) -> impl Future<Output = Result<(Entered<'c, S>, Option<Box<T>>), LockError>> + Send

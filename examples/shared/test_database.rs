@@ -1,7 +1,12 @@
 //! [`TestDatabase`]: an empty database for one run of a test.
 
-use diesel::prelude::*;
+use diesel::Connection;
 use test_server::{Server, is_postgres_url, kinds_under_test, url_under_test};
+
+#[cfg(feature = "mysql")]
+use super::MysqlConnection;
+#[cfg(feature = "postgres")]
+use super::PgConnection;
 
 /// A new database on a server under test. It is dropped unless the test fails.
 pub(crate) struct TestDatabase {

@@ -10,6 +10,7 @@
 
 pub(crate) mod support;
 
+mod async_programs;
 mod derives;
 mod faults;
 pub(crate) mod healthy_connections;

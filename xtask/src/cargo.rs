@@ -46,8 +46,9 @@ const STRESS: &str = "stress";
 const STRESS_FEATURES: &str = "stress/async";
 
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 6] = [
+const WITH_POSTGRES: [&str; 7] = [
     ASYNC,
+    "axum_wallet",
     "benches",
     "job_queue",
     "locks",

@@ -72,7 +72,8 @@ pub(crate) fn features(sets: Sets) -> Result<()> {
 /// Tuples of more columns in Diesel take minutes to compile.
 const COLUMNS: &str = "32-column-tables,64-column-tables,128-column-tables";
 
-/// Compares the public interface with `docs/public-api.txt`, so that each change of it is reviewed.
+/// Compares the public interfaces with `docs/public-api.txt` and `docs/public-api-async.txt`, so that
+/// each change of them is reviewed.
 pub(crate) fn api(bless: bool) -> Result<()> {
     install::ensure(&Need::CLIENT_LIBRARIES)?;
     // For the whole workspace: then its dependencies have the features of `cargo xtask test`.

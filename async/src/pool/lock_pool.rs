@@ -80,6 +80,8 @@ pub struct LockPool<P: ConnectionPool> {
     queue: PoolQueue<ViaPool<P>>,
 }
 
+// Not `async fn`: see `lock.rs`.
+#[allow(clippy::manual_async_fn)]
 impl<P: ConnectionPool> LockPool<P> {
     /// Makes a `LockPool` with the default limits; [`builder`](Self::builder) sets others.
     pub fn new(pool: P) -> Self {

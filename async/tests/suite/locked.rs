@@ -1,5 +1,6 @@
 //! `#[locked]` at run time.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -7,6 +8,7 @@ use diesel_advisory_lock_async::Outcome;
 use diesel_advisory_lock_async::prelude::*;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::FutureExt;
 use server_test::server_test;
 
 use super::cancellation::cut_everywhere;
@@ -330,7 +332,8 @@ fn method_takes_a_guard(db: &Db) {
         let outer = LockName::named("outer");
         let conn = &mut db.conn().await;
         let mut held = outer.lock().acquire(conn).await.unwrap();
-        assert_eq!(account.in_guard(&mut held).await, Ok(1));
+        set(db, 3).await;
+        assert_eq!(account.in_guard(&mut held).await, Ok(4));
         assert!(db.holder(&outer).await.is_some());
         held.release().await.unwrap();
     });
@@ -365,8 +368,9 @@ fn method_takes_moved_borrowed_and_destructured_arguments(db: &Db) {
             .unwrap();
         back.push(-1);
         assert_eq!(borrowed, [0, 1, 2, 30, 0, 9, -1]);
+        set(db, 8).await;
         let copied = account.arguments_on_a_copy::<i32>(vec![4], (5, 6), conn);
-        assert_eq!(copied.await.unwrap(), [4, 5, 6, 0, 1]);
+        assert_eq!(copied.await.unwrap(), [4, 5, 6, 0, 8]);
     });
 }
 
@@ -449,12 +453,11 @@ fn locked_method_that_panics_leaves_nothing_locked(db: &Db) {
     db.run(async {
         let mut account = Account::of(db).await;
         let name = account.lock_name();
-        let mut conn = db.conn().await;
-        let task = tokio::spawn(async move {
-            let panics = async |_: &mut Conn| std::panic::resume_unwind(Box::new("on purpose"));
-            account.run(&mut conn, panics).await
-        });
-        assert!(task.await.unwrap_err().is_panic());
+        // The connection is not dropped.
+        let conn = &mut db.conn().await;
+        let panics = async |_: &mut Conn| std::panic::resume_unwind(Box::new("on purpose"));
+        let ran = AssertUnwindSafe(account.run(conn, panics)).catch_unwind();
+        ran.await.unwrap_err();
         db.wait_until_free(&name).await;
     });
 }

@@ -21,9 +21,18 @@ pub(super) fn in_place(
         attrs,
         vis,
         defaultness,
-        sig,
+        mut sig,
         block,
     } = method;
+    // The body declares it again, so a `mut` would be unused here.
+    for argument in &mut sig.inputs {
+        if let FnArg::Typed(argument) = argument
+            && let Pat::Ident(pattern) = &mut *argument.pat
+            && pattern.ident == conn.ident
+        {
+            pattern.mutability = None;
+        }
+    }
     // With the span of the user's braces, rustc reports the method if it is unused.
     let braces = block.brace_token.span.join();
     let calls = options.calls(&sig.ident);

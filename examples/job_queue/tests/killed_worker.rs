@@ -2,6 +2,10 @@
 
 use std::process::Command;
 
+#[cfg(feature = "mysql")]
+use diesel::MysqlConnection;
+#[cfg(feature = "postgres")]
+use diesel::PgConnection;
 use test_database::TestDatabase;
 
 #[path = "../../shared/test_database.rs"]

@@ -3,6 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
+#[cfg(feature = "mysql")]
+use diesel::MysqlConnection;
+#[cfg(feature = "postgres")]
+use diesel::PgConnection;
 use test_database::TestDatabase;
 
 #[path = "../../shared/test_database.rs"]

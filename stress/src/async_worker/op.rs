@@ -104,8 +104,8 @@ impl Op {
             }
         };
         (ending.word, ending.claim) = (outcome(&done), claim(&done));
-        if let (Outcome::Other, Err(error)) = (ending.word, &done) {
-            eprintln!("call {}: {error}", self.id);
+        if let (Outcome::Other | Outcome::Database, Err(error)) = (ending.word, &done) {
+            eprintln!("call {}: {error:?}", self.id);
         }
         Some(done)
     }

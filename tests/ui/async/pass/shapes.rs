@@ -2,6 +2,8 @@
 #![deny(warnings, missing_docs)]
 #![forbid(unsafe_code)]
 #![warn(clippy::pedantic)]
+// A future contains those of its nested calls, of 15 kB each.
+#![allow(clippy::large_futures)]
 
 use std::fmt::Display;
 
@@ -215,6 +217,7 @@ impl Notification {
         Ok(first + second + third)
     }
 
+    #[allow(clippy::mut_mut)]
     #[locked]
     async fn r#move(
         &mut self,
@@ -222,7 +225,8 @@ impl Notification {
         mut conn: &mut AsyncMysqlConnection,
     ) -> QueryResult<()> {
         self.message.push_str(r#type);
-        self.send(&mut conn).await
+        let conn = &mut conn;
+        self.send(conn).await
     }
 
     #[locked]

@@ -210,8 +210,10 @@ impl Notification {
         Ok(())
     }
 
+    #[allow(clippy::mut_mut)]
     #[locked]
-    fn r#move(&mut self, r#type: &str, conn: &mut MysqlConnection) -> QueryResult<()> {
+    fn r#move(&mut self, r#type: &str, mut conn: &mut MysqlConnection) -> QueryResult<()> {
+        let conn = &mut conn;
         self.message.push_str(r#type);
         self.send(conn)
     }

@@ -1,0 +1,144 @@
+//! Blocking connections in an async program: deadpool-diesel's `interact`, and `spawn_blocking`.
+
+use std::future::Future;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use deadpool_diesel::{Manager, Pool, Runtime};
+use diesel::prelude::*;
+use diesel_advisory_lock::prelude::*;
+use server_test::server_test;
+use tokio::sync::oneshot;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::support::{Counter, Db, wait_until};
+use crate::server::{Conn, session_id};
+
+fn block_on<R>(case: impl Future<Output = R>) -> R {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(case)
+}
+
+/// A pool, which must be used and dropped within a runtime.
+fn deadpool(db: &Db, size: usize) -> Pool<Manager<Conn>> {
+    let manager = Manager::<Conn>::new(db.url(), Runtime::Tokio1);
+    Pool::builder(manager).max_size(size).build().unwrap()
+}
+
+fn stale() -> Counter {
+    Counter { id: 1, value: -1 }
+}
+
+#[server_test]
+fn interact_excludes_other_closures(db: &Db) {
+    db.counter(1);
+    block_on(async {
+        let pool = deadpool(db, 4);
+        let mut tasks = JoinSet::new();
+        for _ in 0..10 {
+            let pool = pool.clone();
+            tasks.spawn(async move {
+                for _ in 0..10 {
+                    let conn = pool.get().await.unwrap();
+                    let added = conn.interact(|conn| stale().with_lock(conn, Counter::add_one));
+                    added.await.unwrap().unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+    });
+    assert_eq!(db.value(1), 100);
+}
+
+#[server_test]
+fn spawn_blocking_excludes_other_closures(db: &Db) {
+    db.counter(1);
+    let locks = db.locks(4);
+    block_on(async {
+        let mut tasks = JoinSet::new();
+        for _ in 0..10 {
+            let locks = locks.clone();
+            tasks.spawn(async move {
+                for _ in 0..10 {
+                    let locks = locks.clone();
+                    let added = move || locks.run(stale().lock(), Counter::add_one);
+                    spawn_blocking(added).await.unwrap().unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+    });
+    assert_eq!(db.value(1), 100);
+    db.assert_idle(&locks);
+}
+
+#[server_test]
+fn dropped_interact_does_not_stop_the_wait(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let mut other = db.conn();
+    let held = name.lock().acquire(&mut other).unwrap();
+    block_on(async {
+        let pool = deadpool(db, 1);
+        let conn = pool.get().await.unwrap();
+        let session = conn.interact(|conn| session_id(conn)).await.unwrap();
+        let wait = conn.interact(|conn| stale().with_lock(conn, Counter::add_one));
+        timeout(Duration::from_millis(100), wait).await.unwrap_err();
+        drop(conn);
+        db.wait_until_sessions_wait(1);
+        held.release().unwrap();
+        // The pool hands out the connection after the closure has ended.
+        let conn = pool.get().await.unwrap();
+        db.assert_free(&name);
+        assert_eq!(db.value(1), 1, "the closure has done its work");
+        let again = conn.interact(|conn| session_id(conn)).await.unwrap();
+        assert_eq!(again, session);
+    });
+}
+
+/// Starts a closure that holds the lock until it receives a message, drops its future, and asserts
+/// that the closure holds the lock until it ends.
+async fn assert_closure_ends<F: Future>(
+    db: &Db,
+    run: impl FnOnce(Box<dyn FnOnce(&mut Conn) -> QueryResult<usize> + Send>) -> F,
+) {
+    let name = db.counter(1).lock_name();
+    let (end, ended) = mpsc::channel();
+    let (begin, begun) = oneshot::channel();
+    let work = Box::new(move |conn: &mut Conn| {
+        stale().with_lock(conn, |counter, conn| {
+            begin.send(()).unwrap();
+            ended.recv().unwrap();
+            counter.add_one(conn)
+        })
+    });
+    tokio::select! {
+        _ = run(work) => panic!("the closure has ended"),
+        begun = begun => begun.unwrap(),
+    }
+    assert!(db.holder(&name).is_some(), "the closure was stopped");
+    end.send(()).unwrap();
+    db.wait_until_free(&name);
+    wait_until("the closure has done its work", || db.value(1) == 1);
+}
+
+#[server_test]
+fn dropped_interact_holds_the_lock_until_its_closure_ends(db: &Db) {
+    block_on(assert_closure_ends(db, async |work| {
+        let pool = deadpool(db, 1);
+        let conn = pool.get().await.unwrap();
+        conn.interact(work).await.unwrap().unwrap();
+    }));
+}
+
+#[server_test]
+fn dropped_spawn_blocking_holds_the_lock_until_its_closure_ends(db: &Db) {
+    let mut conn = db.conn();
+    block_on(assert_closure_ends(db, async |work| {
+        spawn_blocking(move || work(&mut conn))
+            .await
+            .unwrap()
+            .unwrap();
+    }));
+}
