@@ -100,7 +100,7 @@ fn dropped_interact_does_not_stop_the_wait(db: &Db) {
 async fn assert_wait_goes_on(db: &Db, name: &LockName, release: impl FnOnce()) {
     let pool = deadpool(db, 1);
     let conn = pool.get().await.unwrap();
-    let session = conn.interact(|conn| session_id(conn)).await.unwrap();
+    let session = conn.interact(session_id).await.unwrap();
     let wait = conn.interact(|conn| stale().with_lock(conn, Counter::add_one));
     timeout(Duration::from_millis(100), wait).await.unwrap_err();
     drop(conn);
@@ -109,7 +109,7 @@ async fn assert_wait_goes_on(db: &Db, name: &LockName, release: impl FnOnce()) {
     let conn = pool.get().await.unwrap();
     db.assert_free(name);
     assert_eq!(db.value(1), 1, "the closure has not done its work");
-    let again = conn.interact(|conn| session_id(conn)).await.unwrap();
+    let again = conn.interact(session_id).await.unwrap();
     assert_eq!(again, session);
 }
 
