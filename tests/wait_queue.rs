@@ -2,6 +2,11 @@
 
 #[path = "../src/pool/sync.rs"]
 mod sync;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the library's module, of which a part is tested"
+)]
 #[path = "../src/pool/wait_queue.rs"]
 mod wait_queue;
 

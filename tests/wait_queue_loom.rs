@@ -1,6 +1,11 @@
 //! The wait queue of `LockPool` under loom, which runs each test in every order of steps that its
 //! threads can take.
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the library's module, of which a part is tested"
+)]
 #[path = "../src/pool/wait_queue.rs"]
 mod wait_queue;
 
