@@ -82,7 +82,8 @@ impl Form {
             Form::Transaction => counter.lock().transaction(conn, body).await,
             Form::TryTransaction => {
                 let ran = counter.lock().try_transaction(conn, body).await?;
-                Ok(ran.expect("it is free"))
+                ran.expect("it is free");
+                Ok(())
             }
             Form::SetTransaction => {
                 let set = lock_all((&mut counter, LockName::named("job")));

@@ -67,7 +67,7 @@ fn hold_until_end_of_input(url: &str, name: String) {
         LockName::named(name)
             .lock()
             .run(conn, async |_, _| {
-                // Not by a macro, whose output the test harness captures.
+                // The test harness captures what `eprintln!` writes.
                 stderr().write_all(format!("{HELD}\n").as_bytes()).unwrap();
                 stdin().read_to_end(&mut Vec::new()).unwrap();
                 Ok::<_, LockError>(())
