@@ -389,8 +389,8 @@ pub mod __core {
     pub use crate::mode::Mode;
     pub use crate::one_or_many::OneOrMany;
     pub use crate::pool::{
-        Limits, LockGranted, LockPoolState, LockWaiter, Phase, PoolDriver, PoolError, PoolQueue,
-        PooledLocks,
+        Granted, Limits, LockPoolState, Phase, PoolDriver, PoolError, PoolQueue, PooledLocks,
+        Waiter,
     };
     pub use crate::reload::{check, is_in_use};
     pub use crate::session_lock::{Armed, SessionLock};

@@ -21,9 +21,9 @@ pub use budget::Limits;
 pub use builder::LockPoolBuilder;
 #[cfg(feature = "r2d2")]
 pub use connection::PoolConnection;
-pub use driver::{LockGranted, LockWaiter, PoolDriver, PoolError};
+pub use driver::{PoolDriver, PoolError};
 #[cfg(feature = "r2d2")]
 pub use guard::PooledLockGuard;
 #[cfg(feature = "r2d2")]
 pub use lock_pool::LockPool;
-pub use wait_queue::Phase;
+pub use wait_queue::{Granted, Phase, Waiter};

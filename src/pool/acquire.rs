@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::budget::Limits;
-use super::driver::{LockGranted, LockWaiter, PoolDriver, Server};
+use super::driver::{PoolDriver, Server};
 use super::handoff::{Handoff, LockedConnection, Queue, QueueSlot, QueuedNames};
-use super::wait_queue::{Accepts, Enqueued, Phase, WaitQueue};
+use super::wait_queue::{Accepts, Enqueued, Granted, Phase, WaitQueue, Waiter};
 use crate::deadline::Deadline;
 use crate::error::{LockError, TimeoutCause};
 use crate::guard::Transaction;
@@ -218,10 +218,10 @@ fn accepts(names: &QueuedNames, index: usize) -> Accepts<LockName> {
 /// Waits for the permit. If this call is made in the closure that the request in front runs, it
 /// fails at once.
 async fn wait_for_permit<P: PoolDriver>(
-    waiter: LockWaiter<P>,
+    waiter: Waiter<LockName, Handoff<P>>,
     name: &LockName,
     deadline: &Deadline,
-) -> Result<LockGranted<P>, Option<Phase>> {
+) -> Result<Granted<LockName, Handoff<P>>, Option<Phase>> {
     match waiter.phase() {
         Some(Phase::Running(closure)) if in_use::is_within(closure) => Err(waiter.cancel()),
         _ => {

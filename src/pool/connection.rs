@@ -1,11 +1,12 @@
 //! [`PoolConnection`], and r2d2's pool as a [`PoolDriver`].
 
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
 
-use super::driver::{LockGranted, LockWaiter, PoolDriver, PoolError};
-use super::wait_queue::Phase;
+use super::driver::{PoolDriver, PoolError};
+use super::wait_queue::{Granted, Phase, Waiter};
 use crate::backend::LockConnection;
 use crate::deadline::Deadline;
 use crate::driver::ready;
@@ -53,10 +54,14 @@ impl<C: PoolConnection> PoolDriver for Pool<ConnectionManager<C>> {
         self.state().idle_connections > 0
     }
 
-    async fn wait(
-        waiter: LockWaiter<Self>,
+    async fn wait<N, T>(
+        waiter: Waiter<N, T>,
         deadline: Option<Instant>,
-    ) -> Result<LockGranted<Self>, Option<Phase>> {
+    ) -> Result<Granted<N, T>, Option<Phase>>
+    where
+        N: Eq + Hash + Clone + Send + Sync,
+        T: Send,
+    {
         waiter.wait_until(deadline)
     }
 

@@ -1,14 +1,13 @@
 //! [`PoolDriver`]: what the core of the library needs of a pool of connections.
 
 use std::error::Error;
+use std::hash::Hash;
 use std::time::Instant;
 
-use super::handoff::Handoff;
 use super::wait_queue::{Granted, Phase, Waiter};
 use crate::backend::LockDriver;
 use crate::deadline::Deadline;
 use crate::held_locks::HeldLocks;
-use crate::name::LockName;
 
 /// A pool of connections, blocking or not. As with a [`Driver`](crate::driver::Driver), the futures
 /// of a blocking pool are ready when they are first polled.
@@ -34,10 +33,13 @@ pub trait PoolDriver: Sized {
     fn has_idle(&self) -> bool;
 
     /// Waits for a permit until the deadline: see [`Waiter::wait_until`].
-    fn wait(
-        waiter: LockWaiter<Self>,
+    fn wait<N, T>(
+        waiter: Waiter<N, T>,
         deadline: Option<Instant>,
-    ) -> impl Future<Output = Result<LockGranted<Self>, Option<Phase>>> + Send;
+    ) -> impl Future<Output = Result<Granted<N, T>, Option<Phase>>> + Send
+    where
+        N: Eq + Hash + Clone + Send + Sync,
+        T: Send;
 
     /// Releases the locks in a `Drop`, or ends the session.
     fn release_in_drop(conn: &mut Self::Driver, locks: &mut HeldLocks<Server<Self>>);
@@ -48,9 +50,3 @@ pub type PoolError = Box<dyn Error + Send + Sync>;
 
 /// The server of a pool's connections.
 pub(super) type Server<P> = <<P as PoolDriver>::Driver as LockDriver>::Server;
-
-/// A place in the queue of a lock.
-pub type LockWaiter<P> = Waiter<LockName, Handoff<P>>;
-
-/// The permit of a lock, and what was handed off with it.
-pub type LockGranted<P> = Granted<LockName, Handoff<P>>;

@@ -48,7 +48,7 @@ impl<P: PoolDriver> Drop for LockedConnection<P> {
 }
 
 /// What the next request in the queue gets beside its permit.
-pub struct Handoff<P: PoolDriver> {
+pub(super) struct Handoff<P: PoolDriver> {
     pub(super) locked: LockedConnection<P>,
     /// The permits of a set's other names.
     pub(super) other_permits: Vec<Permit<LockName, Handoff<P>>>,

@@ -113,7 +113,7 @@ pub struct Permit<N: Eq + Hash + Clone, T> {
 }
 
 /// A permit, and what was handed off with it, which must be dropped before the permit.
-pub(crate) type Granted<N, T> = (Permit<N, T>, Option<T>);
+pub type Granted<N, T> = (Permit<N, T>, Option<T>);
 
 /// A list, by its name.
 struct ListRef<N, T> {

@@ -2,11 +2,12 @@
 //! library uses them.
 
 use std::future::{Future, ready};
+use std::hash::Hash;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use diesel_advisory_lock::__core::{
-    Deadline, HeldLocks, LockDriver, LockGranted, LockWaiter, Phase, PoolDriver, PoolError,
+    Deadline, Granted, HeldLocks, LockDriver, Phase, PoolDriver, PoolError, Waiter,
 };
 use diesel_async::{AnsiTransactionManager, TransactionManager};
 
@@ -68,10 +69,14 @@ impl<P: ConnectionPool> PoolDriver for ViaPool<P> {
         self.0.has_idle()
     }
 
-    async fn wait(
-        waiter: LockWaiter<Self>,
+    async fn wait<N, T>(
+        waiter: Waiter<N, T>,
         deadline: Option<Instant>,
-    ) -> Result<LockGranted<Self>, Option<Phase>> {
+    ) -> Result<Granted<N, T>, Option<Phase>>
+    where
+        N: Eq + Hash + Clone + Send + Sync,
+        T: Send,
+    {
         match deadline {
             None => Ok(waiter.await),
             Some(deadline) if deadline <= Instant::now() => waiter.wait_or(ready(())).await,
