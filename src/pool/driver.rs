@@ -32,7 +32,7 @@ pub trait PoolDriver: Sized {
     /// Whether a connection is idle.
     fn has_idle(&self) -> bool;
 
-    /// Waits for a permit until the deadline: see [`Waiter::wait_until`].
+    /// Waits for a permit until the deadline. A permit that has been granted by then is returned.
     fn wait<N, T>(
         waiter: Waiter<N, T>,
         deadline: Option<Instant>,

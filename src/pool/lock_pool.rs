@@ -86,7 +86,7 @@ use crate::set::{LockSet, ReloadSet};
 ///
 /// - Within a closure, use the connection that it is given. A call to the pool for the same lock
 ///   would wait for its own closure. If the lock is held by a closure on the same thread, the call
-///   returns [`TimeoutCause::EnclosingCall`] at once.
+///   returns [`TimeoutCause::EnclosingCall`](crate::TimeoutCause::EnclosingCall) at once.
 /// - Two threads that nest calls for two locks in opposite orders wait until their timeouts. To
 ///   acquire several locks, use [`lock_all`](crate::lock_all).
 ///
