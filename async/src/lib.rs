@@ -109,6 +109,16 @@ mod locked_method;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        unused_macros,
+        reason = "without a connection there is no pool"
+    )
+)]
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
