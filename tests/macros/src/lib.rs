@@ -2,7 +2,7 @@
 //! `#[blocking]`, the blocking crate and the async one run the same cases.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, ItemFn, Path, Token, bracketed, parse_macro_input};
@@ -41,8 +41,11 @@ pub fn server_test(
         return proc_macro::TokenStream::new();
     }
     let options = options.iter().filter(|option| !is_blocking(option));
-    let function = for_this_crate(function.into()).into();
-    let function = parse_macro_input!(function as ItemFn);
+    let mut function = parse_macro_input!(function as ItemFn);
+    if function.sig.asyncness.is_some() {
+        let both = for_this_crate(function.to_token_stream()).into();
+        function = parse_macro_input!(both as ItemFn);
+    }
     let case = &function.sig.ident;
     let conditions = function.attrs.iter().filter(|it| it.path().is_ident("cfg"));
     quote!(#function server_tests! { #(#conditions)* #case [#(#options),*] }).into()
