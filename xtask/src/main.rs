@@ -67,7 +67,7 @@ enum Task {
     /// Run the checks before a release: packages, oldest versions, sets of features, interface
     CheckRelease,
 
-    /// Compare the public interface with docs/public-api.txt
+    /// Compare the public interfaces with docs/public-api.txt and docs/public-api-async.txt
     Api {
         /// Write the current interface to the file
         #[arg(long)]
