@@ -76,7 +76,7 @@ fn uncontended_lock_takes_at_most_26_allocations() {
 #[test]
 fn waiter_in_a_lock_pool_takes_at_most_512_bytes() {
     let locks = locks();
-    let name = LockName::named("nightly-report");
+    let name = LockName::named("hourly-report");
     let held = locks.acquire(name.lock()).unwrap();
     let cost = measure(|| {
         let request = name.lock().no_wait();
