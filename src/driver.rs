@@ -23,6 +23,9 @@ pub trait Driver: Send {
     /// Diesel's backend.
     type Db: Backend + 'static;
 
+    /// Whether [`batch`](Self::batch) takes one round trip, as a prepared statement does.
+    const BATCH_IS_ONE_ROUND_TRIP: bool = true;
+
     /// Runs one statement that returns no rows.
     fn execute<Q>(&mut self, query: Q) -> impl Future<Output = QueryResult<usize>> + Send
     where
@@ -117,12 +120,14 @@ pub(crate) fn ready<F: Future>(future: F) -> F::Output {
 }
 
 /// Implements [`Driver`] for a blocking connection. `$loaded` says how a row is loaded together
-/// with the state of the server's transaction.
+/// with the state of the server's transaction, and `$batch_is_one_round_trip` what text costs.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 macro_rules! blocking_driver {
-    ($connection:ty, $loaded:path) => {
+    ($connection:ty, $loaded:path, $batch_is_one_round_trip:literal) => {
         impl Driver for $connection {
             type Db = <$connection as Connection>::Backend;
+
+            const BATCH_IS_ONE_ROUND_TRIP: bool = $batch_is_one_round_trip;
 
             async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
             where
@@ -206,9 +211,9 @@ macro_rules! blocking_driver {
 }
 
 #[cfg(feature = "mysql")]
-blocking_driver!(diesel::mysql::MysqlConnection, load_without_transaction);
+blocking_driver!(diesel::mysql::MysqlConnection, load_without_transaction, false);
 #[cfg(feature = "postgres")]
-blocking_driver!(diesel::pg::PgConnection, load_with_transaction);
+blocking_driver!(diesel::pg::PgConnection, load_with_transaction, true);
 
 /// Diesel does not pass on the server's state, which MySQL reports with each answer.
 #[cfg(feature = "mysql")]

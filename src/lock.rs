@@ -67,7 +67,7 @@ use crate::set::{LockSet, ReloadSet, Rows};
 /// - An empty set runs the closure without any lock.
 ///
 /// A set costs two round trips for each lock and one for each model. It costs one more if only some
-/// of the names have an explicit [namespace](Self::namespace). A transaction costs seven more: six
+/// of the names have an explicit [namespace](Self::namespace). A transaction costs three more: two
 /// for BEGIN and COMMIT, and one for the proof, for up to 64 locks.
 ///
 /// # Errors

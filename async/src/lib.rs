@@ -71,6 +71,13 @@
 //! pool of deadpool or bb8. A pool of mobc is refused by the compiler: with diesel-async 0.9 it
 //! discards good connections and hands out broken ones.
 //!
+//! bb8 checks a connection when it hands it out. If that check is cut, by bb8's own
+//! `connection_timeout` (30 seconds by default) or by a caller of `pool.get()` who is dropped, bb8
+//! hands out the connection later with the answer still to come. On MySQL and MariaDB the next call
+//! for a lock on it returns `LockError::Database`: no lock is held, the body has not run, and the
+//! connection is discarded. A request of a `LockPool` that is dropped, or whose own timeout passes,
+//! cuts no check. Keep bb8's timeout longer than the longest pause of the server.
+//!
 //! # Blocking connections
 //!
 //! With Diesel's own connections, an async program uses the blocking crate, through

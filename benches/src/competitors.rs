@@ -16,6 +16,7 @@ mod recorder;
 pub(crate) mod redis;
 mod run_statements;
 mod sql_query;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub(crate) use ours::{Call, Ours, Size};
 pub(crate) use recorder::Watch;
 pub(crate) use run_statements::RunStatements;
 pub(crate) use sql_query::SqlQuery;
+pub(crate) use tasks::in_tasks;
 
 /// A way to acquire and release a lock.
 pub(crate) trait Competitor {

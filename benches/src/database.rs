@@ -19,6 +19,10 @@ pub(crate) const IS_POSTGRES: bool = cfg!(feature = "postgres");
 pub(crate) use diesel::mysql::{Mysql as Backend, MysqlConnection as Conn};
 #[cfg(feature = "postgres")]
 pub(crate) use diesel::pg::{Pg as Backend, PgConnection as Conn};
+#[cfg(not(feature = "postgres"))]
+pub(crate) use diesel_async::AsyncMysqlConnection as AsyncConn;
+#[cfg(feature = "postgres")]
+pub(crate) use diesel_async::AsyncPgConnection as AsyncConn;
 
 diesel::table! {
     accounts (id) {
@@ -228,6 +232,16 @@ impl<'a> Endpoint<'a> {
             Transport::Tcp => tcp(self.database.port()),
             Transport::Delayed => tcp(self.database.delayed_port()),
             Transport::Socket => options.socket(Some(self.database.socket()?)),
+        })
+    }
+
+    /// Returns the URL for the async clients, over TCP.
+    pub(crate) fn async_url(&self) -> Result<String> {
+        let url = self.url()?;
+        // By default, the client of MySQL changes to the socket.
+        Ok(match IS_POSTGRES {
+            true => url,
+            false => url + "?prefer_socket=false",
         })
     }
 

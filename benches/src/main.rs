@@ -1,6 +1,7 @@
 //! Measures the library on a private server. All competitors run interleaved in one process, so
 //! that disturbances of the machine affect all alike: read the ratios, not the numbers.
 
+mod async_calls;
 mod competitors;
 mod contended;
 mod cpu;
@@ -62,6 +63,7 @@ fn main() -> Result<()> {
                     many_names::run(&database, redis.as_ref(), plan, &mut report)?
                 }
                 Benchmark::Distance => distance::run(&database, plan, &mut report)?,
+                Benchmark::Async => async_calls::run(&database, plan, &mut report)?,
                 Benchmark::Cpu => {
                     cpu::run(&database, &directory.join("criterion"), &mut report)?;
                 }

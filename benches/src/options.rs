@@ -34,6 +34,8 @@ pub(crate) enum Benchmark {
     ManyNames,
     /// One session, an uncontended lock, round trips of 0.5 ms and 5 ms
     Distance,
+    /// One task, an uncontended lock: the async crate
+    Async,
     /// Names and statements: CPU time and instructions
     Cpu,
     /// Cost by the number of held locks, of waiters and of names used

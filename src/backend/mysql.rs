@@ -30,6 +30,7 @@ mod namespace;
 mod query;
 mod release;
 mod session_checks;
+mod transaction;
 mod wait;
 
 pub use backend::MySql;

@@ -162,6 +162,13 @@ pub trait Backend: Sized + Send + Sync + 'static {
         driver.begin()
     }
 
+    /// Commits the innermost transaction or savepoint, like [`Driver::commit`].
+    fn commit_transaction<D: Driver<Db = Self::Db>>(
+        driver: &mut D,
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        driver.commit()
+    }
+
     /// Commits the transaction of a `.transaction` form, if the session proves that it holds the
     /// locks.
     fn commit<D: Driver<Db = Self::Db>>(
@@ -192,7 +199,7 @@ pub(crate) async fn prove_and_commit<B: Backend, D: Driver<Db = B::Db>>(
         },
     };
     let is_savepoint = is_in_savepoint(driver);
-    match driver.commit().await {
+    match B::commit_transaction(driver).await {
         Ok(()) => Ok(condition),
         // The server has answered neither the COMMIT nor the ROLLBACK after it. The transaction
         // around a savepoint was not committed.

@@ -100,7 +100,8 @@ impl Proxy {
     }
 
     /// Like [`cut_before`](Self::cut_before), except that the server receives the request. The
-    /// client does not receive the answer.
+    /// client does not receive the answer. If the request prepares a statement of MySQL, this is the
+    /// answer to the execution.
     pub fn cut_after(&self, text: &str) {
         self.cut_at(text, true);
     }

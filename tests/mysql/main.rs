@@ -26,6 +26,7 @@ mod suite;
 
 mod character_sets;
 mod clusters;
+mod commits;
 mod faults;
 mod healthy_connections;
 mod inspect;

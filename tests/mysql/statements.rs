@@ -160,8 +160,7 @@ fn handoff_of_a_set_takes_one_statement(db: &Db) {
     assert_eq!(cost, [0, 10], "prepared, executed");
 }
 
-/// The two statements are the reload and the verification before COMMIT. BEGIN and COMMIT are not
-/// prepared.
+/// The four statements are BEGIN, the reload, the verification and COMMIT.
 #[server_test]
 fn handoff_after_a_commit_takes_no_statement(db: &Db) {
     let cost = cost_of_ten_handoffs(db, |locks, counter| {
@@ -170,5 +169,5 @@ fn handoff_after_a_commit_takes_no_statement(db: &Db) {
             .transaction(request, |_, _| Ok::<_, LockError>(()))
             .unwrap();
     });
-    assert_eq!(cost, [0, 20], "prepared, executed");
+    assert_eq!(cost, [0, 40], "prepared, executed");
 }

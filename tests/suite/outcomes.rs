@@ -10,10 +10,7 @@ use server_test::{both, server_test};
 use test_server::Proxy;
 
 use super::support::{Db, Path};
-use crate::server::statement::{ACQUIRE, RELEASE, RELOAD, VERIFY};
-
-const BEGIN: &str = "BEGIN";
-const COMMIT: &str = "COMMIT";
+use crate::server::statement::{ACQUIRE, BEGIN, COMMIT, RELEASE, RELOAD, VERIFY};
 
 /// Cuts the connection during a call. Compares the reported outcome with what happened, and returns
 /// it.

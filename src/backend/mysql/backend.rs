@@ -7,7 +7,10 @@ use diesel::result::{Error as DieselError, QueryResult};
 
 use super::end_session::end_session;
 use super::key::Key;
-use super::{acquire, check_server, error_code, idle_timeout, inspect, namespace, release};
+use super::{
+    acquire, check_server, error_code, idle_timeout, inspect, namespace, release,
+    transaction as one_round_trip,
+};
 use crate::backend::{
     AcquireError, AcquireResult, Backend, CheckServer, Held, HeldLock, Inspect, InspectError,
     LockStatus, ReacquireAnswer, ReleaseAnswer, Request, ServerReport, SortResult,
@@ -126,9 +129,22 @@ impl Backend for MySql {
         idle_timeout::set(driver, timeout)
     }
 
-    /// With `completion_type = CHAIN`, a plain ROLLBACK would begin the next transaction.
-    async fn roll_back_all<D: Driver<Db = Mysql>>(driver: &mut D) -> QueryResult<()> {
-        driver.batch("ROLLBACK AND NO CHAIN NO RELEASE").await
+    fn begin<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        one_round_trip::begin(driver)
+    }
+
+    fn commit_transaction<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        one_round_trip::commit(driver)
+    }
+
+    fn roll_back_all<D: Driver<Db = Mysql>>(
+        driver: &mut D,
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        one_round_trip::roll_back_all(driver)
     }
 }
 

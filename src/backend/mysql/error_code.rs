@@ -34,6 +34,8 @@ pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
 pub(super) const QUERY_TIMEOUT: i64 = 3024;
 /// The statement would read more rows than `max_join_size` permits.
 pub(super) const TOO_BIG_SELECT: i64 = 1104;
+/// The server cannot prepare such a statement.
+const UNSUPPORTED_STATEMENT: i64 = 1295;
 /// The server has as many prepared statements as `max_prepared_stmt_count` permits.
 const TOO_MANY_PREPARED_STATEMENTS: i64 = 1461;
 
@@ -41,8 +43,9 @@ const TOO_MANY_PREPARED_STATEMENTS: i64 = 1461;
 /// table has changed.
 ///
 /// They are an unknown schema, table, column or function, a missing privilege, a table outside of
-/// `LOCK TABLES`, an invalid view, too many rows to read, or too many prepared statements.
-const BEFORE_EXECUTION: [i64; 16] = [
+/// `LOCK TABLES`, an invalid view, too many rows to read, a statement that cannot be prepared, or
+/// too many prepared statements.
+const BEFORE_EXECUTION: [i64; 17] = [
     1044,
     1046,
     1049,
@@ -57,6 +60,7 @@ const BEFORE_EXECUTION: [i64; 16] = [
     1370,
     UNKNOWN_TABLE,
     PRIVILEGE_MISSING,
+    UNSUPPORTED_STATEMENT,
     TOO_BIG_SELECT,
     TOO_MANY_PREPARED_STATEMENTS,
 ];

@@ -52,6 +52,21 @@ impl Op {
         Counter { id, value: 0 }
     }
 
+    /// A call for the same locks within the body of this one.
+    pub(super) fn nested(&self, operation: &'static str) -> Self {
+        Self {
+            worker: Arc::clone(&self.worker),
+            task: self.task,
+            id: self.worker.next_op.fetch_add(1, Ordering::Relaxed),
+            operation,
+            target: self.target,
+            wait: diesel_advisory_lock_async::DEFAULT_TIMEOUT,
+            ending: Ending::Normal,
+            dwell: Duration::ZERO,
+            source: self.source.clone(),
+        }
+    }
+
     fn write(&self, event: &Event<'_>) {
         self.worker.history.write(event);
     }

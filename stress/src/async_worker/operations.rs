@@ -3,7 +3,7 @@
 use std::slice;
 
 use diesel_advisory_lock_async::{
-    ConnectionPool, LockDsl, LockName, LockPool, LockSource, Lockable, lock_all,
+    ConnectionPool, LockDsl, LockName, LockPool, LockSource, Lockable, lock_all, locked,
 };
 use diesel_async::{AnsiTransactionManager, TransactionManager};
 use futures_util::FutureExt;
@@ -13,7 +13,7 @@ use super::op::{Op, body};
 use crate::model::{Counter, Target};
 use crate::server::asynchronous::{self, Conn};
 use crate::work::{Locks, WaitFor};
-use crate::worker::{Done, Reached, WorkError};
+use crate::worker::{Done, Reached, WorkError, outcome};
 
 /// An operation, whose name is its only identity.
 pub(crate) struct Operation {
@@ -66,7 +66,61 @@ pub(super) static OPERATIONS: &[Operation] = &[
     Operation::new("overlapping_set", Locks::OverlappingSet, WaitFor::Chosen, 4).may_lose_lock(),
     Operation::new("left_open", Locks::Row, WaitFor::Chosen, 2),
     Operation::new("in_transaction", Locks::Row, WaitFor::Chosen, 2),
+    Operation::new("nested", Locks::Row, WaitFor::Chosen, 6).may_lose_lock(),
+    Operation::new("locked", Locks::Row, WaitFor::Default, 4).may_lose_lock(),
+    Operation::new("locked(scope)", Locks::Scoped, WaitFor::Default, 4).may_lose_lock(),
+    Operation::new("locked(transaction)", Locks::Row, WaitFor::Default, 6).may_lose_lock(),
 ];
+
+/// The names of the methods must differ from those of a blocking worker.
+impl Counter {
+    #[locked(conn = conn)]
+    async fn work_in_task<S: LockSource<Connection = Conn>>(
+        &mut self,
+        conn: &mut S,
+        op: &Op,
+    ) -> Result<(), WorkError> {
+        body(op, conn.connection(), &mut []).await
+    }
+
+    /// Takes `&self`, so that the body works on a copy.
+    #[locked(conn = conn, scope = "send")]
+    async fn send_in_task<S: LockSource<Connection = Conn>>(
+        &self,
+        conn: &mut S,
+        op: &Op,
+    ) -> Result<(), WorkError> {
+        body(op, conn.connection(), &mut []).await
+    }
+
+    #[locked(conn = conn, transaction)]
+    async fn count_in_task<S: LockSource<Connection = Conn>>(
+        &mut self,
+        conn: &mut S,
+        op: &Op,
+    ) -> Result<(), WorkError> {
+        body(op, conn.connection(), slice::from_mut(self)).await
+    }
+}
+
+/// Changes the model in a re-entrant call, which must not reload it, and then by the outer call.
+async fn nested(op: &Op, counter: &mut Counter, conn: &mut Conn) -> Result<(), WorkError> {
+    let inner = op.nested("nested/inner");
+    counter.value += 1;
+    let call = counter.with_lock(conn, async |_, conn| body(&inner, conn, &mut []).await);
+    let call = async { Some(call.boxed().await.map(|()| Reached::End)) };
+    let done = inner.perform(None, call).boxed().await;
+    let Some(done) = done else {
+        // It panicked.
+        return Err(WorkError::Deliberate);
+    };
+    if done.is_err() {
+        return Err(WorkError::Inner(outcome(&done)));
+    }
+    // It has been changed once too often, unless it was reloaded.
+    counter.value -= 1;
+    body(op, conn, slice::from_mut(counter)).await
+}
 
 /// Makes a call. Futures are boxed, since Rust cannot prove that a task which contains them is
 /// `Send`.
@@ -168,6 +222,14 @@ async fn run_unboxed<S: LockSource<Connection = Conn>>(op: &Op, conn: &mut S) ->
             AnsiTransactionManager::rollback_transaction(conn).await?;
             ran?;
         }
+        "nested" => {
+            let lock = counter.lock().timeout(op.wait);
+            let ran = lock.transaction(conn, async |counter, conn| nested(op, counter, conn).await);
+            ran.boxed().await?;
+        }
+        "locked" => counter.work_in_task(conn, op).boxed().await?,
+        "locked(scope)" => counter.send_in_task(conn, op).boxed().await?,
+        "locked(transaction)" => counter.count_in_task(conn, op).boxed().await?,
         _ => return asynchronous::run(op, conn).await,
     }
     Ok(Reached::End)
@@ -179,8 +241,10 @@ where
     P: ConnectionPool<Connection = Conn>,
 {
     let of_connections = ["left_open", "in_transaction"];
+    let is_of_connections =
+        of_connections.contains(&op.operation) || op.operation.starts_with("locked");
     let is_on_every_server = OPERATIONS.iter().any(|it| it.name == op.operation);
-    let has = is_on_every_server && !of_connections.contains(&op.operation);
+    let has = is_on_every_server && !is_of_connections;
     has.then(|| run_in_pool_unboxed(op, locks).boxed())
 }
 
@@ -216,6 +280,11 @@ where
                 body(op, conn, slice::from_mut(counter)).await
             });
             return Ok(contended(ran.boxed().await?));
+        }
+        "nested" => {
+            let lock = counter.lock().timeout(op.wait);
+            let ran = locks.transaction(lock, async |counter, conn| nested(op, counter, conn).await);
+            ran.boxed().await?;
         }
         "name.try_run" => {
             let ran = locks.try_run(name.lock(), async |_, conn| body(op, conn, &mut []).await);

@@ -18,6 +18,9 @@ use crate::server::asynchronous::Conn;
 /// How long a call waits for a connection.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long bb8 waits for a connection that it checks: its default.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A pool, and its name in the history.
 pub(super) struct Named<P> {
     pub(super) name: String,
@@ -25,7 +28,8 @@ pub(super) struct Named<P> {
 }
 
 /// Connections are not checked when they are handed out, unless by the library: bb8 puts a connection
-/// back whose check was cut, which has an answer to come.
+/// back whose check was cut, which has an answer to come. Its own timeout cuts a check, too, so it is
+/// longer than any fault.
 pub(super) struct Pools {
     pub(super) bb8: Named<bb8::Pool<Conn>>,
     pub(super) undersized_bb8: Named<bb8::Pool<Conn>>,
@@ -133,7 +137,7 @@ fn bb8_pool(
     let pool = bb8::Pool::builder()
         .max_size(u32::try_from(size).unwrap_or(1))
         .test_on_check_out(checks)
-        .connection_timeout(TIMEOUT);
+        .connection_timeout(if checks { CHECK_TIMEOUT } else { TIMEOUT });
     Named {
         name: format!("{}{name}", worker.prefix),
         pool: pool.build_unchecked(manager),

@@ -24,8 +24,17 @@ pub(crate) struct Connection {
     /// The client has sent bytes since the last answer.
     asked: bool,
     answered: bool,
-    /// The next answer resets the connection instead of reaching the client.
-    swallows: bool,
+    /// An answer resets the connection instead of reaching the client.
+    swallows: Option<Swallow>,
+}
+
+/// Which answer does not reach the client.
+#[derive(Clone, Copy, PartialEq)]
+enum Swallow {
+    /// The next one.
+    Next,
+    /// The one after it: MySQL prepares a statement in a request of its own.
+    Second,
 }
 
 /// The request at which to cut a connection: the first that contains a text.
@@ -39,6 +48,19 @@ impl CutAt {
     fn is_in(&self, request: &[u8]) -> bool {
         let text = self.text.as_bytes();
         request.windows(text.len()).any(|part| part == text)
+    }
+}
+
+/// Whether a request in the protocol of MySQL only prepares a statement: a packet has its length
+/// in three bytes, a number, and the command.
+fn only_prepares(request: &[u8]) -> bool {
+    const COM_STMT_PREPARE: u8 = 0x16;
+    match *request {
+        [low, middle, high, 0, COM_STMT_PREPARE, ..] => {
+            let length = u32::from_le_bytes([low, middle, high, 0]);
+            u32::try_from(request.len() - 4) == Ok(length)
+        }
+        _ => false,
     }
 }
 
@@ -65,7 +87,7 @@ impl Connection {
             answers: Pipe::default(),
             asked: false,
             answered: false,
-            swallows: false,
+            swallows: None,
         })
     }
 
@@ -118,18 +140,25 @@ impl Connection {
             let request = self.requests.take(&self.client, buffer);
             self.asked |= !request.is_empty();
             if let Some(cut) = cut_at.take_if(|cut| cut.is_in(request)) {
-                self.swallows = cut.after;
                 if !cut.after {
                     self.reset_on_close();
                     return false;
                 }
+                self.swallows = Some(match only_prepares(request) {
+                    true => Swallow::Second,
+                    false => Swallow::Next,
+                });
             }
         }
         if ready.contains(&self.upstream.as_raw_fd()) {
             let came = !self.answers.take(&self.upstream, buffer).is_empty();
-            if came && self.swallows {
-                self.reset_on_close();
-                return false;
+            match self.swallows {
+                Some(Swallow::Next) if came => {
+                    self.reset_on_close();
+                    return false;
+                }
+                Some(Swallow::Second) if came => self.swallows = Some(Swallow::Next),
+                _ => {}
             }
             if came && std::mem::take(&mut self.asked) {
                 self.answered = true;

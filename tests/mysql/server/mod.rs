@@ -43,12 +43,18 @@ pub(crate) const CREATE_USERS: &str = "CREATE TABLE users \
 pub(crate) mod statement {
     pub(crate) const ACQUIRE: &str = "GET_LOCK";
     pub(crate) const WAIT: &str = "waits for lock";
+    pub(crate) const BEGIN: &str = "BEGIN";
     pub(crate) const RELOAD: &str = "FROM `counters`";
     pub(crate) const UPDATE: &str = "UPDATE `counters`";
     pub(crate) const VERIFY: &str = "CASE WHEN NOT (IS_USED_LOCK";
+    /// On blocking connections the BEGIN, too, has the word COMMIT in it.
+    pub(crate) const COMMIT: &str = match crate::api::DROP_ENDS_SESSION {
+        true => "COMMIT",
+        false => "COMMIT AND NO CHAIN",
+    };
     pub(crate) const RELEASE: &str = "RELEASE_LOCK";
     /// The steps of a `.transaction` that waits for its lock.
-    pub(crate) const OF_TRANSACTION: &[&str] = &[WAIT, "BEGIN", RELOAD, UPDATE, VERIFY, "COMMIT"];
+    pub(crate) const OF_TRANSACTION: &[&str] = &[WAIT, BEGIN, RELOAD, UPDATE, VERIFY, COMMIT];
     pub(crate) const IDLE_TIMEOUT: [&str; 2] =
         ["@@SESSION.wait_timeout", "SET SESSION wait_timeout"];
 }

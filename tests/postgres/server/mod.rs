@@ -40,12 +40,14 @@ pub(crate) const CREATE_USERS: &str = "CREATE COLLATION ignores_case \
 pub(crate) mod statement {
     pub(crate) const ACQUIRE: &str = "pg_try_advisory_lock";
     pub(crate) const WAIT: &str = "pg_advisory_lock(";
+    pub(crate) const BEGIN: &str = "BEGIN";
     pub(crate) const RELOAD: &str = "FROM \"counters\"";
     pub(crate) const UPDATE: &str = "UPDATE \"counters\"";
     pub(crate) const VERIFY: &str = "WITH wanted";
+    pub(crate) const COMMIT: &str = "COMMIT";
     pub(crate) const RELEASE: &str = "pg_advisory_unlock";
     /// The steps of a `.transaction` that waits for its lock.
-    pub(crate) const OF_TRANSACTION: &[&str] = &["BEGIN", RELOAD, UPDATE, "COMMIT"];
+    pub(crate) const OF_TRANSACTION: &[&str] = &[BEGIN, RELOAD, UPDATE, COMMIT];
     pub(crate) const IDLE_TIMEOUT: [&str; 2] = [
         "WHERE name = 'idle_session_timeout'",
         "set_config('idle_session_timeout'",
