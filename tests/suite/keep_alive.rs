@@ -167,10 +167,9 @@ async fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
         assert_eq!(seen, [2_000, 100, 3_000, 100]);
     })
     .await;
-    assert_eq!(
-        idle_seconds(&mut pool::checked_out(locks.pool()).await).await,
-        100
-    );
+    let mut conn = pool::checked_out(locks.pool()).await;
+    assert_eq!(idle_seconds(&mut conn).await, 100);
+    drop(conn);
     db.assert_idle(locks).await;
 }
 

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 

@@ -2,16 +2,19 @@
 //! and no connection returns locked.
 
 use std::panic::resume_unwind;
+#[blocking]
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
-use server_test::{both, server_test};
+use server_test::{blocking, both, server_test};
 
 use super::support::{Counter, Db, Locks, panics, wait_until, wait_until_queued};
-use crate::api::{Connection, SimpleConnection, TransactionManager, Work, pool, thread};
+#[blocking]
+use crate::api::SimpleConnection;
+use crate::api::{Connection, TransactionManager, Work, pool, thread};
 use crate::server::{self, Conn, session_id};
 
 type Manager = <Conn as Connection>::TransactionManager;
@@ -168,31 +171,29 @@ async fn transaction_that_lost_its_lock_under_a_nested_call_hands_off_nothing(db
 }
 
 /// The session is verified, and dies before the next caller has reloaded its row.
-#[server_test]
-async fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
-    db.counter(1).await;
-    let locks = &db.locks(1).await;
+///
+/// In the async crate, rustc cannot prove that this future is `Send` (rust-lang/rust#110338).
+#[server_test(blocking)]
+fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(1);
     let failed = &Mutex::new(Vec::new());
-    let others = async || {
-        let error = add_one(locks).await.err();
+    let others = || {
+        let error = add_one(locks).err();
         failed.lock().unwrap().extend(error);
     };
-    let (row, killer) = (&mut db.conn().await, &mut db.conn().await);
-    in_front_of(db, locks, 5, others, async || {
-        let mut held = locks
-            .acquire(Counter { id: 1, value: 0 }.lock())
-            .await
-            .unwrap();
-        let session = session_id(&mut held).await;
+    let (row, killer) = (&mut db.conn(), &mut db.conn());
+    in_front_of(db, locks, 5, others, || {
+        let mut held = locks.acquire(Counter { id: 1, value: 0 }.lock()).unwrap();
+        let session = session_id(&mut held);
         // Blocks the next request in its first statement.
-        server::block_table(row, "counters").await;
-        held.release().await.unwrap();
-        wait_until_queued(locks, 4).await;
-        server::kill_session(killer, session).await.unwrap();
-        server::unblock_tables(row).await;
-    })
-    .await;
-    let failed = std::mem::take(&mut *failed.lock().unwrap());
+        server::block_table(row, "counters");
+        held.release().unwrap();
+        wait_until_queued(locks, 4);
+        server::kill_session(killer, session).unwrap();
+        server::unblock_tables(row);
+    });
+    let failed = failed.lock().unwrap();
     let [error] = &failed[..] else {
         panic!("{failed:?}");
     };
@@ -201,8 +202,8 @@ async fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
         matches!(lock_error, Some(LockError::Database { .. })),
         "{error:?}"
     );
-    assert_eq!(db.value(1).await, 4);
-    db.assert_idle(locks).await;
+    assert_eq!(db.value(1), 4);
+    db.assert_idle(locks);
 }
 
 /// Diesel has marked the connection as broken, although its session still holds the lock.
@@ -365,16 +366,17 @@ async fn waiters_that_time_out_do_not_delay_other_waiters(db: &Db) {
     db.assert_idle(locks).await;
 }
 
-#[server_test]
-async fn row_deleted_while_requests_are_queued_returns_row_not_found_to_each(db: &Db) {
-    db.counter(1).await;
-    let locks = &db.locks(2).await;
-    thread::scope(async |scope| {
+/// In the async crate, rustc cannot prove that this future is `Send` (rust-lang/rust#110338).
+#[server_test(blocking)]
+fn row_deleted_while_requests_are_queued_returns_row_not_found_to_each(db: &Db) {
+    db.counter(1);
+    let locks = &db.locks(2);
+    thread::scope(|scope| {
         locks
-            .run(Counter { id: 1, value: 0 }.lock(), async |_, conn| {
+            .run(Counter { id: 1, value: 0 }.lock(), |_, conn| {
                 for _ in 0..5 {
-                    scope.spawn(async || {
-                        let error = add_one(locks).await.unwrap_err();
+                    scope.spawn(|| {
+                        let error = add_one(locks).unwrap_err();
                         let error = LockError::in_diesel(&error);
                         assert!(
                             matches!(error, Some(LockError::RowNotFound { .. })),
@@ -382,14 +384,12 @@ async fn row_deleted_while_requests_are_queued_returns_row_not_found_to_each(db:
                         );
                     });
                 }
-                wait_until_queued(locks, 5).await;
-                conn.batch_execute("DELETE FROM counters").await
+                wait_until_queued(locks, 5);
+                conn.batch_execute("DELETE FROM counters")
             })
-            .await
             .unwrap();
-    })
-    .await;
-    db.assert_idle(locks).await;
+    });
+    db.assert_idle(locks);
 }
 
 /// Asserts that each request fails after its own timeout or that of the pool.

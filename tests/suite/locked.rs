@@ -1,6 +1,5 @@
 //! `#[locked]` at run time.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -8,9 +7,9 @@ use diesel_advisory_lock::prelude::*;
 use server_test::{both, server_test};
 
 use super::support::{Db, assert_times_out, counters};
-use crate::api::{Connection, RunQueryDsl, thread};
+use crate::api::{Connection, RunQueryDsl, pool, thread};
 use crate::server::{idle_timeout, set_idle_timeout};
-use account::{Account, Adding, MAILS};
+use account::{Account, Adding, mails};
 
 #[path = "locked/account.rs"]
 mod account;
@@ -27,7 +26,7 @@ async fn set(db: &Db, value: i64) {
 #[server_test(serial)]
 async fn method_called_by_sixteen_threads_sends_one_mail(db: &Db) {
     let account = &Account::of(db).await;
-    let before = MAILS.load(Ordering::SeqCst);
+    let before = mails();
     let sent: usize = thread::scope(async |scope| {
         let threads: Vec<_> = (0..16)
             .map(|_| {
@@ -42,7 +41,7 @@ async fn method_called_by_sixteen_threads_sends_one_mail(db: &Db) {
         sent
     })
     .await;
-    assert_eq!((sent, MAILS.load(Ordering::SeqCst) - before), (1, 1));
+    assert_eq!((sent, mails() - before), (1, 1));
 }
 
 #[server_test]
@@ -192,7 +191,7 @@ async fn keep_alive_option_raises_the_idle_timeout_during_the_method(db: &Db) {
 async fn method_takes_a_pooled_connection(db: &Db) {
     let mut account = Account::of(db).await;
     let (pool, _) = db.pool(1).await;
-    let mut conn = pool.get().await.unwrap();
+    let mut conn = pool::checked_out(&pool).await;
     assert_eq!(account.pooled(&mut conn).await.unwrap(), 1);
     assert_eq!(
         account.add(&mut conn, 1).await.unwrap(),

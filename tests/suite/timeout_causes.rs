@@ -232,7 +232,10 @@ async fn timeout_behind_another_session_names_that_session(db: &Db) {
     })
     .await;
     let set = lock_all((name, LockName::named("job"))).timeout(Duration::from_millis(50));
-    let error = locks.run(set, async |_, _| Ok(())).await.unwrap_err();
+    let error = locks
+        .run(set, async |_, _| Ok::<_, LockError>(()))
+        .await
+        .unwrap_err();
     assert!(error.holder().is_some(), "{error:?}");
     assert_cause(Err::<(), _>(error), TimeoutCause::Session);
     held.release().await.unwrap();
@@ -338,7 +341,10 @@ async fn request_without_a_wait_lets_the_pool_open_a_connection(db: &Db) {
     assert_eq!(tried.unwrap(), Some(()));
     let set = lock_all((counter, LockName::named("job")));
     assert_eq!(
-        empty().try_run(set, async |_, _| Ok(())).await.unwrap(),
+        empty()
+            .try_run(set, async |_, _| Ok::<_, LockError>(()))
+            .await
+            .unwrap(),
         Some(())
     );
 }

@@ -13,7 +13,12 @@ use crate::api::pool::PooledConnection;
 use crate::server::{Backend, Conn, idle_timeout};
 use crate::suite::support::{Db, counters};
 
-pub(super) static MAILS: AtomicUsize = AtomicUsize::new(0);
+static MAILS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many mails have been sent.
+pub(super) fn mails() -> usize {
+    AtomicUsize::load(&MAILS, Ordering::SeqCst)
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Identifiable, AsChangeset)]
 #[diesel(table_name = counters, check_for_backend(Backend))]

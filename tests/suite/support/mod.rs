@@ -7,7 +7,7 @@ use ::server_test::both;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
-pub(crate) use crate::api::pool::{Locks, Pool};
+pub(crate) use crate::api::pool::Locks;
 use crate::api::{catch_unwind, thread};
 
 mod db;

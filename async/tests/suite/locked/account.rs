@@ -42,12 +42,6 @@ impl Account {
         self.add(conn, 5).await
     }
 
-    #[locked(conn = conn)]
-    pub(super) async fn change_and_peek(&mut self, conn: &mut Conn) -> QueryResult<i64> {
-        self.value = 10;
-        self.peek(conn).await
-    }
-
     /// Its copy, and its row under another scope, are reloaded. It is not.
     #[locked(conn = conn)]
     pub(super) async fn change_and_read_others(
