@@ -156,9 +156,9 @@ async fn request_after_a_leaked_outermost_guard_reloads_the_row(db: &Db) {
     }
     // A caller that checks the connection out re-enters the leaked lock, but the row is reloaded.
     let (pool, _) = db.pool(1).await;
-    Leak::Guard
-        .leave(db, &counter, &mut pool::checked_out(&pool).await)
-        .await;
+    let mut conn = pool::checked_out(&pool).await;
+    Leak::Guard.leave(db, &counter, &mut conn).await;
+    drop(conn);
     counter.value = 0;
     counter
         .with_lock(&mut pool::checked_out(&pool).await, read)

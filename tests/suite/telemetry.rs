@@ -412,7 +412,7 @@ async fn request_that_is_handed_a_lock_has_a_span(db: &Db) {
 #[server_test]
 async fn exhausted_pool_is_recorded(db: &Db) {
     let (pool, _) = db.pool(1).await;
-    let _taken = pool.get().unwrap();
+    let _taken = pool.get().await.unwrap();
     let name = LockName::row(counters::table, 7);
     let (watch, metrics) = watched(async || {
         let request = name.lock().timeout(Duration::from_millis(100));
