@@ -1,6 +1,6 @@
 //! The cases that the blocking crate and this one share, in the async syntax: see `#[both]`.
 
-#[allow(dead_code, unused_imports, reason = "not all cases are shared yet")]
+#[allow(dead_code, unused_imports, reason = "some are for blocking cases")]
 #[path = "../../../tests/suite/support/mod.rs"]
 pub(crate) mod support;
 
