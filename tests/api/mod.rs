@@ -12,10 +12,7 @@ use diesel_advisory_lock::{LockError, LockName, LockStatus};
 
 use crate::server::Conn;
 
-pub(crate) mod locked;
 pub(crate) mod pool;
-
-pub(crate) const HAS_LOCKED_METHODS: bool = true;
 
 /// Whether a future that is dropped, or a guard, ends the session.
 pub(crate) const DROP_ENDS_SESSION: bool = false;
@@ -42,10 +39,32 @@ pub(crate) fn concurrently(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
+/// Runs `work`, which waits for a file or a process.
+pub(crate) fn wait_for<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
 /// The URL, with a connection that a proxy can see.
 pub(crate) fn over_tcp(url: String) -> String {
     url
 }
+
+/// Runs `work`, whose metrics and spans these two receive.
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+pub(crate) fn recorded<R>(
+    recorder: &dyn metrics::Recorder,
+    subscriber: &tracing::Dispatch,
+    work: impl FnOnce() -> R,
+) -> R {
+    metrics::with_local_recorder(recorder, || {
+        tracing::dispatcher::with_default(subscriber, work)
+    })
+}
+
+/// What a thread can run.
+pub(crate) trait Work<R>: FnOnce() -> R + Send {}
+
+impl<R, F: FnOnce() -> R + Send> Work<R> for F {}
 
 /// A closure that runs under the lock of a model.
 pub(crate) trait Body<T, E>: FnOnce(&mut T, &mut Conn) -> Result<(), E> {

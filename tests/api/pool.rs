@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, HandleEvent, event};
 
@@ -30,8 +31,29 @@ pub(crate) fn build(
     (pool, events)
 }
 
+/// A pool of one connection that has not opened it.
+pub(crate) fn empty(url: &str) -> Pool {
+    let pool = Pool::builder().min_idle(Some(0)).max_size(1);
+    pool.build(ConnectionManager::new(url)).unwrap()
+}
+
+/// A pool whose callers wait for 0.2 seconds. It has no connection yet.
+pub(crate) fn impatient(url: &str, size: u32) -> Pool {
+    Pool::builder()
+        .min_idle(Some(0))
+        .max_size(size)
+        .connection_timeout(Duration::from_millis(200))
+        .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+        .build_unchecked(ConnectionManager::new(url))
+}
+
 pub(crate) fn checked_out(pool: &Pool) -> PooledConnection {
-    pool.get().unwrap()
+    pool.get_timeout(Duration::from_secs(10)).unwrap()
+}
+
+/// Checks out a connection that is idle.
+pub(crate) fn checked_out_at_once(pool: &Pool) -> PooledConnection {
+    pool.try_get().expect("an idle connection")
 }
 
 /// How many connections a pool has opened, discarded and taken back.
@@ -43,6 +65,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    pub(crate) fn returned(&self) -> usize {
+        self.returned.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn discarded(&self) -> usize {
+        self.discarded.load(Ordering::SeqCst)
+    }
+
     /// The counts, in the order opened, returned, discarded.
     pub(crate) fn counts(&self) -> (usize, usize, usize) {
         (

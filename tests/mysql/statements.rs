@@ -129,7 +129,7 @@ fn cost_of_ten_handoffs(
             let mut held = locks.acquire(counter.lock()).unwrap();
             before = status(&mut held);
             queue_up(scope, locks, 0..requests, |_| {
-                request(locks, &mut Counter { id: 1, value: 0 });
+                move || request(locks, &mut Counter { id: 1, value: 0 })
             });
             held.release().unwrap();
         });

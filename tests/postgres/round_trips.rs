@@ -330,7 +330,7 @@ fn assert_handoff_costs(
             let held = locks.acquire(counter.lock()).unwrap();
             let before = proxy.round_trips();
             queue_up(scope, locks, 0..requests, |_| {
-                request(locks, &mut Counter { id: 1, value: 0 });
+                move || request(locks, &mut Counter { id: 1, value: 0 })
             });
             held.release().unwrap();
             before

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use diesel_advisory_lock::{LockPolicy, prelude::*};
-use server_test::{blocking, both, server_test};
+use server_test::{both, server_test};
 
-use super::support::Db;
-#[blocking]
-use super::support::{Locks, wait_until_queued};
-use crate::api::{DROP_ENDS_SESSION, thread};
+use super::support::{Db, Locks, wait_until_queued};
+use crate::api::{DROP_ENDS_SESSION, pool, thread};
 use crate::server::{self, Conn, session_id};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -131,48 +129,48 @@ async fn keep_alive_of_a_set_raises_the_idle_timeout_once(db: &Db) {
     assert_eq!(idle_seconds(conn).await, 1);
 }
 
-#[server_test(blocking)]
-fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
-    let (pool, _) = Db::pool_at(&db.url(), 1, |conn| {
-        server::set_idle_timeout(conn, 100 * SECOND);
-    });
-    let locks = LockPool::new(pool);
-    let name = LockName::named("job");
-    let seen = |locks: &Locks, keep_alive: Option<u64>| {
+#[server_test]
+async fn keep_alive_is_not_handed_off_with_the_lock(db: &Db) {
+    let locks = &db.locks(1).await;
+    let mut conn = pool::checked_out(locks.pool()).await;
+    server::set_idle_timeout(&mut conn, 100 * SECOND).await;
+    drop(conn);
+    let name = &LockName::named("job");
+    let seen = async |locks: &Locks, keep_alive: Option<u64>| {
         let mut request = name.lock();
         if let Some(seconds) = keep_alive {
             request = request.keep_alive(Duration::from_secs(seconds));
         }
         locks
-            .run(request, |_, conn| Ok::<_, LockError>(idle_seconds(conn)))
+            .run(request, async |_, conn| {
+                Ok::<_, LockError>(idle_seconds(conn).await)
+            })
+            .await
             .unwrap()
     };
     let first = name.lock().keep_alive(1_000 * SECOND);
-    let mut first = locks.acquire(first).unwrap();
-    thread::scope(|scope| {
+    let mut first = locks.acquire(first).await.unwrap();
+    thread::scope(async |scope| {
         // Requests that are queued when the server grants the lock are handed it in turn.
         let others = [Some(2_000), None, Some(3_000), None];
-        let others: Vec<_> = (1..)
-            .zip(others)
-            .map(|(nth, seconds)| {
-                let other = scope.spawn({
-                    let (locks, seen) = (&locks, &seen);
-                    move || seen(locks, seconds)
-                });
-                wait_until_queued(&locks, nth);
-                other
-            })
-            .collect();
-        assert_eq!(idle_seconds(&mut first), 1_000);
-        first.release().unwrap();
-        let seen: Vec<_> = others
-            .into_iter()
-            .map(|other| other.join().unwrap())
-            .collect();
+        let mut queued = Vec::new();
+        for (nth, seconds) in (1..).zip(others) {
+            queued.push(scope.spawn(async move || seen(locks, seconds).await));
+            wait_until_queued(locks, nth).await;
+        }
+        assert_eq!(idle_seconds(&mut first).await, 1_000);
+        first.release().await.unwrap();
+        let mut seen = Vec::new();
+        for request in queued {
+            seen.push(request.join().await.unwrap());
+        }
         assert_eq!(seen, [2_000, 100, 3_000, 100]);
-    });
-    assert_eq!(idle_seconds(&mut locks.pool().get().unwrap()), 100);
-    db.assert_idle(&locks);
+    })
+    .await;
+    let mut conn = pool::checked_out(locks.pool()).await;
+    assert_eq!(idle_seconds(&mut conn).await, 100);
+    drop(conn);
+    db.assert_idle(locks).await;
 }
 
 #[server_test]
@@ -211,16 +209,16 @@ async fn verify_of_a_lost_lock_returns_lost(db: &Db) {
     assert!(source.is_some());
 }
 
-#[server_test(blocking)]
-fn verify_of_a_lost_pooled_lock_returns_lost(db: &Db) {
-    let (pool, events) = db.pool(1);
+#[server_test]
+async fn verify_of_a_lost_pooled_lock_returns_lost(db: &Db) {
+    let (pool, events) = db.pool(1).await;
     let name = LockName::named("job");
     let locks = LockPool::new(pool);
-    let mut held = locks.acquire(name.lock()).unwrap();
-    held.verify().unwrap();
-    server::release_all(&mut held).unwrap();
-    let error = held.verify().unwrap_err();
+    let mut held = locks.acquire(name.lock()).await.unwrap();
+    held.verify().await.unwrap();
+    server::release_all(&mut held).await.unwrap();
+    let error = held.verify().await.unwrap_err();
     assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
     drop(held);
-    assert_eq!(events.counts().2, 1, "discarded");
+    assert_eq!(events.discarded(), 1);
 }

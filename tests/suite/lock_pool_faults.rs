@@ -2,141 +2,162 @@
 //! and no connection returns locked.
 
 use std::panic::resume_unwind;
+#[blocking]
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::prelude::*;
-use diesel::r2d2::ConnectionManager;
 use diesel_advisory_lock::prelude::*;
-use server_test::server_test;
+use server_test::{blocking, both, server_test};
 
-use super::support::{Counter, Db, Locks, Pool, panics, wait_until, wait_until_queued};
+use super::support::{Counter, Db, Locks, panics, wait_until, wait_until_queued};
+#[blocking]
+use crate::api::SimpleConnection;
+use crate::api::{Connection, TransactionManager, Work, pool, thread};
 use crate::server::{self, Conn, session_id};
 
 type Manager = <Conn as Connection>::TransactionManager;
 
-fn add_one(locks: &Locks) -> QueryResult<()> {
+#[both]
+async fn add_one(locks: &Locks) -> QueryResult<()> {
     locks
         .transaction(Counter { id: 1, value: 0 }.lock(), Counter::add_one)
+        .await
         .map(drop)
 }
 
 /// Runs `first`, which requests the lock of counter 1. The server grants the lock when `count`
 /// other requests are queued, so that it can be handed off to them.
-pub(crate) fn in_front_of<R: Send>(
+#[both]
+pub(crate) async fn in_front_of<R: Send>(
     db: &Db,
     locks: &Locks,
     count: usize,
-    others: impl Fn() + Sync,
-    first: impl FnOnce() -> R + Send,
+    others: impl Work<()> + Copy,
+    first: impl Work<R>,
 ) -> R {
     let name = Counter { id: 1, value: 0 }.lock_name();
-    let holder = &mut db.conn();
-    let held = name.lock().acquire(holder).unwrap();
-    thread::scope(|scope| {
+    let holder = &mut db.conn().await;
+    let held = name.lock().acquire(holder).await.unwrap();
+    thread::scope(async |scope| {
         let first = scope.spawn(first);
-        db.wait_until_sessions_wait(1);
-        (0..count).for_each(|_| _ = scope.spawn(&others));
-        wait_until_queued(locks, count);
-        held.release().unwrap();
-        first.join().unwrap()
+        db.wait_until_sessions_wait(1).await;
+        for _ in 0..count {
+            scope.spawn(others);
+        }
+        wait_until_queued(locks, count).await;
+        held.release().await.unwrap();
+        first.join().await.unwrap()
     })
+    .await
 }
 
 /// The connection of a caller that panicked is in an unknown state: no other caller gets it.
 #[server_test]
-fn panic_of_the_holder_does_not_block_the_waiters(db: &Db) {
-    db.counter(1);
-    let locks = &db.locks(2);
+async fn panic_of_the_holder_does_not_block_the_waiters(db: &Db) {
+    db.counter(1).await;
+    let locks = &db.locks(2).await;
     let session = &AtomicI64::new(0);
-    let others = || {
+    let others = async || {
         let mut counter = Counter { id: 1, value: 0 };
         locks
-            .transaction(counter.lock(), |counter, conn| {
-                assert_ne!(session_id(conn), session.load(Ordering::SeqCst));
+            .transaction(counter.lock(), async |counter, conn| {
+                assert_ne!(session_id(conn).await, session.load(Ordering::SeqCst));
                 counter.value += 1;
-                counter.save(conn)
+                counter.save(conn).await
             })
+            .await
             .unwrap();
     };
-    let panicked = in_front_of(db, locks, 30, others, || {
+    let panicked = in_front_of(db, locks, 30, others, async || {
         let mut counter = Counter { id: 1, value: 0 };
-        panics(|| {
-            locks.transaction(counter.lock(), |counter, conn| -> QueryResult<()> {
-                session.store(session_id(conn), Ordering::SeqCst);
-                counter.value = 1_000;
-                counter.save(conn)?;
-                resume_unwind(Box::new("on purpose"))
-            })
+        panics(async || {
+            locks
+                .transaction(counter.lock(), async |counter, conn| -> QueryResult<()> {
+                    session.store(session_id(conn).await, Ordering::SeqCst);
+                    counter.value = 1_000;
+                    counter.save(conn).await?;
+                    resume_unwind(Box::new("on purpose"))
+                })
+                .await
         })
-    });
+        .await
+    })
+    .await;
     assert!(panicked);
-    assert_eq!(db.value(1), 30);
-    db.assert_idle(locks);
+    assert_eq!(db.value(1).await, 30);
+    db.assert_idle(locks).await;
 }
 
 /// The lock is lost while the closure runs, with its session or by raw SQL.
 #[server_test]
-fn holder_that_lost_its_lock_hands_off_nothing(db: &Db) {
-    db.counter(1);
+async fn holder_that_lost_its_lock_hands_off_nothing(db: &Db) {
+    db.counter(1).await;
     let name = Counter { id: 1, value: 0 }.lock_name();
     let mut sum = 0;
     // By a request that may hand off, and by one that must release to other sessions.
     for (max_handoffs, kill) in [(16, true), (16, false), (0, true), (0, false)] {
         let locks = &LockPool::builder()
             .max_handoffs(max_handoffs)
-            .build(db.pool(2).0);
+            .build(db.pool(2).await.0);
         let run = in_front_of(
             db,
             locks,
             5,
-            || add_one(locks).unwrap(),
-            || {
-                locks.run(Counter { id: 1, value: 0 }.lock(), |_, conn| {
-                    if kill {
-                        db.kill_session(session_id(conn));
-                    } else {
-                        db.release_raw(conn, &name);
-                    }
-                    Ok::<_, LockError>(())
-                })
+            async || add_one(locks).await.unwrap(),
+            async || {
+                locks
+                    .run(Counter { id: 1, value: 0 }.lock(), async |_, conn| {
+                        if kill {
+                            db.kill_session(session_id(conn).await).await;
+                        } else {
+                            db.release_raw(conn, &name).await;
+                        }
+                        Ok::<_, LockError>(())
+                    })
+                    .await
             },
-        );
+        )
+        .await;
         assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
         sum += 5;
-        assert_eq!(db.value(1), sum);
-        db.assert_idle(locks);
+        assert_eq!(db.value(1).await, sum);
+        db.assert_idle(locks).await;
     }
 }
 
 /// On PostgreSQL the nested call holds the lock until COMMIT, so the transaction may commit. The lock
 /// is lost all the same.
 #[server_test]
-fn transaction_that_lost_its_lock_under_a_nested_call_hands_off_nothing(db: &Db) {
-    db.counter(1);
-    db.lock_before_begin();
-    let locks = &db.locks(2);
+async fn transaction_that_lost_its_lock_under_a_nested_call_hands_off_nothing(db: &Db) {
+    db.counter(1).await;
+    db.lock_before_begin().await;
+    let locks = &db.locks(2).await;
     let name = Counter { id: 1, value: 0 }.lock_name();
-    let others = || {
+    let others = async || {
         let mut counter = Counter { id: 1, value: 0 };
         locks
-            .transaction(counter.lock(), |counter, conn| {
-                assert_eq!(db.holder(&name), Some(session_id(conn)));
+            .transaction(counter.lock(), async |counter, conn| {
+                assert_eq!(db.holder(&name).await, Some(session_id(conn).await));
                 counter.value += 1;
-                counter.save(conn)
+                counter.save(conn).await
             })
+            .await
             .unwrap();
     };
-    let committed = in_front_of(db, locks, 3, others, || {
-        locks.transaction(Counter { id: 1, value: 0 }.lock(), |_, conn| {
-            Counter { id: 1, value: 0 }.with_lock(conn, |_, _| Ok::<_, LockError>(()))?;
-            db.release_raw(conn, &name);
-            Ok(())
-        })
-    });
+    let committed = in_front_of(db, locks, 3, others, async || {
+        locks
+            .transaction(Counter { id: 1, value: 0 }.lock(), async |_, conn| {
+                Counter { id: 1, value: 0 }
+                    .with_lock(conn, async |_, _| Ok::<_, LockError>(()))
+                    .await?;
+                db.release_raw(conn, &name).await;
+                Ok(())
+            })
+            .await
+    })
+    .await;
     if server::NESTED_LOCKS_END_WITH_TRANSACTION {
         committed.unwrap();
     } else {
@@ -145,12 +166,14 @@ fn transaction_that_lost_its_lock_under_a_nested_call_hands_off_nothing(db: &Db)
             "{committed:?}"
         );
     }
-    assert_eq!(db.value(1), 3);
-    db.assert_idle(locks);
+    assert_eq!(db.value(1).await, 3);
+    db.assert_idle(locks).await;
 }
 
 /// The session is verified, and dies before the next caller has reloaded its row.
-#[server_test]
+///
+/// In the async crate, rustc cannot prove that this future is `Send` (rust-lang/rust#110338).
+#[server_test(blocking)]
 fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
     db.counter(1);
     let locks = &db.locks(1);
@@ -185,88 +208,94 @@ fn connection_that_dies_at_the_handoff_returns_an_error(db: &Db) {
 
 /// Diesel has marked the connection as broken, although its session still holds the lock.
 #[server_test]
-fn connection_marked_as_broken_is_not_handed_off(db: &Db) {
-    db.counter(1);
-    let locks = &db.locks(1);
+async fn connection_marked_as_broken_is_not_handed_off(db: &Db) {
+    db.counter(1).await;
+    let locks = &db.locks(1).await;
     in_front_of(
         db,
         locks,
         5,
-        || add_one(locks).unwrap(),
-        || {
-            let run = locks.run(Counter { id: 1, value: 0 }.lock(), |_, conn| {
-                Manager::transaction_manager_status_mut(conn).set_in_error();
-                Ok::<_, LockError>(())
-            });
+        async || add_one(locks).await.unwrap(),
+        async || {
+            let run = locks
+                .run(Counter { id: 1, value: 0 }.lock(), async |_, conn| {
+                    Manager::transaction_manager_status_mut(conn).set_in_error();
+                    Ok::<_, LockError>(())
+                })
+                .await;
             assert!(matches!(run, Err(LockError::Database { .. })), "{run:?}");
         },
-    );
-    assert_eq!(db.value(1), 5);
-    db.assert_idle(locks);
+    )
+    .await;
+    assert_eq!(db.value(1).await, 5);
+    db.assert_idle(locks).await;
 }
 
 /// The next waiter times out while the server is asked whether the session holds the lock.
 #[server_test]
-fn lock_whose_next_waiter_has_timed_out_is_released(db: &Db) {
-    db.counter(1);
-    let (locks, proxy) = &db.locks_through_proxy(1);
+async fn lock_whose_next_waiter_has_timed_out_is_released(db: &Db) {
+    db.counter(1).await;
+    let (locks, proxy) = &db.locks_through_proxy(1).await;
     let name = &Counter { id: 1, value: 0 }.lock_name();
-    let others = || {
+    let others = async || {
         let request = name.lock().timeout(Duration::from_millis(400));
-        let error = locks.acquire(request).unwrap_err();
+        let error = locks.acquire(request).await.unwrap_err();
         assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
     };
-    in_front_of(db, locks, 1, others, || {
-        let held = locks.acquire(name.lock()).unwrap();
+    in_front_of(db, locks, 1, others, async || {
+        let held = locks.acquire(name.lock()).await.unwrap();
         proxy.set_delay(Duration::from_millis(400));
-        held.release().unwrap();
+        held.release().await.unwrap();
         assert_eq!(locks.state().waiting, 0);
         proxy.set_delay(Duration::ZERO);
-    });
-    db.assert_idle(locks);
+    })
+    .await;
+    db.assert_idle(locks).await;
 }
 
 #[server_test]
-fn contended_lock_leaves_a_pool_of_one_to_other_requests(db: &Db) {
-    let locks = &db.locks(1);
+async fn contended_lock_leaves_a_pool_of_one_to_other_requests(db: &Db) {
+    let locks = &db.locks(1).await;
     let (name, stop) = (&LockName::named("job"), &AtomicBool::new(false));
-    thread::scope(|scope| {
+    thread::scope(async |scope| {
         for _ in 0..4 {
-            scope.spawn(move || {
+            scope.spawn(async move || {
                 while !stop.load(Ordering::SeqCst) {
                     locks
-                        .run(name.lock(), |_, _| Ok::<_, LockError>(()))
+                        .run(name.lock(), async |_, _| Ok::<_, LockError>(()))
+                        .await
                         .unwrap();
                 }
             });
         }
-        wait_until("requests are queued", || locks.state().waiting > 1);
+        wait_until("requests are queued", async || locks.state().waiting > 1).await;
         for _ in 0..5 {
-            drop(locks.pool().get_timeout(Duration::from_secs(10)).unwrap());
+            drop(pool::checked_out(locks.pool()).await);
         }
         stop.store(true, Ordering::SeqCst);
-    });
-    db.assert_idle(locks);
+    })
+    .await;
+    db.assert_idle(locks).await;
 }
 
 #[server_test]
-fn session_killed_at_any_moment_does_not_hang(db: &Db) {
-    db.counter(1);
-    let locks = &db.locks(3);
+async fn session_killed_at_any_moment_does_not_hang(db: &Db) {
+    db.counter(1).await;
+    let locks = &db.locks(3).await;
     let name = Counter { id: 1, value: 0 }.lock_name();
     let (done, unknown) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
     let stop = &AtomicBool::new(false);
     let enough = || [done, unknown].map(|count| count.load(Ordering::SeqCst) >= 20) == [true; 2];
-    thread::scope(|scope| {
+    thread::scope(async |scope| {
         for thread in 0..16 {
-            scope.spawn(move || {
+            scope.spawn(async move || {
                 while !stop.load(Ordering::SeqCst) {
                     let run = if thread % 4 == 0 {
                         let wait = Duration::from_millis(thread);
                         let request = Counter { id: 1, value: 0 }.lock_name().lock().timeout(wait);
-                        locks.run(request, |_, _| Ok(()))
+                        locks.run(request, async |_, _| Ok(())).await
                     } else {
-                        add_one(locks).inspect(|()| {
+                        add_one(locks).await.inspect(|()| {
                             done.fetch_add(1, Ordering::SeqCst);
                         })
                     };
@@ -283,17 +312,18 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
         }
         // However slow the machine is: as many requests as this take seconds at most.
         let limit = Instant::now() + Duration::from_secs(120);
-        let killer = &mut db.conn();
+        let killer = &mut db.conn().await;
         while !enough() && Instant::now() < limit {
-            if let Some(holder) = db.holder(&name) {
+            if let Some(holder) = db.holder(&name).await {
                 // An error is ignored: the session may have ended already.
-                _ = server::kill_session(killer, holder);
+                _ = server::kill_session(killer, holder).await;
             }
-            thread::sleep(Duration::from_millis(3));
+            thread::sleep(Duration::from_millis(3)).await;
         }
         stop.store(true, Ordering::SeqCst);
-    });
-    let (enough, value) = (enough(), usize::try_from(db.value(1)).unwrap());
+    })
+    .await;
+    let (enough, value) = (enough(), usize::try_from(db.value(1).await).unwrap());
     let (done, unknown) = (done.load(Ordering::SeqCst), unknown.load(Ordering::SeqCst));
     assert!(
         enough,
@@ -303,37 +333,41 @@ fn session_killed_at_any_moment_does_not_hang(db: &Db) {
         (done..=done + unknown).contains(&value),
         "{done} commits were reported and {unknown} are unknown, but the value is {value}"
     );
-    db.wait_until_free(&name);
-    db.assert_idle(locks);
+    db.wait_until_free(&name).await;
+    db.assert_idle(locks).await;
 }
 
 #[server_test]
-fn waiters_that_time_out_do_not_delay_other_waiters(db: &Db) {
-    db.counter(1);
-    let locks = &db.locks(2);
+async fn waiters_that_time_out_do_not_delay_other_waiters(db: &Db) {
+    db.counter(1).await;
+    let locks = &db.locks(2).await;
     let timed_out = &AtomicUsize::new(0);
-    thread::scope(|scope| {
+    thread::scope(async |scope| {
         for thread in 0..8 {
-            scope.spawn(move || {
+            scope.spawn(async move || {
                 for _ in 0..20 {
                     if thread < 4 {
-                        add_one(locks).unwrap();
+                        add_one(locks).await.unwrap();
                     } else {
                         let mut counter = Counter { id: 1, value: 0 };
                         let request = counter.lock().timeout(Duration::from_micros(700));
-                        let run = locks.try_run(request, |_, _| Ok::<_, LockError>(()));
+                        let run = locks
+                            .try_run(request, async |_, _| Ok::<_, LockError>(()))
+                            .await;
                         timed_out.fetch_add(usize::from(run.unwrap().is_none()), Ordering::SeqCst);
                     }
                 }
             });
         }
-    });
+    })
+    .await;
     assert!(timed_out.load(Ordering::SeqCst) > 0, "no waiter timed out");
-    assert_eq!(db.value(1), 80);
-    db.assert_idle(locks);
+    assert_eq!(db.value(1).await, 80);
+    db.assert_idle(locks).await;
 }
 
-#[server_test]
+/// In the async crate, rustc cannot prove that this future is `Send` (rust-lang/rust#110338).
+#[server_test(blocking)]
 fn row_deleted_while_requests_are_queued_returns_row_not_found_to_each(db: &Db) {
     db.counter(1);
     let locks = &db.locks(2);
@@ -359,15 +393,16 @@ fn row_deleted_while_requests_are_queued_returns_row_not_found_to_each(db: &Db) 
 }
 
 /// Asserts that each request fails after its own timeout or that of the pool.
-fn assert_all_fail_within(locks: &Locks, limit: Duration) {
-    thread::scope(|scope| {
+#[both]
+async fn assert_all_fail_within(locks: &Locks, limit: Duration) {
+    thread::scope(async |scope| {
         for _ in 0..10 {
-            scope.spawn(|| {
+            scope.spawn(async || {
                 let start = Instant::now();
                 let request = LockName::named("job")
                     .lock()
                     .timeout(Duration::from_millis(600));
-                let error = locks.acquire(request).unwrap_err();
+                let error = locks.acquire(request).await.unwrap_err();
                 // The first requests have waited for a connection, the others in the queue.
                 assert!(
                     matches!(error, LockError::Pool { .. } | LockError::Timeout { .. }),
@@ -376,10 +411,12 @@ fn assert_all_fail_within(locks: &Locks, limit: Duration) {
                 assert!(start.elapsed() < limit, "{:?}", start.elapsed());
             });
         }
-    });
+    })
+    .await;
     let start = Instant::now();
     let error = locks
         .try_acquire(LockName::named("job").lock())
+        .await
         .unwrap_err();
     assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
     assert!(error.to_string().contains("=job"), "{error}");
@@ -388,90 +425,103 @@ fn assert_all_fail_within(locks: &Locks, limit: Duration) {
 }
 
 #[server_test]
-fn pool_that_cannot_connect_returns_an_error_in_time(_: &Db) {
-    let unreachable = ConnectionManager::new(server::UNREACHABLE_URL);
-    let pool = Pool::builder()
-        .max_size(2)
-        .connection_timeout(Duration::from_millis(200))
-        .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-        .build_unchecked(unreachable);
-    assert_all_fail_within(&LockPool::new(pool), Duration::from_secs(2));
+async fn pool_that_cannot_connect_returns_an_error_in_time(_: &Db) {
+    let pool = pool::impatient(server::UNREACHABLE_URL, 2);
+    assert_all_fail_within(&LockPool::new(pool), Duration::from_secs(2)).await;
 }
 
 #[server_test]
-fn exhausted_pool_returns_an_error_in_time(db: &Db) {
-    let pool = Pool::builder()
-        .max_size(1)
-        .connection_timeout(Duration::from_millis(200))
-        .build(ConnectionManager::new(db.url()))
-        .unwrap();
-    let locks = LockPool::new(pool);
-    let in_use = locks.pool().get().unwrap();
-    assert_all_fail_within(&locks, Duration::from_secs(2));
+async fn exhausted_pool_returns_an_error_in_time(db: &Db) {
+    let locks = LockPool::new(pool::impatient(&db.url(), 1));
+    wait_until("the pool has connected", async || {
+        locks.pool().get().await.is_ok()
+    })
+    .await;
+    let in_use = pool::checked_out(locks.pool()).await;
+    assert_all_fail_within(&locks, Duration::from_secs(2)).await;
     let plain = locks.pool();
     let error = LockPool::new(plain.clone())
         .acquire(LockName::named("job").lock())
+        .await
         .unwrap_err();
     assert!(matches!(error, LockError::Pool { .. }), "{error:?}");
     drop(in_use);
     locks
         .acquire(LockName::named("job").lock())
+        .await
         .unwrap()
         .release()
+        .await
         .unwrap();
-    db.assert_idle(&locks);
+    db.assert_idle(&locks).await;
 }
 
 /// The row is reloaded and the session ends, because the caller may have changed anything.
 #[server_test]
-fn connection_returned_locked_is_discarded(db: &Db) {
-    let mut counter = db.counter(1);
+async fn connection_returned_locked_is_discarded(db: &Db) {
+    let mut counter = db.counter(1).await;
     let name = counter.lock_name();
-    let (pool, events) = db.pool(1);
+    let (pool, events) = db.pool(1).await;
     let locks = LockPool::new(pool);
-    db.execute("UPDATE counters SET value = 7");
-    let return_locked = |locks: &Locks| {
-        let mut conn = locks.pool().get().unwrap();
+    db.execute("UPDATE counters SET value = 7").await;
+    let return_locked = async |locks: &Locks| {
+        let mut conn = pool::checked_out(locks.pool()).await;
         match server::NOTICES_RAW_LOCKS {
-            true => db.acquire_raw(&mut conn, &name),
-            false => std::mem::forget(name.lock().acquire(&mut conn).unwrap()),
+            true => db.acquire_raw(&mut conn, &name).await,
+            false => std::mem::forget(name.lock().acquire(&mut conn).await.unwrap()),
         }
-        session_id(&mut conn)
+        session_id(&mut conn).await
     };
     let read = |counter: &Counter| {
         assert_eq!(counter.value, 7, "a stale copy");
         Ok::<_, LockError>(())
     };
     for discarded in 1..=3 {
-        return_locked(&locks);
+        return_locked(&locks).await;
         counter.value = 0;
         let run = match discarded {
-            1 => locks.run(counter.lock(), |counter, _| read(counter)),
-            2 => {
-                LockPool::new(locks.pool().clone()).run(counter.lock(), |counter, _| read(counter))
+            1 => {
+                locks
+                    .run(counter.lock(), async |counter, _| read(counter))
+                    .await
             }
-            _ => locks.run(lock_all(&mut counter), |counter, _| read(counter)),
+            2 => {
+                LockPool::new(locks.pool().clone())
+                    .run(counter.lock(), async |counter, _| read(counter))
+                    .await
+            }
+            _ => {
+                locks
+                    .run(lock_all(&mut counter), async |counter, _| read(counter))
+                    .await
+            }
         };
         run.unwrap();
-        wait_until("the connection is discarded", || {
-            events.counts().2 == discarded
-        });
-        db.wait_until_free(&name);
+        wait_until("the connection is discarded", async || {
+            events.discarded() == discarded
+        })
+        .await;
+        db.wait_until_free(&name).await;
     }
 
     // The connection is not handed off either, even if the pool has another one.
-    let locks = db.locks(2);
-    let session = return_locked(&locks);
-    thread::scope(|scope| {
-        let held = locks.acquire(name.lock()).unwrap();
-        let next = scope.spawn(|| {
+    let locks = db.locks(2).await;
+    let session = return_locked(&locks).await;
+    thread::scope(async |scope| {
+        let held = locks.acquire(name.lock()).await.unwrap();
+        let next = scope.spawn(async || {
             let request = name.lock();
-            let next = locks.run(request, |_, conn| Ok::<_, LockError>(session_id(conn)));
+            let next = locks
+                .run(request, async |_, conn| {
+                    Ok::<_, LockError>(session_id(conn).await)
+                })
+                .await;
             assert_ne!(next.unwrap(), session);
         });
-        wait_until_queued(&locks, 1);
-        held.release().unwrap();
-        next.join().unwrap();
-    });
-    db.assert_idle(&locks);
+        wait_until_queued(&locks, 1).await;
+        held.release().await.unwrap();
+        next.join().await.unwrap();
+    })
+    .await;
+    db.assert_idle(&locks).await;
 }

@@ -1,13 +1,11 @@
 //! A lock that is lost inside `.transaction` never commits, and is never handed off.
 
-#[blocking]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel_advisory_lock::Outcome;
 use diesel_advisory_lock::prelude::*;
-use server_test::{blocking, both, server_test};
+use server_test::{both, server_test};
 
-#[blocking]
 use super::lock_pool_faults::in_front_of;
 use super::support::{Counter, Db, Path};
 use crate::api::{Connection, TransactionManager};
@@ -91,12 +89,14 @@ async fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
     for lost in [0, 35, 63, 64, 69] {
         let conn = &mut db.conn().await;
         let set = lock_all(names.clone());
-        let run = set.transaction(conn, async |_, conn| {
-            counter.add_one(conn).await.unwrap();
-            db.release_raw(conn, &names[lost]).await;
-            Ok(())
-        });
-        assert_eq!(assert_lost(run.await, "a set"), names[lost]);
+        let run = set
+            .transaction(conn, async |_, conn| {
+                counter.add_one(conn).await.unwrap();
+                db.release_raw(conn, &names[lost]).await;
+                Ok(())
+            })
+            .await;
+        assert_eq!(assert_lost(run, "a set"), names[lost]);
         for name in &names {
             db.wait_until_free(name).await;
         }
@@ -105,22 +105,28 @@ async fn lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
 }
 
 /// One statement cannot verify seventy locks.
-#[server_test(blocking)]
-fn pooled_lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
-    db.lock_before_begin();
-    let mut counter = db.counter(1);
+#[server_test]
+async fn pooled_lock_lost_in_the_middle_of_seventy_is_named(db: &Db) {
+    db.lock_before_begin().await;
+    let mut counter = db.counter(1).await;
     let names: Vec<_> = (0..70)
         .map(|n| LockName::named(format!("{n:02}")))
         .collect();
     for lost in [0, 35, 63, 64, 69] {
-        let run = db.locks(1).transaction(lock_all(names.clone()), |_, conn| {
-            counter.add_one(conn).unwrap();
-            db.release_raw(conn, &names[lost]);
-            Ok(())
-        });
+        let run = db
+            .locks(1)
+            .await
+            .transaction(lock_all(names.clone()), async |_, conn| {
+                counter.add_one(conn).await.unwrap();
+                db.release_raw(conn, &names[lost]).await;
+                Ok(())
+            })
+            .await;
         assert_eq!(assert_lost(run, "a set"), names[lost]);
-        names.iter().for_each(|name| db.wait_until_free(name));
-        assert_eq!(db.value(1), 0);
+        for name in &names {
+            db.wait_until_free(name).await;
+        }
+        assert_eq!(db.value(1).await, 0);
     }
 }
 
@@ -168,41 +174,45 @@ async fn lock_lost_inside_nested_transaction_rolls_back_the_outer_one(db: &Db) {
 
 /// The next request in the queue waits on the server, behind the session that has acquired the lost
 /// lock.
-#[server_test(blocking)]
-fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
-    db.lock_before_begin();
-    let name = &db.counter(1).lock_name();
+#[server_test]
+async fn lock_lost_inside_transaction_is_not_handed_off(db: &Db) {
+    db.lock_before_begin().await;
+    let name = &db.counter(1).await.lock_name();
     for (round, loss) in Loss::ALL.into_iter().enumerate() {
-        let locks = &db.locks(2);
+        let locks = &db.locks(2).await;
         let other_holds = &AtomicBool::new(false);
-        let others = || {
+        let others = async || {
             let mut counter = Counter { id: 1, value: 0 };
             locks
-                .transaction(counter.lock(), |counter, conn| {
+                .transaction(counter.lock(), async |counter, conn| {
                     assert!(!other_holds.load(Ordering::SeqCst), "{loss:?}");
-                    assert_eq!(db.holder(name), Some(session_id(conn)));
-                    counter.add_one(conn)
+                    assert_eq!(db.holder(name).await, Some(session_id(conn).await));
+                    counter.add_one(conn).await
                 })
+                .await
                 .unwrap();
         };
-        in_front_of(db, locks, 3, others, || {
-            let other = &mut db.conn();
+        in_front_of(db, locks, 3, others, async || {
+            let other = &mut db.conn().await;
             let mut held = None;
             let mut counter = Counter { id: 1, value: 0 };
-            let run = locks.transaction(counter.lock(), |counter, conn| {
-                counter.add_one(conn).unwrap();
-                loss.inflict(db, name, conn);
-                held = Some(name.lock().acquire(other)?);
-                other_holds.store(true, Ordering::SeqCst);
-                Ok(())
-            });
+            let run = locks
+                .transaction(counter.lock(), async |counter, conn| {
+                    counter.add_one(conn).await.unwrap();
+                    loss.inflict(db, name, conn).await;
+                    held = Some(name.lock().acquire(other).await?);
+                    other_holds.store(true, Ordering::SeqCst);
+                    Ok(())
+                })
+                .await;
             assert_lost(run, &format!("{loss:?}"));
-            db.wait_until_sessions_wait(1);
+            db.wait_until_sessions_wait(1).await;
             other_holds.store(false, Ordering::SeqCst);
-            held.unwrap().release().unwrap();
-        });
-        assert_eq!(db.value(1), 3 * (round as i64 + 1), "{loss:?}");
-        db.assert_idle(locks);
+            held.unwrap().release().await.unwrap();
+        })
+        .await;
+        assert_eq!(db.value(1).await, 3 * (round as i64 + 1), "{loss:?}");
+        db.assert_idle(locks).await;
     }
 }
 

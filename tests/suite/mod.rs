@@ -5,8 +5,8 @@
 //! here uses `server::Conn`, the functions of `server`, and SQL that every server accepts.
 //!
 //! A module in the async syntax is also run by `diesel-advisory-lock-async`: see `#[both]`. A
-//! `blocking` case in it is about threads, a client library, or a `LockPool` (not shared yet). The
-//! other modules are about r2d2, panics in Diesel's instrumentation, the macros, and `LockPool`.
+//! `blocking` case in it is about threads, a client library, or a `Drop` that waits for the server.
+//! The other modules are about r2d2, and about async programs that use the blocking crate.
 
 pub(crate) mod support;
 

@@ -25,7 +25,9 @@ fn is_refused_inside(outer: Form, inner: Form) -> bool {
 }
 
 fn inner_forms(outer: Path) -> impl Iterator<Item = Form> {
-    Form::available().filter(move |inner| inner.reloads() && !is_refused_inside(outer.form, *inner))
+    Form::ALL
+        .into_iter()
+        .filter(move |inner| inner.reloads() && !is_refused_inside(outer.form, *inner))
 }
 
 #[server_test]
@@ -116,12 +118,16 @@ async fn model_inside_a_set_of_names_is_reloaded(db: &Db) {
     let names = [model.lock_name(), second_lock()];
     let conn = &mut db.conn().await;
     model.value = STALE;
-    let run = lock_all(names.clone()).run(conn, async |_, conn| model.with_lock(conn, value).await);
-    assert_eq!(run.await.unwrap(), 0);
+    let run = lock_all(names.clone())
+        .run(conn, async |_, conn| model.with_lock(conn, value).await)
+        .await;
+    assert_eq!(run.unwrap(), 0);
     model.value = STALE;
     let set = lock_all(names.clone());
-    let run = set.transaction(conn, async |_, conn| model.with_lock(conn, value).await);
-    assert_eq!(run.await.unwrap(), 0);
+    let run = set
+        .transaction(conn, async |_, conn| model.with_lock(conn, value).await)
+        .await;
+    assert_eq!(run.unwrap(), 0);
 }
 
 #[both]
@@ -129,19 +135,24 @@ async fn value(model: &mut Counter, _: &mut Conn) -> Result<i64, LockError> {
     Ok(model.value)
 }
 
-#[server_test(blocking)]
-fn model_inside_a_pooled_set_of_names_is_reloaded(db: &Db) {
-    let mut model = db.counter(1);
+#[server_test]
+async fn model_inside_a_pooled_set_of_names_is_reloaded(db: &Db) {
+    let mut model = db.counter(1).await;
     let names = [model.lock_name(), second_lock()];
-    let mut inside = |conn: &mut Conn| {
-        model.value = STALE;
-        model.with_lock(conn, value)
-    };
-    let seen = [
-        LockPool::new(db.pool(1).0).run(lock_all(names.clone()), |_, conn| inside(conn)),
-        db.locks(1)
-            .transaction(lock_all(names.clone()), |_, conn| inside(conn)),
-    ];
+    let locks = db.locks(1).await;
+    model.value = STALE;
+    let run = locks
+        .run(lock_all(names.clone()), async |_, conn| {
+            model.with_lock(conn, value).await
+        })
+        .await;
+    model.value = STALE;
+    let transaction = locks
+        .transaction(lock_all(names.clone()), async |_, conn| {
+            model.with_lock(conn, value).await
+        })
+        .await;
+    let seen = [run, transaction];
     assert_eq!(seen.map(Result::unwrap), [0; 2]);
 }
 
@@ -238,7 +249,7 @@ async fn model_is_reloaded_after_its_closure_has_ended(db: &Db) {
     let name = model.lock_name();
     let conn = &mut db.conn().await;
     let mut outer = name.lock().acquire(conn).await.unwrap();
-    for form in Form::available() {
+    for form in Form::ALL {
         form.run_on(&mut outer, &mut model, async |_, _| Ok(()))
             .await
             .unwrap();
@@ -248,8 +259,9 @@ async fn model_is_reloaded_after_its_closure_has_ended(db: &Db) {
                     resume_unwind(Box::new("on purpose"))
                 })
                 .await
-            });
-            assert!(panics.await);
+            })
+            .await;
+            assert!(panics);
         }
         model.value = UNSAVED;
         model

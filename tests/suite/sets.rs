@@ -1,11 +1,8 @@
 //! Sets of locks: one order, one deadline, all or none.
 
 use std::cmp::Ordering;
-#[blocking]
 use std::sync::Mutex;
-#[blocking]
 use std::sync::atomic::AtomicUsize;
-#[blocking]
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -15,14 +12,11 @@ use diesel_advisory_lock::TimeoutCause;
 use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 
-#[blocking]
 use super::lock_pool::queue_up;
-use super::support::{Counter, Db, counters};
 #[blocking]
-use super::support::{wait_until, wait_until_queued};
-#[blocking]
-use crate::api::thread;
-use crate::api::{Connection, RunQueryDsl, concurrently};
+use super::support::wait_until;
+use super::support::{Counter, Db, counters, wait_until_queued};
+use crate::api::{Connection, RunQueryDsl, concurrently, thread};
 use crate::server::{Conn, session_id};
 
 #[both]
@@ -90,22 +84,25 @@ async fn transfers_on_connections_keep_the_sum(db: &Db) {
 }
 
 /// More threads than connections, and single locks between, which are handed off.
-#[server_test(blocking)]
-fn transfers_through_a_pool_of_two_keep_the_sum(db: &Db) {
-    let locks = db.locks(2);
-    move_money(db, |from, to, amount| {
+#[server_test]
+async fn transfers_through_a_pool_of_two_keep_the_sum(db: &Db) {
+    let locks = db.locks(2).await;
+    move_money(db, async |from, to, amount| {
         if amount % 4 == 0 {
             locks
-                .transaction(from.lock(), |from, conn| from.save(conn))
+                .transaction(from.lock(), async |from, conn| from.save(conn).await)
+                .await
                 .unwrap();
         }
         locks
-            .transaction(lock_all((from, to)), |(from, to), conn| {
-                from.give(to, amount, conn)
+            .transaction(lock_all((from, to)), async |(from, to), conn| {
+                from.give(to, amount, conn).await
             })
+            .await
             .unwrap();
-    });
-    db.assert_idle(&locks);
+    })
+    .await;
+    db.assert_idle(&locks).await;
 }
 
 /// Each pair is locked in both orders, many times at once. One misplaced lock would be a deadlock.
@@ -136,64 +133,72 @@ async fn sets_in_any_order_do_not_deadlock(db: &Db) {
             } else {
                 [other, one]
             };
-            let run = lock_all(set).run(conn, async |_, _| Ok::<_, LockError>(()));
-            run.await.unwrap();
+            let run = lock_all(set)
+                .run(conn, async |_, _| Ok::<_, LockError>(()))
+                .await;
+            run.unwrap();
         }
     })
     .await;
 }
 
 /// The session that waits for the lock that was acquired last gets it first.
-#[server_test(blocking)]
-fn locks_of_a_set_are_released_in_reverse(db: &Db) {
+#[server_test]
+async fn locks_of_a_set_are_released_in_reverse(db: &Db) {
     let names = &["a", "b", "c"].map(LockName::named);
-    let (locks, proxy) = &db.locks_through_proxy(1);
+    let (locks, proxy) = &db.locks_through_proxy(1).await;
     let order = &Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        let waiting = locks.run(lock_all(names.each_ref()), |_, _| {
-            for name in names {
-                scope.spawn(move || {
-                    let noted = |_: &mut _| {
-                        order.lock().unwrap().push(name);
-                        Ok::<_, LockError>(())
-                    };
-                    name.lock()
-                        .run(&mut db.conn(), |_, conn| noted(conn))
-                        .unwrap();
-                });
-            }
-            db.wait_until_sessions_wait(3);
-            // Leaves time between the releases to observe their order.
-            proxy.set_delay(Duration::from_millis(50));
-            Ok::<_, LockError>(())
-        });
+    thread::scope(async |scope| {
+        let waiting = locks
+            .run(lock_all(names.each_ref()), async |_, _| {
+                for name in names {
+                    scope.spawn(async move || {
+                        let noted = || {
+                            order.lock().unwrap().push(name);
+                            Ok::<_, LockError>(())
+                        };
+                        let conn = &mut db.conn().await;
+                        name.lock().run(conn, async |_, _| noted()).await.unwrap();
+                    });
+                }
+                db.wait_until_sessions_wait(3).await;
+                // Leaves time between the releases to observe their order.
+                proxy.set_delay(Duration::from_millis(50));
+                Ok::<_, LockError>(())
+            })
+            .await;
         waiting.unwrap();
-    });
+    })
+    .await;
     assert_eq!(*order.lock().unwrap(), [&names[2], &names[1], &names[0]]);
 }
 
-#[server_test(blocking)]
-fn queued_sets_take_no_connection(db: &Db) {
+#[server_test]
+async fn queued_sets_take_no_connection(db: &Db) {
     let names = &["a", "b"].map(LockName::named);
-    let locks = &db.locks(3);
+    let locks = &db.locks(3).await;
     let ran = &AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let holder = &mut db.conn();
-        let held = names[1].lock().acquire(holder).unwrap();
+    thread::scope(async |scope| {
+        let holder = &mut db.conn().await;
+        let held = names[1].lock().acquire(holder).await.unwrap();
         for _ in 0..20 {
-            scope.spawn(|| {
+            scope.spawn(async || {
                 let all = lock_all(names.each_ref());
                 locks
-                    .run(all, |_, _| Ok::<_, LockError>(ran.fetch_add(1, SeqCst)))
+                    .run(all, async |_, _| {
+                        Ok::<_, LockError>(ran.fetch_add(1, SeqCst))
+                    })
+                    .await
                     .unwrap();
             });
         }
-        wait_until_queued(locks, 19);
+        wait_until_queued(locks, 19).await;
         assert_eq!(locks.pool().state().idle_connections, 2);
-        held.release().unwrap();
-    });
+        held.release().await.unwrap();
+    })
+    .await;
     assert_eq!(ran.load(SeqCst), 20);
-    db.assert_idle(locks);
+    db.assert_idle(locks).await;
 }
 
 #[server_test]
@@ -238,35 +243,38 @@ async fn lock_named_twice_in_a_set_is_acquired_once(db: &Db) {
     let name = first.lock_name();
     let conn = &mut db.conn().await;
     let set = lock_all((&mut first, &name, &mut second));
-    let run = set.run(conn, async |(first, _, second), conn| {
-        assert_eq!((first.value, second.value), (7, 7));
-        // The lock was acquired once: one release frees it.
-        db.release_raw(conn, &name).await;
-        db.assert_free(&name).await;
-        db.acquire_raw(conn, &name).await;
-        QueryResult::Ok(())
-    });
-    run.await.unwrap();
+    let run = set
+        .run(conn, async |(first, _, second), conn| {
+            assert_eq!((first.value, second.value), (7, 7));
+            // The lock was acquired once: one release frees it.
+            db.release_raw(conn, &name).await;
+            db.assert_free(&name).await;
+            db.acquire_raw(conn, &name).await;
+            QueryResult::Ok(())
+        })
+        .await;
+    run.unwrap();
     db.assert_free(&name).await;
 }
 
-#[server_test(blocking)]
-fn lock_named_twice_in_a_pooled_set_is_acquired_once(db: &Db) {
-    let mut first = db.counter(1);
+#[server_test]
+async fn lock_named_twice_in_a_pooled_set_is_acquired_once(db: &Db) {
+    let mut first = db.counter(1).await;
     let mut second = first.clone();
-    db.execute("UPDATE counters SET value = 7");
+    db.execute("UPDATE counters SET value = 7").await;
     let name = first.lock_name();
-    let locks = db.locks(1);
+    let locks = db.locks(1).await;
     locks
         .run(
             lock_all((&mut first, &name, &mut second)),
-            |(first, _, second), _| {
+            async |(first, _, second), _| {
                 assert_eq!((first.value, second.value), (7, 7));
                 Ok::<_, LockError>(())
             },
         )
+        .await
         .unwrap();
-    db.assert_idle(&locks);
+    db.assert_idle(&locks).await;
 }
 
 /// With the schema as an explicit namespace and without. The server reports that it is one lock.
@@ -343,10 +351,14 @@ async fn set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
     let none = set.try_run(conn, async |_, _| Ok::<_, LockError>(())).await;
     assert!(none.unwrap().is_none());
     held.release().await.unwrap();
-    let again = request().try_run(conn, async |_, _| Ok::<_, LockError>(5));
-    assert_eq!(again.await.unwrap(), Some(5));
-    let again = request().try_transaction(conn, async |_, _| Ok::<_, LockError>(5));
-    assert_eq!(again.await.unwrap(), Some(5));
+    let again = request()
+        .try_run(conn, async |_, _| Ok::<_, LockError>(5))
+        .await;
+    assert_eq!(again.unwrap(), Some(5));
+    let again = request()
+        .try_transaction(conn, async |_, _| Ok::<_, LockError>(5))
+        .await;
+    assert_eq!(again.unwrap(), Some(5));
 }
 
 #[track_caller]
@@ -358,26 +370,40 @@ fn assert_second_contended(run: Result<(), LockError>, names: &[LockName; 3], wa
     assert!(waited >= wait, "{waited:?}");
 }
 
-#[server_test(blocking)]
-fn pooled_set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
+#[server_test]
+async fn pooled_set_with_one_contended_lock_holds_no_lock_after_the_timeout(db: &Db) {
     let names = ["a", "b", "c"].map(LockName::named);
-    let holder = &mut db.conn();
-    let held = names[1].lock().acquire(holder).unwrap();
-    let locks = db.locks(1);
+    let holder = &mut db.conn().await;
+    let held = names[1].lock().acquire(holder).await.unwrap();
+    let locks = db.locks(1).await;
     let start = Instant::now();
     let wait = Duration::from_millis(300);
     let request = || lock_all(names.each_ref()).timeout(wait);
-    assert_second_contended(locks.run(request(), |_, _| Ok(())), &names, wait);
-    assert_second_contended(locks.transaction(request(), |_, _| Ok(())), &names, wait);
+    assert_second_contended(
+        locks.run(request(), async |_, _| Ok(())).await,
+        &names,
+        wait,
+    );
+    assert_second_contended(
+        locks.transaction(request(), async |_, _| Ok(())).await,
+        &names,
+        wait,
+    );
     assert!(start.elapsed() < Duration::from_secs(5));
-    db.assert_free(&names[0]);
-    db.assert_free(&names[2]);
-    let none = locks.try_run(lock_all(names.each_ref()), |_, _| Ok::<_, LockError>(()));
+    db.assert_free(&names[0]).await;
+    db.assert_free(&names[2]).await;
+    let none = locks
+        .try_run(lock_all(names.each_ref()), async |_, _| {
+            Ok::<_, LockError>(())
+        })
+        .await;
     assert!(none.unwrap().is_none());
-    held.release().unwrap();
-    let again = locks.try_transaction(request(), |_, _| Ok::<_, LockError>(5));
+    held.release().await.unwrap();
+    let again = locks
+        .try_transaction(request(), async |_, _| Ok::<_, LockError>(5))
+        .await;
     assert_eq!(again.unwrap(), Some(5));
-    db.assert_idle(&locks);
+    db.assert_idle(&locks).await;
 }
 
 #[server_test]
@@ -535,98 +561,117 @@ async fn scope_of_a_set_is_for_all_its_locks(db: &Db) {
         .unwrap();
 }
 
-#[server_test(blocking)]
-fn set_of_a_hundred_rows_is_locked(db: &Db) {
-    let locks = db.locks(1);
-    let mut rows: Vec<_> = (0..100).map(|id| db.counter(id)).collect();
-    thread::scope(|scope| {
+#[server_test]
+async fn set_of_a_hundred_rows_is_locked(db: &Db) {
+    let locks = db.locks(1).await;
+    let mut rows = Vec::new();
+    for id in 0..100 {
+        rows.push(db.counter(id).await);
+    }
+    thread::scope(async |scope| {
         for _ in 0..3 {
             let (locks, mut rows) = (&locks, rows.clone());
-            scope.spawn(move || {
+            scope.spawn(async move || {
                 rows.reverse();
                 locks
-                    .run(lock_all(&mut rows[..]), |rows, conn| {
-                        rows.iter_mut().try_for_each(|row| {
+                    .run(lock_all(&mut rows[..]), async |rows, conn| {
+                        for row in rows {
                             row.value += 1;
-                            row.save(conn).map(drop)
-                        })
+                            row.save(conn).await?;
+                        }
+                        QueryResult::Ok(())
                     })
+                    .await
                     .unwrap();
             });
         }
-    });
+    })
+    .await;
     lock_all(&mut rows[..])
-        .run(&mut db.conn(), |rows, _| {
+        .run(&mut db.conn().await, async |rows, _| {
             assert!(rows.iter().all(|row| row.value == 3));
             Ok::<_, LockError>(())
         })
+        .await
         .unwrap();
-    db.assert_idle(&locks);
+    db.assert_idle(&locks).await;
 }
 
-#[blocking]
 fn two_names() -> [LockName; 2] {
     ["one", "two"].map(LockName::named)
 }
 
 /// The six requests use one connection, which is returned once.
-#[server_test(blocking)]
-fn set_is_handed_off_to_requests_for_the_same_locks_in_any_order(db: &Db) {
-    let (pool, events) = db.pool(4);
+#[server_test]
+async fn set_is_handed_off_to_requests_for_the_same_locks_in_any_order(db: &Db) {
+    let (pool, events) = db.pool(4).await;
     let locks = LockPool::builder().max_handoff_time(Duration::from_secs(600));
     let locks = &locks.build(pool);
     let [one, two] = &two_names();
-    let returned = || events.returned.load(SeqCst);
-    thread::scope(|scope| {
-        let guard = locks.acquire(lock_all((one, two))).unwrap();
-        queue_up(scope, locks, 0..6, move |number| {
-            let set = match number % 2 {
-                0 => lock_all([one, two]),
-                _ => lock_all([two, one]),
-            };
-            let run = locks.run(set, |names, conn| {
-                assert_eq!(names[number % 2], one);
-                let session = Some(session_id(conn));
-                assert_eq!([one, two].map(|name| db.holder(name)), [session; 2]);
-                Ok::<_, LockError>(())
-            });
-            run.unwrap();
-        });
-        assert_eq!(returned(), 0);
+    thread::scope(async |scope| {
+        let guard = locks.acquire(lock_all((one, two))).await.unwrap();
+        queue_up(scope, locks, 0..6, |number| {
+            async move || {
+                let set = match number % 2 {
+                    0 => lock_all([one, two]),
+                    _ => lock_all([two, one]),
+                };
+                let run = locks
+                    .run(set, async |names, conn| {
+                        assert_eq!(names[number % 2], one);
+                        let session = Some(session_id(conn).await);
+                        assert_eq!([db.holder(one).await, db.holder(two).await], [session; 2]);
+                        Ok::<_, LockError>(())
+                    })
+                    .await;
+                run.unwrap();
+            }
+        })
+        .await;
+        assert_eq!(events.returned(), 0);
         // The first request was not queued when the server granted the lock to this guard.
-        guard.release().unwrap();
-    });
-    assert_eq!(returned(), 2);
+        guard.release().await.unwrap();
+    })
+    .await;
+    assert_eq!(events.returned(), 2);
     for name in two_names() {
-        db.assert_free(&name);
+        db.assert_free(&name).await;
     }
-    db.assert_idle(locks);
+    db.assert_idle(locks).await;
 }
 
-#[server_test(blocking)]
-fn set_does_not_overtake_a_request_for_one_of_its_locks(db: &Db) {
-    let locks = &db.locks(4);
+#[server_test]
+async fn set_does_not_overtake_a_request_for_one_of_its_locks(db: &Db) {
+    let locks = &db.locks(4).await;
     let [one, two] = &two_names();
     for single in [one, two] {
         let served = &Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            let guard = locks.acquire(lock_all((one, two))).unwrap();
-            queue_up(scope, locks, 0..3, move |number| {
-                let serve = |_: &mut Conn| {
-                    served.lock().unwrap().push(number);
-                    Ok::<_, LockError>(())
-                };
-                match number {
-                    0 => locks.run(single.lock(), |_, conn| serve(conn)).unwrap(),
-                    _ => locks
-                        .run(lock_all((one, two)), |_, conn| serve(conn))
-                        .unwrap(),
+        thread::scope(async |scope| {
+            let guard = locks.acquire(lock_all((one, two))).await.unwrap();
+            queue_up(scope, locks, 0..3, |number| {
+                async move || {
+                    let serve = || {
+                        served.lock().unwrap().push(number);
+                        Ok::<_, LockError>(())
+                    };
+                    match number {
+                        0 => locks
+                            .run(single.lock(), async |_, _| serve())
+                            .await
+                            .unwrap(),
+                        _ => locks
+                            .run(lock_all((one, two)), async |_, _| serve())
+                            .await
+                            .unwrap(),
+                    }
                 }
-            });
-            guard.release().unwrap();
-        });
+            })
+            .await;
+            guard.release().await.unwrap();
+        })
+        .await;
         assert_eq!(*served.lock().unwrap(), [0, 1, 2], "{single}");
-        db.assert_idle(locks);
+        db.assert_idle(locks).await;
     }
 }
 
@@ -640,13 +685,15 @@ fn thread_that_handed_off_a_set_times_out_in_the_queue(db: &Db) {
     thread::scope(|scope| {
         let keep_running = may_end.lock().unwrap();
         let queue_the_next = || {
-            queue_up(scope, locks, 0..1, move |_| {
-                let run = locks.run(lock_all((one, two)), |_, _| {
-                    *has_started.lock().unwrap() = true;
-                    drop(may_end.lock());
-                    Ok::<_, LockError>(())
-                });
-                run.unwrap();
+            queue_up(scope, locks, 0..1, |_| {
+                move || {
+                    let run = locks.run(lock_all((one, two)), |_, _| {
+                        *has_started.lock().unwrap() = true;
+                        drop(may_end.lock());
+                        Ok::<_, LockError>(())
+                    });
+                    run.unwrap();
+                }
             });
             Ok::<_, LockError>(())
         };

@@ -3,15 +3,11 @@
 use std::time::{Duration, Instant};
 
 use diesel_advisory_lock::prelude::*;
-use server_test::{blocking, server_test};
+use server_test::{both, server_test};
 
-#[blocking]
-use super::support::{Counter, Locks};
-use super::support::{Db, assert_times_out};
-use crate::api::{SimpleConnection, thread};
-#[blocking]
-use crate::server::Conn;
-use crate::server::{self, session_id};
+use super::support::{Counter, Db, Locks, assert_times_out};
+use crate::api::{SimpleConnection, pool, thread};
+use crate::server::{self, Conn, session_id};
 
 const TOLERANCE: Duration = Duration::from_millis(100);
 
@@ -216,39 +212,45 @@ async fn statement_limit_of_the_session_does_not_cut_a_wait(db: &Db) {
 
 /// Calls `wait`, on a connection or through a lock pool, under each setting that could cut the wait
 /// short.
-#[blocking]
-fn under_each_limit(db: &Db, wait: impl Fn(&mut Conn, &Locks, Duration) -> Result<(), LockError>) {
+#[both]
+async fn under_each_limit(
+    db: &Db,
+    wait: impl AsyncFn(&mut Conn, &Locks, Duration) -> Result<(), LockError>,
+) {
     let name = Counter { id: 1, value: 0 }.lock_name();
-    db.counter(1);
-    let holder = &mut db.conn();
+    db.counter(1).await;
+    let holder = &mut db.conn().await;
     let timeout = Duration::from_millis(500);
     for limit in server::limits(db.kind()) {
-        let set_limit = move |conn: &mut Conn| conn.batch_execute(limit).unwrap();
-        let conn = &mut db.conn();
-        set_limit(conn);
-        let locks = &LockPool::new(Db::pool_at(&db.url(), 1, set_limit).0);
-        let held = name.lock().acquire(holder).unwrap();
+        let conn = &mut db.conn().await;
+        conn.batch_execute(limit).await.unwrap();
+        let locks = &db.locks(1).await;
+        let mut pooled = pool::checked_out(locks.pool()).await;
+        pooled.batch_execute(limit).await.unwrap();
+        drop(pooled);
+        let held = name.lock().acquire(holder).await.unwrap();
         let start = Instant::now();
-        let error = wait(conn, locks, timeout).unwrap_err();
+        let error = wait(conn, locks, timeout).await.unwrap_err();
         assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
         assert!(start.elapsed() >= timeout, "{:?}", start.elapsed());
-        held.release().unwrap();
-        wait(conn, locks, timeout).unwrap();
-        db.assert_idle(locks);
+        held.release().await.unwrap();
+        wait(conn, locks, timeout).await.unwrap();
+        db.assert_idle(locks).await;
     }
 }
 
-#[server_test(blocking, serial)]
-fn limits_of_the_session_do_not_cut_a_wait_through_a_lock_pool(db: &Db) {
-    under_each_limit(db, |_, locks, timeout| {
+#[server_test(serial)]
+async fn limits_of_the_session_do_not_cut_a_wait_through_a_lock_pool(db: &Db) {
+    under_each_limit(db, async |_, locks, timeout| {
         let mut counter = Counter { id: 1, value: 0 };
         let request = counter.lock().timeout(timeout);
-        locks.run(request, |_, _| Ok(()))
-    });
+        locks.run(request, async |_, _| Ok(())).await
+    })
+    .await;
 }
 
-#[server_test(blocking, serial)]
-fn limits_of_the_session_do_not_cut_a_wait_of_a_set(db: &Db) {
+#[server_test(serial)]
+async fn limits_of_the_session_do_not_cut_a_wait_of_a_set(db: &Db) {
     let set = |timeout| {
         let names = [
             Counter { id: 1, value: 0 }.lock_name(),
@@ -256,9 +258,13 @@ fn limits_of_the_session_do_not_cut_a_wait_of_a_set(db: &Db) {
         ];
         lock_all(names).timeout(timeout)
     };
-    under_each_limit(db, |conn, _, timeout| set(timeout).run(conn, |_, _| Ok(())));
-    db.execute("DELETE FROM counters");
-    under_each_limit(db, |_, locks, timeout| {
-        locks.run(set(timeout), |_, _| Ok(()))
-    });
+    under_each_limit(db, async |conn, _, timeout| {
+        set(timeout).run(conn, async |_, _| Ok(())).await
+    })
+    .await;
+    db.execute("DELETE FROM counters").await;
+    under_each_limit(db, async |_, locks, timeout| {
+        locks.run(set(timeout), async |_, _| Ok(())).await
+    })
+    .await;
 }

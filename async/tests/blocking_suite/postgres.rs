@@ -18,6 +18,6 @@ macro_rules! server_tests {
 
 mod api;
 #[path = "../../../tests/postgres/server/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "not all cases are shared yet")]
+#[allow(dead_code, unused_imports, reason = "some are for blocking cases")]
 mod server;
 mod suite;

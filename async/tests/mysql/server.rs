@@ -99,20 +99,3 @@ pub(crate) async fn waiting_sessions(conn: &mut Conn, database: &str) -> i64 {
     let count = diesel::select(sql::<BigInt>(&sql_text));
     count.get_result(conn).await.unwrap()
 }
-
-/// Makes `.transaction` forms acquire the lock before BEGIN, as they always do here.
-pub(crate) const LOCK_BEFORE_BEGIN: &str = "DO 1";
-
-/// Releases all locks of the session.
-pub(crate) const RELEASE_ALL: &str = "DO RELEASE_ALL_LOCKS()";
-
-/// In seconds.
-pub(crate) async fn idle_timeout(conn: &mut Conn) -> i64 {
-    let seconds = sql::<BigInt>("CAST(@@SESSION.wait_timeout AS SIGNED)");
-    diesel::select(seconds).get_result(conn).await.unwrap()
-}
-
-pub(crate) async fn set_idle_timeout(conn: &mut Conn, seconds: i64) {
-    let sql = format!("SET SESSION wait_timeout = {seconds}");
-    conn.batch_execute(&sql).await.unwrap();
-}

@@ -103,23 +103,3 @@ pub(crate) async fn waiting_sessions(conn: &mut Conn, _database: &str) -> i64 {
     let count = diesel::select(sql::<BigInt>(&sql_text));
     count.get_result(conn).await.unwrap()
 }
-
-/// Makes `.transaction` forms acquire the lock before BEGIN, so that the transaction does not hold it.
-pub(crate) const LOCK_BEFORE_BEGIN: &str =
-    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-
-/// Releases all locks of the session.
-pub(crate) const RELEASE_ALL: &str = "SELECT pg_advisory_unlock_all()";
-
-/// In seconds.
-pub(crate) async fn idle_timeout(conn: &mut Conn) -> i64 {
-    let seconds = sql::<BigInt>(
-        "(SELECT setting::bigint / 1000 FROM pg_settings WHERE name = 'idle_session_timeout')",
-    );
-    diesel::select(seconds).get_result(conn).await.unwrap()
-}
-
-pub(crate) async fn set_idle_timeout(conn: &mut Conn, seconds: i64) {
-    let sql = format!("SET idle_session_timeout = '{seconds}s'");
-    conn.batch_execute(&sql).await.unwrap();
-}

@@ -1,4 +1,4 @@
-//! `LockPool` over deadpool and bb8: each case runs on both.
+//! `LockPool` over deadpool and bb8, and its futures that are dropped: each case runs on both.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use diesel::sql_types::BigInt;
 use diesel::{IntoSql, QueryResult};
-use diesel_advisory_lock_async::{ConnectionPool, TimeoutCause, prelude::*};
+use diesel_advisory_lock_async::{ConnectionPool, prelude::*};
+use diesel_async::RunQueryDsl;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::join_all;
 use server_test::server_test;
 
@@ -124,70 +124,6 @@ cases! {
         values.sort_unstable();
         assert_eq!(values, (1..=200).collect::<Vec<_>>());
         assert_eq!(db.value(1).await, 200);
-    }
-
-    fn waiting_requests_leave_the_connections_to_others(db, locks, 2) {
-        let name = LockName::named("job");
-        let mut elsewhere = db.conn().await;
-        let held = name.lock().acquire(&mut elsewhere).await.unwrap();
-        let hot = join_all((0..20).map(|_| locks.run(name.lock(), async |_, _| QueryResult::Ok(()))));
-        let others = async {
-            wait_until_queued(&locks, 19).await;
-            for _ in 0..10 {
-                let other = LockName::named("other").lock();
-                locks.run(other, async |_, _| QueryResult::Ok(())).await.unwrap();
-            }
-            held.release().await.unwrap();
-        };
-        let (ran, ()) = tokio::join!(hot, others);
-        assert!(ran.into_iter().all(|ran| ran.is_ok()));
-    }
-
-    /// The lock is released by raw SQL while the next request waits for its handoff.
-    fn lost_lock_is_not_handed_off(db, locks, 2) {
-        let name = LockName::named("job");
-        let lost = locks.run(name.lock(), async |_, conn| {
-            wait_until_queued(&locks, 1).await;
-            conn.batch_execute(server::RELEASE_ALL).await
-        });
-        let next = locks.run(name.lock(), async |_, conn| {
-            let session = server::session_id(conn).await;
-            assert_eq!(db.holder(&name).await, Some(session), "the holder of {name}");
-            QueryResult::Ok(())
-        });
-        let (lost, next) = tokio::join!(lost, next);
-        assert!(matches!(LockError::try_from(lost.unwrap_err()), Ok(LockError::Lost { .. })));
-        next.unwrap();
-    }
-
-    fn request_in_the_queue_times_out(db, locks, 2) {
-        let name = LockName::named("job");
-        let held = locks.acquire(name.lock()).await.unwrap();
-        let timeout = Duration::from_millis(100);
-        let since = Instant::now();
-        let second = locks.acquire(name.lock().timeout(timeout)).await.unwrap_err();
-        assert!(
-            matches!(second, LockError::Timeout { cause: TimeoutCause::Queue, .. }),
-            "{second:?}"
-        );
-        assert!(since.elapsed() >= timeout);
-        assert!(locks.try_acquire(name.lock()).await.unwrap().is_none());
-        held.release().await.unwrap();
-        db.assert_free(&name).await;
-    }
-
-    fn call_within_its_own_body_fails_at_once(_db, locks, 2) {
-        let name = LockName::named("job");
-        let ran = locks.run(name.lock(), async |_, _| {
-            let nested = locks.run(name.lock(), async |_, _| QueryResult::Ok(())).await;
-            let nested = LockError::try_from(nested.unwrap_err()).unwrap();
-            assert!(
-                matches!(nested, LockError::Timeout { cause: TimeoutCause::EnclosingCall, .. }),
-                "{nested:?}"
-            );
-            QueryResult::Ok(())
-        });
-        ran.await.unwrap();
     }
 
     /// Both calls are made in one body, but neither of them in the other's.

@@ -1,44 +1,19 @@
-//! `#[locked]` at run time.
+//! `#[locked]` on what only this crate has: futures that are dropped, tasks, and deadpool.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel_advisory_lock_async::Outcome;
 use diesel_advisory_lock_async::prelude::*;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool};
-use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, deadpool};
 use futures_util::FutureExt;
 use server_test::server_test;
 
 use super::cancellation::cut_everywhere;
-use super::support::{Db, assert_times_out, counters};
-use crate::server::{self, Conn};
-use account::{Account, Adding};
+use super::support::Db;
+use crate::server::Conn;
+use account::Account;
 
 mod account;
-
-async fn set(db: &Db, value: i64) {
-    let set = diesel::update(counters::table.find(1)).set(counters::value.eq(value));
-    set.execute(&mut db.conn().await).await.unwrap();
-}
-
-#[server_test]
-fn method_called_by_sixteen_tasks_sends_one_mail(db: &Db) {
-    db.run(async {
-        let account = Account::of(db).await;
-        let mut tasks = Vec::new();
-        for _ in 0..16 {
-            let (mut copy, mut conn) = (account.clone(), db.conn().await);
-            tasks.push(tokio::spawn(async move { copy.send(&mut conn).await }));
-        }
-        let mut sent = 0;
-        for task in tasks {
-            sent += usize::from(task.await.unwrap().unwrap());
-        }
-        assert_eq!(sent, 1);
-    });
-}
 
 #[server_test]
 fn no_increment_in_a_locked_method_is_lost(db: &Db) {
@@ -58,45 +33,6 @@ fn no_increment_in_a_locked_method_is_lost(db: &Db) {
             task.await.unwrap();
         }
         assert_eq!(db.value(1).await, 160);
-    });
-}
-
-#[server_test]
-fn mutable_self_is_reloaded(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        set(db, 7).await;
-        assert_eq!(account.add(&mut db.conn().await, 1).await, Ok(8));
-        assert_eq!((account.value, db.value(1).await), (8, 8));
-        db.assert_free(&account.lock_name()).await;
-    });
-}
-
-#[server_test]
-fn shared_self_is_reloaded_into_a_copy(db: &Db) {
-    db.run(async {
-        let account = Account::of(db).await;
-        set(db, 7).await;
-        assert_eq!(account.peek(&mut db.conn().await).await, Ok(7));
-        assert_eq!(account.value, 0, "the caller's model is unchanged");
-        db.assert_free(&account.lock_name()).await;
-    });
-}
-
-#[server_test]
-fn nested_call_keeps_unsaved_changes(db: &Db) {
-    db.run(async {
-        let conn = &mut db.conn().await;
-        assert_eq!(Account::of(db).await.change_and_add(conn).await, Ok(15));
-        assert_eq!(db.value(1).await, 15);
-    });
-}
-
-#[server_test]
-fn nested_call_on_a_shared_self_sees_unsaved_changes(db: &Db) {
-    db.run(async {
-        let conn = &mut db.conn().await;
-        assert_eq!(Account::of(db).await.change_and_peek(conn).await, Ok(10));
     });
 }
 
@@ -132,43 +68,6 @@ fn method_calls_itself(db: &Db) {
 }
 
 #[server_test]
-fn lock_is_held_while_the_method_runs(db: &Db) {
-    db.run(async {
-        let conn = &mut db.conn().await;
-        let held = Account::of(db).await.held_without_scope(conn, db).await;
-        assert_eq!(held, Ok([true, false, false]));
-    });
-}
-
-#[server_test]
-fn scope_option_defaults_to_the_methods_name(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        let held = account.held_by_own_scope(conn, db).await;
-        assert_eq!(held, Ok([false, true, false]));
-        let held = account.held_by_other_scope(conn, db).await;
-        assert_eq!(held, Ok([false, false, true]));
-    });
-}
-
-#[server_test]
-fn lock_is_released_on_return_and_question_mark(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        let session = server::session_id(conn).await;
-        assert_eq!(account.send(conn).await, Ok(true));
-        assert_eq!(account.send(conn).await, Ok(false), "an early return");
-        db.assert_free(&account.lock_name()).await;
-        let failed = account.add_or_fail(conn, true).await;
-        failed.unwrap_err();
-        db.assert_free(&account.lock_name()).await;
-        assert_eq!(server::session_id(conn).await, session, "it lives on");
-    });
-}
-
-#[server_test]
 fn error_before_the_body_leaves_the_session_usable(db: &Db) {
     db.run(async {
         let mut missing = Account { id: 9, value: 0 };
@@ -193,206 +92,25 @@ fn error_before_the_body_leaves_the_session_usable(db: &Db) {
 }
 
 #[server_test]
-fn transaction_of_a_method_commits_or_rolls_back(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        account.add_or_fail(conn, false).await.unwrap();
-        assert_eq!(db.value(1).await, 1);
-        let failed = account.add_or_fail(conn, true).await;
-        assert_eq!(failed, Err(diesel::result::Error::RollbackTransaction));
-        assert_eq!(db.value(1).await, 1);
-        db.assert_free(&account.lock_name()).await;
-        // Inside an open transaction, the call is refused like `.transaction`.
-        let refused = conn
-            .transaction(async |conn| account.add_or_fail(conn, false).await)
-            .await
-            .unwrap_err();
-        assert!(matches!(
-            LockError::in_diesel(&refused),
-            Some(LockError::OpenTransaction { .. })
-        ));
-    });
-}
-
-#[server_test]
-fn transaction_on_a_copy_commits_or_rolls_back(db: &Db) {
-    db.run(async {
-        let account = Account::of(db).await;
-        set(db, 7).await;
-        let conn = &mut db.conn().await;
-        account.overwrite(conn, false).await.unwrap();
-        assert_eq!(db.value(1).await, 8);
-        account.overwrite(conn, true).await.unwrap_err();
-        assert_eq!(db.value(1).await, 8);
-        db.assert_free(&account.lock_name()).await;
-    });
-}
-
-#[server_test]
-fn lock_lost_in_the_transaction_of_a_method_is_rolled_back(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        conn.batch_execute(server::LOCK_BEFORE_BEGIN).await.unwrap();
-        let ran = account.add_and(conn, async |conn| {
-            conn.batch_execute(server::RELEASE_ALL).await.unwrap();
-        });
-        let error = LockError::try_from(ran.await.unwrap_err()).unwrap();
-        assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
-        assert_eq!(error.outcome(), Outcome::RolledBack);
-        assert_eq!(db.value(1).await, 0);
-        db.wait_until_free(&account.lock_name()).await;
-    });
-}
-
-#[server_test]
-fn session_lost_in_a_method_is_reported(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        let ran = account.run(conn, async |conn| {
-            let session = server::session_id(conn).await;
-            server::kill_session(&mut db.conn().await, session).await;
-        });
-        let error = LockError::try_from(ran.await.unwrap_err()).unwrap();
-        assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
-    });
-}
-
-#[server_test]
-fn guard_leaked_in_a_method_ends_the_session(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let name = account.lock_name();
-        let conn = &mut db.conn().await;
-        let session = server::session_id(conn).await;
-        let ran = account.run(conn, async |conn| {
-            std::mem::forget(name.lock().acquire(conn).await.unwrap());
-        });
-        assert_eq!(ran.await, Ok(()));
-        db.wait_until_free(&name).await;
-        assert!(!server::has_session(&mut db.conn().await, session).await);
-    });
-}
-
-#[server_test]
-fn timeout_option_sets_the_timeout_of_the_method(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let name = account.lock_name();
-        let conn = &mut db.conn().await;
-        let timeout = Duration::from_millis(250);
-        assert_times_out(db, &name, timeout, async || {
-            account.with_timeout(conn).await
-        })
-        .await;
-        let now = Duration::ZERO;
-        assert_times_out(db, &name, now, async || account.without_wait(conn).await).await;
-        account.waiting_forever(conn).await.unwrap();
-    });
-}
-
-#[server_test]
-fn keep_alive_option_raises_the_idle_timeout_during_the_method(db: &Db) {
-    db.run(async {
-        let conn = &mut db.conn().await;
-        let usual = 100;
-        server::set_idle_timeout(conn, usual).await;
-        let seen = Account::of(db).await.with_keep_alive(conn).await;
-        assert_eq!(seen, Ok(10 * 24 * 60 * 60));
-        assert_eq!(server::idle_timeout(conn).await, usual);
-    });
-}
-
-#[server_test]
-fn method_takes_a_pooled_connection(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let manager = || AsyncDieselConnectionManager::<Conn>::new(db.url());
-        let pool = deadpool::Pool::builder(manager())
-            .max_size(1)
-            .build()
-            .unwrap();
-        let mut conn = pool.get().await.unwrap();
-        assert_eq!(account.of_deadpool(&mut conn).await, Ok(1));
-        assert_eq!(account.add(&mut conn, 1).await, Ok(2), "coerced");
-        let pool = bb8::Pool::builder().max_size(1).build(manager());
-        let pool = pool.await.unwrap();
-        let mut conn = pool.get().await.unwrap();
-        assert_eq!(account.of_bb8(&mut conn).await, Ok(3));
-        db.assert_free(&account.lock_name()).await;
-    });
-}
-
-#[server_test]
-fn method_takes_a_guard(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let outer = LockName::named("outer");
-        let conn = &mut db.conn().await;
-        let mut held = outer.lock().acquire(conn).await.unwrap();
-        set(db, 3).await;
-        assert_eq!(account.in_guard(&mut held).await, Ok(4));
-        assert!(db.holder(&outer).await.is_some());
-        held.release().await.unwrap();
-    });
-}
-
-#[server_test]
-fn method_takes_a_generic_connection(db: &Db) {
+fn method_takes_an_object_of_deadpool(db: &Db) {
     db.run(async {
         let mut account = Account::of(db).await;
         let manager = AsyncDieselConnectionManager::<Conn>::new(db.url());
-        let pool = deadpool::Pool::builder(manager)
-            .max_size(1)
-            .build()
-            .unwrap();
-        assert_eq!(account.generic(&mut pool.get().await.unwrap()).await, Ok(1));
-        let conn = &mut db.conn().await;
-        assert_eq!(account.generic(conn).await, Ok(2));
-        assert_eq!(account.generic_copy(conn).await, Ok(2));
+        let pool = deadpool::Pool::builder(manager).max_size(1);
+        let conn = &mut pool.build().unwrap().get().await.unwrap();
+        assert_eq!(account.of_deadpool(conn).await, Ok(1));
+        assert_eq!(account.add(conn, 1).await, Ok(2), "coerced");
         assert_eq!(account.of_any(conn).await, Ok(3));
+        db.assert_free(&account.lock_name()).await;
     });
 }
 
 #[server_test]
-fn method_takes_moved_borrowed_and_destructured_arguments(db: &Db) {
+fn method_returns_an_unnamed_type(db: &Db) {
     db.run(async {
         let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        let mut borrowed = vec![0];
-        let back = account
-            .arguments::<i32, 9>(vec![1], conn, (2, 3), &mut borrowed, |n| n * 10)
-            .await
-            .unwrap();
-        back.push(-1);
-        assert_eq!(borrowed, [0, 1, 2, 30, 0, 9, -1]);
-        set(db, 8).await;
-        let copied = account.arguments_on_a_copy::<i32>(vec![4], (5, 6), conn);
-        assert_eq!(copied.await.unwrap(), [4, 5, 6, 0, 8]);
-    });
-}
-
-#[server_test]
-fn method_returns_a_borrow_of_self_and_an_unnamed_type(db: &Db) {
-    db.run(async {
-        let mut account = Account::of(db).await;
-        let conn = &mut db.conn().await;
-        set(db, 3).await;
-        *account.value_mut(conn).await.unwrap() += 1;
-        assert_eq!(account.value, 4);
-        let digits = account.digits(conn).await.unwrap();
+        let digits = account.digits(&mut db.conn().await).await.unwrap();
         assert_eq!(digits.collect::<String>(), "12");
-    });
-}
-
-#[server_test]
-fn method_of_a_trait_impl_is_locked(db: &Db) {
-    db.run(async {
-        let conn = &mut db.conn().await;
-        assert_eq!(Account::of(db).await.add_two(conn).await, Ok(2));
-        assert_eq!(db.value(1).await, 2);
     });
 }
 

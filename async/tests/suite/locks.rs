@@ -1,6 +1,6 @@
-//! The calls, without faults.
+//! Calls in tasks, and calls that fail before their body.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel_advisory_lock_async::prelude::*;
@@ -8,25 +8,6 @@ use server_test::server_test;
 
 use super::support::{Counter, Db};
 use crate::server::{self, Conn};
-
-#[server_test]
-fn with_lock_reloads_the_row_and_returns_the_value(db: &Db) {
-    db.run(async {
-        let mut conn = db.conn().await;
-        db.counter(1).await;
-        let mut counter = Counter::stale(1);
-        assert_eq!(counter.with_lock(&mut conn, Counter::add_one).await, Ok(1));
-        let mut stale = Counter::stale(1);
-        let value = stale.with_lock(&mut conn, async |counter, conn| {
-            let session = server::session_id(conn).await;
-            assert_eq!(db.holder(&counter.lock_name()).await, Some(session));
-            counter.add_one(conn).await
-        });
-        assert_eq!(value.await, Ok(2));
-        assert_eq!(stale.value, 2);
-        db.assert_free(&stale.lock_name()).await;
-    });
-}
 
 /// A generic function, as in a library.
 async fn locked_value<T>(model: &mut T, conn: &mut Conn) -> QueryResult<()>
@@ -58,97 +39,6 @@ fn calls_are_send_and_generic(db: &Db) {
 }
 
 #[server_test]
-fn taken_lock_returns_none_or_a_timeout_with_its_holder(db: &Db) {
-    db.run(async {
-        let (mut one, mut two) = (db.conn().await, db.conn().await);
-        let name = LockName::named("job");
-        let session = server::session_id(&mut one).await;
-        let held = name.lock().acquire(&mut one).await.unwrap();
-        let tried = name
-            .lock()
-            .try_run(&mut two, async |_, _| Ok::<_, LockError>(()));
-        assert!(tried.await.unwrap().is_none());
-        assert!(name.lock().try_acquire(&mut two).await.unwrap().is_none());
-        let since = Instant::now();
-        let wait = Duration::from_millis(300);
-        let error = name
-            .lock()
-            .timeout(wait)
-            .acquire(&mut two)
-            .await
-            .unwrap_err();
-        assert!(since.elapsed() >= wait, "{:?}", since.elapsed());
-        assert!(matches!(error, LockError::Timeout { .. }), "{error:?}");
-        let holder = error.holder().unwrap().connection_id;
-        assert_eq!(i64::try_from(holder), Ok(session));
-        held.release().await.unwrap();
-        // The connection lives on.
-        name.lock()
-            .acquire(&mut two)
-            .await
-            .unwrap()
-            .release()
-            .await
-            .unwrap();
-        db.assert_free(&name).await;
-    });
-}
-
-#[server_test]
-fn sets_lock_and_reload_all_of_their_rows(db: &Db) {
-    db.run(async {
-        let mut conn = db.conn().await;
-        for id in 1..=3 {
-            db.counter(id).await;
-        }
-        let (mut one, mut two) = (Counter::stale(1), Counter::stale(2));
-        let mut rest = [Counter::stale(3)];
-        let audit = LockName::named("audit");
-        let set = lock_all((&mut two, &mut one, &mut rest[..], &audit));
-        let sum = set.transaction(&mut conn, async |(two, one, rest, _), conn| {
-            assert_eq!((one.value, two.value, rest[0].value), (0, 0, 0));
-            assert!(db.holder(&audit).await.is_some());
-            one.add_one(conn).await?;
-            rest[0].add_one(conn).await?;
-            two.add_one(conn).await
-        });
-        assert_eq!(sum.await, Ok(1));
-        for id in 1..=3 {
-            assert_eq!(db.value(id).await, 1);
-            db.assert_free(&Counter::stale(id).lock_name()).await;
-        }
-        db.assert_free(&audit).await;
-    });
-}
-
-#[server_test]
-fn nested_call_keeps_the_changes_of_its_own_model_alone(db: &Db) {
-    db.run(async {
-        let mut conn = db.conn().await;
-        let mut counter = db.counter(1).await;
-        let ran = counter.with_lock(&mut conn, async |counter, conn| {
-            counter.value = 7;
-            counter
-                .with_lock(conn, async |counter, _| {
-                    assert_eq!(counter.value, 7);
-                    QueryResult::Ok(())
-                })
-                .await?;
-            let mut copy = counter.clone();
-            copy.with_lock(conn, async |copy, _| {
-                assert_eq!(copy.value, 0);
-                QueryResult::Ok(())
-            })
-            .await?;
-            assert!(db.holder(&counter.lock_name()).await.is_some());
-            QueryResult::Ok(())
-        });
-        ran.await.unwrap();
-        db.assert_free(&counter.lock_name()).await;
-    });
-}
-
-#[server_test]
 fn error_before_the_body_leaves_nothing_locked(db: &Db) {
     db.run(async {
         let mut conn = db.conn().await;
@@ -172,21 +62,6 @@ fn error_before_the_body_leaves_nothing_locked(db: &Db) {
             .with_lock(&mut conn, Counter::add_one)
             .await
             .unwrap();
-    });
-}
-
-#[server_test]
-fn lost_session_is_reported(db: &Db) {
-    db.run(async {
-        let mut conn = db.conn().await;
-        let name = LockName::named("job");
-        let ran = name.lock().run(&mut conn, async |_, conn| {
-            let session = server::session_id(conn).await;
-            server::kill_session(&mut db.conn().await, session).await;
-            Ok(())
-        });
-        let error = ran.await.unwrap_err();
-        assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
     });
 }
 

@@ -185,36 +185,6 @@ impl Db {
     }
 }
 
-/// Asserts that `attempt` waits for `expected`, and less than a second longer, while another session
-/// holds the lock.
-pub(crate) async fn assert_times_out(
-    db: &Db,
-    name: &LockName,
-    expected: Duration,
-    mut attempt: impl AsyncFnMut() -> Result<(), LockError>,
-) {
-    let mut holder = db.conn().await;
-    let held = name.lock().acquire(&mut holder).await.unwrap();
-    let mut times = Vec::new();
-    loop {
-        let start = Instant::now();
-        let result = attempt().await;
-        let elapsed = start.elapsed();
-        assert!(
-            matches!(result, Err(LockError::Timeout { .. })),
-            "{result:?}"
-        );
-        assert!(elapsed >= expected, "{elapsed:?}");
-        if elapsed < expected + Duration::from_millis(900) {
-            break;
-        }
-        // Other cases run at the same time.
-        times.push(elapsed);
-        assert!(times.len() < 10, "expected {expected:?}, took {times:?}");
-    }
-    held.release().await.unwrap();
-}
-
 /// Polls a future up to `count` times, and then drops it. Returns its output if it was ready.
 pub(crate) async fn poll_times<F: Future>(future: F, count: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);

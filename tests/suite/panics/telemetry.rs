@@ -3,19 +3,19 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::thread;
 
 use diesel_advisory_lock::prelude::*;
 use metrics::{
-    Counter as CounterHandle, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
-    Unit,
+    Counter as CounterHandle, Gauge, Histogram, Key, KeyName, Metadata, NoopRecorder, Recorder,
+    SharedString, Unit,
 };
-use server_test::server_test;
+use server_test::{both, server_test};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::api::{recorded, thread};
 use crate::suite::support::{Counter, Db, Path, panics, wait_until_queued};
 
 /// Panics at the nth call, and with `always` at each later one.
@@ -79,7 +79,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Trap {
 
     fn on_exit(&self, _: &Id, _: Context<'_, S>) {
         // While a panic unwinds, `tracing` leaves the span, and the library cannot catch a panic.
-        if !thread::panicking() {
+        if !std::thread::panicking() {
             self.call();
         }
     }
@@ -87,7 +87,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Trap {
     fn on_close(&self, _: Id, _: Context<'_, S>) {
         // A span that closes may close its parent, which `tracing-subscriber` does while the first
         // panic unwinds.
-        if !(thread::panicking() && self.0.closing.load(Ordering::SeqCst)) {
+        if !(std::thread::panicking() && self.0.closing.load(Ordering::SeqCst)) {
             self.0.closing.store(true, Ordering::SeqCst);
             self.call();
             self.0.closing.store(false, Ordering::SeqCst);
@@ -120,68 +120,86 @@ impl Recorder for Trap {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Subscriber,
+    Recorder,
+}
+
 /// Makes calls that panic at the first record, at the second, and so on, until a call makes fewer
 /// records.
-fn at_each_call(db: &Db, within: impl Fn(&Trap, &mut dyn FnMut())) {
-    db.counter(1);
+#[both]
+async fn at_each_call(db: &Db, of: Of) {
+    db.counter(1).await;
     for always in [false, true] {
         for path in Path::essential() {
             for nth in 0.. {
                 let trap = Trap::new(nth, always);
-                let client = &mut path.client(db);
-                let mut result = Ok(());
-                let panicked = panics(|| {
-                    within(&trap, &mut || {
-                        result = client.run_on_counter(|_, _| Ok(()));
-                    });
-                });
+                let client = &mut path.client(db).await;
+                let call = async || client.run_on_counter(async |_, _| Ok(())).await;
+                let panicked = panics(async || match of {
+                    Of::Subscriber => {
+                        let subscriber = tracing_subscriber::registry().with(trap.clone());
+                        recorded(&NoopRecorder, &Dispatch::new(subscriber), call).await
+                    }
+                    Of::Recorder => recorded(&trap, &Dispatch::none(), call).await,
+                })
+                .await;
                 if !trap.is_triggered() {
                     assert!(nth > 1, "{path:?}: {nth} calls");
                     break;
                 }
                 let what = format!("{path:?} panics at call {nth}, always: {always}");
                 assert!(panicked, "{what}");
-                client.assert_nothing_left(db, &what);
+                client.assert_nothing_left(db, &what).await;
             }
         }
     }
 }
 
 #[server_test]
-fn panic_at_any_call_of_a_subscriber_leaves_the_lock_free(db: &Db) {
-    at_each_call(db, |trap, work| {
-        let subscriber = tracing_subscriber::registry().with(trap.clone());
-        tracing::subscriber::with_default(subscriber, work);
-    });
+async fn panic_at_any_call_of_a_subscriber_leaves_the_lock_free(db: &Db) {
+    at_each_call(db, Of::Subscriber).await;
 }
 
 #[server_test]
-fn panic_at_any_call_of_a_recorder_leaves_the_lock_free(db: &Db) {
-    at_each_call(db, |trap, work| metrics::with_local_recorder(trap, work));
+async fn panic_at_any_call_of_a_recorder_leaves_the_lock_free(db: &Db) {
+    at_each_call(db, Of::Recorder).await;
 }
 
 /// The waiter's recorder panics while the lock is handed to the waiter.
 #[server_test]
-fn panic_of_a_waiter_that_was_handed_the_lock_releases_it(db: &Db) {
-    db.counter(1);
-    let locks = &db.locks(2);
+async fn panic_of_a_waiter_that_was_handed_the_lock_releases_it(db: &Db) {
+    db.counter(1).await;
+    let locks = &db.locks(2).await;
     let name = &Counter { id: 1, value: 0 }.lock_name();
-    let acquire = || locks.acquire(name.lock()).unwrap().release().unwrap();
+    let acquire = async || {
+        locks
+            .acquire(name.lock())
+            .await
+            .unwrap()
+            .release()
+            .await
+            .unwrap()
+    };
     // The first call increments the gauge, and the second decrements it.
     let trap = &Trap::with(1, false, true);
-    thread::scope(|scope| {
-        let holder = &mut db.conn();
-        let held = name.lock().acquire(holder).unwrap();
+    thread::scope(async |scope| {
+        let holder = &mut db.conn().await;
+        let held = name.lock().acquire(holder).await.unwrap();
         let first = scope.spawn(acquire);
-        db.wait_until_sessions_wait(1);
-        let second = scope.spawn(|| panics(|| metrics::with_local_recorder(trap, acquire)));
-        wait_until_queued(locks, 1);
+        db.wait_until_sessions_wait(1).await;
+        let second = scope.spawn(async || {
+            panics(async || recorded(trap, &Dispatch::none(), acquire).await).await
+        });
+        wait_until_queued(locks, 1).await;
         let third = scope.spawn(acquire);
-        wait_until_queued(locks, 2);
-        held.release().unwrap();
-        first.join().unwrap();
-        assert!(second.join().unwrap() && trap.is_triggered());
-        third.join().unwrap();
-    });
-    db.assert_idle(locks);
+        wait_until_queued(locks, 2).await;
+        held.release().await.unwrap();
+        first.join().await.unwrap();
+        assert!(second.join().await.unwrap() && trap.is_triggered());
+        third.join().await.unwrap();
+    })
+    .await;
+    db.assert_idle(locks).await;
 }

@@ -9,7 +9,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::both;
 use test_server::{Proxy, Server};
 
-use super::{Counter, Wait, counters, second_lock, wait_until};
+use super::{Counter, Hook, Wait, counters, second_lock, wait_until};
 use crate::api::pool::{self, Events, Locks, Pool};
 use crate::api::{
     Connection, DROP_ENDS_SESSION, RunQueryDsl, SimpleConnection, TransactionManager, block_on,
@@ -144,6 +144,13 @@ impl Db {
         let url = format!("{account}@127.0.0.1:{}/{database}", proxy.port());
         let url = over_tcp(url);
         (proxy, url)
+    }
+
+    /// A lock pool over a pool of one connection, which has the hook.
+    pub(crate) async fn hooked_locks(&self, hook: &Hook) -> Locks {
+        let hook = hook.clone();
+        let (pool, _) = Self::pool_at(&self.url(), 1, move |conn| hook.watch(conn)).await;
+        Locks::new(pool)
     }
 
     /// A lock pool over a pool of `size` connections through a proxy.

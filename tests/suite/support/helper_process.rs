@@ -8,7 +8,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::both;
 
 use super::Db;
-use crate::api::{Connection, block_on};
+use crate::api::{Connection, block_on, wait_for};
 use crate::server::Conn;
 
 const URL: &str = "HELPER_PROCESS_URL";
@@ -18,9 +18,10 @@ const HELD: &str = "held";
 /// A process that acquires a lock, and holds it until [`release`](Self::release).
 pub(crate) struct HelperProcess {
     process: Child,
-    output: BufReader<ChildStderr>,
+    output: Option<BufReader<ChildStderr>>,
 }
 
+#[both]
 impl HelperProcess {
     /// Starts the process, which acquires the lock of that name; see [`LockName::named`].
     pub(crate) fn acquire(db: &Db, name: &str) -> HelperProcess {
@@ -35,14 +36,20 @@ impl HelperProcess {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = BufReader::new(process.stderr.take().unwrap());
+        let output = process.stderr.take().map(BufReader::new);
         HelperProcess { process, output }
     }
 
-    pub(crate) fn wait_until_held(&mut self) {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+    pub(crate) async fn wait_until_held(&mut self) {
+        let mut output = self.output.take().unwrap();
+        let (line, output) = wait_for(move || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            (line, output)
+        })
+        .await;
         assert_eq!(line.trim_end(), HELD);
+        self.output = Some(output);
     }
 
     pub(crate) fn release(mut self) {

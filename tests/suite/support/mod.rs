@@ -7,13 +7,13 @@ use ::server_test::both;
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
-pub(crate) use crate::api::locked::{LockedMethods, locked_methods};
-pub(crate) use crate::api::pool::{Locks, Pool};
+pub(crate) use crate::api::pool::Locks;
 use crate::api::{catch_unwind, thread};
 
 mod db;
 mod helper_process;
 mod hook;
+mod locked_methods;
 mod model;
 mod paths;
 mod server_test;
@@ -21,6 +21,7 @@ mod server_test;
 pub(crate) use db::Db;
 pub(crate) use helper_process::HelperProcess;
 pub(crate) use hook::{Hook, Then, When};
+pub(crate) use locked_methods::{LockedMethods, locked_methods};
 pub(crate) use model::{Counter, Document, counters, documents};
 pub(crate) use paths::{Client, Form, Path, Via, second_lock};
 pub(crate) use server_test::ServerTest;

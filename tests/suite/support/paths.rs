@@ -8,10 +8,9 @@ use diesel_advisory_lock::prelude::*;
 use diesel_advisory_lock::{FromLockError, LockSource};
 use server_test::both;
 
-use super::{Counter, Db, Hook};
-use crate::api::locked::LockedMethods;
+use super::{Counter, Db, Hook, LockedMethods};
 use crate::api::pool::{self, Events, Locks, PooledConnection};
-use crate::api::{Body, Connection, HAS_LOCKED_METHODS};
+use crate::api::{Body, Connection};
 use crate::server::{self, Conn};
 
 /// Where the connection comes from, and the form of the call.
@@ -201,12 +200,6 @@ impl Form {
         self.reloads() && !self.is_guard() && !self.is_shared()
     }
 
-    /// The forms that this crate has.
-    pub(crate) fn available() -> impl Iterator<Item = Form> {
-        let is_available = |form: &Form| HAS_LOCKED_METHODS || !form.is_method();
-        Form::ALL.into_iter().filter(is_available)
-    }
-
     fn is_method(self) -> bool {
         matches!(self, Form::Method | Form::TransactionMethod) || self.is_shared()
     }
@@ -305,7 +298,6 @@ impl Path {
         vias.into_iter()
             .flat_map(move |via| forms.map(|form| Path { via, form }))
             .filter(|path| !(path.form.is_method() && path.is_from_pool()))
-            .filter(|path| Form::available().any(|form| form == path.form))
     }
 
     /// The essential paths without a transaction.

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use server_test::both;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::api::recorded;
 
 pub(crate) type Fields = BTreeMap<String, String>;
 
@@ -27,7 +30,7 @@ struct Seen {
     events: Vec<(Level, Fields)>,
 }
 
-/// Collects what is recorded on this thread within [`Watch::on`].
+/// Collects what is recorded within [`watched`].
 #[derive(Clone, Default)]
 pub(crate) struct Watch(Arc<Mutex<Seen>>);
 
@@ -85,11 +88,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watch {
 }
 
 impl Watch {
-    fn on<R>(&self, work: impl FnOnce() -> R) -> R {
-        let subscriber = tracing_subscriber::registry().with(self.clone());
-        tracing::subscriber::with_default(subscriber, work)
-    }
-
     pub(crate) fn spans(&self) -> Vec<SpanRecord> {
         self.0.lock().unwrap().spans.clone()
     }
@@ -176,10 +174,12 @@ pub(crate) fn read(snapshotter: &Snapshotter) -> Metrics {
 }
 
 /// Returns what is recorded while `work` runs.
-pub(crate) fn watched(work: impl FnOnce()) -> (Watch, Metrics) {
+#[both]
+pub(crate) async fn watched(work: impl AsyncFnOnce()) -> (Watch, Metrics) {
     let watch = Watch::default();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    metrics::with_local_recorder(&recorder, || watch.on(work));
+    let subscriber = Dispatch::new(tracing_subscriber::registry().with(watch.clone()));
+    recorded(&recorder, &subscriber, work).await;
     (watch, read(&snapshotter))
 }

@@ -19,11 +19,8 @@ use diesel_advisory_lock::LockBody;
 
 use crate::server::Conn;
 
-pub(crate) mod locked;
 pub(crate) mod pool;
 pub(crate) mod thread;
-
-pub(crate) const HAS_LOCKED_METHODS: bool = false;
 
 /// Whether a future that is dropped, or a guard, ends the session.
 pub(crate) const DROP_ENDS_SESSION: bool = true;
@@ -52,6 +49,11 @@ pub(crate) async fn concurrently(count: usize, work: impl AsyncFn(usize)) {
     join_all((0..count).map(async |nth| work(nth).await)).await;
 }
 
+/// Runs `work`, which waits for a file or a process, while other futures are polled.
+pub(crate) async fn wait_for<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
 /// The URL, with a connection that a proxy can see: the client of MySQL prefers the server's Unix
 /// socket.
 pub(crate) fn over_tcp(url: String) -> String {
@@ -59,6 +61,36 @@ pub(crate) fn over_tcp(url: String) -> String {
         true => format!("{url}?prefer_socket=false"),
         false => url,
     }
+}
+
+/// Runs `work`, whose metrics and spans these two receive: each thread has its own, so they are set
+/// for each poll.
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+pub(crate) async fn recorded<R>(
+    recorder: &(dyn metrics::Recorder + Sync),
+    subscriber: &tracing::Dispatch,
+    work: impl AsyncFnOnce() -> R,
+) -> R {
+    let mut work = std::pin::pin!(work());
+    std::future::poll_fn(|context| {
+        metrics::with_local_recorder(recorder, || {
+            tracing::dispatcher::with_default(subscriber, || work.as_mut().poll(context))
+        })
+    })
+    .await
+}
+
+/// What a [`Scope`](thread::Scope) can run.
+pub(crate) trait Work<R>: FnOnce() -> <Self as Work<R>>::Fut + Send {
+    type Fut: Future<Output = R> + Send;
+}
+
+impl<R, F, Fut> Work<R> for F
+where
+    F: FnOnce() -> Fut + Send,
+    Fut: Future<Output = R> + Send,
+{
+    type Fut = Fut;
 }
 
 /// A closure that runs under the lock of a model.

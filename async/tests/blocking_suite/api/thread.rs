@@ -4,6 +4,7 @@
 //! scope. Each still waits for its own statements.
 
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,14 +20,19 @@ pub(crate) use std::thread::Result;
 pub(crate) use tokio::task::yield_now;
 pub(crate) use tokio::time::sleep;
 
-pub(crate) struct Scope<'env> {
+/// The first lifetime is that of the scope, as in [`std::thread::Scope`].
+pub(crate) struct Scope<'scope, 'env> {
     spawned: mpsc::UnboundedSender<BoxFuture<'env, ()>>,
+    _scope: PhantomData<&'scope ()>,
 }
 
 /// Runs `body` together with the futures that it spawns, to the end of all of them.
-pub(crate) async fn scope<'env, R>(body: impl AsyncFnOnce(&Scope<'env>) -> R) -> R {
+pub(crate) async fn scope<'env, R>(body: impl AsyncFnOnce(&Scope<'_, 'env>) -> R) -> R {
     let (sender, mut spawned) = mpsc::unbounded_channel();
-    let scope = Scope { spawned: sender };
+    let scope = Scope {
+        spawned: sender,
+        _scope: PhantomData,
+    };
     let mut body = pin!(body(&scope));
     let mut result = None;
     let mut running = FuturesUnordered::new();
@@ -55,7 +61,7 @@ pub(crate) async fn scope<'env, R>(body: impl AsyncFnOnce(&Scope<'env>) -> R) ->
     result.expect("the body has ended")
 }
 
-impl<'env> Scope<'env> {
+impl<'env> Scope<'_, 'env> {
     pub(crate) fn spawn<F, Fut, R>(&self, work: F) -> JoinHandle<R>
     where
         F: FnOnce() -> Fut,

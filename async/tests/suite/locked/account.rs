@@ -4,10 +4,9 @@ use diesel::prelude::*;
 use diesel_advisory_lock_async::LockSource;
 use diesel_advisory_lock_async::prelude::*;
 use diesel_async::RunQueryDsl;
-use diesel_async::pooled_connection::bb8::PooledConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 
-use crate::server::{self, Conn};
+use crate::server::Conn;
 use crate::suite::support::{Db, counters};
 
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Identifiable, AsChangeset)]
@@ -16,9 +15,6 @@ pub(super) struct Account {
     pub(super) id: i64,
     pub(super) value: i64,
 }
-
-/// Which locks of the row are held: without a scope, and with each of the two scopes below.
-pub(super) type Held = [bool; 3];
 
 impl Account {
     pub(super) async fn of(db: &Db) -> Account {
@@ -33,17 +29,6 @@ impl Account {
         diesel::update(self).set(self).execute(conn).await
     }
 
-    /// Returns `true`, as if it sent a mail, unless a mail has been sent.
-    #[locked(conn = conn)]
-    pub(super) async fn send(&mut self, conn: &mut Conn) -> QueryResult<bool> {
-        if self.value > 0 {
-            return Ok(false);
-        }
-        self.value = 1;
-        self.save(conn).await?;
-        Ok(true)
-    }
-
     #[locked(conn = conn)]
     pub(super) async fn add(&mut self, conn: &mut Conn, by: i64) -> QueryResult<i64> {
         self.value += by;
@@ -55,12 +40,6 @@ impl Account {
     pub(super) async fn change_and_add(&mut self, conn: &mut Conn) -> QueryResult<i64> {
         self.value = 10;
         self.add(conn, 5).await
-    }
-
-    #[locked(conn = conn)]
-    pub(super) async fn change_and_peek(&mut self, conn: &mut Conn) -> QueryResult<i64> {
-        self.value = 10;
-        self.peek(conn).await
     }
 
     /// Its copy, and its row under another scope, are reloaded. It is not.
@@ -111,42 +90,6 @@ impl Account {
         Ok(addresses)
     }
 
-    async fn held(&self, db: &Db) -> Held {
-        let name = self.lock_name();
-        let own_scope = name.clone().scope("held_by_own_scope");
-        let other = name.clone().scope("other");
-        [
-            db.holder(&name).await.is_some(),
-            db.holder(&own_scope).await.is_some(),
-            db.holder(&other).await.is_some(),
-        ]
-    }
-
-    #[locked(conn = _conn)]
-    pub(super) async fn held_without_scope(
-        &mut self,
-        _conn: &mut Conn,
-        db: &Db,
-    ) -> QueryResult<Held> {
-        Ok(self.held(db).await)
-    }
-
-    #[locked(conn = conn, scope)]
-    pub(super) async fn held_by_own_scope(
-        &mut self,
-        conn: &mut Conn,
-        db: &Db,
-    ) -> QueryResult<Held> {
-        let _ = conn;
-        Ok(self.held(db).await)
-    }
-
-    #[locked(conn = conn, scope = "other")]
-    pub(super) async fn held_by_other_scope(&self, conn: &mut Conn, db: &Db) -> QueryResult<Held> {
-        let _ = conn;
-        Ok(self.held(db).await)
-    }
-
     #[locked(conn = conn, transaction)]
     pub(super) async fn add_or_fail(&mut self, conn: &mut Conn, fail: bool) -> QueryResult<()> {
         self.value += 1;
@@ -169,19 +112,6 @@ impl Account {
         }
     }
 
-    /// Adds 1 by a statement, and then does something to the session.
-    #[locked(conn = conn, transaction)]
-    pub(super) async fn add_and(
-        &mut self,
-        conn: &mut Conn,
-        then: impl AsyncFnOnce(&mut Conn),
-    ) -> QueryResult<()> {
-        self.value += 1;
-        self.save(conn).await?;
-        then(conn).await;
-        Ok(())
-    }
-
     #[locked(conn = conn)]
     pub(super) async fn run(
         &mut self,
@@ -192,38 +122,9 @@ impl Account {
         Ok(())
     }
 
-    #[locked(conn = _conn, timeout = "250ms")]
-    pub(super) async fn with_timeout(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
-        Ok(())
-    }
-
-    #[locked(conn = _conn, no_wait)]
-    pub(super) async fn without_wait(&self, _conn: &mut Conn) -> Result<(), LockError> {
-        Ok(())
-    }
-
-    #[locked(conn = _conn, wait_forever)]
-    pub(super) async fn waiting_forever(&mut self, _conn: &mut Conn) -> Result<(), LockError> {
-        Ok(())
-    }
-
-    #[locked(conn = conn, keep_alive = "10 days")]
-    pub(super) async fn with_keep_alive(&mut self, conn: &mut Conn) -> QueryResult<i64> {
-        Ok(server::idle_timeout(conn).await)
-    }
-
     #[locked]
     pub(super) async fn of_deadpool(&mut self, conn: &mut Object<Conn>) -> QueryResult<i64> {
         let conn: &mut Object<Conn> = conn;
-        self.add(conn, 1).await
-    }
-
-    #[locked]
-    pub(super) async fn of_bb8(
-        &mut self,
-        conn: &mut PooledConnection<'_, Conn>,
-    ) -> QueryResult<i64> {
-        let conn: &mut PooledConnection<'_, Conn> = conn;
         self.add(conn, 1).await
     }
 
@@ -235,55 +136,12 @@ impl Account {
         self.add(source.connection(), 1).await
     }
 
-    #[locked(conn = source)]
-    pub(super) async fn generic_copy<S>(&self, source: &mut S) -> QueryResult<i64>
-    where
-        S: LockSource<Connection = Conn>,
-    {
-        self.peek(source.connection()).await
-    }
-
     #[locked]
     pub(super) async fn of_any(
         &mut self,
         source: &mut impl LockSource<Connection = Conn>,
     ) -> QueryResult<i64> {
         self.add(source.connection(), 1).await
-    }
-
-    #[locked]
-    pub(super) async fn in_guard(&mut self, conn: &mut LockGuard<'_, Conn>) -> QueryResult<i64> {
-        let conn: &mut LockGuard<'_, Conn> = conn;
-        self.add(conn, 1).await
-    }
-
-    #[locked(conn = conn)]
-    pub(super) async fn arguments<'a, T: Default + Into<i64>, const N: usize>(
-        &mut self,
-        mut moved: Vec<i64>,
-        conn: &mut Conn,
-        (a, b): (i64, i64),
-        borrowed: &'a mut Vec<i64>,
-        any: impl Fn(i64) -> i64,
-    ) -> QueryResult<&'a mut Vec<i64>> {
-        moved.push(a);
-        borrowed.extend(moved);
-        borrowed.push(any(b));
-        borrowed.push(T::default().into());
-        borrowed.push(i64::try_from(N).unwrap());
-        self.add(conn, 1).await?;
-        Ok(borrowed)
-    }
-
-    #[locked(conn = _conn)]
-    pub(super) async fn arguments_on_a_copy<T: Default + Into<i64>>(
-        &self,
-        mut moved: Vec<i64>,
-        (a, b): (i64, i64),
-        _conn: &mut Conn,
-    ) -> QueryResult<Vec<i64>> {
-        moved.extend([a, b, T::default().into(), self.value]);
-        Ok(moved)
     }
 
     #[locked(conn = _conn)]
@@ -314,16 +172,5 @@ impl Account {
         self.value = value + 1;
         self.save(conn).await?;
         Ok(self.value)
-    }
-}
-
-pub(super) trait Adding {
-    async fn add_two(&mut self, conn: &mut Conn) -> QueryResult<i64>;
-}
-
-impl Adding for Account {
-    #[locked(conn = conn, transaction)]
-    async fn add_two(&mut self, conn: &mut Conn) -> QueryResult<i64> {
-        self.add(conn, 2).await
     }
 }
