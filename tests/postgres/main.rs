@@ -38,5 +38,6 @@ mod shared;
 #[path = "../suite/mod.rs"]
 mod suite;
 mod transactions;
+mod undone_acquisitions;
 mod until_commit;
 mod waits;

@@ -175,6 +175,28 @@ fn transaction_without_its_lock_does_not_commit_on_any_path(db: &Db) {
     }
 }
 
+/// Each transaction is marked by a number of its own. The inner COMMIT would release the outer lock
+/// before the outer closure has ended.
+#[server_test]
+fn transactions_of_two_locks_that_are_swapped_are_not_committed(db: &Db) {
+    let counter = db.counter(1);
+    let (outer, inner) = (LockName::named("outer"), LockName::named("inner"));
+    let other = &mut db.conn();
+    let run = outer.lock().transaction(&mut db.conn(), |_, conn| {
+        let run = inner.lock().transaction(other, |_, other| {
+            std::mem::swap(conn, other);
+            Ok::<_, LockError>(())
+        });
+        assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+        counter.clone().add_one(conn).unwrap();
+        Ok::<_, LockError>(())
+    });
+    assert!(matches!(run, Err(LockError::Lost { .. })), "{run:?}");
+    assert_eq!(db.value(1), 0);
+    db.wait_until_free(&outer);
+    db.wait_until_free(&inner);
+}
+
 /// The server may have committed before it ended the session, so the outcome is unknown, unless the
 /// session was asked for a proof first.
 #[server_test]

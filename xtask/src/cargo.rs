@@ -47,10 +47,11 @@ const STRESS: &str = "stress";
 const STRESS_FEATURES: &str = "stress/async";
 
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 7] = [
+const WITH_POSTGRES: [&str; 8] = [
     ASYNC,
     "axum_wallet",
     "benches",
+    "instructions",
     "job_queue",
     "locks",
     "notification",

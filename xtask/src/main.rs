@@ -99,10 +99,10 @@ Once the servers are installed, cargo is enough:
 const MUTANTS_EXAMPLES: &str = "\
 Examples:
   cargo xtask mutants -- --list                                 List all mutants
-  cargo xtask mutants -- --file src/reload.rs                   Try the mutants of a file
+  cargo xtask mutants -- --re src/reload.rs                     Try the mutants of a file
   cargo xtask mutants -- --re is_in_use                         Try the mutants with this name
   cargo xtask mutants -- --shard 3/32                           Try one of 32 parts
-  cargo xtask mutants --server postgres -- --file src/backend/postgres/wait.rs
+  cargo xtask mutants --server postgres -- --re src/backend/postgres/wait.rs
                                                                 Try mutants of that backend
 
 Which files are changed: .cargo/mutants.toml. Results: target/mutants.out";

@@ -23,10 +23,10 @@ pub(crate) fn run(kind: ServerKind, arguments: &[String]) -> Result<()> {
     // No test of this server would notice a mutant of the other backend.
     if kind.is_postgres() {
         mutants.args(["--exclude", "src/backend/mysql/**"]);
-        let features = ["--features", POSTGRES, "--cargo-arg", "--test=postgres"];
-        mutants.args(features);
+        mutants.args(["--features", POSTGRES, "--cargo-arg", "--test=postgres"]);
     } else {
         mutants.args(["--exclude", "src/backend/postgres/**"]);
+        mutants.args(["--cargo-arg", "--test=mysql"]);
     }
     // After the first dashes stand arguments of `cargo test`, after the second those of the tests.
     mutants.args(["--", "--"]);

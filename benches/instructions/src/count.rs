@@ -40,6 +40,9 @@ impl Counter {
                 "json-render-diagnostics",
             ])
             .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if cfg!(feature = "postgres") {
+            build.args(["--features", "postgres"]);
+        }
         let output = build.stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "the program does not build");
         let messages = String::from_utf8_lossy(&output.stdout);

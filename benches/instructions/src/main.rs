@@ -1,5 +1,8 @@
 //! Repeats a piece of work, for valgrind to count its instructions.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use diesel::sql_types::{Integer, Text};
@@ -27,6 +30,9 @@ enum Work {
     DieselSelect { url: String },
     /// The two functions through the C client, prepared once
     RawClient { port: u16, schema: String },
+    /// Work on PostgreSQL
+    #[cfg(feature = "postgres")]
+    Postgres { work: postgres::Work, url: String },
 }
 
 #[diesel::declare_sql_function]
@@ -70,6 +76,8 @@ fn main() -> Result<()> {
                 ensure!(release.ask(&name)? == Some(1), "not released");
             }
         }
+        #[cfg(feature = "postgres")]
+        Work::Postgres { work, url } => work.run(&url, times)?,
     }
     Ok(())
 }
