@@ -750,7 +750,7 @@ async fn connection_cut_at_commit_counts_no_loss(db: &Db) {
     let (proxy, url) = db.proxy();
     let conn = &mut Conn::establish(&url).await.unwrap();
     let (watch, metrics) = watched(async || {
-        proxy.cut_before("COMMIT");
+        proxy.cut_before(statement::COMMIT);
         let run = counter
             .lock()
             .transaction(conn, async |_, _| nothing())
