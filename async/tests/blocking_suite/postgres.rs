@@ -21,3 +21,5 @@ mod api;
 #[allow(dead_code, unused_imports, reason = "some are for blocking cases")]
 mod server;
 mod suite;
+#[path = "../../../tests/postgres/undone_acquisitions.rs"]
+mod undone_acquisitions;
