@@ -211,7 +211,11 @@ macro_rules! blocking_driver {
 }
 
 #[cfg(feature = "mysql")]
-blocking_driver!(diesel::mysql::MysqlConnection, load_without_transaction, false);
+blocking_driver!(
+    diesel::mysql::MysqlConnection,
+    load_without_transaction,
+    false
+);
 #[cfg(feature = "postgres")]
 blocking_driver!(diesel::pg::PgConnection, load_with_transaction, true);
 

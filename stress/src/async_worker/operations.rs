@@ -283,7 +283,8 @@ where
         }
         "nested" => {
             let lock = counter.lock().timeout(op.wait);
-            let ran = locks.transaction(lock, async |counter, conn| nested(op, counter, conn).await);
+            let ran =
+                locks.transaction(lock, async |counter, conn| nested(op, counter, conn).await);
             ran.boxed().await?;
         }
         "name.try_run" => {
