@@ -287,11 +287,13 @@ async fn session_killed_at_any_moment_does_not_hang(db: &Db) {
     let stop = &AtomicBool::new(false);
     let enough = || [done, unknown].map(|count| count.load(Ordering::SeqCst) >= 20) == [true; 2];
     thread::scope(async |scope| {
-        for thread in 0..16 {
+        for number in 0..16 {
             scope.spawn(async move || {
                 while !stop.load(Ordering::SeqCst) {
-                    let run = if thread % 4 == 0 {
-                        let wait = Duration::from_millis(thread);
+                    // A request that does not wait may be ready at once.
+                    thread::yield_now().await;
+                    let run = if number % 4 == 0 {
+                        let wait = Duration::from_millis(number);
                         let request = Counter { id: 1, value: 0 }.lock_name().lock().timeout(wait);
                         locks.run(request, async |_, _| Ok(())).await
                     } else {
