@@ -9,7 +9,7 @@ use crate::in_use::{self, Enclosing, EnclosingFuture};
 use crate::mode::LockMode;
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
-use crate::session_lock::{self, Armed, PendingLock, Progress, SessionLock};
+use crate::session_lock::{self, Armed, PendingLock, Progress, SessionLock, without_second_panic};
 use crate::telemetry::{Ended, LockTelemetry, Scope};
 use crate::transaction::{Depth, TransactionContext};
 
@@ -330,9 +330,12 @@ impl<B: Backend> HeldLocks<B> {
 
     /// Records that the session has been ended, and with it the locks.
     pub fn session_ended(&mut self) {
-        for lock in self.locks.as_mut_slice() {
-            lock.telemetry.ended(&lock.name, Ended::Abandoned);
-        }
+        let locks = self.locks.as_mut_slice();
+        drop(without_second_panic(|| {
+            for lock in locks {
+                lock.telemetry.ended(&lock.name, Ended::Abandoned);
+            }
+        }));
     }
 
     /// The span that a closure runs in.

@@ -258,7 +258,7 @@ async fn timeout_behind_another_request_names_the_queue(db: &Db) {
     };
     // A future of the closure's own would be a nested call.
     let ask_on_another_thread = || {
-        let results = std::thread::scope(|scope| scope.spawn(|| block_on(&ask)).join());
+        let results = std::thread::scope(|scope| scope.spawn(|| block_on(ask)).join());
         for result in results.unwrap() {
             assert_cause(result, TimeoutCause::Queue);
         }

@@ -62,7 +62,7 @@ async fn unlock(conn: &mut AsyncConn, name: &str) -> Result<bool> {
 
 #[cfg(feature = "postgres")]
 mod functions {
-    use diesel::sql_types::{BigInt, Bool, Text};
+    use diesel::sql_types::BigInt;
 
     #[diesel::declare_sql_function]
     extern "SQL" {

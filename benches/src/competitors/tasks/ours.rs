@@ -56,18 +56,21 @@ impl Competitor for Plain<'_> {
             thread.repeat(|target, recorder| {
                 let (name, account) = &targets[target];
                 recorder.requested();
-                let work = async |_: &mut Account, _: &mut AsyncConn| nothing(recorder);
                 let mut account = account.clone();
-                runtime.block_on(async {
-                    match self.call {
-                        Call::Run => {
-                            let work = async |_, _: &mut AsyncConn| nothing(recorder);
-                            name.lock().run(conn, work).await
-                        }
-                        Call::WithLock => account.with_lock(conn, work).await,
-                        Call::Transaction => account.lock().transaction(conn, work).await,
+                if let Call::Run = self.call {
+                    let work = async |_, _: &mut AsyncConn| nothing(recorder);
+                    runtime.block_on(name.lock().run(conn, work))?;
+                    return Ok(());
+                }
+                let work = async |_: &mut Account, _: &mut AsyncConn| nothing(recorder);
+                match self.call {
+                    Call::Run | Call::WithLock => {
+                        runtime.block_on(account.with_lock(conn, work))?;
                     }
-                })?;
+                    Call::Transaction => {
+                        runtime.block_on(account.lock().transaction(conn, work))?;
+                    }
+                }
                 Ok(())
             })
         })

@@ -29,7 +29,7 @@ impl Competitor for Client<'_> {
                     client.query_one(&lock, &[key]).await?;
                     recorder.acquired();
                     let gone = client.query_one(&unlock, &[key]).await?;
-                    ensure!(gone.try_get(0)?, "not released");
+                    ensure!(gone.try_get::<_, bool>(0)?, "not released");
                     Ok(())
                 })
             })
