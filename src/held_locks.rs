@@ -331,11 +331,11 @@ impl<B: Backend> HeldLocks<B> {
     /// Records that the session has been ended, and with it the locks.
     pub fn session_ended(&mut self) {
         let locks = self.locks.as_mut_slice();
-        drop(without_second_panic(|| {
+        let _: Option<()> = without_second_panic(|| {
             for lock in locks {
                 lock.telemetry.ended(&lock.name, Ended::Abandoned);
             }
-        }));
+        });
     }
 
     /// The span that a closure runs in.
