@@ -602,13 +602,15 @@ async fn transaction_that_returns_an_error_emits_no_event(db: &Db) {
         .await;
 }
 
-#[server_test]
+/// In the async crate, a panic ends the session.
+#[server_test(blocking)]
 async fn transaction_that_panics_emits_no_event(db: &Db) {
     assert_rolls_back_without_an_event(db, || std::panic::resume_unwind(Box::new("on purpose")))
         .await;
 }
 
-#[server_test]
+/// In the async crate, the guard that an error drops ends the session.
+#[server_test(blocking)]
 async fn run_that_leaves_a_transaction_open_emits_an_event_even_with_an_error(db: &Db) {
     db.counter(1).await;
     for path in Path::essential_runs() {
