@@ -14,14 +14,20 @@ use super::lock_pool_faults::in_front_of;
 use super::support::{
     Counter, Db, Hook, Path, Then, When, counters, documents, panics, wait_until, wait_until_queued,
 };
-use crate::api::{Connection, TransactionManager, block_on, recorded, thread};
+use crate::api::{Connection, block_on, recorded, thread};
 use crate::server::{self, Conn, session_id, statement};
 use watch::{read, watched};
 
 #[path = "telemetry/watch.rs"]
 pub(crate) mod watch;
 
-type Manager = <Conn as Connection>::TransactionManager;
+/// Begins a transaction that the guard or the closure leaves open.
+#[blocking]
+fn begin_transaction(conn: &mut Conn) -> diesel::QueryResult<()> {
+    use diesel::connection::TransactionManager;
+
+    <Conn as Connection>::TransactionManager::begin_transaction(conn)
+}
 
 #[server_test]
 async fn lock_has_a_span_and_metrics(db: &Db) {
@@ -340,7 +346,7 @@ fn transaction_left_open_emits_an_event(db: &Db) {
     let conn = &mut db.conn();
     let (watch, metrics) = watched(|| {
         let mut held = LockName::named("job").lock().acquire(conn).unwrap();
-        Manager::begin_transaction(&mut *held).unwrap();
+        begin_transaction(&mut held).unwrap();
     });
     let (level, fields) = watch.event();
     assert_eq!(level, Level::WARN);
@@ -618,7 +624,7 @@ async fn run_that_leaves_a_transaction_open_emits_an_event_even_with_an_error(db
         let (watch, _) = watched(async || {
             let result = client
                 .run_on_counter(async |_, conn| {
-                    Manager::begin_transaction(conn).await?;
+                    begin_transaction(conn)?;
                     Err(diesel::result::Error::RollbackTransaction)
                 })
                 .await;
