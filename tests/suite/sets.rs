@@ -13,9 +13,7 @@ use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 
 use super::lock_pool::queue_up;
-#[blocking]
-use super::support::wait_until;
-use super::support::{Counter, Db, counters, wait_until_queued};
+use super::support::{Counter, Db, counters, wait_until, wait_until_queued};
 use crate::api::{Connection, RunQueryDsl, concurrently, thread};
 use crate::server::{Conn, session_id};
 
@@ -193,8 +191,11 @@ async fn queued_sets_take_no_connection(db: &Db) {
             });
         }
         wait_until_queued(locks, 19).await;
-        let pool = locks.pool().state();
-        assert_eq!(pool.connections - pool.idle_connections, 1);
+        wait_until("a connection is in use, and no more", async || {
+            let pool = locks.pool().state();
+            pool.connections - pool.idle_connections == 1
+        })
+        .await;
         held.release().await.unwrap();
     })
     .await;
