@@ -113,7 +113,8 @@ async fn panic_in_a_hook_of_a_lock_pool_does_not_block_the_waiters(db: &Db) {
     assert_eq!(db.value(1).await, rounds * 3 + 1);
 }
 
-/// The guard ends the lock while the closure's panic unwinds. A future removes the hook first.
+/// The guard ends the lock while the closure's panic unwinds. In the async crate it removes the hook
+/// before it ends the session, so no hook panics.
 #[server_test(blocking)]
 async fn panic_of_the_closure_with_a_panicking_hook_does_not_abort(db: &Db) {
     db.counter(1).await;

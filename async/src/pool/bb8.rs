@@ -69,8 +69,8 @@ macro_rules! pool_of {
                         return Err("all connections of the pool are in use".into());
                     };
                 }
-                // bb8 wakes the request that has waited longest for a returned connection, but gives
-                // the connection to whoever asks first. That must not always be this pool.
+                // When a connection is returned, bb8 wakes the request that has waited longest. Until
+                // that request is polled, any other may take the connection. So let it go first.
                 tokio::task::yield_now().await;
                 let pool = self.clone();
                 let connection = completed(async move { pool.get_owned().await });
