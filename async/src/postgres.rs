@@ -5,16 +5,14 @@ use std::pin::pin;
 use std::task::Poll;
 
 use diesel::deserialize::FromSqlRow;
-use diesel::dsl::sql;
 use diesel::expression::QueryMetadata;
 use diesel::pg::Pg;
-use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 use diesel::sql_types::{Bool, SingleValue};
 use diesel_advisory_lock::__core::Postgres;
 use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    TransactionManager,
+    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
 use futures_util::future::join3;
 
@@ -25,9 +23,23 @@ use crate::driver;
 /// statement that sets it.
 const MARK: &str = "SELECT pg_catalog.set_config('diesel_advisory_lock.open', '1', true)";
 
-/// Whether [`MARK`] still lasts.
-const IS_MARKED: &str =
-    "coalesce(pg_catalog.current_setting('diesel_advisory_lock.open', true), '') = '1'";
+/// Whether [`MARK`] still lasts. As a type of its own it is prepared once, which SQL text is not.
+#[derive(QueryId)]
+struct IsMarked;
+
+impl QueryFragment<Pg> for IsMarked {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT coalesce(pg_catalog.current_setting('diesel_advisory_lock.open', true), '') \
+             = '1'",
+        );
+        Ok(())
+    }
+}
+
+impl Query for IsMarked {
+    type SqlType = Bool;
+}
 
 lock_source!(AsyncPgConnection);
 
@@ -53,7 +65,7 @@ impl LockConnection for AsyncPgConnection {
             return (driver::load_one(self, query).await, Some(true));
         }
         let conn = &*self;
-        let (mut marking, mut loading, mut looking) = (conn, conn, conn);
+        let (mut marking, mut loading) = (conn, conn);
         let mut mark = pin!(marking.batch_execute(MARK));
         let mut marked = None;
         // The first poll sends the statement, which must be the first of the three.
@@ -65,7 +77,7 @@ impl LockConnection for AsyncPgConnection {
         })
         .await;
         let load = driver::load_one(&mut loading, query);
-        let is_marked = diesel::select(sql::<Bool>(IS_MARKED)).get_result::<bool>(&mut looking);
+        let is_marked = is_marked(conn);
         let rest_of_mark = async {
             match marked {
                 Some(marked) => marked,
@@ -103,6 +115,10 @@ impl LockConnection for AsyncPgConnection {
             let _ = token.cancel_query(tokio_postgres::NoTls).await;
         }
     }
+}
+
+async fn is_marked(mut conn: &AsyncPgConnection) -> QueryResult<bool> {
+    driver::load_one(&mut conn, IsMarked).await
 }
 
 /// Whether the session still answers. An aborted transaction answers an empty statement, too. If

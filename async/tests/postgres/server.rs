@@ -32,6 +32,9 @@ pub(crate) mod statement {
     pub(crate) const RELEASE: &str = "pg_advisory_unlock";
 }
 
+/// Of a `.transaction` whose statements have been prepared, with a reload and no statement of its own.
+pub(crate) const ROUND_TRIPS_OF_TRANSACTION: u64 = 3;
+
 /// Whether the lock of a `.transaction` that waits is held by the transaction.
 pub(crate) const TRANSACTION_HOLDS_ITS_LOCK: bool = true;
 

@@ -10,5 +10,6 @@ mod locked;
 mod locks;
 pub(crate) mod outcomes;
 mod pools;
+mod round_trips;
 pub(crate) mod support;
 mod transactions;

@@ -139,6 +139,9 @@ impl fmt::Display for Report {
         if self.is_clean() {
             return write!(f, "No rule was broken.");
         }
+        if let Some(violation) = self.shortest() {
+            write!(f, "\n{}", Window::of(run, violation))?;
+        }
         writeln!(f, "\nViolations: {}", self.violations.len())?;
         for (rule, count) in self.by_rule() {
             let of_rule = self.violations.iter().filter(|it| it.rule == rule);
@@ -148,9 +151,6 @@ impl fmt::Display for Report {
             if count > LISTED {
                 writeln!(f, "  {rule}: and {} more", count - LISTED)?;
             }
-        }
-        if let Some(violation) = self.shortest() {
-            write!(f, "\n{}", Window::of(run, violation))?;
         }
         if let Some(seed) = run.facts.get("seed") {
             write!(f, "\nSeed: {seed}")?;
