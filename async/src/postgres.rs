@@ -1,8 +1,6 @@
 //! PostgreSQL by `AsyncPgConnection`.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::QueryMetadata;
@@ -14,16 +12,34 @@ use diesel_advisory_lock::__core::Postgres;
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
-use futures_util::future::join3;
+use futures_util::future::join;
 
 use crate::connection::{LockConnection, lock_source};
 use crate::driver;
 
-/// A setting that lasts until the end of a transaction, and without one until the end of the
-/// statement that sets it.
-const MARK: &str = "SELECT pg_catalog.set_config('diesel_advisory_lock.open', '1', true)";
+/// A query that marks its transaction. The mark is a setting, which lasts until the end of the
+/// transaction, and without an open one until the end of the statement.
+struct Marking<Q>(Q);
 
-/// Whether [`MARK`] still lasts. As a type of its own it is prepared once, which SQL text is not.
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Marking<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql("), pg_catalog.set_config('diesel_advisory_lock.open', '1', true)");
+        Ok(())
+    }
+}
+
+impl<Q: QueryId<QueryId: 'static>> QueryId for Marking<Q> {
+    type QueryId = Marking<Q::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
+}
+
+impl<Q: Query> Query for Marking<Q> {
+    type SqlType = Q::SqlType;
+}
+
+/// Whether the mark still lasts. As a type of its own it is prepared once, which SQL text is not.
 #[derive(QueryId)]
 struct IsMarked;
 
@@ -51,9 +67,9 @@ impl LockConnection for AsyncPgConnection {
         "ROLLBACK; SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
 
     /// Neither diesel-async nor its client passes on the state of the server's transaction, which
-    /// PostgreSQL reports with each answer. So three statements are sent in one round trip: one
-    /// that marks the transaction, the query, and one that looks for the mark. Without an open
-    /// transaction, each runs in its own.
+    /// PostgreSQL reports with each answer. So two statements are sent in one round trip: the query,
+    /// which marks the transaction, and one that looks for the mark. Without an open transaction,
+    /// each runs in its own.
     async fn load_one_and_transaction<Q, R>(&mut self, query: Q) -> (QueryResult<R>, Option<bool>)
     where
         Q: Query<SqlType: SingleValue> + QueryFragment<Pg> + QueryId + Send,
@@ -65,34 +81,24 @@ impl LockConnection for AsyncPgConnection {
             return (driver::load_one(self, query).await, Some(true));
         }
         let conn = &*self;
-        let (mut marking, mut loading) = (conn, conn);
-        let mut mark = pin!(marking.batch_execute(MARK));
-        let mut marked = None;
-        // The first poll sends the statement, which must be the first of the three.
-        poll_fn(|context| {
-            if let Poll::Ready(result) = mark.as_mut().poll(context) {
-                marked = Some(result);
-            }
-            Poll::Ready(())
-        })
-        .await;
-        let load = driver::load_one(&mut loading, query);
-        let is_marked = is_marked(conn);
-        let rest_of_mark = async {
-            match marked {
-                Some(marked) => marked,
-                None => mark.await,
-            }
-        };
-        let (marked, loaded, is_marked) = join3(rest_of_mark, load, is_marked).await;
-        match (marked, is_marked, loaded) {
-            (Ok(()), Ok(is_marked), loaded) => (loaded, Some(is_marked)),
-            // An aborted transaction refuses all three. So does a connection that is lost.
-            (Err(_), Err(_), Err(error)) => (Err(error), is_alive(conn).await.then_some(true)),
+        let mut loading = conn;
+        // The query is polled first, and so it is sent first. While diesel-async prepares it, the
+        // other statement waits.
+        let load = driver::load_one(&mut loading, Marking(query));
+        match join(load, is_marked(conn)).await {
+            (Ok(loaded), Ok(is_open)) => (Ok(loaded), Some(is_open)),
             // It is unknown, so the caller must not rely on what was loaded.
-            (_, _, Err(error)) | (Err(error), _, Ok(_)) | (Ok(()), Err(error), Ok(_)) => {
-                (Err(error), None)
+            (Ok(_), Err(error)) => (Err(error), None),
+            // The server has refused the query, which would have aborted an open transaction.
+            (Err(error @ DieselError::DatabaseError(..)), Ok(is_open)) => {
+                (Err(error), Some(is_open))
             }
+            (Err(error), Ok(is_open)) => (Err(error), is_open.then_some(true)),
+            // An aborted transaction refuses both. Or both were canceled, or the connection is lost.
+            (Err(error), Err(_)) => match is_marked(conn).await {
+                Ok(is_open) => (Err(error), Some(is_open)),
+                Err(_) => (Err(error), is_alive(conn).await.then_some(true)),
+            },
         }
     }
 

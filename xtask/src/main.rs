@@ -23,6 +23,10 @@ enum Task {
     /// Let many processes race to send the same mails: each mail is sent exactly once
     Demo(options::demo::Cli),
 
+    /// Let web requests race to move money between accounts, with diesel-async: no update is lost
+    #[command(after_help = options::demo_async::ENVIRONMENT)]
+    DemoAsync(options::demo_async::Demo),
+
     /// Measure the library on this machine
     Bench(options::bench::Options),
 
@@ -110,6 +114,7 @@ Which files are changed: .cargo/mutants.toml. Results: target/mutants.out";
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo(options) => program::run(&program::DEMO, options.race.server),
+        Task::DemoAsync(options) => program::run(&program::DEMO_ASYNC, options.service.server),
         Task::Bench(options) => program::run(&program::BENCH, options.server),
         Task::Stress(options) => program::run(&program::STRESS, options.run.server),
         Task::Mutants { server, arguments } => mutants::run(server, &arguments),

@@ -10,5 +10,9 @@ pub(crate) mod bench;
 pub(crate) mod demo;
 
 #[allow(dead_code, reason = "xtask reads only which server to start")]
+#[path = "../../examples/axum_wallet/src/cli.rs"]
+pub(crate) mod demo_async;
+
+#[allow(dead_code, reason = "xtask reads only which server to start")]
 #[path = "../../stress/src/cli.rs"]
 pub(crate) mod stress;

@@ -15,10 +15,14 @@ pub(crate) struct Program {
     target: &'static [&'static str],
     /// What cargo builds for PostgreSQL.
     postgres_target: &'static [&'static str],
+    /// The client libraries for MariaDB and MySQL.
+    mysql_libraries: &'static [Need],
     /// The client libraries for PostgreSQL.
     postgres_libraries: &'static [Need],
     /// Whether it uses the server of DATABASE_URL if that is set.
     takes_url: bool,
+    /// Its arguments before those of the command.
+    arguments: &'static [&'static str],
 }
 
 pub(crate) const DEMO: Program = Program {
@@ -31,16 +35,37 @@ pub(crate) const DEMO: Program = Program {
         "--features",
         POSTGRES,
     ],
+    mysql_libraries: &[Need::MysqlLibrary],
     postgres_libraries: &[Need::PostgresLibrary],
     takes_url: true,
+    arguments: &[],
+};
+
+/// diesel-async needs no client library.
+pub(crate) const DEMO_ASYNC: Program = Program {
+    name: "the async example",
+    target: &["--package", "axum_wallet"],
+    postgres_target: &[
+        "--package",
+        "axum_wallet",
+        "--no-default-features",
+        "--features",
+        POSTGRES,
+    ],
+    mysql_libraries: &[],
+    postgres_libraries: &[],
+    takes_url: true,
+    arguments: &["load"],
 };
 
 pub(crate) const BENCH: Program = Program {
     name: "the benchmarks",
     target: &["--release", "--package", "benches"],
     postgres_target: &["--release", "--package", "benches", "--features", POSTGRES],
+    mysql_libraries: &[Need::MysqlLibrary],
     postgres_libraries: &Need::CLIENT_LIBRARIES,
     takes_url: false,
+    arguments: &[],
 };
 
 pub(crate) const STRESS: Program = Program {
@@ -63,8 +88,10 @@ pub(crate) const STRESS: Program = Program {
         "--features",
         "async,postgres",
     ],
+    mysql_libraries: &[Need::MysqlLibrary],
     postgres_libraries: &Need::CLIENT_LIBRARIES,
     takes_url: false,
+    arguments: &[],
 };
 
 /// What a program is built with, and what it needs on the machine.
@@ -80,7 +107,7 @@ impl Program {
         let url = url.filter(|_| self.takes_url);
         let (target, libraries) = match url.map_or(server.is_postgres(), is_postgres_url) {
             true => (self.postgres_target, self.postgres_libraries),
-            false => (self.target, &[Need::MysqlLibrary][..]),
+            false => (self.target, self.mysql_libraries),
         };
         let mut needs = libraries.to_vec();
         if url.is_none() {
@@ -102,6 +129,7 @@ pub(crate) fn run(program: &Program, server: ServerKind) -> Result<()> {
         .arg("--quiet")
         .args(target)
         .arg("--")
+        .args(program.arguments)
         .args(env::args_os().skip(2))
         .status()?;
     if !status.success() {
@@ -129,6 +157,14 @@ mod tests {
         let build = DEMO.build(kind, None);
         assert_eq!(build.needs, [Need::MysqlLibrary, Need::Server(kind)]);
         assert!(!build.target.contains(&POSTGRES), "{build:?}");
+    }
+
+    #[test]
+    fn async_demo_needs_no_client_library() {
+        for kind in [ServerKind::Mariadb, ServerKind::Postgres] {
+            let build = DEMO_ASYNC.build(kind, None);
+            assert_eq!(build.needs, [Need::Server(kind)], "{build:?}");
+        }
     }
 
     #[test]

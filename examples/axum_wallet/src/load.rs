@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, value_parser};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{Client, StatusCode};
@@ -15,20 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-#[derive(Args)]
-pub(crate) struct LoadOptions {
-    /// Number of requests; every tenth is a withdrawal, the others are transfers
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    requests: u32,
-
-    /// Number of requests at the same time
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=1000))]
-    parallel: u32,
-
-    /// Number of accounts: with few, the requests compete for their locks
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(2..))]
-    accounts: u32,
-}
+use crate::cli::LoadOptions;
 
 /// Each account begins with this.
 const BALANCE: i64 = 10_000;

@@ -30,7 +30,7 @@ use tracing_subscriber::EnvFilter;
 use super::database::Database;
 use super::errors::WalletError;
 use super::{Connection, wallet, without_lock};
-use crate::{Command, ServiceOptions};
+use crate::cli::{Command, ServiceOptions};
 
 /// What the requests share.
 #[derive(Clone)]
@@ -127,12 +127,12 @@ pub(crate) fn main(command: &Command, options: &ServiceOptions) -> Result<ExitCo
                 serve(service, router, listener).await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Load { load, .. } => {
+            Command::Load { demo, .. } => {
                 let listener = TcpListener::bind(local).await?;
                 let url = format!("http://{}", listener.local_addr()?);
                 let shutdown = service.shutdown.clone();
                 let serve = tokio::spawn(serve(service, router, listener));
-                let exit_code = load.run(&url).await;
+                let exit_code = demo.load.run(&url).await;
                 shutdown.cancel();
                 serve.await??;
                 exit_code
