@@ -44,6 +44,11 @@
 //! lock is free within milliseconds, an open transaction is rolled back, no wait goes on in the
 //! server, and no pool hands out the connection again.
 //!
+//! On PostgreSQL, the statement that still runs is canceled by a connection without TLS. If the
+//! connection has `sslmode=require`, or was made from a client of tokio-postgres, there is none, and
+//! the statement runs to its end: a wait goes on until its timeout, or until the lock is granted, and
+//! then the session ends at once. Outside of a runtime, nothing is canceled either.
+//!
 //! Prefer the timeout of the lock (`.lock().timeout(..)`) to `tokio::time::timeout`: it is just as
 //! exact, and the connection lives on.
 //!

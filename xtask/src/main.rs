@@ -40,6 +40,10 @@ enum Task {
         #[arg(long, value_name = "KIND", default_value = "mariadb")]
         server: ServerKind,
 
+        /// Change the crate for diesel-async
+        #[arg(long = "async")]
+        of_async: bool,
+
         /// Arguments of `cargo mutants`
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -108,8 +112,9 @@ Examples:
   cargo xtask mutants -- --shard 3/32                           Try one of 32 parts
   cargo xtask mutants --server postgres -- --re src/backend/postgres/wait.rs
                                                                 Try mutants of that backend
+  cargo xtask mutants --async -- --re guard.rs                  Try mutants of the async crate
 
-Which files are changed: .cargo/mutants.toml. Results: target/mutants.out";
+Which files are changed: .cargo/mutants.toml, .cargo/mutants-async.toml. Results: target/mutants.out";
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
@@ -117,7 +122,11 @@ fn main() -> ExitCode {
         Task::DemoAsync(options) => program::run(&program::DEMO_ASYNC, options.service.server),
         Task::Bench(options) => program::run(&program::BENCH, options.server),
         Task::Stress(options) => program::run(&program::STRESS, options.run.server),
-        Task::Mutants { server, arguments } => mutants::run(server, &arguments),
+        Task::Mutants {
+            server,
+            of_async,
+            arguments,
+        } => mutants::run(server, of_async, &arguments),
         Task::Test { servers, arguments } => test::run(&servers, &arguments),
         Task::Setup { servers } => install::setup(&servers),
         Task::CheckRelease => check_release::run(),
