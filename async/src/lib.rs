@@ -62,6 +62,10 @@
 //! notice. A lock on such a connection is [`LockError::Database`], and a lock under which it happened
 //! is [`LockError::Lost`]. In both cases the session is ended.
 //!
+//! A runtime that is shut down ends its tasks in any order. It may end the connection's task, and with
+//! it the session, before the future that holds the lock. So a poll that was under way, and code in a
+//! `Drop`, may run after the lock is free. No call reports success then.
+//!
 //! One hole is known. If a body is dropped in the middle of a large result, on a connection that was
 //! borrowed from a pool of deadpool, the lock stays held until the pool checks the connection.
 //! `LockPool` does not have it: it owns its connections, and drops one that is broken at once.

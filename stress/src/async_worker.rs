@@ -9,15 +9,16 @@ mod operations;
 mod pools;
 mod task;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use stress_check::history::{self, Event, Writer};
+use stress_check::history::{self, Event, OpFault, Writer};
 use tokio::task::JoinHandle;
 
 pub(crate) use operations::Operation;
@@ -42,6 +43,21 @@ pub(crate) struct Worker {
     next_op: AtomicU32,
     cycles: AtomicU64,
     stop: AtomicBool,
+    calls: Mutex<Calls>,
+}
+
+/// The calls that have no outcome yet.
+#[derive(Default)]
+struct Calls {
+    /// The tasks of the calls, by their numbers.
+    tasks: BTreeMap<u32, u16>,
+    /// The runtimes that are shut down.
+    shut_down: BTreeSet<u16>,
+}
+
+/// The runtime of a task.
+fn runtime_of(task: u16) -> u16 {
+    (task - 1) % RUNTIMES
 }
 
 impl Worker {
@@ -51,6 +67,42 @@ impl Worker {
 
     fn cuts(&self) -> bool {
         self.options.faults.has(WorkerFault::Cut)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().expect("no holder panics")
+    }
+
+    fn call_begins(&self, op: u32, task: u16) {
+        let mut calls = self.calls();
+        calls.tasks.insert(op, task);
+        if calls.shut_down.contains(&runtime_of(task)) {
+            self.inject_shutdown(op);
+        }
+    }
+
+    fn call_ends(&self, op: u32) {
+        self.calls().tasks.remove(&op);
+    }
+
+    /// Records the fault in each call of the runtime, also in those that begin before it has ended.
+    fn begin_shutdown(&self, runtime: u16) {
+        let mut calls = self.calls();
+        calls.shut_down.insert(runtime);
+        for (&op, &task) in &calls.tasks {
+            if runtime_of(task) == runtime {
+                self.inject_shutdown(op);
+            }
+        }
+    }
+
+    fn end_shutdown(&self, runtime: u16) {
+        self.calls().shut_down.remove(&runtime);
+    }
+
+    fn inject_shutdown(&self, op: u32) {
+        let fault = OpFault::RuntimeShutdown;
+        self.history.write(&Event::Injected { op, fault });
     }
 }
 
@@ -71,6 +123,7 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<()> {
         next_op: AtomicU32::new(1),
         cycles: AtomicU64::new(0),
         stop: AtomicBool::new(false),
+        calls: Mutex::default(),
     });
     std::thread::scope(|scope| {
         for number in 0..RUNTIMES {
@@ -104,14 +157,16 @@ fn run_runtimes(worker: &Arc<Worker>, number: u16) {
         let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
         runtime.block_on(supervise(worker, number, &mut rng));
         // In the middle of calls, unless the worker stops.
+        worker.begin_shutdown(number);
         drop(runtime);
+        worker.end_shutdown(number);
     }
 }
 
 /// Runs tasks for some seconds, and aborts some of them.
 async fn supervise(worker: &Arc<Worker>, runtime: u16, rng: &mut Rng) {
     let pools = Arc::new(Pools::new(worker));
-    let numbers = (0..worker.options.threads).filter(|number| number % RUNTIMES == runtime);
+    let numbers = (0..worker.options.threads).filter(|number| runtime_of(number + 1) == runtime);
     let start = |number: u16, seed: u64| -> JoinHandle<()> {
         let task = Task::new(Arc::clone(worker), Arc::clone(&pools), number + 1, seed);
         tokio::spawn(task.run())

@@ -96,6 +96,7 @@ impl Op {
             wait: WaitMs(u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX)),
             source: &self.source,
         });
+        self.worker.call_begins(self.id, self.task);
         if let Some(session) = session {
             self.write(&Event::Checked {
                 op: self.id,
@@ -267,6 +268,7 @@ struct Returned<'o> {
 
 impl Drop for Returned<'_> {
     fn drop(&mut self) {
+        self.op.worker.call_ends(self.op.id);
         self.op.write(&Event::Outcome {
             op: self.op.id,
             word: self.word,

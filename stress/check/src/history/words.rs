@@ -131,6 +131,9 @@ words! {
         Misspelled = "misspelled",
         /// Diesel's instrumentation panics before the body runs.
         PanicWhileAcquiring = "panic-while-acquiring",
+        /// The runtime of the call is shut down. It may drop the task of the call's connection before
+        /// the call, whose body then no longer holds the lock.
+        RuntimeShutdown = "runtime-shutdown",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a fault explains what happened to a call.
 
-use crate::history::FaultKind;
+use crate::history::{FaultKind, OpFault};
 use crate::run::{Fault, Op, Run};
 
 /// A server with a short `wait_timeout` ends no session that was idle for less.
@@ -38,6 +38,7 @@ impl<'r> Causes<'r> {
         // A session keeps the `wait_timeout` with which it began.
         let idle = to.saturating_sub(from) >= IDLE;
         idle && self.first_wait_timeout.is_some_and(|first| first <= to)
+            || runtime_is_shut_down(op, to)
             || self.any(from, to, |fault| {
                 fault.kind.ends_sessions() && fault.can_hit(op)
             })
@@ -46,11 +47,12 @@ impl<'r> Causes<'r> {
     /// Whether the call may have waited for a connection: other sessions had ended, the server did
     /// not answer, or the process was stopped.
     pub(super) fn withholds_connection(&self, op: &Op, from: u64, to: u64) -> bool {
-        self.any(from, to, |fault| {
-            let kind = fault.kind;
-            let stopped = kind == FaultKind::WorkerStop && fault.worker() == Some(op.worker);
-            stopped || kind.is_outage() || kind.ends_sessions() || kind.ends_statements()
-        })
+        runtime_is_shut_down(op, to)
+            || self.any(from, to, |fault| {
+                let kind = fault.kind;
+                let stopped = kind == FaultKind::WorkerStop && fault.worker() == Some(op.worker);
+                stopped || kind.is_outage() || kind.ends_sessions() || kind.ends_statements()
+            })
     }
 
     /// Whether the server may have answered late between `from` and `to`.
@@ -65,4 +67,10 @@ impl<'r> Causes<'r> {
         let mut faults = self.faults[..until].iter().rev();
         faults.any(|fault| fault.may_affect(from) && can(fault))
     }
+}
+
+/// Whether the runtime of the call was shut down before this time.
+fn runtime_is_shut_down(op: &Op, to: u64) -> bool {
+    let mut faults = op.faults.iter();
+    faults.any(|&(time, fault)| fault == OpFault::RuntimeShutdown && time <= to)
 }

@@ -123,6 +123,21 @@ fn an_overlap_with_a_reported_loss_is_accepted() {
 }
 
 #[test]
+fn an_overlap_with_a_body_whose_runtime_is_shut_down_is_accepted() {
+    let cut = edit(TURNS, "30 ok", "30 cut");
+    let overlap = edit(&cut, "31 acquired", "15 acquired");
+    rejected(Exclusive, "ran under `a`", &overlap);
+    let shut_down = edit(&overlap, "20 end", "14 injected runtime-shutdown; 20 end");
+    accepted(&shut_down);
+    // A body that reports success held its lock throughout.
+    let reported = edit(&shut_down, "30 cut", "30 ok");
+    rejected(Exclusive, "ran under `a`", &reported);
+    // The overlap was before the shutdown.
+    let late = edit(&overlap, "20 end", "28 injected runtime-shutdown; 29 end");
+    rejected(Exclusive, "ran under `a`", &edit(&late, "40 end", "27 end"));
+}
+
+#[test]
 fn an_overlap_with_a_failed_body_is_rejected_unless_a_fault_explains_it() {
     for word in ["failed", "panicked", "dropped"] {
         let turns = edit(TURNS, "30 ok", &format!("30 {word}"));

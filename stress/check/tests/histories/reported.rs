@@ -586,3 +586,16 @@ fn a_call_that_is_cut_needs_no_fault() {
     ";
     rejected(Reported, "no fault explains it", next);
 }
+
+#[test]
+fn an_error_while_the_runtime_is_shut_down_has_a_cause() {
+    for word in ["commit-unknown", "body-database", "pool"] {
+        let failed = edit(BODY, "30 ok", &format!("30 {word}"));
+        rejected(Reported, "no fault explains it", &failed);
+        accepted(&edit(
+            &failed,
+            "20 end",
+            "15 injected runtime-shutdown; 20 end",
+        ));
+    }
+}
