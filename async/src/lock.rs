@@ -67,6 +67,9 @@ pub trait LockDsl<L, M = Exclusive>: Sized {
     /// A transaction that commits has held its lock throughout: the session proves it before the
     /// COMMIT.
     ///
+    /// On PostgreSQL, at READ COMMITTED, a statement that fails releases the lock at once, since it
+    /// aborts the transaction. Do not go on after such an error.
+    ///
     /// # Errors
     ///
     /// - The error of `body`, after a rollback, and any [`LockError`] from before or after it; see

@@ -9,6 +9,8 @@ const IDLE: u64 = 900_000_000;
 pub(super) struct Causes<'r> {
     faults: &'r [Fault],
     first_wait_timeout: Option<u64>,
+    /// The calls that have swapped their connection.
+    swapped: Vec<&'r Op>,
 }
 
 impl<'r> Causes<'r> {
@@ -21,6 +23,7 @@ impl<'r> Causes<'r> {
             .min();
         Self {
             faults: &run.faults,
+            swapped: run.ops.iter().filter(|op| op.swapped().is_some()).collect(),
             first_wait_timeout,
         }
     }
@@ -59,6 +62,15 @@ impl<'r> Causes<'r> {
     pub(super) fn is_outage(&self, op: &Op, from: u64, to: u64) -> bool {
         self.any(from, to, |fault| {
             fault.kind.is_outage() && fault.can_hit(op)
+        })
+    }
+
+    /// Whether a call worked on the same rows without their locks, or this one did, until `to`.
+    pub(super) fn is_beside_swap(&self, op: &Op, to: u64) -> bool {
+        self.swapped.iter().any(|other| {
+            let swapped = other.swapped().is_some_and(|swapped| swapped <= to);
+            let has_name = other.names.iter().any(|name| op.names.contains(name));
+            swapped && has_name && op.acquired.is_some_and(|from| from <= other.last())
         })
     }
 

@@ -156,6 +156,8 @@ fn wrong(
     let allowed = match outcome {
         // The other connection of a swap may have no transaction.
         Outcome::Database if op.had_fault(|fault| fault == OpFault::Swap) => true,
+        // Without its lock, a swapped connection takes part in deadlocks of rows.
+        Outcome::BodyDatabase if causes.is_beside_swap(op, returned) => true,
         Outcome::Lost
         | Outcome::Database
         | Outcome::BodyDatabase

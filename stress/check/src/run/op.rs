@@ -64,6 +64,12 @@ impl Op {
         taken
     }
 
+    /// When its body swapped its connection with another one.
+    pub fn swapped(&self) -> Option<u64> {
+        let mut faults = self.faults.iter();
+        faults.find_map(|&(time, fault)| (fault == OpFault::Swap).then_some(time))
+    }
+
     /// Whether it locks in shared mode, in which calls do not exclude each other.
     pub fn is_shared(&self) -> bool {
         self.operation.starts_with("shared")

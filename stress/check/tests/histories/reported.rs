@@ -599,3 +599,25 @@ fn an_error_while_the_runtime_is_shut_down_has_a_cause() {
         ));
     }
 }
+
+#[test]
+fn a_failed_statement_beside_a_swapped_connection_has_a_cause() {
+    let swapped = "
+        #1 w1.1 set a+b: 0 invoke; 10 acquired 5; 15 injected swap; 20 end; 30 body-database
+        #2 w2.1 set b+c: 0 invoke; 18 acquired 6; 40 end; 50 body-database
+    ";
+    accepted(swapped);
+    rejected(
+        Reported,
+        "no fault explains it",
+        &edit(swapped, "15 injected swap; ", ""),
+    );
+    // It has no row in common, had ended before, or began afterwards.
+    for (from, to) in [
+        ("w2.1 set b+c", "w2.1 set c+d"),
+        ("18 acquired 6; 40 end; 50", "10 acquired 6; 12 end; 13"),
+        ("18 acquired", "31 acquired"),
+    ] {
+        rejected(Reported, "call 2 of worker 2", &edit(swapped, from, to));
+    }
+}
