@@ -56,6 +56,7 @@ pub(crate) fn recorded<R>(
     subscriber: &tracing::Dispatch,
     work: impl FnOnce() -> R,
 ) -> R {
+    crate::suite::support::ask_every_subscriber();
     metrics::with_local_recorder(recorder, || {
         tracing::dispatcher::with_default(subscriber, work)
     })

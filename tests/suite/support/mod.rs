@@ -17,6 +17,8 @@ mod locked_methods;
 mod model;
 mod paths;
 mod server_test;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod subscribers;
 
 pub(crate) use db::Db;
 pub(crate) use helper_process::HelperProcess;
@@ -25,6 +27,8 @@ pub(crate) use locked_methods::{LockedMethods, locked_methods};
 pub(crate) use model::{Counter, Document, counters, documents};
 pub(crate) use paths::{Client, Form, Path, Via, second_lock};
 pub(crate) use server_test::ServerTest;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+pub(crate) use subscribers::ask_every_subscriber;
 
 /// Returns whether `work` panics.
 #[both]

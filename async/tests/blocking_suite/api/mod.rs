@@ -71,6 +71,7 @@ pub(crate) async fn recorded<R>(
     subscriber: &tracing::Dispatch,
     work: impl AsyncFnOnce() -> R,
 ) -> R {
+    crate::suite::support::ask_every_subscriber();
     let mut work = std::pin::pin!(work());
     std::future::poll_fn(|context| {
         metrics::with_local_recorder(recorder, || {
