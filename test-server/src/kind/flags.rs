@@ -1,5 +1,6 @@
 //! Flags that MariaDB and MySQL both take.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::server_dir::ServerDir;
@@ -8,7 +9,7 @@ use crate::server_dir::ServerDir;
 pub(super) const NO_DEFAULTS: &str = "--no-defaults";
 
 /// For all uses of InnoDB's files: they are small, and not synced to the disk.
-pub(super) const STORAGE: [&str; 3] = [
+const STORAGE: [&str; 3] = [
     "--innodb-data-file-path=ibdata1:12M:autoextend",
     // The default grows the file by 64 MB at a time.
     "--innodb-autoextend-increment=1",
@@ -17,10 +18,19 @@ pub(super) const STORAGE: [&str; 3] = [
 ];
 
 /// The servers run as root only with this flag.
-pub(super) fn user() -> Option<&'static str> {
+fn user() -> Option<&'static str> {
     rustix::process::geteuid()
         .is_root()
         .then_some("--user=root")
+}
+
+/// Adds the flags of a program that creates a data directory. The program's temporary tables are in
+/// `scratch`: a server that starts deletes all those in its own temporary directory.
+pub(super) fn initialise(command: &mut Command, data: &Path, scratch: &Path) {
+    command.args(STORAGE).args(user()).args([
+        format!("--datadir={}", data.display()),
+        format!("--tmpdir={}", scratch.display()),
+    ]);
 }
 
 /// Adds the flags of a running server.

@@ -65,7 +65,7 @@ impl Engine for Mariadb {
         &self.version
     }
 
-    fn initialise(&self, data: &Path, _scratch: &Path) -> io::Result<Command> {
+    fn initialise(&self, data: &Path, scratch: &Path) -> io::Result<Command> {
         let mut command = Command::new(&self.initialiser);
         command
             .args([
@@ -73,10 +73,8 @@ impl Engine for Mariadb {
                 "--auth-root-authentication-method=normal",
             ])
             // `--force`: even if the machine's own name cannot be looked up.
-            .args(["--skip-test-db", "--force", REDO_LOG])
-            .args(flags::STORAGE)
-            .args(flags::user())
-            .arg(format!("--datadir={}", data.display()));
+            .args(["--skip-test-db", "--force", REDO_LOG]);
+        flags::initialise(&mut command, data, scratch);
         Ok(command)
     }
 

@@ -109,11 +109,9 @@ impl Engine for Mysql {
         let mut command = self.command();
         command
             .arg("--initialize-insecure")
-            .args(flags::STORAGE)
             .args(STORAGE)
-            .args(flags::user())
-            .arg(format!("--datadir={}", data.display()))
             .arg(format!("--init-file={}", accounts.display()));
+        flags::initialise(&mut command, data, scratch);
         Ok(command)
     }
 
