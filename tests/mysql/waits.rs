@@ -1,11 +1,13 @@
 //! Waits of less than a second, and without diagnostics, on MySQL and MariaDB.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel_advisory_lock::prelude::*;
 use server_test::server_test;
 
+use crate::server::session_id;
 use crate::statements::session_status;
 use crate::suite::support::{Db, assert_times_out};
 
@@ -61,4 +63,48 @@ fn distinct_fractions_do_not_fill_the_statement_cache(db: &Db) {
         assert!(held.is_none());
     }
     assert_eq!(open(waiter), before);
+}
+
+/// MySQL waits for the seconds with one statement, and for the fraction with another.
+#[server_test]
+fn timeout_of_seconds_and_a_fraction_is_exact(db: &Db) {
+    let name = LockName::named("job");
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let held = name.lock().acquire(holder).unwrap();
+    let asked = Duration::from_millis(10_300);
+    let start = Instant::now();
+    let waited = name.lock().timeout(asked).try_acquire(waiter).unwrap();
+    assert!(waited.is_none());
+    let elapsed = start.elapsed();
+    assert!(
+        elapsed >= asked && elapsed < asked + Duration::from_millis(500),
+        "{elapsed:?}"
+    );
+    held.release().unwrap();
+    db.assert_free(&name);
+}
+
+/// A wait of whole seconds has a cached statement on MySQL, which must not end with the lock held
+/// twice, or without it.
+#[server_test]
+fn lock_is_held_once_after_a_wait(db: &Db) {
+    let name = LockName::named("job");
+    let (holder, waiter) = (&mut db.conn(), &mut db.conn());
+    let session = session_id(waiter);
+    for timeout in [1_500, 20_000, 20_300].map(Duration::from_millis) {
+        for _ in 0..2 {
+            let held = name.lock().acquire(holder).unwrap();
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| {
+                    let held = name.lock().timeout(timeout).acquire(waiter).unwrap();
+                    assert_eq!(db.holder(&name), Some(session));
+                    held.release().unwrap();
+                });
+                db.wait_until_blocked(session);
+                held.release().unwrap();
+                waiting.join().unwrap();
+            });
+            db.assert_free(&name);
+        }
+    }
 }

@@ -92,6 +92,27 @@ fn acquire_in_an_unseen_transaction_is_refused_on_every_path(db: &Db) {
     }
 }
 
+/// There is nothing to undo, and the caller's transaction goes on.
+#[server_test]
+fn acquire_of_a_taken_lock_in_an_unseen_transaction_is_refused(db: &Db) {
+    let name = db.counter(1).lock_name();
+    let holder = &mut db.conn();
+    let held = name.lock().acquire(holder).unwrap();
+    let conn = &mut db.conn();
+    Unseen::Written.enter(conn);
+    for form in Form::ALL {
+        let of = format!("{form:?}");
+        let run = form.run_on(conn, &mut counter(), |_, _| panic!("{of} ran"));
+        assert_refused(run, &of);
+        let value = diesel::dsl::sql::<BigInt>(
+            "SELECT value + txid_current_if_assigned() * 0 FROM counters",
+        );
+        assert_eq!(value.get_result::<i64>(conn), Ok(90), "{of}");
+    }
+    conn.batch_execute("ROLLBACK").unwrap();
+    held.release().unwrap();
+}
+
 #[server_test]
 fn acquire_under_a_guard_in_an_unseen_transaction_is_refused_by_every_form(db: &Db) {
     let name = db.counter(1).lock_name();

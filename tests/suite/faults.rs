@@ -2,7 +2,7 @@
 //! deadlock.
 
 #[blocking]
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 #[blocking]
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use diesel_advisory_lock::LockSource;
 use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 
-use super::support::Db;
+use super::support::{Counter, Db};
 use crate::api::{Connection, thread};
 use crate::server::{self, Conn, session_id};
 
@@ -270,19 +270,49 @@ async fn interrupted_waiter_holds_no_lock(db: &Db) {
     }
 }
 
-/// The killed statements are those that acquire, reload and release. The client library may hang if
-/// such a statement runs again.
+/// The killed statements are those that acquire, reload and release.
 #[server_test(blocking)]
 fn statement_killed_at_any_moment_does_not_hang(db: &Db) {
-    const ROUNDS: usize = 20;
-    let mut counter = db.counter(1);
+    assert_does_not_hang_if_killed(db, db.counter(1), 20);
+}
+
+/// The killed statements are those that wait, too.
+#[server_test(blocking)]
+fn waiting_statement_killed_at_any_moment_does_not_hang(db: &Db) {
+    let counter = db.counter(1);
+    let done = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut contended = counter.clone();
+        scope.spawn(move || {
+            let conn = &mut db.conn();
+            while !done.load(Ordering::SeqCst) {
+                let run = contended.with_lock(conn, |_, _| Ok::<_, LockError>(()));
+                run.unwrap();
+            }
+        });
+        let _stop = SetOnDrop(done);
+        assert_does_not_hang_if_killed(db, counter, 5);
+    });
+}
+
+/// Ends the other thread of a case that panics.
+struct SetOnDrop<'d>(&'d AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The client library may hang if a statement that was killed runs again.
+fn assert_does_not_hang_if_killed(db: &Db, mut counter: Counter, rounds: usize) {
     let name = counter.lock_name();
     let target = Arc::new(AtomicI64::new(0));
-    let (done, rounds) = mpsc::channel();
+    let (done, results) = mpsc::channel();
     let (url, of_worker) = (db.url(), Arc::clone(&target));
     // Not scoped, so that the case fails if the thread hangs.
     let worker = std::thread::spawn(move || {
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let conn = &mut Conn::establish(&url).unwrap();
             of_worker.store(session_id(conn), Ordering::SeqCst);
             // The calls go on after an error, so that they meet what it has left behind.
@@ -295,11 +325,11 @@ fn statement_killed_at_any_moment_does_not_hang(db: &Db) {
     let killer = &mut db.conn();
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut errors = Vec::new();
-    while errors.len() < ROUNDS {
-        errors.extend(rounds.try_iter());
-        if worker.is_finished() && errors.len() < ROUNDS {
-            errors.extend(rounds.try_iter());
-            assert_eq!(errors.len(), ROUNDS, "the worker has panicked");
+    while errors.len() < rounds {
+        errors.extend(results.try_iter());
+        if worker.is_finished() && errors.len() < rounds {
+            errors.extend(results.try_iter());
+            assert_eq!(errors.len(), rounds, "the worker has panicked");
         }
         assert!(
             Instant::now() < deadline,

@@ -53,7 +53,7 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
         mode: _,
     } = request;
     let mut has_set_namespace = false;
-    let (got, reentrant, namespace, session) = loop {
+    let (got, reentrant, namespace, session, is_mysql) = loop {
         let answer = match &lock {
             KeySource::InSessionNamespace { text, .. } => for_context!(context, Context => {
                 driver.load_one_in_turn(TryAcquire::<_, Context>::new(InNamespace(text))).await
@@ -72,7 +72,8 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
                 held_before,
                 namespace,
                 session,
-            }) => break (got, held_before, namespace, session),
+                is_mysql,
+            }) => break (got, held_before, namespace, session, is_mysql),
             // The first lock of a connection computes the namespace.
             Ok(Answer::NoNamespace) if !has_set_namespace => {
                 let set = namespace::set(driver).await;
@@ -102,7 +103,7 @@ pub(super) async fn acquire<D: Driver<Db = Mysql>>(
             Wait::Forever => None,
         };
         // The full name, so that the wait is for the lock in the same schema.
-        wait::wait_until(driver, &key, deadline).await?;
+        wait::wait_until(driver, &key, deadline, is_mysql).await?;
     }
     Ok(Acquired {
         key,
@@ -127,12 +128,14 @@ async fn failed<D: Driver<Db = Mysql>>(driver: &mut D, error: DieselError) -> Ac
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// From the lowest bit: the result of `GET_LOCK`, whether this session held the lock before,
-    /// the namespace (32 bits), and the number of the session (`session!`).
+    /// the namespace (32 bits), the number of the session (`session!`), and whether the server is
+    /// MySQL.
     Attempted {
         got: bool,
         held_before: bool,
         namespace: u32,
         session: u32,
+        is_mysql: bool,
     },
     /// -1: the name needs a namespace, and the session has none for its schema. Nothing was locked.
     NoNamespace,
@@ -155,7 +158,8 @@ impl Answer {
                     got: number & 1 == 1,
                     held_before: number & 2 == 2,
                     namespace: (number >> 2) as u32,
-                    session: (number >> 34) as u32,
+                    session: (number >> 34) as u32 & 0x0FFF_FFFF,
+                    is_mysql: number >> 62 == 1,
                 },
             },
         }
@@ -249,7 +253,8 @@ impl<N: NameSql, Context: Checks> QueryFragment<Mysql> for TryAcquire<N, Context
         out.push_sql(N::NUMBER);
         out.push_sql(concat!(" + ", session!(), " * 17179869184 + GET_LOCK("));
         self.name.walk_ast(out.reborrow())?;
-        out.push_sql(", 0)");
+        // MariaDB skips the comment.
+        out.push_sql(", 0) /*!50707 + 4611686018427387904 */");
         out.push_sql(if Context::REQUIRE_HELD {
             ", -2) END"
         } else {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Nullable};
 use sha2::{Digest, Sha256};
 
@@ -26,6 +26,7 @@ pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
     driver: &mut D,
     key: &Key,
     deadline: Option<Instant>,
+    is_mysql: bool,
 ) -> Result<(), AcquireError<Key>> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -33,10 +34,46 @@ pub(super) async fn wait_until<D: Driver<Db = Mysql>>(
             return Err(AcquireError::Timeout { key: key.clone() });
         }
         let wait = left.unwrap_or(MAX_WAIT).min(MAX_WAIT);
-        let is_last = left == Some(wait);
-        match wait_for(driver, key, wait).await {
+        let (waited, result) = match whole_seconds(wait).filter(|_| is_mysql) {
+            Some(seconds) => (
+                Duration::from_secs(seconds.into()),
+                wait_for_seconds(driver, key, seconds).await,
+            ),
+            None => (wait, wait_for(driver, key, wait).await),
+        };
+        let is_last = left.is_some_and(|left| left <= waited);
+        match result {
             Err(AcquireError::Timeout { .. }) if !is_last => {}
             ended => return ended,
+        }
+    }
+}
+
+/// The seconds of a wait that MySQL can wait for with a cached statement, which takes no fraction.
+/// A fraction that is left takes another statement, and a new place in the server's queue. So only
+/// a long wait may have one.
+fn whole_seconds(wait: Duration) -> Option<u32> {
+    let ms = wait.as_nanos().div_ceil(1_000_000);
+    let seconds = u32::try_from(ms / 1_000).ok()?;
+    let is_whole = seconds > 0 && ms.is_multiple_of(1_000);
+    (is_whole || seconds >= 10).then_some(seconds)
+}
+
+async fn wait_for_seconds<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
+    seconds: u32,
+) -> Result<(), AcquireError<Key>> {
+    let start = Instant::now();
+    let query = WaitForSeconds {
+        name: key.as_ref(),
+        seconds: seconds.into(),
+    };
+    match driver.execute(query).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let wait = Duration::from_secs(seconds.into());
+            Err(failed(driver, key, error, start, wait).await)
         }
     }
 }
@@ -47,29 +84,39 @@ async fn wait_for<D: Driver<Db = Mysql>>(
     wait: Duration,
 ) -> Result<(), AcquireError<Key>> {
     let start = Instant::now();
-    let timeout = || AcquireError::Timeout { key: key.clone() };
     let name = key.as_ref();
     match driver.load_one(WaitFor { name, wait }).await {
         Ok(Some(1_i64)) => Ok(()),
-        Ok(Some(_)) => Err(timeout()),
+        Ok(Some(_)) => Err(AcquireError::Timeout { key: key.clone() }),
         Ok(None) => Err(AcquireError::Interrupted(None)),
-        Err(error) => {
-            let elapsed = start.elapsed();
-            let failure = Failure::of(driver, error).await;
-            let is_alive = leave_nothing_behind(driver, key).await;
-            Err(match failure.code {
-                Some(error_code::QUERY_TIMEOUT) => timeout(),
-                Some(error_code::LOCK_DEADLOCK | error_code::USER_LOCK_DEADLOCK) => {
-                    AcquireError::Deadlock {
-                        key: key.clone(),
-                        error: failure.error,
-                    }
-                }
-                // Without diagnostics there is no code, but a live session has reached the limit.
-                None if is_alive && elapsed >= wait => timeout(),
-                _ => failure.into_acquire_error(),
-            })
+        Err(error) => Err(failed(driver, key, error, start, wait).await),
+    }
+}
+
+/// Undoes a wait that failed.
+async fn failed<D: Driver<Db = Mysql>>(
+    driver: &mut D,
+    key: &Key,
+    error: DieselError,
+    start: Instant,
+    wait: Duration,
+) -> AcquireError<Key> {
+    let elapsed = start.elapsed();
+    let failure = Failure::of(driver, error).await;
+    let is_alive = leave_nothing_behind(driver, key).await;
+    match failure.code {
+        Some(error_code::QUERY_TIMEOUT | error_code::SEVERAL_ROWS) => {
+            AcquireError::Timeout { key: key.clone() }
         }
+        Some(error_code::LOCK_DEADLOCK | error_code::USER_LOCK_DEADLOCK) => {
+            AcquireError::Deadlock {
+                key: key.clone(),
+                error: failure.error,
+            }
+        }
+        // Without diagnostics there is no code, but a live session has reached the limit.
+        None if is_alive && elapsed >= wait => AcquireError::Timeout { key: key.clone() },
+        _ => failure.into_acquire_error(),
     }
 }
 
@@ -86,6 +133,36 @@ async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) 
             false
         }
     }
+}
+
+/// `GET_LOCK` with a timeout in whole seconds, on MySQL. It is prepared once for each connection.
+///
+/// A cached statement that is killed must have no result set, see [`Failure::may_have_run`], so that
+/// each other answer than 1 must be an error: 0 is [`error_code::SEVERAL_ROWS`], and NULL is a value
+/// that is out of range. `SET` is not limited by `max_execution_time`. On MariaDB the statement would
+/// have to contain the lock's name, see [`lock_tag`]. There `DO` succeeds even in a deadlock.
+struct WaitForSeconds<'n> {
+    name: &'n str,
+    seconds: i64,
+}
+
+impl QueryFragment<Mysql> for WaitForSeconds<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SET @diesel_advisory_lock_wait = CASE GET_LOCK(");
+        push_text(&mut out, &self.name)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&self.seconds)?;
+        out.push_sql(
+            ") WHEN 1 THEN 1 WHEN 0 THEN (SELECT 1 UNION SELECT 2) \
+             ELSE EXP(1000 + CONNECTION_ID()) END /* waits for lock */",
+        );
+        Ok(())
+    }
+}
+
+// With a static id Diesel caches the statement. The derive does not remove lifetimes.
+impl QueryId for WaitForSeconds<'_> {
+    type QueryId = WaitForSeconds<'static>;
 }
 
 /// `GET_LOCK` with a timeout in milliseconds.
@@ -156,10 +233,24 @@ mod tests {
     use diesel::debug_query;
     use diesel::mysql::Mysql;
 
-    use super::{MAX_WAIT, WaitFor};
+    use super::{MAX_WAIT, WaitFor, whole_seconds};
 
     fn sql(wait: Duration) -> String {
         debug_query::<Mysql, _>(&WaitFor { name: "n", wait }).to_string()
+    }
+
+    #[test]
+    fn a_wait_of_whole_seconds_or_ten_has_a_cached_statement() {
+        let seconds = |ms| whole_seconds(Duration::from_millis(ms));
+        assert_eq!(seconds(999), None);
+        assert_eq!(seconds(1_000), Some(1));
+        assert_eq!(seconds(1_001), None);
+        assert_eq!(seconds(9_999), None);
+        assert_eq!(seconds(10_001), Some(10));
+        // The attempt before has taken a part of a millisecond.
+        assert_eq!(whole_seconds(Duration::from_micros(44_999_300)), Some(45));
+        assert_eq!(whole_seconds(Duration::from_micros(44_998_900)), Some(44));
+        assert_eq!(whole_seconds(MAX_WAIT), Some(4_294_967));
     }
 
     #[test]
