@@ -12,7 +12,7 @@ use crate::held_locks::{self, HeldLocks, Hold};
 use crate::mode::{Exclusive, Mode, Shared};
 use crate::name::LockName;
 use crate::one_or_many::OneOrMany;
-use crate::options::{LockOptions, LockPolicy};
+use crate::options::{DEFAULT_TIMEOUT, LockOptions, LockPolicy};
 use crate::set::{LockSet, ReloadSet, Rows};
 
 /// A lock that is about to be acquired: options first, then a finishing method.
@@ -314,7 +314,13 @@ impl<L, M> Lock<L, M> {
 
     #[doc(hidden)]
     pub fn deadline(&self) -> Deadline {
-        self.options.deadline()
+        self.deadline_or(DEFAULT_TIMEOUT)
+    }
+
+    /// Like `deadline`, with another timeout if neither the call nor its policy sets one.
+    #[doc(hidden)]
+    pub fn deadline_or(&self, timeout: Duration) -> Deadline {
+        self.options.deadline(timeout)
     }
 
     #[doc(hidden)]

@@ -29,15 +29,17 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a policy does nothing until it is passed to `.policy(..)`"]
 pub struct LockPolicy {
-    wait: Wait,
+    /// `None`: the default.
+    wait: Option<Wait>,
     keep_alive: Option<Duration>,
 }
 
 impl LockPolicy {
-    /// Makes the default policy: wait for [`DEFAULT_TIMEOUT`], without a keep-alive.
+    /// Makes the default policy: wait for [`DEFAULT_TIMEOUT`], or for the timeout of the `LockPool`,
+    /// without a keep-alive.
     pub const fn new() -> Self {
         LockPolicy {
-            wait: Wait::For(DEFAULT_TIMEOUT),
+            wait: None,
             keep_alive: None,
         }
     }
@@ -45,7 +47,7 @@ impl LockPolicy {
     /// Waits for at most `timeout`, to the millisecond (rounded up).
     pub const fn timeout(self, timeout: Duration) -> Self {
         LockPolicy {
-            wait: Wait::For(timeout),
+            wait: Some(Wait::For(timeout)),
             ..self
         }
     }
@@ -58,7 +60,7 @@ impl LockPolicy {
     /// Waits until the lock is free.
     pub const fn wait_forever(self) -> Self {
         LockPolicy {
-            wait: Wait::Forever,
+            wait: Some(Wait::Forever),
             ..self
         }
     }
@@ -161,9 +163,10 @@ impl LockOptions {
         self.keep_alive = Some(keep_alive);
     }
 
-    /// The deadline of a call that waits by the policy.
-    pub(crate) fn deadline(self) -> Deadline {
-        let wait = self.wait.unwrap_or(self.policy.wait);
+    /// The deadline of a call that waits by the policy, or for `default`.
+    pub(crate) fn deadline(self, default: Duration) -> Deadline {
+        let wait = self.wait.or(self.policy.wait);
+        let wait = wait.unwrap_or(Wait::For(default));
         Deadline::new(wait, false, self.keep_alive())
     }
 

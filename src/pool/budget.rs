@@ -3,13 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-/// How often and for how long a lock is handed off.
+use crate::options::DEFAULT_TIMEOUT;
+
+/// How often and for how long a lock is handed off, and how long a request waits by default.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How often, after the server has granted it.
     pub max_handoffs: u32,
     /// For how long, after the server has granted it.
     pub max_handoff_time: Duration,
+    /// The timeout of a request that sets none.
+    pub timeout: Duration,
 }
 
 impl Default for Limits {
@@ -17,6 +21,7 @@ impl Default for Limits {
         Limits {
             max_handoffs: 16,
             max_handoff_time: Duration::from_millis(100),
+            timeout: DEFAULT_TIMEOUT,
         }
     }
 }
@@ -61,6 +66,7 @@ mod tests {
         let limits = Limits {
             max_handoffs,
             max_handoff_time,
+            ..Limits::default()
         };
         let mut budget = limits.budget(waiting);
         let mut served = 1;

@@ -10,8 +10,8 @@ use super::budget::Limits;
 use super::connection::PoolConnection;
 use super::lock_pool::LockPool;
 
-/// Sets the limits of a [`LockPool`]: how often a lock is handed off within the process before
-/// sessions of other processes get their turn.
+/// Sets the limits of a [`LockPool`]: how long a request waits, and how often a lock is handed off
+/// within the process before sessions of other processes get their turn.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,6 +22,7 @@ use super::lock_pool::LockPool;
 /// let locks = LockPool::builder()
 ///     .max_handoffs(4)
 ///     .max_handoff_time(Duration::from_millis(20))
+///     .timeout(Duration::from_secs(5))
 ///     .build(pool);
 /// # locks.acquire(LockName::named("job").lock())?.release()?;
 /// # Ok(())
@@ -46,6 +47,14 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
     /// milliseconds. A closure that runs longer is not interrupted, but is the last one.
     pub fn max_handoff_time(mut self, max_handoff_time: Duration) -> Self {
         self.limits.max_handoff_time = max_handoff_time;
+        self
+    }
+
+    /// Sets how long a request waits if neither the call nor the model's policy sets a timeout. The
+    /// default is [`DEFAULT_TIMEOUT`](crate::DEFAULT_TIMEOUT). The timeout covers the wait in the process, for a connection
+    /// and on the server. The `try_` methods do not wait.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limits.timeout = timeout;
         self
     }
 

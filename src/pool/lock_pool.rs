@@ -156,7 +156,11 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock, &lock.deadline(), Transaction::No)?;
+        let guard = self.acquire_guard(
+            &lock,
+            &lock.deadline_or(self.queue.limits().timeout),
+            Transaction::No,
+        )?;
         guard::run(guard, lock.into_set(), Transaction::No, body)
     }
 
@@ -198,7 +202,11 @@ impl<C: PoolConnection> LockPool<C> {
         L: ReloadSet<C>,
         E: FromLockError,
     {
-        let guard = self.acquire_guard(&lock, &lock.deadline(), Transaction::Begin)?;
+        let guard = self.acquire_guard(
+            &lock,
+            &lock.deadline_or(self.queue.limits().timeout),
+            Transaction::Begin,
+        )?;
         guard::run(guard, lock.into_set(), Transaction::Begin, body)
     }
 
@@ -235,7 +243,11 @@ impl<C: PoolConnection> LockPool<C> {
     where
         L: ReloadSet<C>,
     {
-        let mut guard = self.acquire_guard(&lock, &lock.deadline(), Transaction::No)?;
+        let mut guard = self.acquire_guard(
+            &lock,
+            &lock.deadline_or(self.queue.limits().timeout),
+            Transaction::No,
+        )?;
         guard::reload(&mut guard, &mut lock.into_set())?;
         Ok(guard)
     }

@@ -296,8 +296,10 @@ fn waiting_statement_killed_at_any_moment_does_not_hang(db: &Db) {
 }
 
 /// Ends the other thread of a case that panics.
+#[blocking]
 struct SetOnDrop<'d>(&'d AtomicBool);
 
+#[blocking]
 impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
@@ -305,6 +307,7 @@ impl Drop for SetOnDrop<'_> {
 }
 
 /// The client library may hang if a statement that was killed runs again.
+#[blocking]
 fn assert_does_not_hang_if_killed(db: &Db, mut counter: Counter, rounds: usize) {
     let name = counter.lock_name();
     let target = Arc::new(AtomicI64::new(0));

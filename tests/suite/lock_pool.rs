@@ -2,12 +2,13 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use diesel_advisory_lock::LockPolicy;
 use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 
-use super::support::{Counter, Db, HelperProcess, wait_until_queued};
+use super::support::{Counter, Db, HelperProcess, assert_times_out, wait_until_queued};
 use crate::api::pool::{self, Locks};
 use crate::api::thread::{self, Scope};
 use crate::api::{Connection, TransactionManager, Work, concurrently};
@@ -324,4 +325,36 @@ async fn clones_share_one_queue(db: &Db) {
     assert_eq!(locks.clone().state().names, 1);
     held.release().await.unwrap();
     assert_eq!(locks.clone().state().names, 0);
+}
+
+/// The call's own timeout, and that of the policy, come before the one of the `LockPool`.
+#[server_test(serial)]
+async fn timeout_of_the_lock_pool_is_the_default_of_its_calls(db: &Db) {
+    let locks = &LockPool::builder()
+        .timeout(Duration::from_millis(200))
+        .build(db.pool(2).await.0);
+    let name = LockName::named("job");
+    let policy = LockPolicy::new().timeout(Duration::from_millis(350));
+    for (lock, timeout) in [
+        (name.lock(), 200),
+        (name.lock().policy(LockPolicy::new()), 200),
+        (name.lock().policy(policy), 350),
+        (
+            name.lock()
+                .policy(policy)
+                .timeout(Duration::from_millis(100)),
+            100,
+        ),
+    ] {
+        let timeout = Duration::from_millis(timeout);
+        assert_times_out(db, &name, timeout, async || {
+            locks.acquire(lock.clone()).await.map(drop)
+        })
+        .await;
+    }
+    let start = Instant::now();
+    let held = locks.acquire(name.lock()).await.unwrap();
+    assert!(locks.try_acquire(name.lock()).await.unwrap().is_none());
+    assert!(start.elapsed() < Duration::from_millis(200));
+    held.release().await.unwrap();
 }

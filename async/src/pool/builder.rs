@@ -9,8 +9,8 @@ use diesel_advisory_lock::__core::Limits;
 use super::connection_pool::ConnectionPool;
 use super::lock_pool::LockPool;
 
-/// Sets the limits of a [`LockPool`]: how often a lock is handed off within the process before
-/// sessions of other processes get their turn.
+/// Sets the limits of a [`LockPool`]: how long a request waits, and how often a lock is handed off
+/// within the process before sessions of other processes get their turn.
 #[must_use = "there is no `LockPool` until `.build(pool)`"]
 pub struct LockPoolBuilder<P> {
     limits: Limits,
@@ -30,6 +30,14 @@ impl<P: ConnectionPool> LockPoolBuilder<P> {
     /// milliseconds. A closure that runs longer is not interrupted, but is the last one.
     pub fn max_handoff_time(mut self, max_handoff_time: Duration) -> Self {
         self.limits.max_handoff_time = max_handoff_time;
+        self
+    }
+
+    /// Sets how long a request waits if neither the call nor the model's policy sets a timeout. The
+    /// default is [`DEFAULT_TIMEOUT`](crate::DEFAULT_TIMEOUT). The timeout covers the wait in the process, for a connection
+    /// and on the server. The `try_` methods do not wait.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limits.timeout = timeout;
         self
     }
 

@@ -124,7 +124,7 @@ impl<P: ConnectionPool> LockPool<P> {
             + Send,
     {
         async move {
-            let deadline = lock.deadline();
+            let deadline = lock.deadline_or(self.queue.limits().timeout);
             let guard = self
                 .acquire_guard(&lock, &deadline, Transaction::No)
                 .await?;
@@ -180,7 +180,7 @@ impl<P: ConnectionPool> LockPool<P> {
             + Send,
     {
         async move {
-            let deadline = lock.deadline();
+            let deadline = lock.deadline_or(self.queue.limits().timeout);
             let guard = self
                 .acquire_guard(&lock, &deadline, Transaction::Begin)
                 .await?;
@@ -233,7 +233,7 @@ impl<P: ConnectionPool> LockPool<P> {
         L: ReloadSet<P::Connection>,
     {
         async move {
-            let deadline = lock.deadline();
+            let deadline = lock.deadline_or(self.queue.limits().timeout);
             let guard = self
                 .acquire_guard(&lock, &deadline, Transaction::No)
                 .await?;
