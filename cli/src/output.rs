@@ -65,7 +65,10 @@ pub(crate) fn account(session: &Session) -> String {
 }
 
 fn connections(sessions: &[Session]) -> String {
-    let ids: Vec<_> = sessions.iter().map(|it| it.connection.to_string()).collect();
+    let ids: Vec<_> = sessions
+        .iter()
+        .map(|it| it.connection.to_string())
+        .collect();
     match ids.is_empty() {
         true => unknown(),
         false => ids.join(","),

@@ -71,7 +71,11 @@ impl Server {
             }
             #[allow(unreachable_patterns, reason = "reached with one of the features")]
             Some(scheme @ ("mysql" | "postgres" | "postgresql")) => {
-                let feature = if scheme == "mysql" { scheme } else { "postgres" };
+                let feature = if scheme == "mysql" {
+                    scheme
+                } else {
+                    "postgres"
+                };
                 bail!(
                     "this program was compiled without {scheme}://; install it with `cargo install \
                      diesel-advisory-lock-cli --features {feature}`"
@@ -133,8 +137,7 @@ impl Server {
         let holders = held
             .iter()
             .flat_map(|lock| [&lock.holder].into_iter().chain(&lock.other_holders));
-        let is_hidden =
-            |it: &&inspect::Session| it.activity.is_none() && it.connection_id != 0;
+        let is_hidden = |it: &&inspect::Session| it.activity.is_none() && it.connection_id != 0;
         let hidden = holders.filter(is_hidden).count();
         if hidden > 0
             && let Some(remedy) = on!(self, conn, sql => sql::remedy_of_hidden(conn)?)
@@ -171,12 +174,14 @@ impl Server {
             return Ok(None);
         }
         let session = |id| on!(&mut *self, conn, sql => sql::session(conn, id));
-        let holders: Vec<_> = holders.into_iter().map(session).collect::<QueryResult<_>>()?;
+        let holders: Vec<_> = holders
+            .into_iter()
+            .map(session)
+            .collect::<QueryResult<_>>()?;
         Ok(Some(Lock {
             name: wanted.full_name(),
             schema: None,
-            postgres_key: (self.dialect() == Dialect::Postgres)
-                .then(|| wanted.key().to_string()),
+            postgres_key: (self.dialect() == Dialect::Postgres).then(|| wanted.key().to_string()),
             mode: Mode::Exclusive,
             held: None,
             held_is_exact: false,

@@ -249,7 +249,10 @@ mod tests {
     fn changes(before: &[Lock], now: &[Lock]) -> Vec<(Kind, u64)> {
         let (before, now) = (Seen::of(before), Seen::of(now));
         let changes = now.changes_since(&before, "");
-        changes.iter().map(|it| (it.change, it.connection)).collect()
+        changes
+            .iter()
+            .map(|it| (it.change, it.connection))
+            .collect()
     }
 
     #[test]
