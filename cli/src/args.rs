@@ -70,6 +70,14 @@ On MySQL and MariaDB the list has the locks of this crate on the whole server. O
 all advisory locks of the connection's database. PostgreSQL knows a lock by its key: it is listed by
 its name if a session waits, or has waited as its last statement.
 
+Needed privileges:
+  MySQL       SELECT on performance_schema.metadata_locks and performance_schema.threads
+  MariaDB     the plugin metadata_lock_info; PROCESS for waiters, and for sessions of other accounts
+  PostgreSQL  none; pg_read_all_stats for what sessions of other roles do
+
+In a terminal, times of MySQL and PostgreSQL have a `≥`: these servers report only for how long the
+holder has been idle or in its statement.
+
 In a pipe, each lock is a line of fields that tabs separate. `-` is an unknown value:
   name, schema, mode (exclusive or shared), connection of the holder (commas between several),
   user@host of the first holder, milliseconds for which it has held the lock (at least, except on
@@ -120,6 +128,11 @@ const END_HELP: &str = "\
 Prints the holder and asks before it ends the session. The server rolls back the open transaction of
 the session, and releases all of its locks. If several sessions share the lock, all are ended. A
 session that no longer holds the lock when you answer is not ended.
+
+Needed privileges, for sessions of other accounts:
+  MySQL       CONNECTION_ADMIN (SUPER before 8.0)
+  MariaDB     CONNECTION ADMIN (SUPER before 10.5)
+  PostgreSQL  pg_signal_backend, or membership in the role of the session
 
 Exit codes:
   0  the session is ended, and no longer holds the lock

@@ -26,7 +26,7 @@ pub(crate) fn locks(mut locks: Vec<Lock>, format: &Format) -> Result<()> {
     let text = if format.json {
         serde_json::to_string_pretty(&locks)? + "\n"
     } else if is_terminal() && !locks.is_empty() {
-        table::table(&locks)
+        table::text(&locks, table::size().0)
     } else {
         locks.iter().map(line).collect()
     };

@@ -41,9 +41,12 @@ pub(crate) fn run(url: Option<&str>, args: &Watch) -> Result<ExitCode> {
             Ok(locks) => {
                 last_error.clear();
                 if is_screen {
+                    if is_first {
+                        print("\x1b[2J")?;
+                    }
                     let text = match locks.is_empty() {
                         true => "no lock is held\n".to_owned(),
-                        false => table::table(&strip(locks)),
+                        false => table::text(&strip(locks), table::size().0),
                     };
                     show(args.interval, &text)?;
                 } else {
@@ -83,7 +86,7 @@ fn show(interval: Duration, text: &str) -> io::Result<()> {
     let title = format!("diesel-lock: every {}, Ctrl-C ends\n", duration(interval));
     let mut screen = "\x1b[H".to_owned();
     // The last line stays free for the cursor.
-    let room = usize::from(height).saturating_sub(2);
+    let room = height.saturating_sub(2);
     for line in title.lines().chain(text.lines()).take(room) {
         screen += &format!("{line}\x1b[K\n");
     }
