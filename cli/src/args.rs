@@ -85,7 +85,7 @@ In a pipe, each lock is a line of fields that tabs separate. `-` is an unknown v
 
 With --json, the output is an array of objects:
   name           the full name; on PostgreSQL the key, if the name is not known
-  schema         the schema, or null if the account sees none with this hash
+  schema         the schema; empty without one; null if the account sees none with this hash
   postgres_key   the key as text, since it has 64 bits; null on other servers
   mode           exclusive or shared
   held_ms        for how long the first holder has held it, or null

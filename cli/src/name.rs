@@ -34,6 +34,7 @@ pub(crate) struct Columns {
 }
 
 impl Wanted {
+    #[cfg(feature = "mysql")]
     pub(crate) fn name(&self) -> &LockName {
         &self.name
     }

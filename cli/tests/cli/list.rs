@@ -51,10 +51,7 @@ fn json_has_the_documented_fields_and_the_waiter(db: &Db) {
         scope.spawn(|| waiter.run_under(&name));
         db.wait_until_blocked(waiters_id);
         let ran = db.run(&["list", "--json"]);
-        holder.execute(match db.kind.is_postgres() {
-            true => "SELECT pg_advisory_unlock_all()",
-            false => "DO RELEASE_ALL_LOCKS()",
-        });
+        holder.release_all();
         ran.assert_code(0)
     });
     let locks: Vec<Value> = serde_json::from_str(&ran.out).expect("JSON");
@@ -127,7 +124,7 @@ fn an_empty_list_says_so_and_succeeds(db: &Db) {
 /// pseudo-terminal.
 #[server_test]
 fn a_terminal_gets_text_that_fits(db: &Db) {
-    let name = LockName::named("terminal");
+    let name = LockName::named("in-a-terminal");
     let _holder = db.hold(&name);
     let lines = |width: u32| {
         let command = format!(
@@ -144,7 +141,7 @@ fn a_terminal_gets_text_that_fits(db: &Db) {
         ran.out
     };
     let listed = db.listed(&name);
-    for width in [80, 160] {
+    for width in [60, 160] {
         let text = lines(width);
         assert_eq!(text.contains('┌'), width == 160, "{text}");
         assert!(text.contains("held by"), "{text}");

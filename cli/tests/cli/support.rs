@@ -241,6 +241,17 @@ impl Conn {
         assert_eq!(self.number(&sql), 1, "{full_name} is free");
     }
 
+    /// Releases the locks of the session without the library.
+    pub(crate) fn release_all(&mut self) {
+        let sql = match self {
+            #[cfg(feature = "mysql")]
+            Conn::Mysql(_) => "DO RELEASE_ALL_LOCKS()",
+            #[cfg(feature = "postgres")]
+            Conn::Postgres(_) => "SELECT pg_advisory_unlock_all()",
+        };
+        self.execute(sql);
+    }
+
     /// Waits for the lock, and releases it.
     pub(crate) fn run_under(&mut self, name: &LockName) {
         let lock = name.clone().lock();
