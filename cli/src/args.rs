@@ -44,7 +44,7 @@ pub(crate) enum Command {
     #[command(after_help = LIST_HELP)]
     List(List),
 
-    /// List them again and again. In a pipe, print a line for each change
+    /// List them repeatedly. In a pipe, print a line for each change
     #[command(after_help = WATCH_HELP)]
     Watch(Watch),
 

@@ -14,6 +14,10 @@ pub(crate) fn note(text: &str) {
     drop(writeln!(io::stderr(), "diesel-lock: {text}"));
 }
 
+pub(crate) fn notes(notes: &[String]) {
+    notes.iter().for_each(|text| note(text));
+}
+
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

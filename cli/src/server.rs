@@ -10,9 +10,9 @@ use diesel::prelude::*;
 use diesel_advisory_lock::inspect::{self, HeldLock, InspectError};
 use diesel_advisory_lock::server::{ServerCheck, ServerError, ServerReport};
 
+use crate::args;
 use crate::lock::{Lock, Mode, Session};
 use crate::name::{Dialect, Of, Wanted};
-use crate::{args, output};
 
 /// A connection.
 pub(crate) enum Server {
@@ -108,22 +108,22 @@ impl Server {
         on!(self, conn, sql => sql::schema_of(conn, of))
     }
 
-    /// The locks that are held. Notes on the standard error say what may be missing.
-    pub(crate) fn locks(&mut self) -> Result<Vec<Lock>> {
-        let held = self.held_locks()?;
+    /// The locks that are held. The notes say what may be missing.
+    pub(crate) fn locks(&mut self, notes: &mut Vec<String>) -> Result<Vec<Lock>> {
+        let held = self.held_locks(notes)?;
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        self.note_hidden_sessions(&held)?;
+        self.note_hidden_sessions(&held, notes)?;
         let schemas = self.schemas()?;
         let locks = held.into_iter().map(|lock| Lock::new(lock, &schemas));
         Ok(locks.collect())
     }
 
-    fn held_locks(&mut self) -> Result<Vec<HeldLock>, InspectError> {
+    fn held_locks(&mut self, notes: &mut Vec<String>) -> Result<Vec<HeldLock>, InspectError> {
         match on!(self, conn, sql => inspect::held_locks(conn)) {
             Err(error @ InspectError::Incomplete { .. }) => {
-                output::note(&format!("warning: {error}"));
+                notes.push(format!("warning: {error}"));
                 match error {
                     InspectError::Incomplete { held, .. } => Ok(held),
                     error => Err(error),
@@ -133,7 +133,11 @@ impl Server {
         }
     }
 
-    fn note_hidden_sessions(&mut self, held: &[HeldLock]) -> QueryResult<()> {
+    fn note_hidden_sessions(
+        &mut self,
+        held: &[HeldLock],
+        notes: &mut Vec<String>,
+    ) -> QueryResult<()> {
         let holders = held
             .iter()
             .flat_map(|lock| [&lock.holder].into_iter().chain(&lock.other_holders));
@@ -142,7 +146,7 @@ impl Server {
         if hidden > 0
             && let Some(remedy) = on!(self, conn, sql => sql::remedy_of_hidden(conn)?)
         {
-            output::note(&format!(
+            notes.push(format!(
                 "note: this account may not see what {hidden} of the holders do; ask an \
                  administrator to run {remedy}"
             ));
@@ -156,17 +160,21 @@ impl Server {
 
     /// The lock with its sessions, or `None` if it is free. Needs no privilege: without one, less
     /// is known about the sessions.
-    pub(crate) fn lock(&mut self, wanted: &Wanted) -> Result<Option<Lock>> {
-        match self.held_locks() {
+    pub(crate) fn lock(
+        &mut self,
+        wanted: &Wanted,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Lock>> {
+        match self.held_locks(notes) {
             Ok(held) => {
                 if let Some(lock) = held.into_iter().find(|lock| wanted.is(lock)) {
-                    self.note_hidden_sessions(std::slice::from_ref(&lock))?;
+                    self.note_hidden_sessions(std::slice::from_ref(&lock), notes)?;
                     let schemas = self.schemas()?;
                     return Ok(Some(Lock::new(lock, &schemas)));
                 }
             }
             Err(InspectError::Database { source, .. }) => return Err(source.into()),
-            Err(error) => output::note(&format!("note: waiters are not known, since {error}")),
+            Err(error) => notes.push(format!("note: waiters are not known, since {error}")),
         }
         // The list has no exact names on MySQL and MariaDB.
         let holders = self.holders(wanted)?;

@@ -19,7 +19,10 @@ const STILL_HELD: u8 = 4;
 pub(crate) fn run(url: Option<&str>, args: &End) -> Result<ExitCode> {
     let mut server = Server::connect(url)?;
     let wanted = server.wanted(&args.name)?;
-    let Some(lock) = server.lock(&wanted)? else {
+    let mut notes = Vec::new();
+    let lock = server.lock(&wanted, &mut notes)?;
+    output::notes(&notes);
+    let Some(lock) = lock else {
         output::note(&format!("{wanted} is free: there is no session to end"));
         return Ok(ExitCode::from(FREE));
     };
@@ -74,7 +77,7 @@ pub(crate) fn run(url: Option<&str>, args: &End) -> Result<ExitCode> {
 fn confirm(ids: &[u64]) -> Result<bool> {
     let input = io::stdin();
     if !input.is_terminal() {
-        bail!("the input is not a terminal, so nobody can confirm: pass --yes to end the session");
+        bail!("the input is not a terminal, so there is no answer; pass --yes to end the session");
     }
     let mut out = io::stderr();
     write!(out, "End {}? [y/N] ", connections(ids))?;

@@ -1,6 +1,6 @@
 //! `diesel-lock watch`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::ExitCode;
 use std::thread;
@@ -17,44 +17,37 @@ use crate::server::Server;
 use crate::{print, table};
 
 pub(crate) fn run(url: Option<&str>, args: &Watch) -> Result<ExitCode> {
-    // Without a terminal that shows them, errors at the start would repeat unseen.
-    let mut server = Some(Server::connect(url)?);
-    let mut is_first = true;
-    let mut last_error = String::new();
-    let mut seen = Seen::default();
+    let mut server = None;
     let is_screen = output::is_terminal() && !args.json;
+    let mut seen = Seen::default();
+    let mut noted = BTreeSet::new();
+    let mut is_first = true;
     loop {
-        let locks = look(&mut server, url);
-        match locks {
+        let mut notes = Vec::new();
+        let locks = match look(&mut server, url, &mut notes) {
+            Ok(locks) => Some(locks),
+            // A wrong URL or a missing privilege.
             Err(error) if is_first => return Err(error),
             Err(error) => {
                 // The server may have restarted: the next round connects again.
                 server = None;
-                let error = format!("{error:#}");
-                if is_screen {
-                    show(args.interval, &format!("{error}\n"))?;
-                } else if error != last_error {
-                    output::note(&format!("warning: {error}"));
-                }
-                last_error = error;
+                notes.push(format!("warning: {error:#}"));
+                None
             }
-            Ok(locks) => {
-                last_error.clear();
-                if is_screen {
-                    if is_first {
-                        print("\x1b[2J")?;
-                    }
-                    let text = match locks.is_empty() {
-                        true => "no lock is held\n".to_owned(),
-                        false => table::text(&strip(locks), table::size().0),
-                    };
-                    show(args.interval, &text)?;
-                } else {
-                    let now = Seen::of(&locks);
-                    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-                    print(&lines(&now.changes_since(&seen, &time), args.json)?)?;
-                    seen = now;
-                }
+        };
+        if is_screen {
+            let clear = if is_first { "\x1b[2J" } else { "" };
+            print(&(clear.to_owned() + &screen(args.interval, locks, &notes)))?;
+        } else {
+            for note in notes.iter().filter(|note| !noted.contains(*note)) {
+                output::note(note);
+            }
+            noted = notes.into_iter().collect();
+            if let Some(locks) = locks {
+                let now = Seen::of(&locks);
+                let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+                print(&lines(&now.changes_since(&seen, &time), args.json)?)?;
+                seen = now;
             }
         }
         is_first = false;
@@ -64,12 +57,16 @@ pub(crate) fn run(url: Option<&str>, args: &Watch) -> Result<ExitCode> {
     }
 }
 
-fn look(server: &mut Option<Server>, url: Option<&str>) -> Result<Vec<Lock>> {
+fn look(
+    server: &mut Option<Server>,
+    url: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Lock>> {
     let server = match server {
         Some(server) => server,
         None => server.insert(Server::connect(url)?),
     };
-    server.locks()
+    server.locks(notes)
 }
 
 /// Without the statements, which `list --statements` prints.
@@ -79,21 +76,26 @@ fn strip(mut locks: Vec<Lock>) -> Vec<Lock> {
     locks
 }
 
-/// Replaces what the terminal shows, in one write and without clearing it first, so that it does
-/// not flicker.
-fn show(interval: Duration, text: &str) -> io::Result<()> {
-    let (_, height) = table::size();
-    let title = format!("diesel-lock: every {}, Ctrl-C ends\n", duration(interval));
-    let mut screen = "\x1b[H".to_owned();
+/// Replaces what the terminal shows, without clearing it first, so that it does not flicker.
+fn screen(interval: Duration, locks: Option<Vec<Lock>>, notes: &[String]) -> String {
+    let (width, height) = table::size();
+    let mut text = format!("diesel-lock: every {}, Ctrl-C ends\n", duration(interval));
+    match locks {
+        Some(locks) if locks.is_empty() => text += "no lock is held\n",
+        Some(locks) => text += &table::text(&strip(locks), width),
+        None => {}
+    }
+    text.extend(notes.iter().map(|note| format!("{}\n", printable(note))));
     // The last line stays free for the cursor.
     let room = height.saturating_sub(2);
-    for line in title.lines().chain(text.lines()).take(room) {
+    let mut screen = "\x1b[H".to_owned();
+    for line in text.lines().take(room) {
         screen += &format!("{line}\x1b[K\n");
     }
-    if text.lines().count() + 1 > room {
+    if text.lines().count() > room {
         screen += "…\x1b[K\n";
     }
-    print(&(screen + "\x1b[J"))
+    screen + "\x1b[J"
 }
 
 /// Waits. Returns false if the reader of the output has ended.

@@ -13,7 +13,9 @@ const FREE: u8 = 1;
 pub(crate) fn run(url: Option<&str>, args: &Who) -> Result<ExitCode> {
     let mut server = Server::connect(url)?;
     let wanted = server.wanted(&args.name)?;
-    let lock = server.lock(&wanted)?;
+    let mut notes = Vec::new();
+    let lock = server.lock(&wanted, &mut notes)?;
+    output::notes(&notes);
     let code = match lock {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::from(FREE),

@@ -62,3 +62,29 @@ fn the_end_of_the_reader_ends_it(db: &Db) {
     assert_eq!(error, "");
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }
+
+/// The session of the program is ended, as by a restart of the server.
+#[cfg(feature = "mysql")]
+#[server_test(mariadb, mysql, own_server)]
+fn a_lost_connection_is_reported_and_replaced(db: &Db) {
+    let mut conn = db.conn();
+    let mut watching = Running::start(
+        program(&["watch", "--interval", "0.1"])
+            .env("DATABASE_URL", db.url())
+            .stderr(Stdio::piped()),
+    );
+    let of_program = "FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' \
+                      AND ID <> CONNECTION_ID()";
+    wait_until("the program has connected", || {
+        conn.number(&format!("SELECT COUNT(*) AS n {of_program}")) == 1
+    });
+    let id = conn.number(&format!("SELECT CAST(MAX(ID) AS SIGNED) AS n {of_program}"));
+    conn.execute(&format!("KILL {id}"));
+    let name = LockName::named("after");
+    let _holder = db.hold(&name);
+    watching.read_until(&["\theld\t", &db.listed(&name)]);
+    let child = watching.close_pipe();
+    let error = std::io::read_to_string(child.stderr.take().expect("a pipe")).expect("UTF-8");
+    assert!(error.starts_with("diesel-lock: warning: "), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
