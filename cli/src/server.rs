@@ -138,17 +138,16 @@ impl Server {
         held: &[HeldLock],
         notes: &mut Vec<String>,
     ) -> QueryResult<()> {
-        let holders = held
+        let mut holders = held
             .iter()
             .flat_map(|lock| [&lock.holder].into_iter().chain(&lock.other_holders));
-        let is_hidden = |it: &&inspect::Session| it.activity.is_none() && it.connection_id != 0;
-        let hidden = holders.filter(is_hidden).count();
-        if hidden > 0
+        let is_hidden = |it: &inspect::Session| it.activity.is_none() && it.connection_id != 0;
+        if holders.any(is_hidden)
             && let Some(remedy) = on!(self, conn, sql => sql::remedy_of_hidden(conn)?)
         {
             notes.push(format!(
-                "note: this account may not see what {hidden} of the holders do; ask an \
-                 administrator to run {remedy}"
+                "note: this account may not see what some holders do; ask an administrator to run \
+                 {remedy}"
             ));
         }
         Ok(())
@@ -170,7 +169,12 @@ impl Server {
                 if let Some(lock) = held.into_iter().find(|lock| wanted.is(lock)) {
                     self.note_hidden_sessions(std::slice::from_ref(&lock), notes)?;
                     let schemas = self.schemas()?;
-                    return Ok(Some(Lock::new(lock, &schemas)));
+                    let mut lock = Lock::new(lock, &schemas);
+                    // The list may know only the key, and the caller only the key as well.
+                    if !wanted.is_number() {
+                        lock.name = wanted.full_name();
+                    }
+                    return Ok(Some(lock));
                 }
             }
             Err(InspectError::Database { source, .. }) => return Err(source.into()),

@@ -16,7 +16,7 @@ fn holder_is_ended_and_the_lock_is_free(db: &Db) {
     let id = holder.id();
     let full_name = db.full_name(&name);
     let ran = db.run(&["end", &full_name, "--yes"]).assert_code(0);
-    let fields = ran.line(&db.listed(&name));
+    let fields = ran.line(&full_name);
     assert_eq!(fields[3], id.to_string());
     let last = format!("ended connection {id}; {full_name} is free");
     assert_eq!(ran.out.lines().last(), Some(&*last), "{ran:?}");
@@ -48,7 +48,7 @@ fn without_yes_and_terminal_nothing_is_ended(db: &Db) {
     let mut holder = db.hold(&name);
     let id = holder.id();
     let ran = db.run(&["end", "=no-terminal"]).assert_code(2);
-    assert_eq!(ran.line(&db.listed(&name))[3], id.to_string());
+    assert_eq!(ran.line(&db.full_name(&name))[3], id.to_string());
     assert!(ran.err.contains("--yes"), "{ran:?}");
     assert_eq!(holder.id(), id);
 }
