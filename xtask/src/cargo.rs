@@ -46,11 +46,25 @@ const ASYNC_FEATURES: &str = "diesel-advisory-lock-async/derive,diesel-advisory-
 const STRESS: &str = "stress";
 const STRESS_FEATURES: &str = "stress/async";
 
+/// The command-line tool. It has the features of all servers by default.
+pub(crate) const CLI: &str = "diesel-advisory-lock-cli";
+
+/// The other packages that have default features.
+const WITH_DEFAULTS: [&str; 6] = [
+    ASYNC,
+    "axum_wallet",
+    LIBRARY,
+    "job_queue",
+    "locks",
+    "notification",
+];
+
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 8] = [
+const WITH_POSTGRES: [&str; 9] = [
     ASYNC,
     "axum_wallet",
     "benches",
+    CLI,
     "instructions",
     "job_queue",
     "locks",
@@ -83,14 +97,27 @@ pub(crate) fn cargo_workspace(verb: &str, backends: Backends) -> Command {
     command.args(["--workspace", "--features", &backends.features()]);
     command.args(["--features", ASYNC_FEATURES]);
     command.args(["--features", STRESS_FEATURES]);
+    if backends == Backends::Mysql {
+        cli_without_postgres(&mut command, |_| true);
+    }
     command
+}
+
+/// Leaves out the tool's feature for PostgreSQL, whose client library may be missing. The other
+/// packages keep their default features.
+fn cli_without_postgres(command: &mut Command, includes: impl Fn(&str) -> bool) {
+    command.arg("--no-default-features");
+    command.args(["--features", &format!("{CLI}/mysql")]);
+    for package in WITH_DEFAULTS.into_iter().filter(|name| includes(name)) {
+        command.args(["--features", &format!("{package}/default")]);
+    }
 }
 
 /// A cargo command for packages that further arguments name. Cargo ignores `--package` beside
 /// `--workspace`.
 pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]) -> Command {
     let mut command = cargo(verb);
-    let includes = |name| packages.iter().any(|package| package == name);
+    let includes = |name: &str| packages.iter().any(|package| package == name);
     // Cargo refuses features that none of the packages has.
     if includes(LIBRARY) {
         command.args(["--features", &backends.features()]);
@@ -103,5 +130,42 @@ pub(crate) fn cargo_packages(verb: &str, backends: Backends, packages: &[String]
     if includes(STRESS) {
         command.args(["--features", STRESS_FEATURES]);
     }
+    if includes(CLI) && backends == Backends::Mysql {
+        cli_without_postgres(&mut command, includes);
+    }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Reads the members of the workspace and whether each has default features.
+    #[test]
+    fn packages_with_default_features_are_listed() {
+        let root = fs::read_to_string(workspace().join("Cargo.toml")).expect("a manifest");
+        let members = root.split_once("members = [").expect("members").1;
+        let (members, _) = members.split_once(']').expect("the end of the members");
+        let members = members.split('"').skip(1).step_by(2).map(|member| {
+            fs::read_to_string(workspace().join(member).join("Cargo.toml")).expect("a manifest")
+        });
+        let mut found: Vec<_> = members
+            .chain([root.clone()])
+            .filter(|manifest| manifest.contains("\ndefault = ["))
+            .map(|manifest| {
+                let name = manifest
+                    .split_once("[package]\nname = \"")
+                    .expect("a name")
+                    .1;
+                name.split('"').next().unwrap_or_default().to_owned()
+            })
+            .filter(|name| name != CLI)
+            .collect();
+        found.sort_unstable();
+        let mut listed = WITH_DEFAULTS.to_vec();
+        listed.sort_unstable();
+        assert_eq!(found, listed);
+    }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{ASYNC, Backends, LIBRARY, PUBLIC_API, cargo, cargo_workspace, workspace};
+use crate::cargo::{ASYNC, Backends, CLI, LIBRARY, PUBLIC_API, cargo, cargo_workspace, workspace};
 use crate::install::{self, Need};
 use crate::step;
 use crate::tools::{self, Tool};
@@ -13,9 +13,9 @@ pub(crate) fn run() -> Result<()> {
     install::ensure(&Need::CLIENT_LIBRARIES)?;
     let mut package = cargo("package");
     package.args(["--package", "diesel-advisory-lock-derive"]);
-    package.args(["--package", LIBRARY, "--allow-dirty"]);
+    package.args(["--package", LIBRARY, "--package", CLI, "--allow-dirty"]);
     step::run(
-        "build both packages from what would be uploaded",
+        "build the packages from what would be uploaded",
         &mut package,
     )?;
     minimal_versions()?;
@@ -66,6 +66,14 @@ pub(crate) fn features(sets: Sets) -> Result<()> {
     .args(["--exclude-features", "default"])
     .args(["--exclude-features", COLUMNS]);
     let name = "each feature of the async crate";
+    step::run(name, hack.args(["--", "-D", "warnings"]))?;
+
+    let mut hack = tools::cargo(&Tool::HACK)?;
+    hack.args(["hack", "clippy", "--package", CLI, "--each-feature"])
+        // It needs a server.
+        .args(["--exclude-no-default-features", "--all-targets"])
+        .args(["--exclude-features", "default"]);
+    let name = "each feature of the command-line tool";
     step::run(name, hack.args(["--", "-D", "warnings"]))
 }
 

@@ -16,7 +16,7 @@ use crate::tools::{self, Tool};
 
 /// Programs to document. A program with the name of its package's library is left out, as cargo
 /// does by default: its pages would overwrite the library's.
-const PROGRAMS: [&str; 3] = ["benches", "stress", "xtask"];
+const PROGRAMS: [&str; 4] = ["benches", "diesel-lock", "stress", "xtask"];
 
 pub(crate) fn run() -> Result<()> {
     step::run("cargo fmt", cargo("fmt").args(["--all", "--check"]))?;

@@ -3,9 +3,10 @@
 use crate::install::Need;
 
 /// Test programs that need no server.
-const WITHOUT_SERVER: [&str; 14] = [
+const WITHOUT_SERVER: [&str; 15] = [
     "diesel_advisory_lock",
     "diesel_advisory_lock_async",
+    "diesel_lock",
     "fuzz_checks",
     "generated_inputs",
     "help",
