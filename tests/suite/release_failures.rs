@@ -60,6 +60,11 @@ async fn error_of_a_killed_statement_leaves_the_lock_free(db: &Db) {
             target.store(0, Ordering::SeqCst);
             if let Some(error) = error {
                 interrupted += 1;
+                // No transaction was open, so none may be reported.
+                assert!(
+                    !matches!(error, LockError::TransactionLeftOpen { .. }),
+                    "{error:?}"
+                );
                 wait_until(&format!("the lock is free after {error:?}"), async || {
                     db.holder(name).await.is_none()
                 })
