@@ -1,0 +1,13 @@
+//! A model of the protocol of `diesel-advisory-lock`, which the model checker [stateright] explores:
+//! every order of all steps, with a fault at every step.
+pub mod checker;
+pub mod config;
+pub mod database;
+pub mod mutant;
+mod properties;
+pub mod protocol;
+pub mod rule;
+pub mod scenario;
+pub mod state;
+pub mod trace;
+pub mod transitions;
