@@ -1,40 +1,48 @@
-//! The model for stateright, and what is asked of it.
+//! The protocol as a model for stateright, and what is asked of it.
 
+use std::thread;
 use std::time::Duration;
 
 use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 
-use crate::properties;
-use crate::rule::Rule;
+use crate::config::Config;
+use crate::rules::{Rule, Situation};
 use crate::state::State;
 use crate::transitions::{Action, Protocol};
 
-/// A run: its states, and the action that leads to the next one.
+/// A run: its states, and the actions between them.
 pub type Run = Path<State, Action>;
 
-impl Protocol {
-    /// The shortest run that breaks a rule.
-    pub fn counter_example(&self, rule: Rule) -> Option<Path<State, Action>> {
-        let model = Protocol {
-            rules: vec![rule],
-            situations: Vec::new(),
-            ..self.clone()
-        };
-        let checker = model.checker().finish_when(HasDiscoveries::Any);
-        checker.spawn_bfs().join().discovery(rule.text())
+/// Explores all states, unless a rule is broken. Calls `progress` with the numbers of steps and of
+/// states so far.
+pub fn explore(
+    config: &Config,
+    situations: &[Situation],
+    progress: impl Fn(usize, usize),
+) -> impl Checker<Protocol> {
+    let rules = Rule::ALL.iter().map(|rule| rule.text());
+    let situations = situations.iter().map(|situation| situation.text());
+    let protocol = Protocol {
+        config: config.clone(),
+        properties: rules.chain(situations).collect(),
+    };
+    let checker = protocol.checker().finish_when(HasDiscoveries::AnyFailures);
+    let checker = checker.spawn_bfs();
+    while !checker.is_done() {
+        thread::sleep(Duration::from_millis(20));
+        progress(checker.state_count(), checker.unique_state_count());
     }
+    checker.join()
+}
 
-    /// Explores all states, and calls `progress` about once a second.
-    pub fn explore(self, progress: impl Fn(usize, usize)) -> impl Checker<Self> {
-        // With a situation still to find, the checker explores all states.
-        let checker = self.checker().finish_when(HasDiscoveries::AnyFailures);
-        let checker = checker.spawn_bfs();
-        while !checker.is_done() {
-            std::thread::sleep(Duration::from_millis(20));
-            progress(checker.state_count(), checker.unique_state_count());
-        }
-        checker.join()
-    }
+/// The shortest run that breaks a rule.
+pub fn counter_example(config: &Config, rule: Rule) -> Option<Run> {
+    let protocol = Protocol {
+        config: config.clone(),
+        properties: vec![rule.text()],
+    };
+    let checker = protocol.checker().finish_when(HasDiscoveries::Any);
+    checker.spawn_bfs().join().discovery(rule.text())
 }
 
 impl Model for Protocol {
@@ -54,8 +62,9 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let rules = self.rules.iter().map(|&rule| properties::always(rule));
-        let situations = self.situations.iter().map(|&it| properties::sometimes(it));
-        rules.chain(situations).collect()
+        let rules = Rule::ALL.iter().map(|rule| rule.property());
+        let all = rules.chain(Situation::ALL.iter().map(|it| it.property()));
+        all.filter(|property| self.properties.contains(&property.name))
+            .collect()
     }
 }

@@ -106,7 +106,7 @@ impl Database {
     }
 
     /// Makes a session. `is_free` says which numbers of sessions that have ended may be used again.
-    pub fn connect(&mut self, is_free: impl Fn(u8) -> bool) -> u8 {
+    pub(crate) fn connect(&mut self, is_free: impl Fn(u8) -> bool) -> u8 {
         let new = Session {
             is_alive: true,
             is_connected: true,
@@ -158,7 +158,7 @@ impl Database {
     }
 
     /// Acquires a lock, or enqueues the session. Waiters are served first come, first served.
-    pub fn acquire(&mut self, id: u8, lock: u8, level: Level) -> Answer<Granted> {
+    pub(crate) fn acquire(&mut self, id: u8, lock: u8, level: Level) -> Answer<Granted> {
         let (at, row) = (usize::from(lock), self.row);
         let takes_snapshot = self.server == Server::Postgres;
         if let Some(transaction) = &mut self.session_mut(id).transaction {
@@ -253,7 +253,7 @@ impl Database {
         });
     }
 
-    pub fn read(&mut self, id: u8) -> Answer<u8> {
+    pub(crate) fn read(&mut self, id: u8) -> Answer<u8> {
         let (row, isolation) = (self.row, self.isolation);
         match &mut self.session_mut(id).transaction {
             Some(transaction) if transaction.is_aborted => Err(Failure::Refused),
@@ -272,7 +272,7 @@ impl Database {
         open.any(|transaction| transaction.written.is_some())
     }
 
-    pub fn write(&mut self, id: u8, value: u8, call: u8) -> Answer<()> {
+    pub(crate) fn write(&mut self, id: u8, value: u8, call: u8) -> Answer<()> {
         let (row, server, isolation) = (self.row, self.server, self.isolation);
         let Some(transaction) = &mut self.session_mut(id).transaction else {
             self.row = value;
@@ -290,7 +290,7 @@ impl Database {
     }
 
     /// Commits. `locks` are those that the session must hold.
-    pub fn commit(&mut self, id: u8, locks: &[u8]) -> Answer<()> {
+    pub(crate) fn commit(&mut self, id: u8, locks: &[u8]) -> Answer<()> {
         let is_held = self.holds_all(id, locks);
         let transaction = self.session_mut(id).transaction.take();
         let transaction = transaction.ok_or(Failure::Refused)?;

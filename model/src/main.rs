@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
+use model::checker;
 use model::config::{Config, Faults, Server};
 use model::mutant::Mutant;
-use model::rule::Rule;
+use model::rules::Rule;
 use model::scenario;
 use model::trace;
-use model::transitions::Protocol;
 use stateright::Checker;
 
 /// Explores every run of the protocol of diesel-advisory-lock
@@ -120,10 +120,9 @@ fn check(
             change(&mut config);
             let (callers, calls) = (config.callers.len(), config.callers.iter());
             let calls: usize = calls.map(|caller| caller.calls.len()).sum();
-            let protocol = Protocol::new(config);
             let since = Instant::now();
             let last = std::cell::Cell::new(since);
-            let checker = protocol.clone().explore(|steps, states| {
+            let checker = checker::explore(&config, scenario.situations, |steps, states| {
                 if stderr().is_terminal() || last.get().elapsed() > Duration::from_secs(10) {
                     let at = since.elapsed().as_secs();
                     eprintln!(
@@ -147,7 +146,7 @@ fn check(
                 if let Some(run) = checker.discovery(rule.text()) {
                     is_sound = false;
                     println!("{server:?}, {}: broken: {}", scenario.name, rule.text());
-                    println!("{}", trace::readable(&protocol, &run));
+                    println!("{}", trace::readable(&config, &run));
                 }
             }
         }
@@ -159,16 +158,17 @@ fn check(
 fn counter_example(mutant: Mutant, servers: &[Server]) -> bool {
     let mut is_found = true;
     for &server in servers {
-        let Some(config) = scenario::of_mutant(mutant, server) else {
+        let Some((rules, config)) = scenario::of_mutant(mutant, server) else {
             continue;
         };
-        let protocol = Protocol::new(config);
-        println!("{server:?}, {mutant:?}: broken: {}", mutant.breaks().text());
-        match protocol.counter_example(mutant.breaks()) {
-            Some(run) => println!("{}", trace::readable(&protocol, &run)),
-            None => {
-                println!("no counter-example");
-                is_found = false;
+        for &rule in rules {
+            println!("{server:?}, {mutant:?}: broken: {}", rule.text());
+            match checker::counter_example(&config, rule) {
+                Some(run) => println!("{}\n", trace::readable(&config, &run)),
+                None => {
+                    println!("no counter-example\n");
+                    is_found = false;
+                }
             }
         }
     }
@@ -180,11 +180,14 @@ fn mutants() {
     for &mutant in Mutant::ALL {
         let name = mutant.to_possible_value();
         let name = name.map_or_else(String::new, |name| name.get_name().to_owned());
-        table.add_row([
-            name,
-            mutant.breaks().text().to_owned(),
-            mutant.file().to_owned(),
-        ]);
+        let found = Server::value_variants().iter();
+        let mut found = found.filter_map(|&server| scenario::of_mutant(mutant, server));
+        let (rules, _) = found
+            .next()
+            .unwrap_or_else(|| unreachable!("it is on a server"));
+        let rules: Vec<_> = rules.iter().map(|rule| rule.text()).collect();
+        let files: Vec<_> = mutant.protection().iter().map(|(file, _)| *file).collect();
+        table.add_row([name, rules.join("\n"), files.join("\n")]);
     }
     println!("{}", table.trim_fmt());
 }

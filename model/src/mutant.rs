@@ -1,9 +1,7 @@
 //! The protections of the library, each of which can be taken out of the model.
 
-use crate::rule::Rule;
-
 macro_rules! mutants {
-    ($($(#[$doc:meta])* $name:ident: $rule:ident, $file:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident [$($file:literal $word:literal),*];)*) => {
         /// One protection of the library that is taken out.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
         pub enum Mutant { $($(#[$doc])* $name,)* }
@@ -11,14 +9,9 @@ macro_rules! mutants {
         impl Mutant {
             pub const ALL: &[Mutant] = &[$(Mutant::$name,)*];
 
-            /// The rule that this mutant breaks.
-            pub fn breaks(self) -> Rule {
-                match self { $(Mutant::$name => Rule::$rule,)* }
-            }
-
-            /// Where the library has the protection.
-            pub fn file(self) -> &'static str {
-                match self { $(Mutant::$name => $file,)* }
+            /// Where the library has the protection: files, and a word in each.
+            pub fn protection(self) -> &'static [(&'static str, &'static str)] {
+                match self { $(Mutant::$name => &[$(($file, $word)),*],)* }
             }
         }
     };
@@ -26,54 +19,54 @@ macro_rules! mutants {
 
 mutants! {
     /// The model is not reloaded under its lock.
-    NoReload: NeverStale, "src/guard/run.rs, src/reload.rs";
+    NoReload ["src/guard/run.rs" "reload(&mut guard"];
     /// A new lock is acquired inside an open transaction.
-    OpenTransactionAllowed: NoLostUpdate, "src/session_lock/acquire.rs, src/backend/*/acquire.rs";
+    OpenTransactionAllowed ["src/session_lock/acquire.rs" "before.context()", "src/backend/mysql/acquire.rs" "REQUIRE_HELD", "src/backend/postgres/acquire.rs" "WHEN before = 0 THEN -3"];
     /// A transaction that the body leaves open is not rolled back before the release.
-    LeftOpenNotRolledBack: NoLostUpdate, "src/session_lock/end.rs (close)";
+    LeftOpenNotRolledBack ["src/session_lock/end.rs" "roll_back_to"];
     /// The lock is released although the transaction could not be rolled back.
-    FailedRollbackReleases: NoLostUpdate, "src/session_lock/end.rs (Closed::Failed)";
+    FailedRollbackReleases ["src/session_lock/end.rs" "Closed::Failed"];
     /// COMMIT is sent without a proof that the session holds the lock.
-    NoProofBeforeCommit: NoCommitWithoutLock, "src/session_lock/commit.rs, src/backend/*/commit*";
+    NoProofBeforeCommit ["src/backend/traits.rs" "fn prove_and_commit", "src/backend/postgres/commit.rs" "Marker::Lost"];
     /// The lock is released before COMMIT.
-    ReleaseBeforeCommit: NoCommitWithoutLock, "src/guard/run.rs (finish)";
+    ReleaseBeforeCommit ["src/guard/run.rs" "fn finish"];
     /// A COMMIT without an answer is reported as rolled back.
-    UnknownCommitIsRolledBack: TrueOutcome, "src/backend/traits.rs (prove_and_commit), src/backend/postgres/commit.rs (failed)";
+    UnknownCommitIsRolledBack ["src/session_lock/commit.rs" "CommitError::Unknown", "src/backend/postgres/commit.rs" "fn failed"];
     /// On PostgreSQL, COMMIT is sent alone, which an aborted transaction answers with success.
-    AbortedCommitIsSuccess: TrueOutcome, "src/backend/postgres/commit.rs (commit_own_transaction, commit_without_proof)";
+    AbortedCommitIsSuccess ["src/backend/postgres/commit.rs" "SELECT; COMMIT"];
     /// On PostgreSQL above READ COMMITTED, a transaction begins together with its lock.
-    LockInSnapshot: NeverStale, "src/backend/postgres/begin.rs (Marker::Isolation)";
+    LockInSnapshot ["src/backend/postgres/begin.rs" "Marker::Isolation"];
     /// The answer to a release is ignored.
-    ReleaseAnswerIgnored: LossReported, "src/session_lock/end.rs (release_by)";
+    ReleaseAnswerIgnored ["src/session_lock/end.rs" "ReleaseAnswer::NotHeld"];
     /// A session whose release failed is not ended.
-    FailedReleaseKeepsSession: NothingHeld, "src/session_lock/end.rs (release_by)";
+    FailedReleaseKeepsSession ["src/session_lock/end.rs" "C::Server::end_session"];
     /// A session that still holds the lock after its outermost release is not ended.
-    StillHeldIgnored: NothingHeld, "src/session_lock/end.rs (LockState::StillHeld)";
+    StillHeldIgnored ["src/session_lock/end.rs" "LockState::StillHeld"];
     /// A lock on a connection from a pool counts as re-entrant if the session held it before.
-    PooledLockIsReentrant: NothingHeld, "src/held_locks.rs (treat_as_outermost)";
+    PooledLockIsReentrant ["src/pool/acquire.rs" "treat_as_outermost"];
     /// An attempt that failed may have acquired the lock, and neither releases it nor ends the
     /// session.
-    FailedAttemptKeepsLock: NothingHeld, "src/backend/*/acquire.rs";
+    FailedAttemptKeepsLock ["src/backend/mysql/acquire.rs" "may_have_run", "src/backend/postgres/acquire.rs" "release::undo"];
     /// A wait that failed may have acquired the lock, and does not release it.
-    FailedWaitKeepsLock: NothingHeld, "src/backend/*/wait.rs";
+    FailedWaitKeepsLock ["src/backend/mysql/wait.rs" "leave_nothing_behind", "src/backend/postgres/wait.rs" "undo(driver, key)"];
     /// The release after such a wait fails, and the session is not ended.
-    FailedUndoKeepsSession: NothingHeld, "src/backend/mysql/wait.rs (leave_nothing_behind), src/backend/postgres/release.rs (undo)";
+    FailedUndoKeepsSession ["src/backend/mysql/wait.rs" "end_session(driver)", "src/backend/postgres/release.rs" "end_session(driver)"];
     /// A call that cannot acquire its second lock keeps the first.
-    FailedSetKeepsFirstLock: NothingHeld, "src/held_locks.rs (acquire_many)";
+    FailedSetKeepsFirstLock ["src/held_locks.rs" "session_lock::end"];
     /// The locks of a set are acquired in the order in which they are requested.
-    UnsortedSet: NoSetDeadlock, "src/held_locks.rs (acquire_many)";
+    UnsortedSet ["src/held_locks.rs" "order.sort_by"];
     /// A future that is dropped, or a panic, leaves its session as it is.
-    DroppedFutureKeepsSession: NothingHeld, "src/session_lock/armed.rs, async/src/cancel.rs";
+    DroppedFutureKeepsSession ["src/session_lock/armed.rs" "abandon", "async/src/guard.rs" "abandon"];
     /// A lock is handed off without a proof that the session holds it.
-    HandoffWithoutProof: LossReported, "src/pool/handoff.rs (is_fit)";
+    HandoffWithoutProof ["src/pool/handoff.rs" "fn is_fit"];
     /// On PostgreSQL, the proof before COMMIT also counts as a proof after it.
-    CommitProofForHandoff: HandoffHeld, "src/backend/postgres/backend.rs (COMMIT_KEEPS_LOCKS)";
+    CommitProofForHandoff ["src/backend/postgres/backend.rs" "COMMIT_KEEPS_LOCKS"];
     /// The handoffs of a lock are not counted.
-    HandoffsNotCounted: HandoffsBounded, "src/pool/budget.rs (HandoffBudget::next)";
+    HandoffsNotCounted ["src/pool/budget.rs" "checked_sub"];
     /// When the budget is used up, it is renewed without a release.
-    BudgetRenewedWithoutRelease: HandoffsBounded, "src/pool/handoff.rs (release_and_reacquire)";
+    BudgetRenewedWithoutRelease ["src/pool/handoff.rs" "release_and_reacquire"];
     /// A permit that its holder drops is not granted to the next request.
-    PermitNotGranted: NoForgottenWaiter, "src/pool/wait_queue.rs (Drop for Permit)";
+    PermitNotGranted ["src/pool/wait_queue.rs" "Drop for Permit"];
     /// A request that is dropped with a permit it has not taken yet does not pass it on.
-    DroppedWaiterKeepsPermit: NoForgottenWaiter, "src/pool/wait_queue.rs (leave_and_grant)";
+    DroppedWaiterKeepsPermit ["src/pool/wait_queue.rs" "fn leave_and_grant"];
 }

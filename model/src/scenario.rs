@@ -2,7 +2,7 @@
 
 use crate::config::{Body, Call, Caller, Config, Faults, Form, Isolation, Server};
 use crate::mutant::Mutant;
-use crate::rule::Situation;
+use crate::rules::{Rule, Situation};
 
 /// A name, a configuration, and the situations that some run of it must reach.
 pub struct Scenario {
@@ -53,14 +53,14 @@ const EACH: Faults = Faults {
     drops: 0,
 };
 
-/// What `cargo test` explores. `size` adds callers: 0 is the standard size.
-pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
+/// What `cargo test` explores, with this many callers more.
+pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
     let new = |callers, faults| Config::new(server, callers, faults);
     let above = |config| Config {
         isolation: Isolation::RepeatableRead,
         ..config
     };
-    let more = |caller: Caller, count: usize| vec![caller; count + size];
+    let more = |caller: Caller, count: usize| vec![caller; count + more_callers];
     let mut scenarios = vec![
         Scenario {
             name: "run",
@@ -69,7 +69,7 @@ pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
                 Situation::ContendedWait,
                 Situation::KilledHolder,
                 Situation::FailedWaitWasGranted,
-                Situation::ReportedLoss,
+                Situation::LossWasReported,
             ],
         },
         Scenario {
@@ -90,7 +90,7 @@ pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
                 .concat(),
                 Faults { kills: 1, ..NONE },
             ),
-            situations: &[Situation::ReportedLoss, Situation::RolledBack],
+            situations: &[Situation::LossWasReported, Situation::LossWasRolledBack],
         },
         Scenario {
             name: "misuse",
@@ -105,24 +105,24 @@ pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
                 .concat(),
                 Faults { kills: 1, ..NONE },
             ),
-            situations: &[Situation::Refused, Situation::LeakedGuard],
+            situations: &[Situation::Refused, Situation::HeldByNoCaller],
         },
         Scenario {
             name: "async",
             config: new(
                 [
                     vec![is_async(direct(&[TRANSACTION, RUN]))],
-                    more(is_async(direct(&[RUN])), 1),
+                    more(is_async(direct(&[RUN])), 2),
                 ]
                 .concat(),
                 Faults {
-                    drops: 2,
+                    drops: 1,
                     kills: 1,
                     cuts: 1,
                     ..NONE
                 },
             ),
-            situations: &[Situation::DroppedWaitWasGranted],
+            situations: &[Situation::HeldByNoCaller],
         },
         Scenario {
             name: "pool",
@@ -133,7 +133,11 @@ pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
                     vec![direct(&[RUN])],
                 ]
                 .concat(),
-                Faults { kills: 1, ..NONE },
+                Faults {
+                    kills: 1,
+                    interrupts: 1,
+                    ..NONE
+                },
             ),
             situations: &[Situation::HandedOff, Situation::Reacquired],
         },
@@ -157,7 +161,7 @@ pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
             ),
             situations: &[
                 Situation::HandedOff,
-                Situation::GrantedAndDropped,
+                Situation::DropWithGrant,
                 Situation::HandedOffInTransaction,
             ],
         },
@@ -232,90 +236,114 @@ pub fn standard(server: Server, size: usize) -> Vec<Scenario> {
     scenarios
 }
 
-/// A small scenario in which a mutant breaks its rule, or `None` if the server has no such
+/// A small scenario in which a mutant breaks these rules, or `None` if the server has no such
 /// protection.
-pub fn of_mutant(mutant: Mutant, server: Server) -> Option<Config> {
-    let new = |callers: Vec<Caller>, faults| Config::new(server, callers, faults);
-    let above = |config| Config {
-        isolation: Isolation::RepeatableRead,
-        ..config
-    };
+pub fn of_mutant(mutant: Mutant, server: Server) -> Option<(&'static [Rule], Config)> {
     let interrupts = |interrupts| Faults { interrupts, ..NONE };
-    let drop = Faults { drops: 1, ..NONE };
-    let two_runs = vec![direct(&[RUN]), direct(&[RUN])];
-    let pool = vec![pooled(&[RUN]), pooled(&[RUN]), pooled(&[RUN])];
-    let config = match mutant {
-        Mutant::NoReload => new(two_runs, NONE),
+    let set = |locks| direct(&[RUN.set(locks)]);
+    let run = || direct(&[RUN]);
+    let run_with = |body| direct(&[RUN.with(body)]);
+    let transaction = || direct(&[TRANSACTION]);
+    let transaction_with = |body| direct(&[TRANSACTION.with(body)]);
+    let three_pooled = || vec![pooled(&[RUN]); 3];
+    let (rules, callers, faults): (&[Rule], Vec<Caller>, Faults) = match mutant {
+        Mutant::NoReload => (
+            &[Rule::NeverStale, Rule::NoLostUpdate],
+            vec![run(), run()],
+            NONE,
+        ),
         Mutant::OpenTransactionAllowed => {
-            new(vec![direct(&[RUN.in_transaction()]), direct(&[RUN])], NONE)
+            let inner = direct(&[RUN.in_transaction()]);
+            (&[Rule::NoLostUpdate], vec![inner, run()], NONE)
         }
-        Mutant::LeftOpenNotRolledBack => new(
-            vec![direct(&[RUN.with(Body::LeaveOpen)]), direct(&[RUN])],
+        Mutant::LeftOpenNotRolledBack => (
+            &[Rule::NoLostUpdate],
+            vec![run_with(Body::LeaveOpen), run()],
             NONE,
         ),
-        Mutant::FailedRollbackReleases => new(
-            vec![direct(&[RUN.with(Body::LeaveOpen)]), direct(&[RUN])],
+        Mutant::FailedRollbackReleases => {
+            let callers = vec![run_with(Body::LeaveOpen), run()];
+            (&[Rule::NoLostUpdate], callers, interrupts(1))
+        }
+        Mutant::NoProofBeforeCommit => (
+            &[Rule::NoCommitWithoutLock],
+            vec![transaction_with(Body::Theft)],
+            NONE,
+        ),
+        Mutant::ReleaseBeforeCommit => (
+            &[Rule::NoCommitWithoutLock],
+            vec![transaction(), transaction()],
+            NONE,
+        ),
+        Mutant::UnknownCommitIsRolledBack => (
+            &[Rule::TrueOutcome],
+            vec![transaction()],
+            Faults { cuts: 1, ..NONE },
+        ),
+        Mutant::AbortedCommitIsSuccess => (
+            &[Rule::TrueOutcome],
+            vec![transaction_with(Body::IgnoreError)],
             interrupts(1),
         ),
-        Mutant::AbortedCommitIsSuccess => new(
-            vec![direct(&[TRANSACTION.with(Body::IgnoreError)])],
-            interrupts(1),
+        Mutant::LockInSnapshot => (
+            &[Rule::NeverStale],
+            vec![transaction(), transaction()],
+            NONE,
         ),
-        Mutant::NoProofBeforeCommit => new(vec![direct(&[TRANSACTION.with(Body::Theft)])], NONE),
-        Mutant::ReleaseBeforeCommit => above(new(
-            vec![direct(&[TRANSACTION]), direct(&[TRANSACTION])],
-            NONE,
-        )),
-        Mutant::UnknownCommitIsRolledBack => {
-            new(vec![direct(&[TRANSACTION])], Faults { cuts: 1, ..NONE })
+        Mutant::ReleaseAnswerIgnored => {
+            let rules = &[Rule::LossReported, Rule::Exclusive];
+            (rules, vec![run(), run()], Faults { kills: 1, ..NONE })
         }
-        Mutant::LockInSnapshot => above(new(
-            vec![direct(&[TRANSACTION]), direct(&[TRANSACTION])],
-            NONE,
-        )),
-        Mutant::ReleaseAnswerIgnored => new(two_runs, Faults { kills: 1, ..NONE }),
-        Mutant::FailedReleaseKeepsSession => new(vec![direct(&[RUN])], interrupts(1)),
-        Mutant::StillHeldIgnored => new(vec![direct(&[RUN.with(Body::LeakNested)])], NONE),
-        Mutant::PooledLockIsReentrant => Config {
-            connections: 1,
-            is_leaked_in_pool: true,
-            ..new(vec![pooled(&[RUN])], NONE)
-        },
-        Mutant::FailedAttemptKeepsLock => new(vec![direct(&[RUN])], interrupts(1)),
-        Mutant::FailedWaitKeepsLock => new(two_runs, interrupts(1)),
-        Mutant::FailedUndoKeepsSession => new(two_runs, interrupts(2)),
+        Mutant::StillHeldIgnored => (&[Rule::NothingHeld], vec![run_with(Body::LeakNested)], NONE),
+        Mutant::PooledLockIsReentrant => (&[Rule::NothingHeld], vec![pooled(&[RUN])], NONE),
+        Mutant::FailedReleaseKeepsSession | Mutant::FailedAttemptKeepsLock => {
+            (&[Rule::NothingHeld], vec![run()], interrupts(1))
+        }
+        Mutant::FailedWaitKeepsLock => (&[Rule::NothingHeld], vec![run(), run()], interrupts(1)),
+        Mutant::FailedUndoKeepsSession => (&[Rule::NothingHeld], vec![run(), run()], interrupts(2)),
         Mutant::FailedSetKeepsFirstLock => {
-            let others = direct(&[RUN.nested(&[1, 0])]);
-            new(
-                vec![direct(&[RUN.set(&[0, 1])]), others],
+            let callers = vec![set(&[0, 1]), direct(&[RUN.nested(&[1, 0])])];
+            (
+                &[Rule::NothingHeld],
+                callers,
                 Faults {
                     timeouts: 1,
                     ..NONE
                 },
             )
         }
-        Mutant::UnsortedSet => new(
-            vec![direct(&[RUN.set(&[0, 1])]), direct(&[RUN.set(&[1, 0])])],
+        Mutant::UnsortedSet => (
+            &[Rule::NoSetDeadlock],
+            vec![set(&[0, 1]), set(&[1, 0])],
             NONE,
         ),
-        Mutant::DroppedFutureKeepsSession => {
-            new(vec![is_async(direct(&[RUN])), direct(&[RUN])], drop)
-        }
+        Mutant::DroppedFutureKeepsSession => (
+            &[Rule::NothingHeld],
+            vec![is_async(run()), run()],
+            Faults { drops: 1, ..NONE },
+        ),
         Mutant::HandoffWithoutProof => {
-            new(vec![pooled(&[RUN.with(Body::Theft)]), pooled(&[RUN])], NONE)
+            let callers = vec![pooled(&[RUN.with(Body::Theft)]), pooled(&[RUN])];
+            (&[Rule::LossReported, Rule::HandoffHeld], callers, NONE)
         }
-        Mutant::CommitProofForHandoff => above(new(
-            vec![
-                pooled(&[TRANSACTION.with(Body::TheftUnderNestedLock)]),
-                pooled(&[RUN]),
-            ],
+        Mutant::CommitProofForHandoff => {
+            let thief = pooled(&[TRANSACTION.with(Body::TheftUnderNestedLock)]);
+            (&[Rule::HandoffHeld], vec![thief, pooled(&[RUN])], NONE)
+        }
+        Mutant::HandoffsNotCounted | Mutant::BudgetRenewedWithoutRelease => (
+            &[Rule::HandoffsBounded],
+            [three_pooled(), vec![run()]].concat(),
             NONE,
-        )),
-        Mutant::HandoffsNotCounted | Mutant::BudgetRenewedWithoutRelease => {
-            new([pool, vec![direct(&[RUN])]].concat(), NONE)
+        ),
+        Mutant::PermitNotGranted => (&[Rule::NoForgottenWaiter], three_pooled(), NONE),
+        Mutant::DroppedWaiterKeepsPermit => {
+            let callers = three_pooled().into_iter().map(is_async).collect();
+            (
+                &[Rule::NoForgottenWaiter],
+                callers,
+                Faults { drops: 1, ..NONE },
+            )
         }
-        Mutant::PermitNotGranted => new(pool, NONE),
-        Mutant::DroppedWaiterKeepsPermit => new(pool.into_iter().map(is_async).collect(), drop),
     };
     let has_protection = match mutant {
         Mutant::LockInSnapshot | Mutant::CommitProofForHandoff | Mutant::AbortedCommitIsSuccess => {
@@ -325,8 +353,18 @@ pub fn of_mutant(mutant: Mutant, server: Server) -> Option<Config> {
         Mutant::FailedRollbackReleases => server == Server::Mysql,
         _ => true,
     };
-    has_protection.then_some(Config {
-        mutant: Some(mutant),
-        ..config
-    })
+    let mut config = Config::new(server, callers, faults);
+    config.mutant = Some(mutant);
+    match mutant {
+        // On PostgreSQL, these transactions are under a lock of the session.
+        Mutant::ReleaseBeforeCommit | Mutant::LockInSnapshot | Mutant::CommitProofForHandoff => {
+            config.isolation = Isolation::RepeatableRead;
+        }
+        Mutant::PooledLockIsReentrant => {
+            config.connections = 1;
+            config.is_leaked_in_pool = true;
+        }
+        _ => {}
+    }
+    has_protection.then_some((rules, config))
 }

@@ -3,26 +3,32 @@
 use comfy_table::{Table, presets};
 
 use crate::checker::Run;
-use crate::config::{Config, Form, LOCKS};
+use crate::config::{Config, Form};
 use crate::protocol::Delivery;
 use crate::state::{Report, State, Step};
-use crate::transitions::{Action, Protocol};
+use crate::transitions::Action;
 
-/// Prints a run of this model. Callers are letters, and sessions are numbers.
-pub fn readable(protocol: &Protocol, run: &Run) -> String {
+/// Prints a run. Callers are letters, and sessions are numbers.
+pub fn readable(config: &Config, run: &Run) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let locks = (0..LOCKS).map(|lock| format!("LOCK {lock}"));
+    let calls = config.callers.iter().flat_map(|caller| &caller.calls);
+    let locks = 1 + calls
+        .flat_map(|call| call.locks)
+        .copied()
+        .max()
+        .unwrap_or(0);
+    let names = (0..locks).map(|lock| format!("LOCK {lock}"));
     let header = ["", "WHO", "WHAT"].map(str::to_owned).into_iter();
-    table.set_header(header.chain(locks).chain(["ROW".to_owned()]));
+    table.set_header(header.chain(names).chain(["ROW".to_owned()]));
     let steps = run.clone().into_vec();
     for (number, pair) in steps.windows(2).enumerate() {
         let [(before, Some(action)), (after, _)] = pair else {
             continue;
         };
-        let (who, what) = action_text(&protocol.config, before, *action, after);
+        let (who, what) = action_text(config, before, *action, after);
         let mut row = vec![(number + 1).to_string(), who, what];
-        row.extend((0u8..).take(LOCKS).map(|lock| lock_text(after, lock)));
+        row.extend((0..locks).map(|lock| lock_text(after, lock)));
         row.push(row_text(after));
         table.add_row(row);
     }
@@ -114,7 +120,16 @@ fn step_text(config: &Config, before: &State, index: usize, after: &State) -> St
         Step::Waiting if next.acquired > caller.acquired => {
             format!("is granted lock {}", lock(caller.acquired))
         }
-        Step::Waiting => format!("waits for lock {}", lock(caller.acquired)),
+        Step::Waiting => {
+            let lock = lock(caller.acquired);
+            let is_granted = caller.session.is_some_and(|id| before.db.holds(id, lock));
+            let end = if is_granted {
+                ", which was just granted"
+            } else {
+                ""
+            };
+            format!("waits for lock {lock}{end}")
+        }
         Step::Undo => format!("releases lock {}, if it is held", lock(caller.acquired)),
         Step::Begin => "BEGIN".into(),
         Step::Reload => format!("reloads the row: {}", next.copy),

@@ -3,7 +3,6 @@
 use crate::config::{Config, Server};
 use crate::database::{Failure, Level};
 use crate::protocol::{Delivery, Turn};
-use crate::rule::{Rule, Situation};
 use crate::state::{Progress, State, Step};
 
 /// What happens next. Anything that is possible may happen at any moment.
@@ -23,21 +22,11 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Protocol {
     pub config: Config,
-    /// The rules to check.
-    pub rules: Vec<Rule>,
-    /// The situations to find.
-    pub situations: Vec<Situation>,
+    /// The texts of the rules to check and of the situations to find.
+    pub properties: Vec<&'static str>,
 }
 
 impl Protocol {
-    pub fn new(config: Config) -> Self {
-        Protocol {
-            config,
-            rules: Rule::ALL.to_vec(),
-            situations: Vec::new(),
-        }
-    }
-
     /// The actions that are possible.
     pub fn possible(&self, state: &State, actions: &mut Vec<Action>) {
         let mut deliveries = Vec::new();

@@ -3,7 +3,7 @@
 use crate::install::Need;
 
 /// Test programs that need no server.
-const WITHOUT_SERVER: [&str; 14] = [
+const WITHOUT_SERVER: [&str; 15] = [
     "diesel_advisory_lock",
     "diesel_advisory_lock_async",
     "fuzz_checks",
@@ -11,6 +11,7 @@ const WITHOUT_SERVER: [&str; 14] = [
     "help",
     "histories",
     "lock_names",
+    "model",
     "packages",
     "public_api",
     "wait_queue_loom",
