@@ -118,7 +118,6 @@ pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
                 Faults {
                     drops: 1,
                     kills: 1,
-                    cuts: 1,
                     ..NONE
                 },
             ),
@@ -128,8 +127,8 @@ pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
             name: "pool",
             config: new(
                 [
-                    vec![pooled(&[RUN, RUN]), pooled(&[TRANSACTION])],
-                    more(pooled(&[RUN]), 1),
+                    vec![pooled(&[TRANSACTION])],
+                    more(pooled(&[RUN]), 2),
                     vec![direct(&[RUN])],
                 ]
                 .concat(),
@@ -203,7 +202,11 @@ pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
                 connections: 1,
                 is_leaked_in_pool: true,
                 ..new(
-                    [vec![direct(&[RUN])], more(pooled(&[RUN]), 2)].concat(),
+                    [
+                        vec![direct(&[RUN]), pooled(&[RUN.with(Body::LeakNested)])],
+                        more(pooled(&[RUN]), 2),
+                    ]
+                    .concat(),
                     Faults { kills: 1, ..NONE },
                 )
             },
