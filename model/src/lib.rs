@@ -7,7 +7,7 @@
 //! | `config.rs` | the callers and their calls, the server, the faults that may happen |
 //! | `database.rs` | the server: sessions, lock table with queues, transactions, one row |
 //! | `state.rs` | the whole state: the server, the callers, the pool, and what the rules remember |
-//! | `protocol.rs`, `protocol/` | the library: the statement of each step, and what follows its answer |
+//! | `protocol.rs`, `protocol/` | the library's steps: a statement, and what its answer leads to |
 //! | `transitions.rs` | the actions that are possible in a state, and the state after each |
 //! | `rules.rs` | the rules, and the situations that must be reached |
 //! | `mutant.rs` | the protections that can be taken out, and where the library has them |

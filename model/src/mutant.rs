@@ -21,17 +21,27 @@ mutants! {
     /// The model is not reloaded under its lock.
     NoReload ["src/guard/run.rs" "reload(&mut guard"];
     /// A new lock is acquired inside an open transaction.
-    OpenTransactionAllowed ["src/session_lock/acquire.rs" "before.context()", "src/backend/mysql/acquire.rs" "REQUIRE_HELD", "src/backend/postgres/acquire.rs" "WHEN before = 0 THEN -3"];
+    OpenTransactionAllowed [
+        "src/session_lock/acquire.rs" "before.context()",
+        "src/backend/mysql/acquire.rs" "REQUIRE_HELD",
+        "src/backend/postgres/acquire.rs" "WHEN before = 0 THEN -3"
+    ];
     /// A transaction that the body leaves open is not rolled back before the release.
     LeftOpenNotRolledBack ["src/session_lock/end.rs" "roll_back_to"];
     /// The lock is released although the transaction could not be rolled back.
     FailedRollbackReleases ["src/session_lock/end.rs" "Closed::Failed"];
     /// COMMIT is sent without a proof that the session holds the lock.
-    NoProofBeforeCommit ["src/backend/traits.rs" "fn prove_and_commit", "src/backend/postgres/commit.rs" "Marker::Lost"];
+    NoProofBeforeCommit [
+        "src/backend/traits.rs" "fn prove_and_commit",
+        "src/backend/postgres/commit.rs" "Marker::Lost"
+    ];
     /// The lock is released before COMMIT.
     ReleaseBeforeCommit ["src/guard/run.rs" "fn finish"];
     /// A COMMIT without an answer is reported as rolled back.
-    UnknownCommitIsRolledBack ["src/session_lock/commit.rs" "CommitError::Unknown", "src/backend/postgres/commit.rs" "fn failed"];
+    UnknownCommitIsRolledBack [
+        "src/session_lock/commit.rs" "CommitError::Unknown",
+        "src/backend/postgres/commit.rs" "fn failed"
+    ];
     /// On PostgreSQL, COMMIT is sent alone, which an aborted transaction answers with success.
     AbortedCommitIsSuccess ["src/backend/postgres/commit.rs" "SELECT; COMMIT"];
     /// On PostgreSQL above READ COMMITTED, a transaction begins together with its lock.
@@ -46,17 +56,29 @@ mutants! {
     PooledLockIsReentrant ["src/pool/acquire.rs" "treat_as_outermost"];
     /// An attempt that failed may have acquired the lock, and neither releases it nor ends the
     /// session.
-    FailedAttemptKeepsLock ["src/backend/mysql/acquire.rs" "may_have_run", "src/backend/postgres/acquire.rs" "release::undo"];
+    FailedAttemptKeepsLock [
+        "src/backend/mysql/acquire.rs" "may_have_run",
+        "src/backend/postgres/acquire.rs" "release::undo"
+    ];
     /// A wait that failed may have acquired the lock, and does not release it.
-    FailedWaitKeepsLock ["src/backend/mysql/wait.rs" "leave_nothing_behind", "src/backend/postgres/wait.rs" "undo(driver, key)"];
+    FailedWaitKeepsLock [
+        "src/backend/mysql/wait.rs" "leave_nothing_behind",
+        "src/backend/postgres/wait.rs" "undo(driver, key)"
+    ];
     /// The release after such a wait fails, and the session is not ended.
-    FailedUndoKeepsSession ["src/backend/mysql/wait.rs" "end_session(driver)", "src/backend/postgres/release.rs" "end_session(driver)"];
+    FailedUndoKeepsSession [
+        "src/backend/mysql/wait.rs" "end_session(driver)",
+        "src/backend/postgres/release.rs" "end_session(driver)"
+    ];
     /// A call that cannot acquire its second lock keeps the first.
     FailedSetKeepsFirstLock ["src/held_locks.rs" "session_lock::end"];
     /// The locks of a set are acquired in the order in which they are requested.
     UnsortedSet ["src/held_locks.rs" "order.sort_by"];
     /// A future that is dropped, or a panic, leaves its session as it is.
-    DroppedFutureKeepsSession ["src/session_lock/armed.rs" "abandon", "async/src/guard.rs" "abandon"];
+    DroppedFutureKeepsSession [
+        "src/session_lock/armed.rs" "abandon",
+        "async/src/guard.rs" "abandon"
+    ];
     /// A lock is handed off without a proof that the session holds it.
     HandoffWithoutProof ["src/pool/handoff.rs" "fn is_fit"];
     /// On PostgreSQL, the proof before COMMIT also counts as a proof after it.

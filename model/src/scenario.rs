@@ -103,7 +103,11 @@ pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
                     more(direct(&[RUN]), 1),
                 ]
                 .concat(),
-                Faults { kills: 1, ..NONE },
+                Faults {
+                    kills: 1,
+                    interrupts: 1,
+                    ..NONE
+                },
             ),
             situations: &[Situation::Refused, Situation::HeldByNoCaller],
         },
@@ -149,11 +153,12 @@ pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
                         is_async(pooled(&[RUN.with(Body::Theft)])),
                     ],
                     more(is_async(pooled(&[RUN])), 1),
+                    vec![direct(&[RUN])],
                 ]
                 .concat(),
                 Faults {
                     drops: 1,
-                    interrupts: 1,
+                    kills: 1,
                     timeouts: 1,
                     ..NONE
                 },
@@ -207,7 +212,11 @@ pub fn standard(server: Server, more_callers: usize) -> Vec<Scenario> {
                         more(pooled(&[RUN]), 2),
                     ]
                     .concat(),
-                    Faults { kills: 1, ..NONE },
+                    Faults {
+                        kills: 1,
+                        interrupts: 1,
+                        ..NONE
+                    },
                 )
             },
             situations: &[Situation::ContendedWait],
