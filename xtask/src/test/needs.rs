@@ -12,6 +12,7 @@ const WITHOUT_SERVER: [&str; 15] = [
     "help",
     "histories",
     "lock_names",
+    "model",
     "packages",
     "public_api",
     "wait_queue_loom",
