@@ -12,6 +12,8 @@ use diesel_advisory_lock::LockSource;
 use diesel_advisory_lock::prelude::*;
 use server_test::{blocking, both, server_test};
 
+#[blocking]
+use super::release_failures::StopOnDrop;
 use super::support::{Counter, Db};
 use crate::api::{Connection, thread};
 use crate::server::{self, Conn, session_id};
@@ -290,20 +292,9 @@ fn waiting_statement_killed_at_any_moment_does_not_hang(db: &Db) {
                 run.unwrap();
             }
         });
-        let _stop = SetOnDrop(done);
+        let _stops = StopOnDrop(done);
         assert_does_not_hang_if_killed(db, counter, 5);
     });
-}
-
-/// Ends the other thread of a case that panics.
-#[blocking]
-struct SetOnDrop<'d>(&'d AtomicBool);
-
-#[blocking]
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 /// The client library may hang if a statement that was killed runs again.

@@ -27,7 +27,7 @@ mod outcomes;
 mod panics;
 mod r2d2_connections;
 mod reentrant;
-mod release_failures;
+pub(crate) mod release_failures;
 mod released;
 mod reload;
 mod reload_copies;

@@ -17,7 +17,7 @@ async fn once(name: &LockName, conn: &mut Conn) -> Result<(), LockError> {
 }
 
 /// Stops the threads of a scope. After a failed assertion the scope would wait for them forever.
-struct StopOnDrop<'s>(&'s AtomicBool);
+pub(crate) struct StopOnDrop<'s>(pub(crate) &'s AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {

@@ -15,12 +15,17 @@ use crate::transaction;
 pub(super) async fn end_session<D: Driver<Db = Mysql>>(driver: &mut D) {
     // First, since the future may be dropped before its end.
     transaction::mark_broken(driver);
-    if kill(driver).await.is_err() {
-        // Diesel's instrumentation has panicked, so it is removed before the second attempt.
-        driver.silence();
-        let _ = kill(driver).await;
+    for _ in 0..ATTEMPTS {
+        if kill(driver).await.is_err() {
+            // Diesel's instrumentation has panicked, so it is removed before the next attempt.
+            driver.silence();
+        }
     }
 }
+
+/// How often the statement is sent. On MariaDB a `KILL QUERY` may stop it, and then the session goes
+/// on. On a lost connection it fails at once.
+const ATTEMPTS: usize = 10;
 
 /// Sends the statement as text, which needs no prepared statement. Returns `Err` for a panic.
 async fn kill<D: Driver<Db = Mysql>>(driver: &mut D) -> Result<(), ()> {
