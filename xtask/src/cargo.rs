@@ -47,14 +47,17 @@ const STRESS: &str = "stress";
 const STRESS_FEATURES: &str = "stress/async";
 
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 8] = [
+const WITH_POSTGRES: [&str; 11] = [
     ASYNC,
     "axum_wallet",
     "benches",
     "instructions",
     "job_queue",
+    "leader",
     "locks",
+    "migrations",
     "notification",
+    "once_per_period",
     STRESS,
 ];
 

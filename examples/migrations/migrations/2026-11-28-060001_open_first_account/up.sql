@@ -1,0 +1,1 @@
+INSERT INTO accounts VALUES ('the bank', 100);
