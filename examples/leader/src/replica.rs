@@ -51,8 +51,10 @@ fn lead(url: &str) -> Result<std::convert::Infallible> {
     }
 }
 
-/// Works on the connection that holds the lock. If the session ends after `verify`, this fails.
+/// Stands for the work. What is done in the database is done on the connection that holds the lock:
+/// if the session has ended since `verify`, it fails.
 fn step(conn: &mut DbConnection) -> QueryResult<usize> {
+    println!("{} works", process::id());
     diesel::insert_into(steps::table)
         .values(steps::process.eq(i64::from(process::id())))
         .execute(conn)
