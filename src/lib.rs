@@ -49,29 +49,32 @@
 //! | do slow work outside of the database under a lock | [`Lock::keep_alive`], [`LockGuard::verify`] |
 //! | see which session holds a lock, and which sessions wait | [`LockError::holder`], [`LockName::status`], [`inspect::held_locks`] |
 //! | check whether locks hold on a server | [`check_server`] |
-//! | operate pools, timeouts, alerts and clusters | `docs/operations.md` |
+//! | operate pools, timeouts, alerts and clusters | [Operations](#pages) |
 //! | use a custom id type | [`LockKey`], and [its derive](derive@LockKey) |
-//! | build the same name in another language | [`LockName::full_name`], [`LockName::postgres_key`], `docs/lock-names.md` |
+//! | build the same name in another language | [`LockName::full_name`], [`LockName::postgres_key`], [Lock names](#pages) |
 //! | share a lock with a program that does not use this crate | [`LockName::exact`]; on PostgreSQL [`LockName::exact_key`], [`LockName::exact_keys`] |
 //!
 //! # Pages
 //!
 #![cfg_attr(
     doc,
-    doc = "- [Choosing a call](guide::choosing), and the cost of each"
+    doc = "
+- [Choosing a call](guide::choosing), and the cost of each
+- [Locking by id](guide::locking_by_id), then loading
+- [Pools](guide::pools)
+- [Transactions and retries](guide::transactions), and the HTTP status of each error
+- [Testing](guide::testing)
+- [Async services](guide::async_services)
+- [Leader election](guide::leader_election)
+- [A job once per period](guide::once_per_period)
+- [Migrations by many replicas](guide::migrations)
+- [Multi-tenant schemas](guide::multi_tenant)
+- [Coming from Django, Rails, Ruby, .NET, ShedLock or `FOR UPDATE`](guide::coming_from)
+- [Questions](guide::faq)
+- [Operations](guide::operations): timeouts, alerts, clusters and proxies
+- [Lock names](guide::lock_names), for other languages
+"
 )]
-#![cfg_attr(
-    doc,
-    doc = "- [Coming from Django, Rails, Ruby's gem or .NET](guide::coming_from)"
-)]
-#![cfg_attr(
-    doc,
-    doc = "- [Blocking connections in an async program](guide::async_programs)"
-)]
-//! - [Operations](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/operations.md):
-//!   pools, timeouts, alerts, clusters and proxies
-//! - [Lock names](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md), for
-//!   other languages
 //!
 //! # PostgreSQL
 //!
@@ -146,11 +149,12 @@
 //! | `32-column-tables` | yes | composite keys of up to 32 columns, as in Diesel |
 //! | `64-column-tables`, `128-column-tables` | | wider composite keys |
 //! | `uuid`, `chrono`, `time` | | keys of the types of these crates |
-//! | `tracing` | | a span for each lock, and events for problems; see `docs/operations.md` |
-//! | `metrics` | | wait and hold times, contention, timeouts, losses; see `docs/operations.md` |
+//! | `tracing` | | a span for each lock, and events for problems; see [Operations](#pages) |
+//! | `metrics` | | wait and hold times, contention, timeouts, losses; see [Operations](#pages) |
 //! | `mysql_backend`, `postgres_backend` | | a server without a connection, for `diesel-advisory-lock-async` |
 //! | `bundled`, `buildtime_bindgen` | | the features of `mysqlclient-sys` |
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(any(feature = "mysql", feature = "postgres"), feature = "r2d2")),
     allow(
