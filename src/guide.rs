@@ -4,12 +4,16 @@
 //! |---|---|
 //! | **Calls** | [Choosing a call](choosing), [locking by id](locking_by_id), [pools], [transactions and retries](transactions), [testing], [async services](async_services) |
 //! | **Recipes** | [Leader election](leader_election), [a job once per period](once_per_period), [migrations by many replicas](migrations), [multi-tenant schemas](multi_tenant) |
-//! | **Reference** | [Operations](operations), [lock name format](lock_names), [questions](faq) |
+//! | **Reference** | [guarantees], [operations], [lock name format](lock_names), [questions](faq) |
 //! | **Moving** | [Coming from Django, Rails, .NET, ShedLock, `FOR UPDATE`](coming_from) |
 
 /// Which of the calls to use, and what each costs.
 #[doc = include_str!("guide/choosing.md")]
 pub mod choosing {}
+
+/// What the crate does in a call, and what it guarantees.
+#[doc = include_str!("guide/guarantees.md")]
+pub mod guarantees {}
 
 /// The lock of a row whose id is known, and which is loaded under the lock.
 #[doc = include_str!("guide/locking_by_id.md")]

@@ -59,7 +59,8 @@
 #![cfg_attr(
     doc,
     doc = "
-- [Choosing a call](guide::choosing), and the cost of each
+- [Choosing a call](guide::choosing), the cost of each, and alternatives
+- [Guarantees](guide::guarantees), and how a call works
 - [Locking by id](guide::locking_by_id), then loading
 - [Pools](guide::pools)
 - [Transactions and retries](guide::transactions), and the HTTP status of each error
@@ -101,6 +102,10 @@
 //! - A lock is advisory: code that does not acquire the lock is not blocked.
 //! - It is not a lease: it never expires. It is held until it is released or its session ends.
 //! - It is not a security boundary: any account of the server can acquire any name.
+//! - Work outside the database, such as a mail, cannot be rolled back. A process that dies after the
+//!   mail and before the save leaves a mail that the row does not record.
+//! - Names are compared as text. A key whose text depends on the session, or a table name in two
+//!   spellings, gives two locks: see [Lock names](#pages).
 //! - It holds on one server, and on PostgreSQL in one database. On Galera and on Group Replication
 //!   with several primaries, locks are local to each node, and a replica does not share the locks of
 //!   its source. [`check_server`] refuses such servers, or warns.
