@@ -1,4 +1,5 @@
 //! Migrations on several replicas: each runs them when it starts, and each migration runs once.
+//! Give it an empty database:
 //!
 //! ```sh
 //! DATABASE_URL=mysql://user:password@host/database cargo run --package migrations

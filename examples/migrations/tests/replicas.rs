@@ -26,7 +26,7 @@ fn eight_replicas_run_each_migration_once() {
         assert_eq!(one, "3 migrations were run\n");
         assert_eq!(others, ["nothing to do\n"; 7]);
         // Later migrations would fail, or change this, if they ran twice.
-        let balances = "SELECT CAST(balance AS CHAR(20)) AS value FROM accounts";
+        let balances = "SELECT CAST(balance AS CHAR(20)) AS value FROM migrations_example_accounts";
         assert_eq!(database.query(balances).concat().trim(), "200");
 
         // A replica that starts later.

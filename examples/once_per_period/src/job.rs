@@ -14,6 +14,7 @@ use super::{CURRENT_DAY, DbConnection, report};
 const JOB: &str = "nightly-report";
 
 diesel::table! {
+    #[sql_name = "once_per_period_example_last_runs"]
     last_runs (job) {
         job -> Text,
         day -> Text,

@@ -27,7 +27,7 @@ mod mysql {
     const CURRENT_DAY: &str = "DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%d')";
 }
 
-/// The program for PostgreSQL: the same file with another connection.
+/// The program for PostgreSQL: the same files with another connection.
 #[cfg(feature = "postgres")]
 #[path = "."]
 mod postgres {

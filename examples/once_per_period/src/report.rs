@@ -10,6 +10,7 @@ use diesel_advisory_lock::prelude::*;
 use super::DbConnection;
 
 diesel::table! {
+    #[sql_name = "once_per_period_example_reports"]
     reports (day, process) {
         day -> Text,
         process -> BigInt,
@@ -34,10 +35,10 @@ pub(crate) fn write(conn: &mut DbConnection, day: &str) -> QueryResult<usize> {
 pub(crate) fn create_tables(conn: &mut DbConnection) -> QueryResult<()> {
     LockName::named("tables").lock().run(conn, |_, conn| {
         conn.batch_execute(
-            "CREATE TABLE IF NOT EXISTS last_runs (
+            "CREATE TABLE IF NOT EXISTS once_per_period_example_last_runs (
                  job VARCHAR(100) PRIMARY KEY, day VARCHAR(10) NOT NULL
              );
-             CREATE TABLE IF NOT EXISTS reports (
+             CREATE TABLE IF NOT EXISTS once_per_period_example_reports (
                  day VARCHAR(10) NOT NULL, process BIGINT NOT NULL
              );",
         )

@@ -22,7 +22,7 @@ fn start(database: &TestDatabase, work_seconds: &str) -> Replica {
 }
 
 fn reports(database: &TestDatabase) -> usize {
-    let days = database.query("SELECT day AS value FROM reports");
+    let days = database.query("SELECT day AS value FROM once_per_period_example_reports");
     days.len()
 }
 
@@ -43,7 +43,8 @@ fn job_runs_once_a_day_with_a_late_replica() {
         for day in 1..=2 {
             let outputs = finish((0..4).map(|_| start(database, "1")).collect::<Vec<_>>());
             let late = start(database, "0").finish();
-            let days = database.query("SELECT DISTINCT day AS value FROM reports");
+            let days =
+                database.query("SELECT DISTINCT day AS value FROM once_per_period_example_reports");
             if days.len() > day {
                 continue;
             }
@@ -61,10 +62,10 @@ fn job_runs_once_a_day_with_a_late_replica() {
 fn job_runs_again_on_the_next_day_only() {
     TestDatabase::on_each_server("next_day", |database| {
         assert_eq!(finish([start(database, "0")]), ["done"]);
-        database.execute("UPDATE last_runs SET day = '2000-01-01'");
+        database.execute("UPDATE once_per_period_example_last_runs SET day = '2000-01-01'");
         assert_eq!(finish([start(database, "0")]), ["done"]);
         // The clock of the database was set back.
-        database.execute("UPDATE last_runs SET day = '9999-12-31'");
+        database.execute("UPDATE once_per_period_example_last_runs SET day = '9999-12-31'");
         assert_eq!(finish([start(database, "0")]), ["already done"]);
         assert_eq!(reports(database), 2);
     });

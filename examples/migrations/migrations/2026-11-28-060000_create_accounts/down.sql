@@ -1,1 +1,1 @@
-DROP TABLE accounts;
+DROP TABLE migrations_example_accounts;

@@ -1,1 +1,1 @@
-DELETE FROM accounts WHERE owner = 'the bank';
+DELETE FROM migrations_example_accounts WHERE owner = 'the bank';

@@ -1,1 +1,1 @@
-INSERT INTO accounts VALUES ('the bank', 100);
+INSERT INTO migrations_example_accounts VALUES ('the bank', 100);

@@ -1,1 +1,1 @@
-UPDATE accounts SET balance = balance / 2;
+UPDATE migrations_example_accounts SET balance = balance / 2;
