@@ -78,6 +78,10 @@ def key_text(type_, value):
         return value
     if type_ == "bool":
         return {"true": "1", "false": "0"}[value]
+    if type_ == "AccountId":
+        return key_text("i64", value)
+    if type_ == "Region":
+        return {"Europe": "eu"}.get(value, value)
     if re.fullmatch(r"[iu](8|16|32|64|128|size)", type_):
         return str(int(value))
     if type_ in ("[u8]", "Vec<u8>", "[u8; 4]"):
@@ -163,6 +167,10 @@ CASES = [
     n(("time::PrimitiveDateTime", "2024-02-29T12:00:00.500000")),
     n(("chrono::DateTime", "2024-02-29T12:00:00+02:00")),
     n(("time::OffsetDateTime", "2024-02-29T12:00:00+02:00")),
+    # Derived keys.
+    n(("AccountId", "42")),
+    n(("Region", "Europe")),
+    n(("Region", "Asia")),
     # Keys that are not plain, beside some that are.
     d(""),
     d(" "),
@@ -213,6 +221,9 @@ CASES = [
     row("users", ("i32", "42")),
     row("Other.users", ("i32", "42")),
     row("Users", ("i32", "42")),
+    # The schema is only in the namespace: both have the hash of `Users`.
+    row("app.Users", ("i32", "42")),
+    row("Other.Users", ("i32", "42")),
     row("caf\u00e9", ("i32", "42")),
     row("a.b", ("i32", "42")),
     row("t" * 54, ("i32", "1")),
@@ -222,6 +233,7 @@ CASES = [
     ("table", "notifications", [], None, None),
     ("table", "app.users", [], None, None),
     ("table", "Users", [], None, None),
+    ("table", "Other.Users", [], None, None),
     ("table", "t" * 53, [], None, None),
     ("table", "t" * 54, [], None, None),
     ("table", "t" * 64, [], None, None),

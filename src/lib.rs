@@ -49,29 +49,33 @@
 //! | do slow work outside of the database under a lock | [`Lock::keep_alive`], [`LockGuard::verify`] |
 //! | see which session holds a lock, and which sessions wait | [`LockError::holder`], [`LockName::status`], [`inspect::held_locks`] |
 //! | check whether locks hold on a server | [`check_server`] |
-//! | operate pools, timeouts, alerts and clusters | `docs/operations.md` |
+//! | operate pools, timeouts, alerts and clusters | [Operations](#pages) |
 //! | use a custom id type | [`LockKey`], and [its derive](derive@LockKey) |
-//! | build the same name in another language | [`LockName::full_name`], [`LockName::postgres_key`], `docs/lock-names.md` |
+//! | build the same name in another language | [`LockName::full_name`], [`LockName::postgres_key`], [Lock names](#pages) |
 //! | share a lock with a program that does not use this crate | [`LockName::exact`]; on PostgreSQL [`LockName::exact_key`], [`LockName::exact_keys`] |
 //!
 //! # Pages
 //!
 #![cfg_attr(
     doc,
-    doc = "- [Choosing a call](guide::choosing), and the cost of each"
+    doc = "
+- [Choosing a call](guide::choosing), the cost of each, and alternatives
+- [Guarantees](guide::guarantees), and how a call works
+- [Locking by id](guide::locking_by_id), then loading
+- [Pools](guide::pools)
+- [Transactions and retries](guide::transactions), and the HTTP status of each error
+- [Testing](guide::testing)
+- [Async services](guide::async_services)
+- [Leader election](guide::leader_election)
+- [A job once per period](guide::once_per_period)
+- [Migrations by many replicas](guide::migrations)
+- [Multi-tenant schemas](guide::multi_tenant)
+- [Coming from Django, Rails, Ruby, .NET, ShedLock or `FOR UPDATE`](guide::coming_from)
+- [Questions](guide::faq)
+- [Operations](guide::operations): timeouts, alerts, clusters and proxies
+- [Lock names](guide::lock_names), for other languages
+"
 )]
-#![cfg_attr(
-    doc,
-    doc = "- [Coming from Django, Rails, Ruby's gem or .NET](guide::coming_from)"
-)]
-#![cfg_attr(
-    doc,
-    doc = "- [Blocking connections in an async program](guide::async_programs)"
-)]
-//! - [Operations](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/operations.md):
-//!   pools, timeouts, alerts, clusters and proxies
-//! - [Lock names](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md), for
-//!   other languages
 //!
 //! # PostgreSQL
 //!
@@ -98,6 +102,10 @@
 //! - A lock is advisory: code that does not acquire the lock is not blocked.
 //! - It is not a lease: it never expires. It is held until it is released or its session ends.
 //! - It is not a security boundary: any account of the server can acquire any name.
+//! - Work outside the database, such as a mail, cannot be rolled back. A process that dies after the
+//!   mail and before the save leaves a mail that the row does not record.
+//! - Names are compared as text. A key whose text depends on the session, or a table name in two
+//!   spellings, gives two locks: see [Lock names](#pages).
 //! - It holds on one server, and on PostgreSQL in one database. On Galera and on Group Replication
 //!   with several primaries, locks are local to each node, and a replica does not share the locks of
 //!   its source. [`check_server`] refuses such servers, or warns.
@@ -146,11 +154,12 @@
 //! | `32-column-tables` | yes | composite keys of up to 32 columns, as in Diesel |
 //! | `64-column-tables`, `128-column-tables` | | wider composite keys |
 //! | `uuid`, `chrono`, `time` | | keys of the types of these crates |
-//! | `tracing` | | a span for each lock, and events for problems; see `docs/operations.md` |
-//! | `metrics` | | wait and hold times, contention, timeouts, losses; see `docs/operations.md` |
+//! | `tracing` | | a span for each lock, and events for problems; see [Operations](#pages) |
+//! | `metrics` | | wait and hold times, contention, timeouts, losses; see [Operations](#pages) |
 //! | `mysql_backend`, `postgres_backend` | | a server without a connection, for `diesel-advisory-lock-async` |
 //! | `bundled`, `buildtime_bindgen` | | the features of `mysqlclient-sys` |
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(any(feature = "mysql", feature = "postgres"), feature = "r2d2")),
     allow(

@@ -23,7 +23,7 @@ pub use postgres_key::PostgresKey;
 ///
 /// Equal names are the same lock, in all processes that use the server. The text of a name is
 /// stable and can be built in any language, as
-/// [`docs/lock-names.md`](https://docs.rs/crate/diesel-advisory-lock/latest/source/docs/lock-names.md)
+/// [the guide](https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/lock_names/)
 /// specifies. `Display` shows it without the namespace:
 ///
 /// ```
@@ -248,8 +248,8 @@ impl LockName {
     /// eight bytes of the SHA-256 of the [full name](Self::full_name).
     ///
     /// A name of [`named`](Self::named) has the empty namespace on PostgreSQL, since locks belong
-    /// to the database there, and not to a schema: pass `""`. `docs/lock-names.md` shows how to
-    /// search `pg_locks` for the key.
+    /// to the database there, and not to a schema: pass `""`. The guide's page on lock names
+    /// shows how to search `pg_locks` for the key.
     ///
     /// ```
     /// use diesel_advisory_lock::LockName;

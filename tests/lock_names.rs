@@ -19,7 +19,7 @@ use serde_json::json;
 const SCHEMA: &str = "app";
 
 /// The types of key parts in the document.
-const TYPES: [&str; 27] = [
+const TYPES: [&str; 29] = [
     "i8",
     "i16",
     "i32",
@@ -47,7 +47,19 @@ const TYPES: [&str; 27] = [
     "time::Time",
     "time::PrimitiveDateTime",
     "time::OffsetDateTime",
+    "AccountId",
+    "Region",
 ];
+
+#[derive(LockKey)]
+struct AccountId(i64);
+
+#[derive(LockKey)]
+enum Region {
+    #[lock(rename = "eu")]
+    Europe,
+    Asia,
+}
 
 /// Tables of `table!`, each with its text in the document.
 macro_rules! tables {
@@ -89,6 +101,8 @@ tables! {
     users_of_app: "app.users" = "users" in app;
     users_of_other: "Other.users" = "users" in Other;
     capital: "Users" = "Users";
+    capital_of_app: "app.Users" = "Users" in app;
+    capital_of_other: "Other.Users" = "Users" in Other;
     accent: "café" = "café";
     dotted: "a.b" = "a.b";
 }
@@ -180,6 +194,12 @@ fn part(type_: &str, value: &str) -> Box<dyn LockKey> {
         "time::Time" => Box::new(iso::time(value)),
         "time::PrimitiveDateTime" => Box::new(iso::date_time(value)),
         "time::OffsetDateTime" => Box::new(iso::offset_date_time(value)),
+        "AccountId" => Box::new(AccountId(value.parse().unwrap())),
+        "Region" => match value {
+            "Europe" => Box::new(Region::Europe),
+            "Asia" => Box::new(Region::Asia),
+            other => panic!("unknown region `{other}`"),
+        },
         other => panic!("unknown key type `{other}`"),
     }
 }
@@ -399,6 +419,8 @@ fn typed_value() -> impl Strategy<Value = (String, String)> {
             "chrono::NaiveTime" | "time::Time" => time,
             "chrono::NaiveDateTime" | "time::PrimitiveDateTime" => date + "T" + &time,
             "chrono::DateTime" | "time::OffsetDateTime" => date + "T" + &time + &offset,
+            "AccountId" => (integer as i64).to_string(),
+            "Region" => if integer % 2 == 0 { "Europe" } else { "Asia" }.to_owned(),
             other => panic!("unknown key type `{other}`"),
         };
         (type_.to_owned(), value)

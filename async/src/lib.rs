@@ -91,9 +91,17 @@
 //!
 //! With Diesel's own connections, an async program uses the blocking crate, through
 //! `deadpool-diesel` or `spawn_blocking`. A waiter then costs a thread, and a dropped future does not
-//! stop its closure. The blocking crate's page on [async programs] has examples of both.
+//! stop its closure. The guide's page on [async services] has examples of both.
 //!
-//! [async programs]: https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/async_programs/
+//! # Guide
+//!
+//! The [guide] of the blocking crate is for both crates: add `async` and `.await` to its examples. It
+//! has pages on choosing a call, pools, [retries and HTTP statuses], testing, leader election, jobs that
+//! run once per period, multi-tenant schemas, and operations.
+//!
+//! [async services]: https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/async_services/
+//! [guide]: https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/
+//! [retries and HTTP statuses]: https://docs.rs/diesel-advisory-lock/latest/diesel_advisory_lock/guide/transactions/
 //!
 //! # Features
 //!
@@ -107,6 +115,7 @@
 //! | `uuid`, `chrono`, `time` | | keys of the types of these crates |
 //! | `tracing`, `metrics` | | the records of the blocking crate |
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 #[cfg_attr(
@@ -181,6 +190,7 @@ pub use server::check_server;
 /// It is [the derive of the blocking crate](derive@diesel_advisory_lock::LockKey), and writes the
 /// same keys.
 #[cfg(feature = "derive")]
+#[doc(inline)]
 pub use diesel_advisory_lock_derive::LockKeyAsync as LockKey;
 
 /// Sets the default timeout and keep-alive of a model's locks: its lock policy.
@@ -232,6 +242,7 @@ pub use diesel_advisory_lock_derive::LockKeyAsync as LockKey;
 ///
 /// [The derive of the blocking crate](derive@diesel_advisory_lock::Lockable) takes the same options.
 #[cfg(feature = "derive")]
+#[doc(inline)]
 pub use diesel_advisory_lock_derive::LockableAsync as Lockable;
 
 /// Runs an `async fn` under the lock of its row. Callers call the method as before.
@@ -300,6 +311,7 @@ pub use diesel_advisory_lock_derive::LockableAsync as Lockable;
 /// to an `Object` of deadpool, to a [`LockGuard`] or to an `impl LockSource`. The body gets it with
 /// its declared type.
 #[cfg(feature = "derive")]
+#[doc(inline)]
 pub use diesel_advisory_lock_derive::locked_async as locked;
 
 /// The functions that the macros expand to.

@@ -1,6 +1,8 @@
 //! [`TestDatabase`]: an empty database for one run of a test.
 
-use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Text;
+use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query};
 use test_server::{Server, is_postgres_url, kinds_under_test, url_under_test};
 
 #[cfg(feature = "mysql")]
@@ -43,6 +45,34 @@ impl TestDatabase {
         let host = rest.split(['/', '?']).next().unwrap_or_default();
         format!("{scheme}://{host}/{}", self.name)
     }
+
+    /// Executes statements in this database.
+    #[allow(dead_code, reason = "not every example needs it")]
+    pub(crate) fn execute(&self, sql: &str) {
+        execute(&self.url(), sql);
+    }
+
+    /// Returns the column `value`, a text, of the rows of a query in this database.
+    #[allow(dead_code, reason = "not every example needs it")]
+    pub(crate) fn query(&self, sql: &str) -> Vec<String> {
+        let url = &self.url();
+        let rows: Vec<Row> = match is_postgres_url(url) {
+            #[cfg(feature = "mysql")]
+            false => sql_query(sql).load(&mut connect::<MysqlConnection>(url)),
+            #[cfg(feature = "postgres")]
+            true => sql_query(sql).load(&mut connect::<PgConnection>(url)),
+            #[allow(unreachable_patterns, reason = "reached with one of the features")]
+            _ => panic!("{OTHER_FEATURE}"),
+        }
+        .expect(sql);
+        rows.into_iter().map(|row| row.value).collect()
+    }
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    value: String,
 }
 
 impl Drop for TestDatabase {
@@ -61,18 +91,20 @@ impl Drop for TestDatabase {
 }
 
 fn execute(url: &str, sql: &str) {
-    fn on<C: Connection>(url: &str, sql: &str) {
-        C::establish(url)
-            .expect("a connection to the server")
-            .batch_execute(sql)
-            .expect(sql);
-    }
     match is_postgres_url(url) {
         #[cfg(feature = "mysql")]
-        false => on::<MysqlConnection>(url, sql),
+        false => connect::<MysqlConnection>(url).batch_execute(sql),
         #[cfg(feature = "postgres")]
-        true => on::<PgConnection>(url, sql),
+        true => connect::<PgConnection>(url).batch_execute(sql),
         #[allow(unreachable_patterns, reason = "reached with one of the features")]
-        _ => panic!("compile the test with `--features mysql,postgres`"),
+        _ => panic!("{OTHER_FEATURE}"),
     }
+    .expect(sql);
+}
+
+#[allow(dead_code, reason = "used with both features only")]
+const OTHER_FEATURE: &str = "compile the test with `--features mysql,postgres`";
+
+fn connect<C: Connection>(url: &str) -> C {
+    C::establish(url).expect("a connection to the server")
 }

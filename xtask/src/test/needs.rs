@@ -3,7 +3,7 @@
 use crate::install::Need;
 
 /// Test programs that need no server.
-const WITHOUT_SERVER: [&str; 15] = [
+const WITHOUT_SERVER: [&str; 16] = [
     "diesel_advisory_lock",
     "diesel_advisory_lock_async",
     "diesel_lock",

@@ -1,0 +1,1 @@
+DELETE FROM migrations_example_accounts WHERE owner = 'the bank';

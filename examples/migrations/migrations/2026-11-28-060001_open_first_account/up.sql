@@ -1,0 +1,1 @@
+INSERT INTO migrations_example_accounts VALUES ('the bank', 100);

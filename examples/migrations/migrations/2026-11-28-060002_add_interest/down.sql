@@ -1,0 +1,1 @@
+UPDATE migrations_example_accounts SET balance = balance / 2;
