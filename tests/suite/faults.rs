@@ -14,7 +14,9 @@ use server_test::{blocking, both, server_test};
 
 #[blocking]
 use super::release_failures::StopOnDrop;
-use super::support::{Counter, Db};
+#[blocking]
+use super::support::Counter;
+use super::support::Db;
 use crate::api::{Connection, thread};
 use crate::server::{self, Conn, session_id};
 
