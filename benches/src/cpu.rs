@@ -10,8 +10,8 @@ use criterion::Criterion;
 use instructions::{Counter, Part, valgrind_is_installed};
 use serde::Deserialize;
 
-use crate::database::{Database, SCHEMA, Transport};
-use crate::finding::{Chart, Column, Finding, Row};
+use crate::database::{Database, IS_POSTGRES, SCHEMA, Transport};
+use crate::finding::{Cell, Chart, Column, Finding, Row};
 use crate::report::Report;
 
 pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) -> Result<()> {
@@ -22,9 +22,9 @@ pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) ->
             None
         }
     };
-    let count = |work: &[&str]| -> Result<Option<f64>> {
+    let count = |work: &[&str]| -> Result<Option<Cell>> {
         let count = counter.as_ref().map(|counter| counter.per_run(work));
-        Ok(count.transpose()?.map(|count| count as f64))
+        Ok(count.transpose()?.map(|count| Cell::Number(count as f64)))
     };
     let mut rows = Vec::new();
     for part in Part::all() {
@@ -33,26 +33,39 @@ pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) ->
             name: part.title(),
             ours: true,
             cells: vec![
-                Some(nanoseconds(*part, directory)?),
+                Some(Cell::Number(nanoseconds(*part, directory)?)),
                 count(&["part", &name])?,
             ],
         });
     }
     let url = database.by(Transport::Tcp).url()?;
     let port = database.port().to_string();
-    for (name, ours, work) in [
-        ("name.lock().run, the client", true, vec!["run", &url]),
-        (
-            "diesel::select, the same functions",
-            false,
-            vec!["diesel-select", &url],
-        ),
-        (
-            "C client, the same functions",
-            false,
-            vec!["raw-client", &port, SCHEMA],
-        ),
-    ] {
+    let on_postgres = |name, ours, work| (name, ours, vec!["postgres", work, &url]);
+    let calls = match IS_POSTGRES {
+        true => vec![
+            on_postgres("C client, the same functions", false, "raw-client"),
+            on_postgres("diesel::select, the same functions", false, "diesel-select"),
+            on_postgres("name.lock().run, the client", true, "run"),
+            on_postgres("the same on the name of a row", true, "run-row"),
+            on_postgres("an empty transaction of Diesel", false, "empty-transaction"),
+            on_postgres("name.lock().transaction", true, "transaction"),
+            on_postgres("the same under the name of a row", true, "transaction-row"),
+        ],
+        false => vec![
+            (
+                "C client, the same functions",
+                false,
+                vec!["raw-client", &port, SCHEMA],
+            ),
+            (
+                "diesel::select, the same functions",
+                false,
+                vec!["diesel-select", &url],
+            ),
+            ("name.lock().run, the client", true, vec!["run", &url]),
+        ],
+    };
+    for (name, ours, work) in calls {
         rows.push(Row {
             name: name.to_owned(),
             ours,
@@ -66,6 +79,7 @@ pub(crate) fn run(database: &Database, directory: &Path, report: &mut Report) ->
                Valgrind does not provide the SHA-256 instructions of the processor, so hashed \
                names need fewer in reality."
             .to_owned(),
+        note: String::new(),
         columns: vec![
             Column::new("time", "ns", 0),
             Column::new("instructions", "", 0),
