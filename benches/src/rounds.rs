@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use crate::finding::Cell;
 
 /// A round is discarded if its control differs by more than this part from the median of all.
-pub(crate) const TOLERANCE: f64 = 0.10;
+pub(crate) const TOLERANCE: f64 = 0.15;
 
 /// There is no ratio of fewer rounds: their spread would say nothing.
 const LEAST_ROUNDS: usize = 3;
@@ -138,8 +138,8 @@ mod tests {
         let rounds = rounds(&[
             (40.0, [1.0, 1.0]),
             (40.0, [1.0, 1.0]),
-            (35.0, [1.0, 1.0]),
-            (43.9, [2.0, 2.0]),
+            (33.0, [1.0, 1.0]),
+            (45.9, [2.0, 2.0]),
         ]);
         assert_eq!(rounds.quality.discarded, 1);
         assert_eq!(rounds.results[1], [1.0, 1.0, 2.0]);

@@ -60,10 +60,11 @@ pub(super) struct Recorder {
     watch: Watch,
     names: u64,
     random: u64,
-    /// Iterations that ended before the end of the run.
+    /// Iterations that ended before the end of the run. A single thread finishes its last.
     count: u64,
     /// The end of the last of them.
     last: Option<Instant>,
+    is_alone: bool,
     /// The number of iterations after which the run is over.
     limit: u64,
     requested: Option<Instant>,
@@ -84,6 +85,7 @@ impl Recorder {
             random: (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             count: 0,
             last: None,
+            is_alone: load.threads == 1,
             limit: match load.until {
                 Until::Elapsed(_) => u64::MAX,
                 Until::Repeated(times) => times,
@@ -110,9 +112,9 @@ impl Recorder {
         Some((((self.random >> 32) * self.names) >> 32) as usize)
     }
 
-    /// Counts an iteration, unless it ended after the run.
+    /// Counts an iteration, unless it ended after the run while others waited.
     pub(super) fn done(&mut self) {
-        if !self.state.is_over() {
+        if self.is_alone || !self.state.is_over() {
             self.count += 1;
             self.last = Some(Instant::now());
         }

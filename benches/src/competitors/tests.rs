@@ -82,3 +82,19 @@ fn repeated_load_runs_exactly_that_often() {
     // One call warms up.
     assert_eq!(calls.into_inner(), 8);
 }
+
+#[test]
+fn single_thread_finishes_its_last_iteration() {
+    let iteration = Duration::from_millis(30);
+    let load = Load::single(Until::Elapsed(iteration / 10));
+    let outcome = load.in_threads(1, |thread| {
+        thread.repeat(|_, _| {
+            std::thread::sleep(iteration);
+            Ok(())
+        })
+    });
+    let outcome = outcome.expect("a run");
+    assert_eq!(outcome.counts, [1]);
+    // Its time counts as a whole.
+    assert!(outcome.seconds >= iteration.as_secs_f64());
+}
