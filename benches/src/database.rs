@@ -242,7 +242,7 @@ impl Database {
     pub(crate) fn statements(&self) -> Result<u64> {
         let sql = match IS_POSTGRES {
             true => {
-                "SELECT 'Com_' AS \"Variable_name\", sum(calls)::text AS \"Value\"
+                "SELECT 'Com_' AS \"Variable_name\", COALESCE(sum(calls), 0)::text AS \"Value\"
                  FROM pg_stat_statements"
             }
             false => "SHOW GLOBAL STATUS LIKE 'Com\\_%'",
