@@ -26,7 +26,7 @@ impl Control {
     /// Returns the mean time of the statement, in microseconds.
     pub(crate) fn micros(&self) -> Result<f64> {
         #[cfg(feature = "postgres")]
-        let mut is_one = || self.session.ask(c"control", 1);
+        let is_one = || self.session.ask(c"control", 1);
         #[cfg(not(feature = "postgres"))]
         let mut statement = self.session.prepare("SELECT LENGTH(?)")?;
         #[cfg(not(feature = "postgres"))]

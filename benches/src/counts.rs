@@ -47,14 +47,21 @@ fn count(database: &Database, calls: Calls, counter: Option<&Counter>) -> Result
     let mut rows = Vec::new();
     for (index, competitor) in competitors.iter_mut().enumerate() {
         let name = competitor.name();
-        let [few, many] = [FEW, MANY].map(|times| {
-            counted(database, &mut **competitor, times).with_context(|| name.clone())
-        });
+        let [few, many] = [FEW, MANY]
+            .map(|times| counted(database, &mut **competitor, times).with_context(|| name.clone()));
         let ([few_trips, few_statements], [many_trips, many_statements]) = (few?, many?);
-        let each = |few: u64, many: u64| Some(Cell::Number((many - few) as f64 / (MANY - FEW) as f64));
+        let each =
+            |few: u64, many: u64| Some(Cell::Number((many - few) as f64 / (MANY - FEW) as f64));
         let instructions = counter.map(|counter| {
             let (port, index) = (database.port().to_string(), index.to_string());
-            let work = ["--only", calls.id(), "--port", &port, "--competitor", &index];
+            let work = [
+                "--only",
+                calls.id(),
+                "--port",
+                &port,
+                "--competitor",
+                &index,
+            ];
             counter.per_run(&work)
         });
         rows.push(Row {

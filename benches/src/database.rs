@@ -194,8 +194,7 @@ impl Database {
     pub(crate) fn version(&self) -> Result<String> {
         let mut conn = self.by(Transport::Tcp).connect()?;
         let version: String =
-            diesel::select(diesel::dsl::sql::<Text>("VERSION()"))
-                .get_result(&mut conn)?;
+            diesel::select(diesel::dsl::sql::<Text>("VERSION()")).get_result(&mut conn)?;
         if IS_POSTGRES {
             // `PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on ..`
             let words: Vec<_> = version.split(' ').take(2).collect();

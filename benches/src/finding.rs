@@ -51,9 +51,7 @@ pub(crate) enum Cell {
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Chart {
     /// A bar for each row.
-    Bars {
-        column: usize,
-    },
+    Bars { column: usize },
     /// A line for each row over its columns, on logarithmic axes.
     Lines {
         x: &'static str,

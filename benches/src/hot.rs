@@ -87,17 +87,20 @@ impl Hot {
         let table = under_loads(&title, database, plan.rounds, &mut competitors, &loads)?;
         let rounds = |index: usize| &table.cells[index][0];
         let of = |index, of: fn(&_) -> f64| median_of(rounds(index), of).map(Cell::Number);
-        let rows = competitors.iter().enumerate().map(|(index, competitor)| Row {
-            name: competitor.name(),
-            ours: true,
-            cells: vec![
-                of(index, |measures| measures.connections),
-                of(index, |measures| measures.per_second),
-                // The plain competitor of a pair has the even index. The ratio of rates is the
-                // inverse of that of times.
-                times_ratio(rounds(index & !1), rounds(index)),
-            ],
-        });
+        let rows = competitors
+            .iter()
+            .enumerate()
+            .map(|(index, competitor)| Row {
+                name: competitor.name(),
+                ours: true,
+                cells: vec![
+                    of(index, |measures| measures.connections),
+                    of(index, |measures| measures.per_second),
+                    // The plain competitor of a pair has the even index. The ratio of rates is the
+                    // inverse of that of times.
+                    times_ratio(rounds(index & !1), rounds(index)),
+                ],
+            });
         Ok(Finding {
             id: format!("{}-{distance_id}", self.id),
             title,

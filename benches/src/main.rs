@@ -62,9 +62,7 @@ fn main() -> Result<()> {
         let (database, report) = (&database, &mut report);
         match benchmark {
             Benchmark::Counts => counts::run(database, report),
-            Benchmark::Uncontended => {
-                Calls::Blocking.run(database, redis.as_ref(), plan, report)
-            }
+            Benchmark::Uncontended => Calls::Blocking.run(database, redis.as_ref(), plan, report),
             Benchmark::Async => Calls::Async.run(database, None, plan, report),
             Benchmark::Contended => contended::run(database, redis.as_ref(), plan, report),
             Benchmark::ManyNames => many_names::run(database, redis.as_ref(), plan, report),
@@ -111,7 +109,9 @@ fn run(options: &Options, database: &Database) -> Result<Run> {
     Ok(Run {
         server: database.version()?,
         date: OffsetDateTime::now_utc().date().to_string(),
-        command: format!("cargo xtask bench --server {server} --rounds {rounds} --seconds {seconds}"),
+        command: format!(
+            "cargo xtask bench --server {server} --rounds {rounds} --seconds {seconds}"
+        ),
         machine: Machine::this().to_string(),
     })
 }

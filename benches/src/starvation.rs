@@ -68,24 +68,27 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
         rounds.iter().map(p99).collect()
     };
     let undisturbed = p99(&rounds.results[0]);
-    let rows = cases.iter().zip(&rounds.results).map(|((name, _), rounds)| {
-        let of = |number: &dyn Fn(&Round) -> f64| {
-            Cell::number(median(&mut rounds.iter().map(number).collect::<Vec<_>>()))
-        };
-        let seconds = plan.time.as_secs_f64();
-        Row {
-            name: (*name).to_owned(),
-            ours: true,
-            cells: vec![
-                of(&|round| percentile(&round.micros, 0.5)),
-                of(&|round| percentile(&round.micros, 0.99)),
-                ratio(&p99(rounds), &undisturbed),
-                of(&|round| round.micros.len() as f64 / seconds),
-                of(&|round| round.timeouts as f64),
-                of(&|round| round.closures as f64 / seconds),
-            ],
-        }
-    });
+    let rows = cases
+        .iter()
+        .zip(&rounds.results)
+        .map(|((name, _), rounds)| {
+            let of = |number: &dyn Fn(&Round) -> f64| {
+                Cell::number(median(&mut rounds.iter().map(number).collect::<Vec<_>>()))
+            };
+            let seconds = plan.time.as_secs_f64();
+            Row {
+                name: (*name).to_owned(),
+                ours: true,
+                cells: vec![
+                    of(&|round| percentile(&round.micros, 0.5)),
+                    of(&|round| percentile(&round.micros, 0.99)),
+                    ratio(&p99(rounds), &undisturbed),
+                    of(&|round| round.micros.len() as f64 / seconds),
+                    of(&|round| round.timeouts as f64),
+                    of(&|round| round.closures as f64 / seconds),
+                ],
+            }
+        });
     report.add(Finding {
         id: "starvation".to_owned(),
         title: "Readers in a pool of four beside a hot lock".to_owned(),

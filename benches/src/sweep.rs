@@ -97,14 +97,17 @@ impl Sweep<'_> {
             unit: String::new(),
             digits: measure.digits,
         });
-        let rows = competitors.iter().zip(&table.cells).map(|(competitor, row)| Row {
-            name: competitor.name(),
-            ours: competitor.ours(),
-            cells: row
-                .iter()
-                .map(|values| median_of(values, measure.of).map(Cell::Number))
-                .collect(),
-        });
+        let rows = competitors
+            .iter()
+            .zip(&table.cells)
+            .map(|(competitor, row)| Row {
+                name: competitor.name(),
+                ours: competitor.ours(),
+                cells: row
+                    .iter()
+                    .map(|values| median_of(values, measure.of).map(Cell::Number))
+                    .collect(),
+            });
         Finding {
             id: format!("{id}-{}", measure.id),
             title: format!("{title}: {}, {}", measure.title, measure.unit),

@@ -34,7 +34,9 @@ fn fill(
     let mut page = String::new();
     let mut shown = Vec::new();
     for line in template.lines() {
-        let place = line.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        let place = line
+            .strip_prefix("{{")
+            .and_then(|rest| rest.strip_suffix("}}"));
         match place {
             Some("runs") => page.push_str(&runs(all())),
             Some(benchmark) => {
@@ -65,7 +67,8 @@ fn results(
     let mut recorded = Vec::new();
     for (kind, recordings) in servers {
         let before = recorded.len();
-        for Recording { run, findings, .. } in recordings.iter().filter(|it| it.benchmark == benchmark)
+        for Recording { run, findings, .. } in
+            recordings.iter().filter(|it| it.benchmark == benchmark)
         {
             recorded.extend(findings.iter().map(|finding| (*kind, run, finding)));
         }
@@ -105,10 +108,12 @@ fn results(
 /// What a server has counted for the rows of a benchmark.
 fn counts<'a>(benchmark: &str, recordings: &'a [Recording]) -> Option<(&'a Run, &'a Finding)> {
     let id = format!("{benchmark}{}", counts::SUFFIX);
-    recordings.iter().find_map(|Recording { run, findings, .. }| {
-        let counts = findings.iter().find(|finding| finding.id == id)?;
-        Some((run, counts))
-    })
+    recordings
+        .iter()
+        .find_map(|Recording { run, findings, .. }| {
+            let counts = findings.iter().find(|finding| finding.id == id)?;
+            Some((run, counts))
+        })
 }
 
 /// Puts the columns of the counts before those of another finding.

@@ -60,7 +60,9 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<Finding> {
     let rows = names.iter().enumerate().map(|(row, (name, ours))| {
         let cells = (0..COUNTS.len()).map(|column| {
             let results = rounds.results[0].iter();
-            Cell::number(median(&mut results.map(|round| round[row][column]).collect::<Vec<_>>()))
+            Cell::number(median(
+                &mut results.map(|round| round[row][column]).collect::<Vec<_>>(),
+            ))
         });
         Row {
             name: (*name).to_owned(),

@@ -168,16 +168,16 @@ fn while_waiting(
 /// Returns KiB per waiter.
 fn per_waiter(before: Option<u64>, now: Option<u64>, count: usize) -> Option<Cell> {
     let (before, now) = before.zip(now)?;
-    Some(Cell::Number((now as f64 - before as f64) / 1024.0 / count as f64))
+    Some(Cell::Number(
+        (now as f64 - before as f64) / 1024.0 / count as f64,
+    ))
 }
 
 fn waiting_sessions(database: &Database) -> Result<i64> {
     let mut conn = database.by(Transport::Tcp).connect()?;
     let waiting = diesel::dsl::sql::<diesel::sql_types::BigInt>(match IS_POSTGRES {
         true => "(SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
-        false => {
-            "(SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock')"
-        }
+        false => "(SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock')",
     });
     Ok(diesel::select(waiting).get_result(&mut conn)?)
 }
