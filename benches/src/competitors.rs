@@ -28,7 +28,7 @@ pub(crate) use c_client::CClient;
 pub(crate) use diesel_select::DieselSelect;
 pub(crate) use distributed_lock::DistributedLock;
 pub(crate) use for_update::ForUpdate;
-pub(crate) use load::{Load, Outcome};
+pub(crate) use load::{Load, Outcome, Until};
 pub(crate) use lock_table::LockTable;
 pub(crate) use measures::{Measures, percentile};
 pub(crate) use mysql_crate::MysqlCrate;

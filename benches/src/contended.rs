@@ -5,12 +5,12 @@ use anyhow::Result;
 
 use crate::competitors::{
     CClient, Call, Competitor, Competitors, DistributedLock, ForUpdate, Load, LockTable,
-    MysqlCrate, Ours, Size, Watch, on_postgres, redis,
+    MysqlCrate, Ours, Size, Until, Watch, on_postgres, redis,
 };
 use crate::database::{Database, Transport};
 use crate::interleave::Plan;
 use crate::report::Report;
-use crate::sweep::{Axis, CONNECTIONS, P50, P99, Sweep, THROUGHPUT, UNFAIRNESS};
+use crate::sweep::{Axis, CONNECTIONS, P99, Sweep, THROUGHPUT, UNFAIRNESS};
 
 const THREADS: Axis = Axis {
     name: "threads",
@@ -30,10 +30,10 @@ pub(crate) fn run(
         load: &|threads| Load {
             threads,
             names: 1,
-            time: plan.time,
+            until: Until::Elapsed(plan.time),
             watch: Watch::Waits,
         },
-        measures: &[THROUGHPUT, P50, P99, UNFAIRNESS, CONNECTIONS],
+        measures: &[THROUGHPUT, P99, UNFAIRNESS, CONNECTIONS],
     };
     let at = database.by(Transport::Tcp);
     let mut competitors: Competitors<'_> = vec![
@@ -54,5 +54,5 @@ pub(crate) fn run(
         ]),
     }
     competitors.extend(redis::competitors(redis, at.transport));
-    sweep.run(competitors, plan.rounds, report)
+    sweep.run(database, competitors, plan.rounds, report)
 }

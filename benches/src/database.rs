@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
+use diesel::sql_types::Text;
 use diesel_advisory_lock::prelude::*;
 use mysql::OptsBuilder;
 use raw_client::Address;
@@ -23,6 +24,12 @@ pub(crate) use diesel::pg::{Pg as Backend, PgConnection as Conn};
 pub(crate) use diesel_async::AsyncMysqlConnection as AsyncConn;
 #[cfg(feature = "postgres")]
 pub(crate) use diesel_async::AsyncPgConnection as AsyncConn;
+
+/// A session of the C client.
+#[cfg(not(feature = "postgres"))]
+pub(crate) use raw_client::Session as RawSession;
+#[cfg(feature = "postgres")]
+pub(crate) use raw_client::postgres::Session as RawSession;
 
 diesel::table! {
     accounts (id) {
@@ -43,6 +50,15 @@ diesel::table! {
 pub(crate) struct Account {
     pub(crate) id: i64,
     pub(crate) balance: i64,
+}
+
+/// How many statements of one kind the server has executed.
+#[derive(QueryableByName)]
+struct StatementCounter {
+    #[diesel(sql_type = Text, column_name = "Variable_name")]
+    name: String,
+    #[diesel(sql_type = Text, column_name = "Value")]
+    value: String,
 }
 
 impl Account {
@@ -79,6 +95,14 @@ pub(crate) const SCHEMA: &str = "bench";
 pub(crate) type Connections = Pool<ConnectionManager<Conn>>;
 
 pub(crate) struct Database {
+    /// Where the server listens, and where the proxy does.
+    port: u16,
+    delayed_port: u16,
+    /// `None` if another process has started the server.
+    own: Option<Own>,
+}
+
+struct Own {
     server: Server,
     proxy: Proxy,
 }
@@ -105,7 +129,15 @@ impl Database {
             kind.is_postgres() == IS_POSTGRES,
             "the feature `postgres` of this program does not match the server"
         );
-        let server = Server::start(kind)?;
+        // Counts nothing by default.
+        let counters: &[&str] = match IS_POSTGRES {
+            true => &[
+                "-cshared_preload_libraries=pg_stat_statements",
+                "-cpg_stat_statements.track=none",
+            ],
+            false => &[],
+        };
+        let server = Server::start_with(kind, counters)?;
         let proxy = Proxy::start(server.address())?;
         let mut conn = Conn::establish(&server.url(""))?;
         if !IS_POSTGRES {
@@ -122,7 +154,20 @@ impl Database {
             let rows = rows.join(",");
             conn.batch_execute(&format!("INSERT INTO accounts VALUES {rows}"))?;
         }
-        Ok(Database { server, proxy })
+        Ok(Database {
+            port: server.port(),
+            delayed_port: proxy.port(),
+            own: Some(Own { server, proxy }),
+        })
+    }
+
+    /// Returns the database of another process, over TCP.
+    pub(crate) fn at_port(port: u16) -> Self {
+        Database {
+            port,
+            delayed_port: port,
+            own: None,
+        }
     }
 
     pub(crate) fn by(&self, transport: Transport) -> Endpoint<'_> {
@@ -133,15 +178,15 @@ impl Database {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.server.port()
+        self.port
     }
 
-    pub(crate) fn delayed_port(&self) -> u16 {
-        self.proxy.port()
+    fn own(&self) -> Result<&Own> {
+        self.own.as_ref().context("the server is another process's")
     }
 
-    pub(crate) fn socket(&self) -> Result<&str> {
-        let path = self.server.socket_path().to_str();
+    fn socket(&self) -> Result<&str> {
+        let path = self.own()?.server.socket_path().to_str();
         path.context("the path of the socket is not UTF-8")
     }
 
@@ -149,8 +194,7 @@ impl Database {
     pub(crate) fn version(&self) -> Result<String> {
         let mut conn = self.by(Transport::Tcp).connect()?;
         let version: String =
-            diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("VERSION()"))
-                .get_result(&mut conn)?;
+            diesel::select(diesel::dsl::sql::<Text>("VERSION()")).get_result(&mut conn)?;
         if IS_POSTGRES {
             // `PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on ..`
             let words: Vec<_> = version.split(' ').take(2).collect();
@@ -166,30 +210,72 @@ impl Database {
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.server.pid()
+        self.own.as_ref()?.server.pid()
     }
 
     /// Returns the server's directory, which is removed when the server ends.
-    pub(crate) fn directory(&self) -> &Path {
-        self.server.directory()
+    pub(crate) fn directory(&self) -> Result<&Path> {
+        Ok(self.own()?.server.directory())
     }
 
     /// Sets the delay of the proxy, in each direction.
-    pub(crate) fn set_delay(&self, one_way: Duration) {
-        self.proxy.set_delay(one_way);
+    pub(crate) fn set_delay(&self, one_way: Duration) -> Result<()> {
+        self.own()?.proxy.set_delay(one_way);
+        Ok(())
+    }
+
+    /// Lets the server count statements, or not. MariaDB and MySQL always do.
+    pub(crate) fn count_statements(&self, on: bool) -> Result<()> {
+        if IS_POSTGRES {
+            let track = if on { "top" } else { "none" };
+            self.by(Transport::Tcp).connect()?.batch_execute(&format!(
+                "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+                 ALTER DATABASE {SCHEMA} SET pg_stat_statements.track = {track};"
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the statements that the server has executed so far, without the preparation of
+    /// statements.
+    pub(crate) fn statements(&self) -> Result<u64> {
+        let sql = match IS_POSTGRES {
+            true => {
+                "SELECT 'Com_' AS \"Variable_name\", COALESCE(sum(calls), 0)::text AS \"Value\"
+                 FROM pg_stat_statements"
+            }
+            false => "SHOW GLOBAL STATUS LIKE 'Com\\_%'",
+        };
+        let conn = &mut self.by(Transport::Tcp).connect()?;
+        let counters: Vec<StatementCounter> = diesel::sql_query(sql).load(conn)?;
+        let is_statement = |counter: &&StatementCounter| {
+            let name = &counter.name;
+            !name.starts_with("Com_stmt_") && name != "Com_admin_commands"
+        };
+        let mut sum = 0;
+        for counter in counters.iter().filter(is_statement) {
+            sum += counter.value.parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
+    /// Returns the round trips through the proxy so far.
+    pub(crate) fn round_trips(&self) -> Result<u64> {
+        Ok(self.own()?.proxy.round_trips())
     }
 }
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn url(&self) -> Result<String> {
-        let Database { server, proxy } = self.database;
+        let scheme = if IS_POSTGRES { "postgres" } else { "mysql" };
+        let tcp = |port| format!("{scheme}://root@127.0.0.1:{port}/{SCHEMA}");
         Ok(match self.transport {
-            Transport::Tcp => server.url(SCHEMA),
-            Transport::Delayed => server.url_through(proxy, SCHEMA),
+            Transport::Tcp => tcp(self.database.port),
+            Transport::Delayed => tcp(self.database.delayed_port),
             Transport::Socket if IS_POSTGRES => {
-                let directory = server.directory().to_str();
+                let directory = self.database.directory()?.to_str();
                 let directory = directory.context("the path of the socket is not UTF-8")?;
-                format!("{}?host={directory}", server.url(SCHEMA))
+                format!("{}?host={directory}", tcp(self.database.port))
             }
             Transport::Socket => {
                 let socket = self.database.socket()?;
@@ -202,6 +288,14 @@ impl<'a> Endpoint<'a> {
         Ok(Conn::establish(&self.url()?)?)
     }
 
+    pub(crate) fn raw_session(&self) -> Result<RawSession> {
+        #[cfg(not(feature = "postgres"))]
+        let session = RawSession::connect(self.address()?, SCHEMA)?;
+        #[cfg(feature = "postgres")]
+        let session = RawSession::connect(&self.url()?)?;
+        Ok(session)
+    }
+
     pub(crate) fn pool(&self, size: usize) -> Result<Connections> {
         Ok(Pool::builder()
             .max_size(u32::try_from(size)?)
@@ -211,8 +305,8 @@ impl<'a> Endpoint<'a> {
     /// Returns the address for the C client.
     pub(crate) fn address(&self) -> Result<Address<'a>> {
         Ok(match self.transport {
-            Transport::Tcp => Address::Tcp(self.database.port()),
-            Transport::Delayed => Address::Tcp(self.database.delayed_port()),
+            Transport::Tcp => Address::Tcp(self.database.port),
+            Transport::Delayed => Address::Tcp(self.database.delayed_port),
             Transport::Socket => Address::Socket(self.database.socket()?),
         })
     }
@@ -229,8 +323,8 @@ impl<'a> Endpoint<'a> {
                 .tcp_port(port)
         };
         Ok(match self.transport {
-            Transport::Tcp => tcp(self.database.port()),
-            Transport::Delayed => tcp(self.database.delayed_port()),
+            Transport::Tcp => tcp(self.database.port),
+            Transport::Delayed => tcp(self.database.delayed_port),
             Transport::Socket => options.socket(Some(self.database.socket()?)),
         })
     }

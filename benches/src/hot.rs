@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::competitors::{Call, Competitors, Load, Ours, Size, Watch};
+use crate::competitors::{Call, Competitors, Load, Ours, Size, Until, Watch};
 use crate::database::{Database, Endpoint, Transport};
-use crate::finding::{Chart, Column, Finding, Row};
-use crate::interleave::{Plan, median_of, under_loads};
+use crate::finding::{Cell, Chart, Column, Finding, Row};
+use crate::interleave::{Plan, median_of, times_ratio, under_loads};
 use crate::report::Report;
 
 const CONNECTIONS: usize = 4;
@@ -61,10 +61,10 @@ impl Hot {
     fn run(&self, database: &Database, plan: Plan, report: &mut Report) -> Result<()> {
         let near = database.by(Transport::Tcp);
         report.add(self.measure(near, plan, "loopback", "on loopback")?)?;
-        database.set_delay(Duration::from_micros(500));
+        database.set_delay(Duration::from_micros(500))?;
         let far = database.by(Transport::Delayed);
         let far = self.measure(far, plan, "1ms", "round trip of 1 ms");
-        database.set_delay(Duration::ZERO);
+        database.set_delay(Duration::ZERO)?;
         report.add(far?)
     }
 
@@ -80,29 +80,32 @@ impl Hot {
         let load = Load {
             threads: self.threads,
             names: 1,
-            time: plan.time,
+            until: Until::Elapsed(plan.time),
             watch: Watch::Nothing,
         };
-        let table = under_loads(&title, plan.rounds, &mut competitors, &[load])?;
-        let of = |index: usize, of: fn(&_) -> f64| median_of(&table[index][0], of);
-        let rows = competitors.iter().enumerate().map(|(index, competitor)| {
-            let own = of(index, |measures| measures.per_second);
-            // The plain competitor of a pair has the even index.
-            let plain = of(index & !1, |measures| measures.per_second);
-            Row {
+        let (database, loads) = (at.database, [load]);
+        let table = under_loads(&title, database, plan.rounds, &mut competitors, &loads)?;
+        let rounds = |index: usize| &table.cells[index][0];
+        let of = |index, of: fn(&_) -> f64| median_of(rounds(index), of).map(Cell::Number);
+        let rows = competitors
+            .iter()
+            .enumerate()
+            .map(|(index, competitor)| Row {
                 name: competitor.name(),
                 ours: true,
                 cells: vec![
                     of(index, |measures| measures.connections),
-                    own,
-                    own.zip(plain).map(|(own, plain)| own / plain),
+                    of(index, |measures| measures.per_second),
+                    // The plain competitor of a pair has the even index. The ratio of rates is the
+                    // inverse of that of times.
+                    times_ratio(rounds(index & !1), rounds(index)),
                 ],
-            }
-        });
+            });
         Ok(Finding {
             id: format!("{}-{distance_id}", self.id),
             title,
             text: "The closures do nothing.".to_owned(),
+            note: table.quality.sentence(),
             columns: vec![
                 Column::new("connections", "", 0),
                 Column::new("closures/s", "", 0),

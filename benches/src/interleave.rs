@@ -5,7 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::competitors::{Competitor, Competitors, Load, Measures, Watch};
+use crate::competitors::{Competitor, Competitors, Load, Measures, Until, Watch};
+use crate::control::Control;
+use crate::database::Database;
+use crate::finding::Cell;
+use crate::rounds::{Quality, Round, Rounds, median, ratio};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
@@ -14,29 +18,49 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
 }
 
-/// Calls `run` with the index of each competitor, round after round. An additional first round
-/// warms up: the caller must drop its results.
-pub(crate) fn interleaved(
+/// Calls `run` with the index of each competitor, round after round. A first call of each warms up,
+/// and its result is dropped.
+pub(crate) fn interleaved<T>(
     title: &str,
+    database: &Database,
     rounds: usize,
     competitors: usize,
-    mut run: impl FnMut(usize) -> Result<()>,
-) -> Result<()> {
-    let bar = progress((rounds + 1) * competitors);
-    bar.set_message(title.to_owned());
-    for round in 0..=rounds {
-        for competitor in order(round, competitors) {
-            run(competitor)?;
-            bar.inc(1);
-        }
+    mut run: impl FnMut(usize) -> Result<T>,
+) -> Result<Rounds<T>> {
+    let bar = progress(title, (rounds + 1) * competitors);
+    for competitor in 0..competitors {
+        run(competitor)?;
+        bar.inc(1);
     }
+    let rounds = in_rounds(&bar, database, rounds, competitors, run)?;
     bar.finish_and_clear();
-    Ok(())
+    Ok(rounds)
 }
 
-pub(crate) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// Runs the control before each competitor: what disturbs the machine in a round also shows there.
+fn in_rounds<T>(
+    bar: &ProgressBar,
+    database: &Database,
+    rounds: usize,
+    competitors: usize,
+    mut run: impl FnMut(usize) -> Result<T>,
+) -> Result<Rounds<T>> {
+    let control = Control::connect(database)?;
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        let mut controls = 0.0;
+        let mut results: Vec<_> = (0..competitors).map(|_| None).collect();
+        for competitor in order(round, competitors) {
+            controls += control.micros()?;
+            results[competitor] = Some(run(competitor)?);
+            bar.inc(1);
+        }
+        all.push(Round {
+            control: controls / competitors as f64,
+            results: results.into_iter().flatten().collect(),
+        });
+    }
+    Ok(Rounds::new(competitors, all))
 }
 
 /// Returns the median of one measure, or `None` if it is not a finite number.
@@ -45,47 +69,62 @@ pub(crate) fn median_of(rounds: &[Measures], of: impl Fn(&Measures) -> f64) -> O
     Some(median).filter(|median| median.is_finite())
 }
 
-/// The measures of each round, by competitor, then by load. Empty if the competitor failed.
-pub(crate) type Table = Vec<Vec<Vec<Measures>>>;
+/// Returns how much longer than the reference a competitor takes, from each round.
+pub(crate) fn times_ratio(own: &[Measures], reference: &[Measures]) -> Option<Cell> {
+    let rates = |rounds: &[Measures]| -> Vec<_> {
+        rounds.iter().map(|measures| measures.per_second).collect()
+    };
+    ratio(&rates(reference), &rates(own))
+}
 
-/// Runs all competitors under all loads, interleaved. First [checks exclusion](check_exclusion),
+/// The measures of all competitors under all loads.
+pub(crate) struct Table {
+    /// By competitor, then by load, then by round. Empty if the competitor failed.
+    pub(crate) cells: Vec<Vec<Vec<Measures>>>,
+    pub(crate) quality: Quality,
+}
+
+/// Runs all competitors under each load, interleaved. First [checks exclusion](check_exclusion),
 /// which also warms up.
 pub(crate) fn under_loads(
     title: &str,
+    database: &Database,
     rounds: usize,
     competitors: &mut Competitors<'_>,
     loads: &[Load],
 ) -> Result<Table> {
-    let bar = progress(competitors.len() * (rounds * loads.len() + 1));
-    bar.set_message(title.to_owned());
+    let count = competitors.len();
+    let bar = progress(title, count * (rounds * loads.len() + 1));
     for competitor in competitors.iter_mut() {
         check_exclusion(&mut **competitor)?;
         bar.inc(1);
     }
-    let mut table = vec![vec![Some(Vec::new()); loads.len()]; competitors.len()];
-    for round in 0..rounds {
-        for (number, load) in loads.iter().enumerate() {
-            for index in order(round, competitors.len()) {
-                let competitor = &mut competitors[index];
-                let cell = &mut table[index][number];
-                if let Some(values) = cell {
-                    match competitor.run(load) {
-                        Ok(outcome) => values.push(outcome.into()),
-                        Err(error) => {
-                            *cell = None;
-                            bar.suspend(|| println!("{}", failure(&**competitor, load, &error)));
-                        }
-                    }
-                }
-                bar.inc(1);
+    let mut table = Table {
+        cells: vec![Vec::new(); count],
+        quality: Quality::default(),
+    };
+    for load in loads {
+        let mut failed = vec![false; count];
+        let measured = in_rounds(&bar, database, rounds, count, |index| {
+            let competitor = &mut competitors[index];
+            if failed[index] {
+                return Ok(None);
             }
+            let outcome = competitor.run(load);
+            if let Err(error) = &outcome {
+                failed[index] = true;
+                bar.suspend(|| println!("{}", failure(&**competitor, load, error)));
+            }
+            Ok(outcome.ok().map(Measures::from))
+        })?;
+        table.quality += measured.quality;
+        for (row, results) in table.cells.iter_mut().zip(measured.results) {
+            let results: Option<Vec<_>> = results.into_iter().collect();
+            row.push(results.unwrap_or_default());
         }
     }
     bar.finish_and_clear();
-    let rows = table.into_iter();
-    Ok(rows
-        .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
-        .collect())
+    Ok(table)
 }
 
 /// Returns a permutation that differs from round to round. After a competitor that leaves the
@@ -111,7 +150,7 @@ pub(crate) fn check_exclusion(competitor: &mut dyn Competitor) -> Result<()> {
         .run(&Load {
             threads: 4,
             names: 1,
-            time: Duration::from_millis(200),
+            until: Until::Elapsed(Duration::from_millis(200)),
             watch: Watch::Exclusion,
         })
         .with_context(|| competitor.name())?;
@@ -133,10 +172,12 @@ fn failure(competitor: &dyn Competitor, load: &Load, error: &anyhow::Error) -> S
     )
 }
 
-pub(crate) fn progress(steps: usize) -> ProgressBar {
+pub(crate) fn progress(title: &str, steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(steps as u64).with_style(style)
+    let bar = ProgressBar::new(steps as u64).with_style(style);
+    bar.set_message(title.to_owned());
+    bar
 }
 
 #[cfg(test)]

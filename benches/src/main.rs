@@ -1,12 +1,12 @@
 //! Measures the library on a private server. All competitors run interleaved in one process, so
 //! that disturbances of the machine affect all alike: read the ratios, not the numbers.
 
-mod async_calls;
 mod competitors;
 mod contended;
+mod control;
+mod counts;
 mod cpu;
 mod database;
-mod distance;
 mod finding;
 mod hot;
 mod interleave;
@@ -15,6 +15,7 @@ mod many_names;
 mod memory;
 mod options;
 mod report;
+mod rounds;
 mod scaling;
 mod starvation;
 mod sweep;
@@ -24,58 +25,71 @@ use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use test_server::ServerKind;
 use time::OffsetDateTime;
 
 use competitors::redis;
-use database::{Database, IS_POSTGRES};
+use database::Database;
 use interleave::Plan;
 use machine::Machine;
 use options::{Benchmark, Options};
-use report::Report;
+use report::{Report, Run, docs};
+use uncontended::Calls;
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if options.page {
+        return docs::write_page();
+    }
+    if let Some(times) = options.times {
+        return repeat(&options, times);
+    }
     let plan = Plan {
         rounds: options.rounds,
         time: Duration::from_secs_f64(options.seconds),
     };
     let database = Database::start(options.server)?;
     let directory = directory(options.server);
-    let mut report = Report::new(directory.clone(), run(&options, &database)?)?;
+    let run = run(&options, &database)?;
+    let mut report = Report::new(directory.clone())?;
     let redis = LazyCell::new(|| redis::start(&database));
     for benchmark in Benchmark::value_variants() {
-        if options.only.is_empty() || options.only.contains(benchmark) {
-            if IS_POSTGRES && matches!(benchmark, Benchmark::Cpu | Benchmark::Scaling) {
-                println!("cpu and scaling run on MariaDB and MySQL only\n");
-                continue;
-            }
-            match benchmark {
-                Benchmark::Uncontended => {
-                    uncontended::run(&database, redis.as_ref(), plan, &mut report)?
-                }
-                Benchmark::Contended => {
-                    contended::run(&database, redis.as_ref(), plan, &mut report)?
-                }
-                Benchmark::ManyNames => {
-                    many_names::run(&database, redis.as_ref(), plan, &mut report)?
-                }
-                Benchmark::Distance => distance::run(&database, plan, &mut report)?,
-                Benchmark::Async => async_calls::run(&database, plan, &mut report)?,
-                Benchmark::Cpu => {
-                    cpu::run(&database, &directory.join("criterion"), &mut report)?;
-                }
-                Benchmark::Scaling => scaling::run(&database, plan, &mut report)?,
-                Benchmark::Hot => hot::run(&database, plan, &mut report)?,
-                Benchmark::HotSet => hot::run_set(&database, plan, &mut report)?,
-                Benchmark::Starvation => starvation::run(&database, plan, &mut report)?,
-            }
+        if !options.only.is_empty() && !options.only.contains(benchmark) {
+            continue;
+        }
+        let (database, report) = (&database, &mut report);
+        match benchmark {
+            Benchmark::Counts => counts::run(database, report),
+            Benchmark::Uncontended => Calls::Blocking.run(database, redis.as_ref(), plan, report),
+            Benchmark::Async => Calls::Async.run(database, None, plan, report),
+            Benchmark::Contended => contended::run(database, redis.as_ref(), plan, report),
+            Benchmark::ManyNames => many_names::run(database, redis.as_ref(), plan, report),
+            Benchmark::Cpu => cpu::run(database, &directory.join("criterion"), report),
+            Benchmark::Scaling => scaling::run(database, plan, report),
+            Benchmark::Hot => hot::run(database, plan, report),
+            Benchmark::HotSet => hot::run_set(database, plan, report),
+            Benchmark::Starvation => starvation::run(database, plan, report),
+        }?;
+        let recording = report.finish(benchmark.to_string(), run.clone())?;
+        if options.record {
+            docs::record(options.server, &recording, &directory)?;
         }
     }
-    println!("The report: file://{}", report.page().display());
+    println!("The results and charts are in {}", directory.display());
     Ok(())
+}
+
+/// What valgrind runs.
+fn repeat(options: &Options, times: u64) -> Result<()> {
+    let calls = match options.only.as_slice() {
+        [Benchmark::Async] => Calls::Async,
+        _ => Calls::Blocking,
+    };
+    let port = options.port.context("no port")?;
+    let competitor = options.competitor.context("no competitor")?;
+    counts::repeat(calls, port, competitor, times)
 }
 
 /// Returns the report's directory, below `target/`.
@@ -85,22 +99,19 @@ fn directory(server: ServerKind) -> PathBuf {
     target.join("bench").join(server.to_string())
 }
 
-fn run(options: &Options, database: &Database) -> Result<report::Run> {
-    Ok(report::Run {
+fn run(options: &Options, database: &Database) -> Result<Run> {
+    let Options {
+        server,
+        rounds,
+        seconds,
+        ..
+    } = options;
+    Ok(Run {
         server: database.version()?,
-        method: format!(
-            "{}, `cargo xtask bench --server {} --rounds {} --seconds {}`. A private server and \
-             all competitors run on one machine. The competitors alternate, in a different order \
-             in each round, so that disturbances affect all alike. A number is the median of {} \
-             rounds of {} s; compare the ratios. Each competitor is first checked for mutual \
-             exclusion.",
-            OffsetDateTime::now_utc().date(),
-            options.server,
-            options.rounds,
-            options.seconds,
-            options.rounds,
-            options.seconds,
+        date: OffsetDateTime::now_utc().date().to_string(),
+        command: format!(
+            "cargo xtask bench --server {server} --rounds {rounds} --seconds {seconds}"
         ),
-        machine: Machine::this(),
+        machine: Machine::this().to_string(),
     })
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::competitors::{
     CClient, Call, Competitor, Competitors, DistributedLock, ForUpdate, Load, MysqlCrate, Ours,
-    Size, Watch, on_postgres, redis,
+    Size, Until, Watch, on_postgres, redis,
 };
 use crate::database::{Database, Transport};
 use crate::interleave::Plan;
@@ -31,7 +31,7 @@ pub(crate) fn run(
         load: &|names| Load {
             threads: THREADS,
             names,
-            time: plan.time,
+            until: Until::Elapsed(plan.time),
             watch: Watch::Waits,
         },
         measures: &[THROUGHPUT, P99],
@@ -56,5 +56,5 @@ pub(crate) fn run(
         ]),
     }
     competitors.extend(redis::competitors(redis, at.transport));
-    sweep.run(competitors, plan.rounds, report)
+    sweep.run(database, competitors, plan.rounds, report)
 }

@@ -1,9 +1,9 @@
-//! [`Report`]: prints the tables, and writes them as CSV, Markdown and HTML, with charts.
+//! [`Report`]: prints the tables, and writes them to files, with charts.
 
 mod chart;
-mod csv;
-mod markdown;
+pub(crate) mod docs;
 mod page;
+mod recording;
 mod table;
 
 use std::fs;
@@ -12,29 +12,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::finding::Finding;
-use crate::machine::Machine;
+pub(crate) use recording::{Recording, Run};
 
 pub(crate) struct Report {
     directory: PathBuf,
-    run: Run,
-    findings: Vec<Section>,
-}
-
-/// Where and how the numbers were measured.
-pub(crate) struct Run {
-    pub(crate) server: String,
-    pub(crate) method: String,
-    pub(crate) machine: Machine,
-}
-
-struct Section {
-    finding: Finding,
-    svg: Option<String>,
+    /// Those since the last [recording](Self::finish).
+    findings: Vec<Finding>,
 }
 
 impl Report {
     /// Empties the directory, or creates it.
-    pub(crate) fn new(directory: PathBuf, run: Run) -> Result<Self> {
+    pub(crate) fn new(directory: PathBuf) -> Result<Self> {
         if directory.exists() {
             fs::remove_dir_all(&directory)
                 .with_context(|| format!("cannot empty {}", directory.display()))?;
@@ -43,55 +31,57 @@ impl Report {
             .with_context(|| format!("cannot create {}", directory.display()))?;
         Ok(Self {
             directory,
-            run,
             findings: Vec::new(),
         })
     }
 
-    /// Prints the finding and rewrites all files, so that an interrupted run leaves a valid report.
+    /// Prints the finding and draws its chart.
     pub(crate) fn add(&mut self, finding: Finding) -> Result<()> {
-        println!("{}\n{}\n", finding.title, table::of(&finding));
-        let svg = chart::of(&finding)?;
-        if let Some(svg) = &svg {
-            self.write(&format!("{}.svg", finding.id), svg.as_bytes())?;
+        let table = table::of(&finding);
+        for line in [&finding.title, &finding.text, &finding.note] {
+            println!("{line}");
         }
-        self.findings.push(Section { finding, svg });
-        self.write("results.csv", &csv::of(&self.findings)?)?;
-        self.write(
-            "tables.md",
-            markdown::of(&self.run, &self.findings).as_bytes(),
-        )?;
-        let page = page::of(&self.run, &self.findings);
-        self.write("index.html", page.into_string().as_bytes())
+        println!("{table}\n");
+        if let Some(svg) = chart::of(&finding)? {
+            write(&self.directory.join(format!("{}.svg", finding.id)), &svg)?;
+        }
+        self.findings.push(finding);
+        Ok(())
     }
 
-    /// Returns the path of the HTML page.
-    pub(crate) fn page(&self) -> PathBuf {
-        self.directory.join("index.html")
+    /// Writes the findings of a benchmark to `results.json`.
+    pub(crate) fn finish(&mut self, benchmark: String, run: Run) -> Result<Recording> {
+        let recording = Recording {
+            benchmark,
+            run,
+            findings: self.findings.drain(..).collect(),
+        };
+        recording.add_to(&self.directory.join("results.json"))?;
+        Ok(recording)
     }
+}
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path: &Path = &self.directory.join(name);
-        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
-    }
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Chart, Column, Row};
+    use crate::finding::{Cell, Chart, Column, Row};
 
     /// A missing number, quotes, and values that differ by orders of magnitude.
     pub(super) fn lines() -> Finding {
         let row = |name: &str, ours, cells: [Option<f64>; 3]| Row {
             name: name.to_owned(),
             ours,
-            cells: cells.to_vec(),
+            cells: cells.map(|cell| cell.map(Cell::Number)).to_vec(),
         };
         Finding {
             id: "test".to_owned(),
             title: "A test".to_owned(),
             text: "Edge cases.".to_owned(),
+            note: "0 of 3 rounds.".to_owned(),
             columns: [2, 4, 8]
                 .map(|at| Column::new(at.to_string(), "µs", 1))
                 .to_vec(),
@@ -111,22 +101,35 @@ mod tests {
         }
     }
 
-    pub(super) fn run() -> Run {
+    pub(super) fn run(command: &str) -> Run {
         Run {
-            server: "a server".to_owned(),
-            method: "A method.".to_owned(),
-            machine: Machine::default(),
+            server: "Server 1.2".to_owned(),
+            date: "a day".to_owned(),
+            command: command.to_owned(),
+            machine: "a machine".to_owned(),
         }
     }
 
     #[test]
-    fn adding_a_finding_writes_all_files() {
+    fn results_are_written_with_their_charts_and_replace_older_ones() {
         let directory = std::env::temp_dir().join(format!("bench-report-{}", std::process::id()));
-        let mut report = Report::new(directory.clone(), run()).expect("a directory");
-        report.add(lines()).expect("the files are written");
-        for file in ["results.csv", "tables.md", "index.html", "test.svg"] {
-            assert!(directory.join(file).exists(), "{file}");
-        }
+        let mut report = Report::new(directory.clone()).expect("a directory");
+        let mut finish = |benchmark: &str, command| {
+            report.add(lines()).expect("the chart is written");
+            let finished = report.finish(benchmark.to_owned(), run(command));
+            finished.expect("the results are written")
+        };
+        finish("a", "first");
+        finish("b", "second");
+        finish("a", "third");
+        assert!(directory.join("test.svg").exists());
+        let recordings = recording::read(&directory.join("results.json")).expect("JSON");
+        let seen: Vec<_> = recordings
+            .iter()
+            .map(|recording| (&*recording.benchmark, &*recording.run.command))
+            .collect();
+        assert_eq!(seen, [("b", "second"), ("a", "third")]);
+        assert_eq!(recordings[0].findings[0].lines(), lines().lines());
         fs::remove_dir_all(directory).expect("the directory is removed");
     }
 }

@@ -12,9 +12,10 @@ use diesel_advisory_lock::prelude::*;
 
 use crate::competitors::percentile;
 use crate::database::{Account, Conn, Connections, Database, Transport, accounts};
-use crate::finding::{Chart, Column, Finding, Row};
-use crate::interleave::{Plan, interleaved, median};
+use crate::finding::{Cell, Chart, Column, Finding, Row};
+use crate::interleave::{Plan, interleaved};
 use crate::report::Report;
+use crate::rounds::{median, ratio};
 
 const LOCKERS: usize = 64;
 const READERS: usize = 4;
@@ -57,42 +58,37 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
         ("plain pool, empty closures", Lockers::OnConnections(none)),
         ("plain pool, 20 ms each", Lockers::OnConnections(work)),
     ];
-    let mut rounds: Vec<Vec<Round>> = cases.iter().map(|_| Vec::new()).collect();
-    interleaved(
-        "Readers beside a hot lock",
-        plan.rounds,
-        cases.len(),
-        |case| {
-            rounds[case].push(round(plan.time, &pool, &locks, cases[case].1)?);
-            Ok(())
-        },
-    )?;
+    let title = "Readers beside a hot lock";
+    let rounds = interleaved(title, database, plan.rounds, cases.len(), |case| {
+        round(plan.time, &pool, &locks, cases[case].1)
+    })?;
 
-    let mut undisturbed = None;
-    let rows = cases.iter().zip(&mut rounds).map(|((name, _), rounds)| {
-        rounds.remove(0);
-        let of = |number: &dyn Fn(&Round) -> f64| {
-            median(&mut rounds.iter().map(number).collect::<Vec<_>>())
-        };
-        let seconds = plan.time.as_secs_f64();
-        let p99 = of(&|round| percentile(&round.micros, 0.99));
-        let undisturbed = *undisturbed.get_or_insert(p99);
-        let cells = [
-            of(&|round| percentile(&round.micros, 0.5)),
-            p99,
-            p99 / undisturbed,
-            of(&|round| round.micros.len() as f64 / seconds),
-            of(&|round| round.timeouts as f64),
-            of(&|round| round.closures as f64 / seconds),
-        ];
-        Row {
-            name: (*name).to_owned(),
-            ours: true,
-            cells: cells
-                .map(|cell| Some(cell).filter(|cell| cell.is_finite()))
-                .to_vec(),
-        }
-    });
+    let p99 = |rounds: &[Round]| -> Vec<_> {
+        let p99 = |round: &Round| percentile(&round.micros, 0.99);
+        rounds.iter().map(p99).collect()
+    };
+    let undisturbed = p99(&rounds.results[0]);
+    let rows = cases
+        .iter()
+        .zip(&rounds.results)
+        .map(|((name, _), rounds)| {
+            let of = |number: &dyn Fn(&Round) -> f64| {
+                Cell::number(median(&mut rounds.iter().map(number).collect::<Vec<_>>()))
+            };
+            let seconds = plan.time.as_secs_f64();
+            Row {
+                name: (*name).to_owned(),
+                ours: true,
+                cells: vec![
+                    of(&|round| percentile(&round.micros, 0.5)),
+                    of(&|round| percentile(&round.micros, 0.99)),
+                    ratio(&p99(rounds), &undisturbed),
+                    of(&|round| round.micros.len() as f64 / seconds),
+                    of(&|round| round.timeouts as f64),
+                    of(&|round| round.closures as f64 / seconds),
+                ],
+            }
+        });
     report.add(Finding {
         id: "starvation".to_owned(),
         title: "Readers in a pool of four beside a hot lock".to_owned(),
@@ -100,6 +96,7 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
             "Four threads read a row every 2 ms, each on a connection that it checks out for the \
                read. 64 threads contend for one lock through the same pool."
                 .to_owned(),
+        note: rounds.quality.sentence(),
         rows: rows.collect(),
         columns: vec![
             Column::new("read: p50", "µs", 0),

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use crate::competitors::{Competitors, Load, Measures};
-use crate::finding::{Chart, Column, Finding, Row};
+use crate::database::Database;
+use crate::finding::{Cell, Chart, Column, Finding, Row};
 use crate::interleave::{Table, median_of, under_loads};
 use crate::report::Report;
 
@@ -31,15 +32,6 @@ pub(crate) const THROUGHPUT: Measure = Measure {
     unit: "locks/s",
     digits: 0,
     of: |measures| measures.per_second,
-};
-
-pub(crate) const P50: Measure = Measure {
-    id: "p50",
-    title: "median wait",
-    text: "The median time from the request to the acquisition.",
-    unit: "µs",
-    digits: 0,
-    of: |measures| measures.p50,
 };
 
 pub(crate) const P99: Measure = Measure {
@@ -83,12 +75,13 @@ pub(crate) struct Sweep<'a> {
 impl Sweep<'_> {
     pub(crate) fn run(
         &self,
+        database: &Database,
         mut competitors: Competitors<'_>,
         rounds: usize,
         report: &mut Report,
     ) -> Result<()> {
         let loads: Vec<_> = self.axis.at.iter().map(|&at| (self.load)(at)).collect();
-        let table = under_loads(self.title, rounds, &mut competitors, &loads)?;
+        let table = under_loads(self.title, database, rounds, &mut competitors, &loads)?;
         for measure in self.measures {
             report.add(self.finding(measure, &competitors, &table))?;
         }
@@ -101,21 +94,25 @@ impl Sweep<'_> {
         } = self;
         let columns = axis.at.iter().map(|&at| Column {
             name: format!("{} {}", thousands(at), axis.name),
-            unit: "",
+            unit: String::new(),
             digits: measure.digits,
         });
-        let rows = competitors.iter().zip(table).map(|(competitor, row)| Row {
-            name: competitor.name(),
-            ours: competitor.ours(),
-            cells: row
-                .iter()
-                .map(|values| median_of(values, measure.of))
-                .collect(),
-        });
+        let rows = competitors
+            .iter()
+            .zip(&table.cells)
+            .map(|(competitor, row)| Row {
+                name: competitor.name(),
+                ours: competitor.ours(),
+                cells: row
+                    .iter()
+                    .map(|values| median_of(values, measure.of).map(Cell::Number))
+                    .collect(),
+            });
         Finding {
             id: format!("{id}-{}", measure.id),
             title: format!("{title}: {}, {}", measure.title, measure.unit),
             text: measure.text.to_owned(),
+            note: table.quality.sentence(),
             columns: columns.collect(),
             rows: rows.collect(),
             chart: Chart::Lines {

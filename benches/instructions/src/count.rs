@@ -55,6 +55,16 @@ impl Counter {
         })
     }
 
+    /// Counts the program that calls this.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if its file is unknown.
+    pub fn of_this_program() -> Result<Self> {
+        let program = env::current_exe()?;
+        Ok(Self { program })
+    }
+
     /// Returns the instructions in user space of one run. `work` is the program's arguments after
     /// `--times`.
     ///

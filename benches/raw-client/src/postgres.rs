@@ -30,6 +30,18 @@ impl Session {
         }
     }
 
+    /// Executes a statement, and drops its rows.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server does.
+    pub fn run(&self, sql: &str) -> Result<()> {
+        let sql = CString::new(sql).map_err(|error| Error(error.to_string()))?;
+        // SAFETY: the session is connected, and the text outlives the call.
+        let result = unsafe { ffi::PQexec(self.conn, sql.as_ptr()) };
+        self.read(result).map(drop)
+    }
+
     /// Prepares a statement under a name.
     ///
     /// # Errors
@@ -73,6 +85,7 @@ impl Session {
         let answer = unsafe {
             let answer = match ffi::PQresultStatus(result) {
                 ffi::ExecStatusType::PGRES_COMMAND_OK => Some(false),
+                ffi::ExecStatusType::PGRES_TUPLES_OK if ffi::PQntuples(result) == 0 => Some(false),
                 ffi::ExecStatusType::PGRES_TUPLES_OK => {
                     Some(ffi::PQgetvalue(result, 0, 0).read() == 1)
                 }

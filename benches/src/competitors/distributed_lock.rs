@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use super::recorder::{Recorder, RunState};
-use super::{Competitor, Load, Outcome};
+use super::{Competitor, Load, Outcome, Until};
 use crate::database::{Endpoint, id_name};
 
 /// The crate `distributed-lock-mysql`, on a pool with sqlx's defaults, as it documents: ten
@@ -52,8 +52,10 @@ async fn on(pool: &MySqlPool, load: &Load) -> Result<Outcome> {
             anyhow::Ok(recorder)
         });
     }
+    let first = all(first).await?;
+    let start = Instant::now();
     let mut tasks = JoinSet::new();
-    for mut recorder in all(first).await? {
+    for mut recorder in first {
         recorder.begin(load);
         let locks = locks.clone();
         let state = state.clone();
@@ -70,12 +72,12 @@ async fn on(pool: &MySqlPool, load: &Load) -> Result<Outcome> {
             anyhow::Ok(recorder)
         });
     }
-    let start = Instant::now();
-    tokio::time::sleep(load.time).await;
-    state.stop();
-    let seconds = start.elapsed().as_secs_f64();
+    if let Until::Elapsed(time) = load.until {
+        tokio::time::sleep(time).await;
+        state.stop();
+    }
     let all = all(tasks).await?;
-    Ok(state.outcome(seconds, pool.size() as usize, all))
+    Ok(state.outcome(start, pool.size() as usize, all))
 }
 
 async fn iteration(lock: &MySqlDistributedLock, recorder: &mut Recorder) -> Result<()> {

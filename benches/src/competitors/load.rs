@@ -13,11 +13,20 @@ pub(crate) struct Load {
     pub(crate) threads: usize,
     /// Each iteration locks one of this many names, at random.
     pub(crate) names: usize,
-    pub(crate) time: Duration,
+    pub(crate) until: Until,
     pub(crate) watch: Watch,
 }
 
+/// When a run is over.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    Elapsed(Duration),
+    /// After this many iterations of each thread.
+    Repeated(u64),
+}
+
 pub(crate) struct Outcome {
+    /// From the start to the end of the last iteration that counts.
     pub(crate) seconds: f64,
     /// The number of iterations of each thread.
     pub(crate) counts: Vec<u64>,
@@ -29,6 +38,16 @@ pub(crate) struct Outcome {
 }
 
 impl Load {
+    /// One thread, which locks one name.
+    pub(crate) fn single(until: Until) -> Self {
+        Self {
+            threads: 1,
+            names: 1,
+            until,
+            watch: Watch::Nothing,
+        }
+    }
+
     /// Makes all names of a run, from the ids 1, 2, and so on: those of the load, and another for
     /// the warm-up of each thread.
     pub(super) fn names<N>(&self, name: impl Fn(i64) -> N) -> Vec<N> {
@@ -63,17 +82,18 @@ impl Load {
             }
             result.map(|()| thread.recorder)
         };
-        let (seconds, recorders) = thread::scope(|scope| {
+        let (start, recorders) = thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads)
                 .map(|number| scope.spawn(move || run_thread(number)))
                 .collect();
             barrier.wait();
             let start = Instant::now();
-            if !state.is_over() {
-                thread::sleep(self.time);
+            if let Until::Elapsed(time) = self.until {
+                if !state.is_over() {
+                    thread::sleep(time);
+                }
+                state.stop();
             }
-            state.stop();
-            let seconds = start.elapsed().as_secs_f64();
             let recorders: Vec<Result<Recorder>> = threads
                 .into_iter()
                 .map(|thread| {
@@ -82,10 +102,10 @@ impl Load {
                         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 })
                 .collect();
-            (seconds, recorders)
+            (start, recorders)
         });
         let recorders = recorders.into_iter().collect::<Result<_>>()?;
-        Ok(state.outcome(seconds, connections, recorders))
+        Ok(state.outcome(start, connections, recorders))
     }
 }
 

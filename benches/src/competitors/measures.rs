@@ -5,8 +5,7 @@ use super::Outcome;
 #[derive(Clone, Copy)]
 pub(crate) struct Measures {
     pub(crate) per_second: f64,
-    /// Percentiles of the time from request to acquisition, in microseconds.
-    pub(crate) p50: f64,
+    /// The 99th percentile of the time from request to acquisition, in microseconds.
     pub(crate) p99: f64,
     /// The largest share of a thread over the smallest. Infinite if a thread acquired nothing.
     pub(crate) unfairness: f64,
@@ -17,7 +16,6 @@ impl From<Outcome> for Measures {
     fn from(outcome: Outcome) -> Self {
         Self {
             per_second: outcome.counts.iter().sum::<u64>() as f64 / outcome.seconds,
-            p50: percentile(&outcome.waits, 0.5),
             p99: percentile(&outcome.waits, 0.99),
             unfairness: unfairness(&outcome.counts),
             connections: outcome.connections as f64,

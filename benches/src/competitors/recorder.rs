@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::load::{Load, Outcome};
+use super::load::{Load, Outcome, Until};
 
 /// What is recorded besides the number of iterations.
 #[derive(Clone, Copy, PartialEq)]
@@ -36,7 +36,7 @@ impl RunState {
 
     pub(super) fn outcome(
         &self,
-        seconds: f64,
+        start: Instant,
         connections: usize,
         recorders: Vec<Recorder>,
     ) -> Outcome {
@@ -44,8 +44,9 @@ impl RunState {
         let waits = recorders.iter().flat_map(|recorder| &recorder.waits);
         let mut waits: Vec<_> = waits.copied().collect();
         waits.sort_by(f64::total_cmp);
+        let last = recorders.iter().filter_map(|recorder| recorder.last).max();
         Outcome {
-            seconds,
+            seconds: last.map_or(0.0, |last| (last - start).as_secs_f64()),
             counts: recorders.iter().map(|recorder| recorder.count).collect(),
             waits,
             lost: entered - self.counter.load(Ordering::SeqCst),
@@ -59,8 +60,13 @@ pub(super) struct Recorder {
     watch: Watch,
     names: u64,
     random: u64,
-    /// Iterations that ended before the end of the run.
+    /// Iterations that ended before the end of the run. A single thread finishes its last.
     count: u64,
+    /// The end of the last of them.
+    last: Option<Instant>,
+    is_alone: bool,
+    /// The number of iterations after which the run is over.
+    limit: u64,
     requested: Option<Instant>,
     /// In microseconds.
     waits: Vec<f64>,
@@ -78,6 +84,12 @@ impl Recorder {
             // Any number but 0; consecutive threads must not start with similar seeds.
             random: (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             count: 0,
+            last: None,
+            is_alone: load.threads == 1,
+            limit: match load.until {
+                Until::Elapsed(_) => u64::MAX,
+                Until::Repeated(times) => times,
+            },
             requested: None,
             waits: Vec::new(),
             entered: 0,
@@ -90,7 +102,7 @@ impl Recorder {
 
     /// Returns the index of the next name, or `None` at the end of the run.
     pub(super) fn next(&mut self) -> Option<usize> {
-        if self.state.is_over() {
+        if self.count == self.limit || self.state.is_over() {
             return None;
         }
         self.random ^= self.random << 13;
@@ -100,10 +112,11 @@ impl Recorder {
         Some((((self.random >> 32) * self.names) >> 32) as usize)
     }
 
-    /// Counts an iteration, unless it ended after the run.
+    /// Counts an iteration, unless it ended after the run while others waited.
     pub(super) fn done(&mut self) {
-        if !self.state.is_over() {
+        if self.is_alone || !self.state.is_over() {
             self.count += 1;
+            self.last = Some(Instant::now());
         }
     }
 

@@ -24,7 +24,9 @@ const RELEASE: &str = "
 
 /// Starts a server. Without one, prints that Redis is left out.
 pub(crate) fn start(database: &Database) -> Option<Server> {
-    Server::start(database.directory())
+    database
+        .directory()
+        .and_then(Server::start)
         .inspect_err(|error| println!("Redis is left out: {error:#}\n"))
         .ok()
 }

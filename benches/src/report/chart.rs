@@ -5,7 +5,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::finding::{Chart, Finding};
+use crate::finding::{Cell, Chart, Finding};
 
 const WIDTH: u32 = 960;
 /// The width of the legend, and of the labels beside the bars.
@@ -120,7 +120,8 @@ fn label(side: HPos) -> TextStyle<'static> {
     TextStyle::from(FONT.into_font()).pos(Pos::new(side, VPos::Center))
 }
 
-fn positive(value: Option<f64>) -> Option<f64> {
+fn positive(cell: Option<Cell>) -> Option<f64> {
+    let value = cell.map(Cell::value);
     value.filter(|value| value.is_finite() && *value > 0.0)
 }
 
@@ -155,7 +156,7 @@ mod tests {
             let mut finding = lines();
             finding.chart = chart;
             let cells = finding.rows.iter_mut().flat_map(|row| &mut row.cells);
-            cells.for_each(|cell| *cell = Some(0.0));
+            cells.for_each(|cell| *cell = Some(Cell::Number(0.0)));
             let svg = drawn(&finding);
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
             finding.rows.clear();

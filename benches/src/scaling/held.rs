@@ -1,78 +1,80 @@
 //! One more lock in a session that already holds 1 to 10,000.
 
+#[cfg(not(feature = "postgres"))]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use diesel::connection::SimpleConnection;
 use diesel_advisory_lock::prelude::*;
-use raw_client::Session;
 
-use crate::database::{Conn, Database, SCHEMA, Transport, full_name, lock_name};
-use crate::finding::{Chart, Column, Finding, Row};
-use crate::interleave::{Plan, interleaved, median};
+use crate::database::{Database, Transport, lock_name};
+use crate::finding::{Cell, Chart, Column, Finding, Row};
+use crate::interleave::{Plan, interleaved};
+use crate::rounds::median;
+#[cfg(not(feature = "postgres"))]
+use mysql::{Client, RELEASE_ALL, acquire_other};
+#[cfg(feature = "postgres")]
+use postgres::{Client, RELEASE_ALL, acquire_other};
 
 const COUNTS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
 pub(crate) fn run(database: &Database, plan: Plan) -> Result<Finding> {
     let at = database.by(Transport::Tcp);
-    let session = Session::connect(at.address()?, SCHEMA)?;
-    let mut get = session.prepare("SELECT GET_LOCK(?, 45)")?;
-    let mut release = session.prepare("SELECT RELEASE_LOCK(?)")?;
+    let session = at.raw_session()?;
+    let mut client = Client::new(&session, 2)?;
     let mut conn = at.connect()?;
     let mut set_conn = at.connect()?;
-    let (name, raw_name) = (lock_name(1), full_name(2));
+    let name = lock_name(1);
     let title = "One session that holds 1 to 10,000 locks";
-    let mut results = vec![vec![Vec::new(); COUNTS.len()]; 3];
     // The locks accumulate from count to count, so a round covers all counts of all competitors.
-    interleaved(title, plan.rounds, 1, |_| {
+    let rounds = interleaved(title, database, plan.rounds, 1, |_| {
+        let mut results = [[0.0; COUNTS.len()]; 3];
         let mut held = 0;
         for (column, &count) in COUNTS.iter().enumerate() {
-            for id in held..count {
-                ensure!(get.ask(&format!("client:{id}"))? == Some(1), "not locked");
-            }
-            acquire_more(&mut conn, held, count)?;
+            client.acquire_other(held..count)?;
+            conn.batch_execute(&acquire_other("conn", held..count))?;
             held = count;
-            results[0][column].push(micros(plan.time, 1, || {
-                ensure!(get.ask(&raw_name)? == Some(1), "not locked");
-                ensure!(release.ask(&raw_name)? == Some(1), "not released");
-                Ok(())
-            })?);
-            results[1][column].push(micros(plan.time, 1, || {
+            results[0][column] = micros(plan.time, 1, || client.lock_and_unlock())?;
+            results[1][column] = micros(plan.time, 1, || {
                 Ok(name.lock().run(&mut conn, |_, _| Ok::<_, LockError>(()))?)
-            })?);
+            })?;
             let ids = 10..10 + i64::try_from(count)?;
-            results[2][column].push(micros(plan.time, count, || {
+            results[2][column] = micros(plan.time, count, || {
                 let names: Vec<_> = ids.clone().map(lock_name).collect();
                 Ok(lock_all(names).run(&mut set_conn, |_, _| Ok::<_, LockError>(()))?)
-            })?);
+            })?;
         }
-        conn.batch_execute("DO RELEASE_ALL_LOCKS()")?;
-        for id in 0..held {
-            let released = release.ask(&format!("client:{id}"))?;
-            ensure!(released == Some(1), "not released");
-        }
-        Ok(())
+        conn.batch_execute(RELEASE_ALL)?;
+        client.release_all()?;
+        Ok(results)
     })?;
     let names = [
         ("C client, prepared", false),
         ("name.lock().run", true),
         ("lock_all(set).run, per name of a set of this size", true),
     ];
-    let rows = names
-        .iter()
-        .zip(&mut results)
-        .map(|((name, ours), results)| Row {
+    let rows = names.iter().enumerate().map(|(row, (name, ours))| {
+        let cells = (0..COUNTS.len()).map(|column| {
+            let results = rounds.results[0].iter();
+            Cell::number(median(
+                &mut results.map(|round| round[row][column]).collect::<Vec<_>>(),
+            ))
+        });
+        Row {
             name: (*name).to_owned(),
             ours: *ours,
-            cells: results
-                .iter_mut()
-                .map(|values| Some(median(&mut values[1..])))
-                .collect(),
-        });
+            cells: cells.collect(),
+        }
+    });
     Ok(Finding {
         id: "scaling-held".to_owned(),
         title: format!("{title}: time of one more lock, µs"),
         text: "The time to acquire and release one more lock, which is uncontended.".to_owned(),
+        note: rounds.quality.sentence(),
         columns: COUNTS
             .map(|count| Column::new(format!("{count} held"), "", 1))
             .to_vec(),
@@ -83,18 +85,6 @@ pub(crate) fn run(database: &Database, plan: Plan) -> Result<Finding> {
             y: "µs".to_owned(),
         },
     })
-}
-
-fn acquire_more(conn: &mut Conn, held: usize, count: usize) -> Result<()> {
-    let ids: Vec<_> = (held..count).collect();
-    for ids in ids.chunks(500) {
-        let locks: Vec<_> = ids
-            .iter()
-            .map(|id| format!("GET_LOCK('conn:{id}', 0)"))
-            .collect();
-        conn.batch_execute(&format!("SELECT {}", locks.join(", ")))?;
-    }
-    Ok(())
 }
 
 /// Repeats `work` for about `time`. Returns the duration of one of its `parts`.

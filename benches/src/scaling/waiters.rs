@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use diesel::prelude::*;
 use diesel_advisory_lock::prelude::*;
 
-use crate::competitors::{Call, Competitors, Load, Ours, Size, Watch};
-use crate::database::{Database, Transport, lock_name};
-use crate::finding::{Chart, Column, Finding, Row};
+use crate::competitors::{Call, Competitors, Load, Ours, Size, Until, Watch};
+use crate::database::{Database, IS_POSTGRES, Transport, lock_name};
+use crate::finding::{Cell, Chart, Column, Finding, Row};
 use crate::interleave::Plan;
 use crate::memory::{self, Memory};
 use crate::report::Report;
@@ -39,12 +39,12 @@ pub(crate) fn run(database: &Database, plan: Plan, report: &mut Report) -> Resul
             // One thread holds the lock.
             threads: waiters + 1,
             names: 1,
-            time: plan.time,
+            until: Until::Elapsed(plan.time),
             watch: Watch::Nothing,
         },
         measures: &[THROUGHPUT],
     };
-    sweep.run(competitors, plan.rounds, report)?;
+    sweep.run(database, competitors, plan.rounds, report)?;
     report.add(memory_of_waiters(database, title)?)
 }
 
@@ -81,6 +81,7 @@ fn memory_of_waiters(database: &Database, title: &str) -> Result<Finding> {
         title: format!("{title}: memory per waiter"),
         text: "The growth of the resident memory, with the connections and threads of the waiters."
             .to_owned(),
+        note: String::new(),
         columns: WAITERS
             .at
             .iter()
@@ -165,15 +166,18 @@ fn while_waiting(
 }
 
 /// Returns KiB per waiter.
-fn per_waiter(before: Option<u64>, now: Option<u64>, count: usize) -> Option<f64> {
+fn per_waiter(before: Option<u64>, now: Option<u64>, count: usize) -> Option<Cell> {
     let (before, now) = before.zip(now)?;
-    Some((now as f64 - before as f64) / 1024.0 / count as f64)
+    Some(Cell::Number(
+        (now as f64 - before as f64) / 1024.0 / count as f64,
+    ))
 }
 
 fn waiting_sessions(database: &Database) -> Result<i64> {
     let mut conn = database.by(Transport::Tcp).connect()?;
-    let waiting = diesel::dsl::sql::<diesel::sql_types::BigInt>(
-        "(SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock')",
-    );
+    let waiting = diesel::dsl::sql::<diesel::sql_types::BigInt>(match IS_POSTGRES {
+        true => "(SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
+        false => "(SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock')",
+    });
     Ok(diesel::select(waiting).get_result(&mut conn)?)
 }
