@@ -32,7 +32,7 @@ pub use crate::session::{Activity, Session};
 /// [`HeldLock::postgres_key`] with [`LockName::postgres_key`](crate::LockName::postgres_key).
 ///
 /// It makes one to three queries. Use it for diagnosis only: the result may be out of date when it
-/// arrives. `cargo run --package locks` prints it as a table.
+/// arrives. The command-line tool `diesel-lock` prints it as a table.
 ///
 /// ```
 /// # include!("doctest_setup.rs");

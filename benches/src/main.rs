@@ -1,6 +1,7 @@
 //! Measures the library on a private server. All competitors run interleaved in one process, so
 //! that disturbances of the machine affect all alike: read the ratios, not the numbers.
 
+mod capacity;
 mod competitors;
 mod contended;
 mod control;
@@ -71,6 +72,7 @@ fn main() -> Result<()> {
             Benchmark::Hot => hot::run(database, plan, report),
             Benchmark::HotSet => hot::run_set(database, plan, report),
             Benchmark::Starvation => starvation::run(database, plan, report),
+            Benchmark::Capacity => capacity::run(database, plan, report),
         }?;
         let recording = report.finish(benchmark.to_string(), run.clone())?;
         if options.record {

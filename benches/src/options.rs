@@ -68,6 +68,8 @@ pub(crate) enum Benchmark {
     HotSet,
     /// The effect of a hot lock on other users of its pool
     Starvation,
+    /// One lock and 1 to 64 callers with other work, beside a queueing model
+    Capacity,
 }
 
 impl fmt::Display for Benchmark {

@@ -50,20 +50,19 @@ const STRESS_FEATURES: &str = "stress/async";
 pub(crate) const CLI: &str = "diesel-advisory-lock-cli";
 
 /// The other packages that have default features.
-const WITH_DEFAULTS: [&str; 9] = [
+const WITH_DEFAULTS: [&str; 8] = [
     ASYNC,
     "axum_wallet",
     LIBRARY,
     "job_queue",
     "leader",
-    "locks",
     "migrations",
     "notification",
     "once_per_period",
 ];
 
 /// The other packages that have the feature.
-const WITH_POSTGRES: [&str; 12] = [
+const WITH_POSTGRES: [&str; 11] = [
     ASYNC,
     "axum_wallet",
     "benches",
@@ -71,7 +70,6 @@ const WITH_POSTGRES: [&str; 12] = [
     "instructions",
     "job_queue",
     "leader",
-    "locks",
     "migrations",
     "notification",
     "once_per_period",

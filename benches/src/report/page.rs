@@ -1,7 +1,7 @@
 //! Makes `docs/benchmarks.md` from the template `page.md` and recorded results.
 //!
 //! A line such as `{{contended}}` of the template is replaced by the findings of this benchmark on
-//! all servers, and `{{runs}}` by the runs that gave them. The [counts](crate::counts) have no place
+//! all servers, and `{{runs}}` by the runs that gave them. The [`crate::counts`] have no place
 //! of their own: they are columns of the tables whose rows they are about.
 
 use std::fmt::Write as _;
