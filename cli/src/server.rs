@@ -45,7 +45,7 @@ macro_rules! on {
 /// What became of a session that was to be ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The server was told to end it.
+    /// The server was asked to end it.
     Requested,
     /// It did not hold the lock, and was left alone.
     NotHolding,

@@ -51,7 +51,7 @@ pub(crate) fn run(url: Option<&str>, args: &End) -> Result<ExitCode> {
     let holders = wait(&mut server, &wanted, &ended, args.wait)?;
     if holders.iter().any(|id| ended.contains(id)) {
         output::note(&format!(
-            "{} still has the lock {} after the server was told to end the session; it may be \
+            "{} still has the lock {} after the request to end the session; it may be \
              rolling back a transaction",
             connections(&ended),
             wanted
