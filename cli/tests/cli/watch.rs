@@ -73,8 +73,15 @@ fn a_lost_connection_is_reported_and_replaced(db: &Db) {
             .env("DATABASE_URL", db.url())
             .stderr(Stdio::piped()),
     );
-    let of_program = "FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' \
-                      AND ID <> CONNECTION_ID()";
+    // Before its first list, a lost connection would end the program.
+    let before = LockName::named("before");
+    let mut holder = db.hold(&before);
+    watching.read_until(&["\theld\t", &db.listed(&before)]);
+    let holder = holder.number("SELECT CAST(CONNECTION_ID() AS SIGNED) AS n");
+    let of_program = format!(
+        "FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' \
+         AND ID NOT IN (CONNECTION_ID(), {holder})"
+    );
     wait_until("the program has connected", || {
         conn.number(&format!("SELECT COUNT(*) AS n {of_program}")) == 1
     });
