@@ -51,8 +51,8 @@ impl<C: PoolConnection> LockPoolBuilder<C> {
     }
 
     /// Sets how long a request waits if neither the call nor the model's policy sets a timeout. The
-    /// default is [`DEFAULT_TIMEOUT`](crate::DEFAULT_TIMEOUT). The timeout covers the wait in the process, for a connection
-    /// and on the server. The `try_` methods do not wait.
+    /// default is [`DEFAULT_TIMEOUT`](crate::DEFAULT_TIMEOUT). The timeout covers the wait in the
+    /// process, for a connection and on the server. The `try_` methods do not wait.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limits.timeout = timeout;
         self

@@ -32,8 +32,8 @@ pub(super) const PRIVILEGE_MISSING: i64 = 1227;
 pub(super) const STATEMENT_TIMEOUT: i64 = 1969;
 /// MySQL's `MAX_EXECUTION_TIME`, as a hint or a variable.
 pub(super) const QUERY_TIMEOUT: i64 = 3024;
-/// A subquery has several rows where one is allowed.
-pub(super) const SEVERAL_ROWS: i64 = 1242;
+/// A number that is too large.
+pub(super) const OUT_OF_RANGE: i64 = 1690;
 /// The statement would read more rows than `max_join_size` permits.
 pub(super) const TOO_BIG_SELECT: i64 = 1104;
 /// The server cannot prepare such a statement.

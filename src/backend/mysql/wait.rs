@@ -105,7 +105,9 @@ async fn failed<D: Driver<Db = Mysql>>(
     let failure = Failure::of(driver, error).await;
     let is_alive = leave_nothing_behind(driver, key).await;
     match failure.code {
-        Some(error_code::QUERY_TIMEOUT | error_code::SEVERAL_ROWS) => {
+        Some(error_code::QUERY_TIMEOUT) => AcquireError::Timeout { key: key.clone() },
+        // Not compared exactly, since the server has another clock.
+        Some(error_code::OUT_OF_RANGE) if elapsed >= wait / 2 => {
             AcquireError::Timeout { key: key.clone() }
         }
         Some(error_code::LOCK_DEADLOCK | error_code::USER_LOCK_DEADLOCK) => {
@@ -138,8 +140,8 @@ async fn leave_nothing_behind<D: Driver<Db = Mysql>>(driver: &mut D, key: &Key) 
 /// `GET_LOCK` with a timeout in whole seconds, on MySQL. It is prepared once for each connection.
 ///
 /// A cached statement that is killed must have no result set, see [`Failure::may_have_run`], so that
-/// each other answer than 1 must be an error: 0 is [`error_code::SEVERAL_ROWS`], and NULL is a value
-/// that is out of range. `SET` is not limited by `max_execution_time`. On MariaDB the statement would
+/// each other answer than 1 must be an error, [`error_code::OUT_OF_RANGE`]. It is no subquery, which
+/// a server may evaluate before the wait. `SET` is not limited by `max_execution_time`. On MariaDB the statement would
 /// have to contain the lock's name, see [`lock_tag`]. There `DO` succeeds even in a deadlock.
 struct WaitForSeconds<'n> {
     name: &'n str,
@@ -148,14 +150,11 @@ struct WaitForSeconds<'n> {
 
 impl QueryFragment<Mysql> for WaitForSeconds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SET @diesel_advisory_lock_wait = CASE GET_LOCK(");
+        out.push_sql("SET @diesel_advisory_lock_wait = IF(GET_LOCK(");
         push_text(&mut out, &self.name)?;
         out.push_sql(", ");
         out.push_bind_param::<BigInt, _>(&self.seconds)?;
-        out.push_sql(
-            ") WHEN 1 THEN 1 WHEN 0 THEN (SELECT 1 UNION SELECT 2) \
-             ELSE EXP(1000 + CONNECTION_ID()) END /* waits for lock */",
-        );
+        out.push_sql(") <=> 1, 1, EXP(1000 + CONNECTION_ID())) /* waits for lock */");
         Ok(())
     }
 }
